@@ -1,0 +1,110 @@
+import type { FailureCause, InstanceRef, OperationKind } from './model.js';
+
+/**
+ * Everything the supervisor tells the world, past tense, emitted after the state changed. One map, one comment
+ * each; the API's history and stream, the log and the notifiers all read this.
+ */
+export interface EventMap {
+  /** The control plane is up; `adopted` instances were already running. */
+  'supervisor.started': { version: string; adopted: number };
+  'supervisor.stopping': { signal: string };
+  /** Automatic management was switched on or off. */
+  'management.started': { by: string };
+  'management.stopped': { by: string };
+  /** The state file could not be used and was set aside. */
+  'state.damaged': { movedTo: string; problem: string };
+  /** The state could not be written; what is remembered lives in memory only until it can be. */
+  'state.unwritable': { problem: string };
+  'config.reloaded': { changed: string[] };
+  /** A changed configuration was refused; the running one stays. */
+  'config.rejected': { problems: string[] };
+  /** PM2's daemon answers again, or for the first time. */
+  'daemon.connected': { version: string; pid: number | null };
+  /** A call to the daemon ran out of time: it lives but does not answer. */
+  'daemon.unresponsive': { forMs: number };
+  'daemon.lost': { problem: string };
+  'daemon.started': { by: string };
+  /** Our own process was not in the new daemon's list; a successor was started and takes over. */
+  'supervisor.handedOver': { successorPid: number | null };
+
+  'instance.started': { service: string; instance: InstanceRef; why: string };
+  /** It passed its probes: traffic may go there from now on. */
+  'instance.serving': { service: string; instance: InstanceRef; afterMs: number };
+  /** Traffic must not go there any more. */
+  'instance.withdrawn': { service: string; instance: InstanceRef; why: string };
+  'instance.exited': {
+    service: string;
+    instance: InstanceRef;
+    exitCode: number | null;
+    signal: string | null;
+    /** True: counted against the restart budget. */
+    charged: boolean;
+    ranMs: number;
+  };
+  'instance.unfit': { service: string; instance: InstanceRef; cause: FailureCause; detail: string };
+  'instance.stopped': { service: string; instance: InstanceRef; why: string; tookMs: number };
+  /** Its restart budget is spent; it stays stopped. */
+  'instance.quarantined': { service: string; instance: InstanceRef; attempts: number; detail: string };
+  /** A live process that PM2 did not list was ended. */
+  'stray.ended': { service: string; pid: number; kind: 'ghost' | 'orphan' };
+  'port.occupied': { service: string; port: number; by: string };
+
+  /** The desired count changed. */
+  'service.scaled': {
+    service: string;
+    from: number;
+    to: number;
+    by: 'autoscaler' | 'operator';
+    reason: string;
+  };
+  'service.quarantined': { service: string; reason: string; nextTrialMs: number };
+  'service.trialStarted': { service: string; instance: InstanceRef };
+  'service.trialFailed': { service: string; detail: string; nextTrialMs: number };
+  /** Verified: enough passing probes and a stable period. `afterMs` since the first failure. */
+  'service.recovered': { service: string; afterMs: number };
+  'service.reset': { service: string; by: string };
+  /** An operator stopped every instance through PM2; Holdfast holds still until one is started again. */
+  'service.stoppedByOperator': { service: string };
+
+  'operation.started': { service: string; operationId: string; kind: OperationKind; reason: string };
+  'operation.finished': { service: string; operationId: string; kind: OperationKind; tookMs: number };
+  'operation.failed': { service: string; operationId: string; kind: OperationKind; problem: string };
+  /** An action on PM2 failed; it is tried again while it is still needed. */
+  'action.failed': { service: string; action: string; problem: string };
+}
+
+export type EventType = keyof EventMap;
+
+/** One entry of the history. `seq` grows by one per event within a supervisor's life. */
+export interface EventRecord<T extends EventType = EventType> {
+  readonly seq: number;
+  readonly type: T;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  /** The service it is about, or null. */
+  readonly service: string | null;
+  readonly data: EventMap[T];
+}
+
+/** How loud an event is: for the log's level and for notifiers (`error` and `warn` are notified). */
+export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
+  switch (type) {
+    case 'service.quarantined':
+    case 'service.trialFailed':
+    case 'daemon.lost':
+    case 'daemon.unresponsive':
+    case 'state.damaged':
+    case 'state.unwritable':
+      return 'error';
+    case 'instance.unfit':
+    case 'instance.quarantined':
+    case 'operation.failed':
+    case 'action.failed':
+    case 'config.rejected':
+    case 'port.occupied':
+    case 'stray.ended':
+      return 'warn';
+    default:
+      return 'info';
+  }
+}

@@ -1,0 +1,132 @@
+/** The nouns of the control plane. Everything here is a readonly snapshot; owners live in services/. */
+
+/** One start of one process: history survives a config reload, a restarted process starts clean. */
+export interface InstanceId {
+  readonly service: string;
+  /** PM2's number; stays the same over PM2's own restarts. */
+  readonly pmId: number;
+  /** Wall-clock time of this start as PM2 reports it (`pm_uptime`), ms. */
+  readonly startedAtMs: number;
+}
+
+export function sameInstance(a: InstanceId, b: InstanceId): boolean {
+  return a.service === b.service && a.pmId === b.pmId && a.startedAtMs === b.startedAtMs;
+}
+
+/** A key for maps. */
+export function instanceKey(id: InstanceId): string {
+  return `${id.service}#${id.pmId}@${id.startedAtMs}`;
+}
+
+export type ProcessStatus =
+  'launching' | 'online' | 'stopping' | 'stopped' | 'errored' | 'waiting restart' | 'one-launch-status';
+
+/** One row of PM2's list, validated at the boundary. */
+export interface ManagedProcess extends InstanceId {
+  /** null while there is no process (stopped, errored). */
+  readonly pid: number | null;
+  readonly port: number | null;
+  readonly status: ProcessStatus;
+  readonly mode: 'fork' | 'cluster';
+  /** PM2's counter of restarts of this pmId. */
+  readonly restarts: number;
+  readonly createdAtMs: number;
+}
+
+/** A process of ours that PM2 does not list: a ghost (same daemon) or an orphan (its daemon died). */
+export interface StrayProcess {
+  readonly service: string;
+  readonly pid: number;
+  /** Start time of the pid in clock ticks since boot (/proc/pid/stat field 22): guards against pid reuse. */
+  readonly pidStartTicks: number;
+  readonly port: number | null;
+  readonly kind: 'ghost' | 'orphan';
+}
+
+/** What the supervisor thinks of one instance. Each variant carries only its own data. */
+export type Fitness =
+  /** Running, not yet verified. */
+  | { readonly kind: 'starting' }
+  | { readonly kind: 'fit'; readonly sinceMs: number }
+  | {
+      readonly kind: 'unfit';
+      readonly sinceMs: number;
+      readonly cause: FailureCause;
+      readonly detail: string;
+    };
+
+export type FailureCause =
+  | 'crashed' // left by itself, or by a fatal signal
+  | 'oom-killed' // the kernel ended it for memory
+  | 'unhealthy' // probes: status, body, refused
+  | 'unresponsive' // probes: no answer in time
+  | 'not-ready' // never became fit after its start
+  | 'memory'; // recycled before its limit
+
+/** An instance as it is shown and decided upon. */
+export interface InstanceView extends ManagedProcess {
+  readonly fitness: Fitness;
+  /** Whether traffic may go there now: fit, and neither withdrawn nor draining. */
+  readonly serving: boolean;
+  readonly draining: boolean;
+  /** Stopped for good after its budget was spent, until a trial or a reset. */
+  readonly quarantined: boolean;
+  /** Failures charged within the window. */
+  readonly attemptsUsed: number;
+  /** null: not measured yet, never 0 for missing. */
+  readonly cpuPercent: number | null;
+  readonly memoryBytes: number | null;
+  /** Event-loop utilisation 0–100, where an agent reports it. */
+  readonly eluPercent: number | null;
+}
+
+export type ServiceState =
+  /** Wanted and serving counts agree. */
+  | 'healthy'
+  /** Something serves, but less than wanted. */
+  | 'degraded'
+  /** Nothing serves. */
+  | 'unhealthy'
+  /** Its restart budget is spent: held until a trial passes or an operator resets it. */
+  | 'quarantined'
+  /** Stopped by an operator through PM2. */
+  | 'stopped';
+
+export interface ServiceView {
+  readonly name: string;
+  readonly state: ServiceState;
+  readonly desired: number;
+  readonly serving: number;
+  readonly min: number;
+  readonly max: number;
+  /** Why it is in this state and what happens next, one sentence. */
+  readonly reason: string;
+  readonly operation: { readonly id: string; readonly kind: OperationKind; readonly since: string } | null;
+  readonly instances: readonly InstanceView[];
+}
+
+export type OperationKind = 'scale-up' | 'scale-down' | 'failover' | 'deploy';
+
+/** An instance as operations name it. */
+export interface InstanceRef {
+  readonly pmId: number;
+  readonly pid: number | null;
+  readonly port: number | null;
+}
+
+/** What an operation did; when its time ran out, what is still under way (`done: false`). */
+export interface OperationReport {
+  readonly operationId: string;
+  readonly kind: OperationKind;
+  readonly serviceName: string;
+  readonly done: boolean;
+  /** One sentence: what happened, or what is still awaited. */
+  readonly message: string;
+  readonly fromInstances: number;
+  readonly toInstances: number;
+  readonly started: readonly InstanceRef[];
+  readonly stopped: readonly InstanceRef[];
+  /** What is still under way, one phrase each; empty when done. */
+  readonly pending: readonly string[];
+  readonly durationMs: number;
+}

@@ -1,0 +1,229 @@
+/** What the control plane shows: the `data` of the API's answers (SPEC 3). All times are ISO 8601, UTC. */
+import type { EventRecord } from './events.js';
+import type { FailureCause, InstanceRef, OperationReport, ServiceState, ServiceView } from './model.js';
+
+export interface StatusView {
+  /** Automatic management on or off. */
+  readonly running: boolean;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly node: {
+    readonly hostname: string;
+    readonly pid: number;
+    readonly cores: number;
+    readonly memoryTotalBytes: number;
+  };
+  readonly daemon: DaemonView;
+  readonly services: readonly ServiceView[];
+  /** Newest last, at most 20. */
+  readonly lastEvents: readonly EventRecord[];
+}
+
+export interface DaemonView {
+  readonly state: 'connected' | 'unresponsive' | 'lost';
+  readonly version: string | null;
+  /** Since when it is in this state. */
+  readonly since: string;
+  readonly problem: string | null;
+}
+
+export interface HealthCheckView {
+  /** `pm2`, `state`, or `<service>` / `<service>#<pmId>`. */
+  readonly name: string;
+  readonly ok: boolean;
+  /** null where nothing was timed. */
+  readonly latencyMs: number | null;
+  readonly detail: string;
+}
+
+export interface HealthView {
+  /** healthy: all as wanted. degraded: every service serves, something is missing. unhealthy: a service serves nothing. */
+  readonly status: 'healthy' | 'degraded' | 'unhealthy';
+  readonly checks: readonly HealthCheckView[];
+}
+
+export interface Percentiles {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+}
+
+export interface InstanceMetrics extends InstanceRef {
+  readonly cpuPercent: number | null;
+  readonly memoryBytes: number | null;
+  /** Event-loop utilisation 0–100; null until an agent reports it. */
+  readonly eventLoopPercent: number | null;
+  readonly uptimeMs: number;
+  readonly restarts: number;
+  /** Of health probes over the last 100, until real traffic is seen by a gateway. */
+  readonly responseTimeMs: Percentiles | null;
+  /** Failed probes / probes over the last 100, 0–1. */
+  readonly errorRate: number | null;
+  /** Requests per second; null until a gateway or an agent counts them. */
+  readonly throughputPerSecond: number | null;
+}
+
+export interface ServiceMetrics {
+  readonly name: string;
+  readonly desired: number;
+  readonly serving: number;
+  readonly cpuPercent: number | null;
+  readonly memoryBytes: number | null;
+  readonly responseTimeMs: Percentiles | null;
+  readonly errorRate: number | null;
+  readonly throughputPerSecond: number | null;
+  readonly restarts: number;
+  readonly instances: readonly InstanceMetrics[];
+  readonly highAvailability: HighAvailabilityFigures;
+}
+
+export interface HighAvailabilityFigures {
+  /** Share of observed time with at least one serving instance, 0–100; null before the first second. */
+  readonly availabilityPercent: number | null;
+  readonly observedSeconds: number;
+  /** Mean time from a failure to its verified recovery; null when there was none. */
+  readonly mttrMs: number | null;
+  /** Mean time from a scale decision to all instances serving. */
+  readonly scaleReactionMs: number | null;
+  /** Recovered ÷ all failures that ended, 0–100. */
+  readonly failoverSuccessPercent: number | null;
+  readonly failures: number;
+  readonly recoveries: number;
+}
+
+export interface MetricsView {
+  readonly system: {
+    readonly cores: number;
+    readonly cpuPercent: number | null;
+    readonly memoryTotalBytes: number;
+    readonly memoryUsedPercent: number;
+    readonly diskUsedPercent: number | null;
+    readonly connections: number | null;
+    readonly loadAverage1m: number;
+    readonly uptimeSeconds: number;
+  };
+  readonly supervisor: {
+    readonly cpuPercent: number | null;
+    readonly memoryBytes: number;
+    readonly uptimeSeconds: number;
+  };
+  readonly services: readonly ServiceMetrics[];
+  readonly highAvailability: HighAvailabilityFigures;
+  readonly dropped: { readonly events: number; readonly notifications: number };
+}
+
+/** One tick's answer for one service, "hold" included. */
+export interface DecisionView {
+  readonly at: string;
+  readonly action: 'up' | 'down' | 'hold';
+  readonly from: number;
+  readonly to: number;
+  readonly reason: string;
+  readonly limitedBy: string | null;
+  readonly inputs: {
+    readonly loadPercent: number | null;
+    readonly memoryPercent: number | null;
+    readonly ready: number;
+    readonly starting: number;
+  };
+}
+
+export interface LoadBalancerView {
+  readonly thresholds: {
+    readonly cpuHighPercent: number;
+    readonly cpuLowPercent: number;
+    readonly memoryHighPercent: number;
+    readonly memoryLowPercent: number;
+  };
+  readonly scaleCooldownMs: number;
+  readonly services: readonly {
+    readonly name: string;
+    readonly current: number;
+    readonly desired: number;
+    readonly min: number;
+    readonly max: number;
+    readonly autoscale: boolean;
+    readonly cooldownLeftMs: number;
+    /** The latest decision, also when it was to hold. */
+    readonly last: DecisionView | null;
+    /** Newest last: moves, and holds whose reason changed. At most 50. */
+    readonly decisions: readonly DecisionView[];
+  }[];
+}
+
+export interface FailoverView {
+  readonly limits: {
+    readonly healthCheckIntervalMs: number;
+    readonly healthCheckTimeoutMs: number;
+    readonly maxRestartAttempts: number;
+    readonly restartCooldownMs: number;
+    readonly restartWindowMs: number;
+    readonly unhealthyThreshold: number;
+    readonly healthyThreshold: number;
+  };
+  readonly services: readonly {
+    readonly name: string;
+    readonly state: ServiceState;
+    readonly attemptsUsed: number;
+    readonly attemptsMax: number;
+    readonly quarantine: {
+      readonly since: string;
+      readonly reason: string;
+      readonly nextTrialAt: string | null;
+      readonly trials: number;
+    } | null;
+    readonly lastFailure: {
+      readonly at: string;
+      readonly cause: FailureCause;
+      readonly detail: string;
+      readonly pmId: number;
+    } | null;
+    readonly lastRecovery: { readonly at: string; readonly afterMs: number } | null;
+    readonly instances: readonly {
+      readonly pmId: number;
+      readonly state: 'starting' | 'fit' | 'unfit' | 'draining' | 'quarantined' | 'stopped';
+      readonly detail: string;
+      readonly attemptsUsed: number;
+      readonly consecutiveFailures: number;
+      readonly lastProbe: {
+        readonly at: string;
+        readonly ok: boolean;
+        readonly latencyMs: number;
+        readonly detail: string;
+      } | null;
+    }[];
+  }[];
+}
+
+/**
+ * The control plane as the API sees it. Operations resolve when done or when `timeoutMs` ran out (then
+ * `done: false`), and reject with a HoldfastError whose `status` is the HTTP status: `service.unknown` 404,
+ * `operation.conflict` 409, `scale.above-target` / `scale.below-target` 409, `scale.above-max` / `scale.below-min` 422,
+ * `deploy.canary-failed` 424, `operation.failed` 502, `pm2.*` 503.
+ */
+export interface ControlPlane {
+  start(by: string): Promise<{ readonly running: true; readonly changed: boolean }>;
+  stop(by: string): Promise<{ readonly running: false; readonly changed: boolean }>;
+  status(): StatusView;
+  /** Probes every instance now. */
+  health(): Promise<HealthView>;
+  metrics(): Promise<MetricsView>;
+  /** `serviceName` defaults to the first supervised service; `targetInstances` to one more or one less. */
+  scale(request: {
+    direction: 'up' | 'down';
+    serviceName?: string;
+    targetInstances?: number;
+    timeoutMs: number;
+  }): Promise<OperationReport>;
+  failover(request: { serviceName: string; reason?: string; timeoutMs: number }): Promise<OperationReport>;
+  deploy(request: { serviceName: string; timeoutMs: number }): Promise<OperationReport>;
+  resetFailure(
+    serviceName: string,
+    by: string,
+  ): Promise<{ readonly serviceName: string; readonly cleared: { attempts: number; quarantined: boolean } }>;
+  loadBalancer(): LoadBalancerView;
+  failoverManager(): FailoverView;
+  events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[];
+  /** Live events; returns the unsubscribe. A listener that throws is dropped on the floor, counted. */
+  subscribe(listener: (event: EventRecord) => void): () => void;
+}

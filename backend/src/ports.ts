@@ -1,0 +1,154 @@
+/**
+ * What the control plane's world must offer. Services know only these; adapters/ implements them; only the
+ * entries (supervisor.ts, cli.ts) construct adapters. The gateway and the agent join here: the gateway follows
+ * `instance.serving` / `instance.withdrawn`, the agent fills `ProcessFigures.eluPercent`.
+ */
+import type { EventRecord } from './domain/events.js';
+import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
+import type { ProbeSpec } from './domain/policy.js';
+
+export interface Clock {
+  /** Monotonic, ms: for durations. */
+  nowMs(): number;
+  /** Wall clock, ms since the epoch: for display and for comparing with PM2's times. */
+  wallMs(): number;
+  /** Calls once after `delayMs`; the returned function cancels. Never keeps the process alive by itself. */
+  after(delayMs: number, run: () => void): () => void;
+}
+
+export interface ProcessExit {
+  readonly service: string;
+  readonly pmId: number;
+  readonly pid: number | null;
+  readonly exitCode: number | null;
+  /** `SIGKILL`, … when a signal ended it and the daemon said so. */
+  readonly signal: string | null;
+}
+
+export interface ProcessManagerEvents {
+  /** An instance's process ended, for whatever reason (also when we asked for it). */
+  exit: ProcessExit;
+  /** PM2 has launched a process (it does not listen yet). */
+  online: { service: string; pmId: number };
+  /** The connection to the daemon came or went. */
+  connected: { version: string; pid: number | null };
+  lost: { problem: string };
+}
+
+/**
+ * PM2. Every call ends within a time-out and rejects with a HoldfastError: `pm2.timeout` (alive, not answering),
+ * `pm2.unreachable` (no daemon), `pm2.refused` (it answered with an error), `pm2.bad-answer`. Mutations of one
+ * service run one at a time and are verified against a fresh list before they resolve.
+ */
+export interface ProcessManager {
+  /** Every process of every application that PM2 lists. */
+  list(): Promise<readonly ManagedProcess[]>;
+  /**
+   * One more instance, with a scrubbed environment and, where the service has a port range, a free port of it.
+   * Resolves when PM2 lists it with a pid (not yet: when it serves).
+   * Rejects also with `port.none-free` and `service.undefined`.
+   */
+  startInstance(service: string): Promise<ManagedProcess>;
+  /** SIGINT, SIGKILL after the service's kill time-out, gone from the list. Idempotent: a missing one is fine. */
+  removeInstance(target: InstanceId): Promise<void>;
+  /** Like remove, but stays in PM2's list as stopped (its logs stay at hand). */
+  haltInstance(target: InstanceId): Promise<void>;
+  /** Starts a halted one again under the same pmId and port. */
+  resumeInstance(target: InstanceId): Promise<ManagedProcess>;
+  /** Processes of the supervised services that live but are not listed. */
+  findStrays(): Promise<readonly StrayProcess[]>;
+  /** SIGINT, then SIGKILL; refuses (resolves false) when pid + start time no longer match. */
+  endStray(stray: StrayProcess): Promise<boolean>;
+  /** Starts a daemon if there is none, never two: concurrent callers and processes share one start. */
+  ensureDaemon(): Promise<'running' | 'started'>;
+  on<K extends keyof ProcessManagerEvents>(
+    event: K,
+    listener: (payload: ProcessManagerEvents[K]) => void,
+  ): () => void;
+  /** Closes sockets and timers; running services are left alone. */
+  close(): Promise<void>;
+}
+
+export type ProbeResult =
+  | { readonly ok: true; readonly latencyMs: number }
+  | {
+      readonly ok: false;
+      readonly latencyMs: number;
+      readonly kind: 'refused' | 'timeout' | 'status' | 'body' | 'error';
+      /** For people: "HTTP 503, expected 200–399". */
+      readonly detail: string;
+    };
+
+export interface Prober {
+  /** Never rejects. Ends within `timeoutMs`. */
+  probe(
+    target: { readonly host: string; readonly port: number },
+    spec: ProbeSpec,
+    timeoutMs: number,
+  ): Promise<ProbeResult>;
+}
+
+/** Of one process, by pid and start: null where a figure is missing. */
+export interface ProcessFigures {
+  /** CPU of one core over the time since the previous sample, 0–100 × threads. null on the first sample. */
+  readonly cpuPercent: number | null;
+  readonly memoryBytes: number | null;
+  readonly eluPercent: number | null;
+}
+
+export interface ProcessMeter {
+  /** Never rejects; a process that cannot be read is absent from the map. Keyed by pid. */
+  sample(
+    processes: readonly { readonly pid: number; readonly startedAtMs: number }[],
+  ): Promise<ReadonlyMap<number, ProcessFigures>>;
+}
+
+/** The machine, or the container's share of it. */
+export interface HostFigures {
+  readonly cores: number;
+  readonly cpuPercent: number | null;
+  readonly memoryTotalBytes: number;
+  readonly memoryAvailableBytes: number;
+  readonly diskUsedPercent: number | null;
+  readonly connections: number | null;
+  readonly loadAverage1m: number;
+  readonly uptimeSeconds: number;
+}
+
+export interface HostMeter {
+  /** The last known figures, at once; refreshed in the background. */
+  figures(): HostFigures;
+  /** Grows when the kernel's OOM killer ended a process here; null where that can't be read. */
+  oomKills(): number | null;
+}
+
+/** Small state that must survive the supervisor: written atomically. */
+export interface StateStore {
+  /** `state` is null when there is none yet or it was unusable (then `damaged` says where it was put and why). */
+  load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }>;
+  /** Rejects when it could not be written; the old state is then still whole. */
+  save(state: unknown): Promise<void>;
+}
+
+/** The last events, bounded; survives a restart. */
+export interface History {
+  append(event: EventRecord): void;
+  /** Newest last. `sinceMs`: wall clock, exclusive of older ones. */
+  query(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[];
+  /** Entries that could not be kept. */
+  dropped(): number;
+  close(): Promise<void>;
+}
+
+/** Tells people. Bounded queue; a notifier that fails is logged and counted, never waited for. */
+export interface Notifier {
+  notify(event: EventRecord): void;
+}
+
+/** What services log with; winston fits it. */
+export interface Logger {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
