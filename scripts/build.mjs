@@ -1,0 +1,190 @@
+#!/usr/bin/env node
+/**
+ * Compiles the TypeScript projects: backend/ and examples/wordpecker/.
+ *
+ * A build is all or nothing. Every project is compiled into `dist.next` beside its `dist`; only when all of them
+ * compiled are the directories exchanged, and the build before stays in `dist.previous`. So running processes never
+ * see half a build, outputs of deleted sources never linger, and a deployment that does not verify goes back with
+ * `--rollback`.
+ *
+ * A fingerprint of everything that goes into a build lies in each `dist`; while it matches, there is nothing to do
+ * (about 30 ms). One build at a time: others wait for it on a lock file that names its owner.
+ *
+ * Plain JavaScript, because it has to run before there is a build.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const projects = ['backend', 'examples/wordpecker'];
+const tsc = join(root, 'node_modules/typescript/bin/tsc');
+const lockFile = join(root, 'run/build.lock');
+const lockWaitMs = 180_000;
+
+const usage = `Usage: node scripts/build.mjs [--force | --rollback] [--quiet]
+
+Compiles backend/ and examples/wordpecker/ into their dist/ directories, as a whole or not at all.
+
+  --force      build even when nothing changed
+  --rollback   exchange the build with the one before it (twice brings it back)
+  --quiet      say nothing unless it fails
+  --help       this text`;
+
+/** Every source file below `directory`, sorted, without tests. */
+function sourcesOf(directory) {
+  return readdirSync(directory, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) return entry.name === 'testing' ? [] : sourcesOf(path);
+      return entry.name.endsWith('.test.ts') ? [] : [path];
+    });
+}
+
+function fingerprint() {
+  const hash = createHash('sha256');
+  const shared = ['tsconfig.base.json', 'node_modules/typescript/package.json'].map((path) =>
+    join(root, path),
+  );
+  const own = projects.flatMap((project) => [
+    join(root, project, 'tsconfig.json'),
+    join(root, project, 'package.json'),
+    ...sourcesOf(join(root, project, 'src')),
+  ]);
+  for (const path of [...shared, ...own]) {
+    hash
+      .update(`${relative(root, path)}\0`)
+      .update(readFileSync(path))
+      .update('\0');
+  }
+  return hash.digest('hex');
+}
+
+function place(project, name) {
+  return join(root, project, name);
+}
+
+function isCurrent(print) {
+  return projects.every((project) => {
+    const stamp = join(place(project, 'dist'), '.fingerprint');
+    return existsSync(stamp) && readFileSync(stamp, 'utf8') === print;
+  });
+}
+
+/** dist → dist.previous, dist.next → dist: two renames a project, no moment with half a build. */
+function exchange() {
+  for (const project of projects) {
+    rmSync(place(project, 'dist.previous'), { recursive: true, force: true });
+    if (existsSync(place(project, 'dist')))
+      renameSync(place(project, 'dist'), place(project, 'dist.previous'));
+    renameSync(place(project, 'dist.next'), place(project, 'dist'));
+  }
+}
+
+function build({ force, quiet }) {
+  const print = fingerprint();
+  if (!force && isCurrent(print)) {
+    if (!quiet) console.log('Build: up to date.');
+    return;
+  }
+  const startedAt = performance.now();
+  if (!quiet) console.log(`Build: compiling ${projects.join(' and ')} …`);
+  try {
+    for (const project of projects) {
+      const target = place(project, 'dist.next');
+      rmSync(target, { recursive: true, force: true });
+      const run = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', target], {
+        cwd: root,
+        encoding: 'utf8',
+      });
+      if (run.status !== 0) {
+        const reason = `${run.error?.message ?? ''}${run.stdout ?? ''}${run.stderr ?? ''}`.trim();
+        throw new Error(`${project}/ does not compile; the build before it is untouched.\n${reason}`);
+      }
+      writeFileSync(join(target, '.fingerprint'), print);
+    }
+    exchange();
+  } finally {
+    for (const project of projects) rmSync(place(project, 'dist.next'), { recursive: true, force: true });
+  }
+  if (!quiet) console.log(`Build: done in ${((performance.now() - startedAt) / 1000).toFixed(1)} s.`);
+}
+
+function rollBack({ quiet }) {
+  const without = projects.filter((project) => !existsSync(place(project, 'dist.previous')));
+  if (without.length > 0) {
+    throw new Error(
+      `there is no earlier build of ${without.join(', ')} to go back to (dist.previous is missing).`,
+    );
+  }
+  for (const project of projects) renameSync(place(project, 'dist.previous'), place(project, 'dist.next'));
+  exchange();
+  if (!quiet) console.log('Build: went back to the build before.');
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+/** Takes the lock, or returns the pid of its owner; a lock whose owner is gone is removed. */
+function tryLock() {
+  try {
+    writeFileSync(lockFile, String(process.pid), { flag: 'wx' });
+    return null;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+  const owner = existsSync(lockFile) ? Number(readFileSync(lockFile, 'utf8')) : 0;
+  // An empty file belongs to someone between creating and writing it: as good as alive.
+  if (owner > 0 && !isAlive(owner)) rmSync(lockFile, { force: true });
+  return owner;
+}
+
+async function withLock(action) {
+  mkdirSync(dirname(lockFile), { recursive: true });
+  const deadline = performance.now() + lockWaitMs;
+  for (;;) {
+    const owner = tryLock();
+    if (owner === null) break;
+    if (performance.now() > deadline) {
+      throw new Error(
+        `another build (pid ${owner}) has held ${lockFile} for ${lockWaitMs / 1000} s; end it, or remove the file.`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  try {
+    action();
+  } finally {
+    rmSync(lockFile, { force: true });
+  }
+}
+
+async function main() {
+  const { values } = parseArgs({
+    options: {
+      force: { type: 'boolean', default: false },
+      rollback: { type: 'boolean', default: false },
+      quiet: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return console.log(usage);
+  if (!existsSync(tsc)) throw new Error('the compiler is not installed; run `npm ci` first.');
+  await withLock(() => (values.rollback ? rollBack(values) : build(values)));
+}
+
+main().catch((error) => {
+  const isUsage = String(error.code).startsWith('ERR_PARSE_ARGS');
+  console.error(isUsage ? `${error.message}\n\n${usage}` : `Build: ${error.message}`);
+  process.exitCode = isUsage ? 2 : 1;
+});
