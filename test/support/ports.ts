@@ -1,0 +1,23 @@
+import { createServer } from 'node:net';
+
+/** Whether nothing listens on `port` on any IPv4 address. */
+export function isPortFree(port: number, host = '0.0.0.0'): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/**
+ * The first of `count` contiguous ports that are free right now, below the range the kernel hands out by
+ * itself (32768 and up), so that no outgoing connection takes one in the meantime.
+ */
+export async function freePortRange(count: number): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const first = 20_000 + Math.floor(Math.random() * (12_000 - count));
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isPortFree(first + i)));
+    if (free.every(Boolean)) return first;
+  }
+  throw new Error(`no ${count} contiguous free ports found between 20000 and 32000`);
+}
