@@ -23,6 +23,8 @@ export interface ProcessExit {
   readonly exitCode: number | null;
   /** `SIGKILL`, … when a signal ended it and the daemon said so. */
   readonly signal: string | null;
+  /** PM2 was asked to end it (its status was `stopping`): by us, or by an operator's `pm2 stop|restart|reload`. */
+  readonly asked: boolean;
 }
 
 export interface ProcessManagerEvents {

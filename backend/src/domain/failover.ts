@@ -1,0 +1,92 @@
+/**
+ * Restart budgets: how often a failing instance is given another chance, and what happens when that is spent.
+ *
+ * A *slot* is one place of a service: a pmId and whoever replaces it. Each failure that the instance itself is to
+ * blame for is charged to its slot; charges older than the window are forgotten (the sliding window of Erlang/OTP
+ * supervisors, which, unlike PM2's own counter, does not care how old the process was when it failed). A spent slot
+ * is quarantined: not restarted, not replaced. After a cooldown one half-open trial is made; it must outlive what
+ * killed its predecessors before the slot is whole again.
+ */
+import type { FailureCause } from './model.js';
+import type { FailurePolicy } from './policy.js';
+
+export interface Charge {
+  /** Wall clock, so that budgets survive a supervisor restart. */
+  readonly atMs: number;
+  /** How long the instance had run; a trial must outlive it. */
+  readonly ranMs: number;
+  readonly cause: FailureCause;
+}
+
+/** What remains of a slot's charges. Clock jumps backwards don't make charges immortal. */
+export function withinWindow(
+  charges: readonly Charge[],
+  policy: FailurePolicy,
+  nowMs: number,
+): readonly Charge[] {
+  return charges.filter((charge) => Math.abs(nowMs - charge.atMs) < policy.windowMs);
+}
+
+export type BudgetVerdict =
+  /** Try again; a replacement waits this long first (a restart by PM2 has already happened). */
+  | { readonly kind: 'retry'; readonly backoffMs: number }
+  | { readonly kind: 'spent'; readonly attempts: number };
+
+/**
+ * Charges one failure: `maxRestartAttempts` failures are retried, the next one is one too many. The first retry is immediate; later ones back off exponentially with full jitter, so that
+ * instances that failed together don't return together.
+ * @param random in [0, 1).
+ */
+export function charge(
+  charges: readonly Charge[],
+  failure: Charge,
+  policy: FailurePolicy,
+  random: number,
+): { readonly charges: readonly Charge[]; readonly verdict: BudgetVerdict } {
+  const recent = [...withinWindow(charges, policy, failure.atMs), failure];
+  if (recent.length > policy.maxRestartAttempts) {
+    return { charges: recent, verdict: { kind: 'spent', attempts: policy.maxRestartAttempts } };
+  }
+  const doublings = recent.length - 1;
+  const backoffMs =
+    doublings === 0 ? 0 : Math.min(policy.windowMs / 10, policy.backoffBaseMs * 2 ** doublings) * random;
+  return { charges: recent, verdict: { kind: 'retry', backoffMs } };
+}
+
+/** Wait before the n-th half-open trial (0-based): doubles each time, at most ten cooldowns, ±10 % jitter. */
+export function trialDelayMs(trials: number, policy: FailurePolicy, random: number): number {
+  return (
+    Math.min(policy.restartCooldownMs * 2 ** trials, policy.restartCooldownMs * 10) * (0.9 + 0.2 * random)
+  );
+}
+
+/**
+ * How long a trial must stay fit. Twice the longest life among the failures that spent the budget: a process that
+ * dies 30 s after every start does not pass by surviving 10 s.
+ */
+export function trialStableMs(charges: readonly Charge[], policy: FailurePolicy): number {
+  const longest = charges.reduce((most, { ranMs }) => Math.max(most, ranMs), 0);
+  return Math.max(policy.stableMs, Math.min(2 * longest, policy.windowMs));
+}
+
+/** Signals that people and other programs send; a process that ends by one of them was not itself at fault. */
+const SENT_FROM_OUTSIDE = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
+
+export type ExitVerdict =
+  | { readonly charged: false; readonly why: 'asked' | 'killed' }
+  | { readonly charged: true; readonly cause: 'crashed' | 'oom-killed' };
+
+/**
+ * Whether an exit is the instance's own fault. A kill from outside says nothing about the program, so it costs no
+ * budget, unless it was the kernel's answer to running out of memory.
+ */
+export function judgeExit(exit: {
+  readonly signal: string | null;
+  readonly asked: boolean;
+  readonly oomKilled: boolean;
+}): ExitVerdict {
+  if (exit.asked) return { charged: false, why: 'asked' };
+  if (exit.signal === 'SIGKILL' && exit.oomKilled) return { charged: true, cause: 'oom-killed' };
+  if (exit.signal !== null && SENT_FROM_OUTSIDE.has(exit.signal)) return { charged: false, why: 'killed' };
+  return { charged: true, cause: 'crashed' };
+}

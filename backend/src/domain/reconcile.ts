@@ -1,0 +1,248 @@
+/**
+ * Desired against observed: names the one next action for one service, with its reason. Level-triggered: it looks
+ * only at what is, never at how it came to be, so a supervisor that died half-way simply goes on.
+ *
+ * Slots fall in groups:
+ *
+ *   keep       starting or fit, and current            counts towards the target
+ *   condemned  unfit, or outdated by a rollout         leaves, once its replacement is fit
+ *   draining   withdrawn from traffic                  stops after its grace
+ *   debris     listed without a process, not by us     discarded
+ *   quarantined                                        halted, then left alone; each is a hole that is not filled
+ *
+ * Make before break: a condemned slot goes only while those that are fit, without it, still make the target, so
+ * there is never more than one surplus instance and never less than what served before.
+ */
+import type { FailureCause, InstanceId } from './model.js';
+
+export type SlotState =
+  | { readonly kind: 'starting' }
+  | { readonly kind: 'fit' }
+  | { readonly kind: 'unfit'; readonly cause: FailureCause; readonly detail: string }
+  | { readonly kind: 'draining'; readonly sinceMs: number; readonly why: string }
+  /** In PM2's list without a process, and not because Holdfast or an operator wanted it so. */
+  | { readonly kind: 'debris'; readonly detail: string }
+  /**
+   * Its budget is spent. `running`: a process still lives there. `failOpen`: it is merely unhealthy, so it may be
+   * better than nothing while nobody else is fit.
+   */
+  | { readonly kind: 'quarantined'; readonly running: boolean; readonly failOpen: boolean };
+
+export interface Slot {
+  readonly id: InstanceId;
+  readonly state: SlotState;
+  /** A rollout wants it replaced. */
+  readonly outdated: boolean;
+}
+
+/** Replacing every instance that was there when it began (failover), behind a canary (deploy). */
+export interface RolloutStage {
+  readonly kind: 'failover' | 'deploy';
+  /** Deploy only: false until the first new instance has stayed fit for the canary period. */
+  readonly canaryVerified: boolean;
+}
+
+export interface ReconcileInput {
+  readonly service: string;
+  /** How many should serve. */
+  readonly desired: number;
+  readonly slots: readonly Slot[];
+  readonly rollout: RolloutStage | null;
+  /** Slots whose budget is spent, including those with no process left. */
+  readonly holes: number;
+  /** A half-open trial is due; `target` is the halted instance to resume, or null to start a new one. */
+  readonly trial: { readonly target: InstanceId | null } | null;
+  /** Earliest time for the next start, same clock as nowMs: backoff after failures. */
+  readonly startNotBeforeMs: number;
+  readonly drainGraceMs: number;
+  readonly nowMs: number;
+}
+
+export type Action =
+  | { readonly kind: 'start'; readonly replaces: InstanceId | null; readonly reason: string }
+  /** The half-open trial of a quarantined slot. */
+  | { readonly kind: 'trial'; readonly target: InstanceId | null; readonly reason: string }
+  /** Out of traffic; the stop follows after the grace. */
+  | { readonly kind: 'withdraw'; readonly target: InstanceId; readonly reason: string }
+  | { readonly kind: 'stop'; readonly target: InstanceId; readonly reason: string }
+  | { readonly kind: 'discard'; readonly target: InstanceId; readonly reason: string }
+  /** Stopped, but left in PM2's list: its budget is spent. */
+  | { readonly kind: 'halt'; readonly target: InstanceId; readonly reason: string }
+  /** `untilMs`: when to look again at the latest, or null for the usual tick. */
+  | { readonly kind: 'hold'; readonly untilMs: number | null; readonly reason: string };
+
+/** How many instances above the target may run while replacing. */
+export const SURGE = 1;
+
+/** The one next action. Never throws, never waits; the caller applies it, observes, and asks again. */
+export function reconcile(input: ReconcileInput): Action {
+  const groups = groupSlots(input.slots);
+  const target = Math.max(0, input.desired - input.holes);
+  return (
+    stopDrained(input, groups) ??
+    haltQuarantined(input, groups) ??
+    discardDebris(groups) ??
+    startTrial(input) ??
+    fill(input, groups, target) ??
+    removeCondemned(input, groups, target) ??
+    removeSurplus(input, groups, target) ??
+    settle(input, groups, target)
+  );
+}
+
+interface Groups {
+  readonly keep: readonly Slot[];
+  readonly keepFit: readonly Slot[];
+  readonly condemned: readonly Slot[];
+  readonly draining: readonly Slot[];
+  readonly debris: readonly Slot[];
+  /** Fit ones, outdated included: those that can take traffic now. */
+  readonly fit: readonly Slot[];
+}
+
+function groupSlots(slots: readonly Slot[]): Groups {
+  const isCondemned = ({ state, outdated }: Slot): boolean =>
+    state.kind === 'unfit' || (outdated && (state.kind === 'fit' || state.kind === 'starting'));
+  const keep = slots.filter(
+    (slot) => !slot.outdated && (slot.state.kind === 'starting' || slot.state.kind === 'fit'),
+  );
+  return {
+    keep,
+    keepFit: keep.filter(({ state }) => state.kind === 'fit'),
+    condemned: slots.filter(isCondemned),
+    draining: slots.filter(({ state }) => state.kind === 'draining'),
+    debris: slots.filter(({ state }) => state.kind === 'debris'),
+    fit: slots.filter(({ state }) => state.kind === 'fit'),
+  };
+}
+
+function stopDrained({ drainGraceMs, nowMs }: ReconcileInput, { draining }: Groups): Action | null {
+  for (const { id, state } of draining) {
+    if (state.kind === 'draining' && nowMs - state.sinceMs >= drainGraceMs) {
+      return { kind: 'stop', target: id, reason: state.why };
+    }
+  }
+  return null;
+}
+
+function haltQuarantined({ slots }: ReconcileInput, { fit }: Groups): Action | null {
+  for (const { id, state } of slots) {
+    if (state.kind !== 'quarantined' || !state.running) continue;
+    if (state.failOpen && fit.length === 0) continue;
+    return { kind: 'halt', target: id, reason: `pm ${id.pmId} is quarantined: its restart budget is spent` };
+  }
+  return null;
+}
+
+function discardDebris({ debris }: Groups): Action | null {
+  const slot = debris[0];
+  if (slot?.state.kind !== 'debris') return null;
+  return {
+    kind: 'discard',
+    target: slot.id,
+    reason: `pm ${slot.id.pmId} has no process: ${slot.state.detail}`,
+  };
+}
+
+function startTrial({ trial, service }: ReconcileInput): Action | null {
+  if (trial === null) return null;
+  return {
+    kind: 'trial',
+    target: trial.target,
+    reason: `half-open trial of ${service} after its quarantine`,
+  };
+}
+
+/** Start what is missing, one at a time and never more than the surge allows. */
+function fill(input: ReconcileInput, { keep, condemned }: Groups, target: number): Action | null {
+  const missing = target - keep.length;
+  if (missing <= 0) return null;
+  if (keep.length + condemned.length >= target + SURGE) return null;
+  if (isAwaitingCanary(input) && keep.length > 0) return null;
+  if (input.nowMs < input.startNotBeforeMs) {
+    const leftSeconds = ((input.startNotBeforeMs - input.nowMs) / 1000).toFixed(1);
+    return {
+      kind: 'hold',
+      untilMs: input.startNotBeforeMs,
+      reason: `backing off: next start in ${leftSeconds} s`,
+    };
+  }
+  const replaced = keep.length + condemned.length >= target ? worst(condemned) : undefined;
+  if (replaced === undefined) {
+    const reason = `${keep.length + condemned.length} of ${target} instances run`;
+    return { kind: 'start', replaces: null, reason };
+  }
+  return {
+    kind: 'start',
+    replaces: replaced.id,
+    reason: `replaces pm ${replaced.id.pmId}: ${whyCondemned(replaced)}`,
+  };
+}
+
+function isAwaitingCanary({ rollout }: ReconcileInput): boolean {
+  return rollout?.kind === 'deploy' && !rollout.canaryVerified;
+}
+
+/** Unfit before merely outdated: who serves leaves last. */
+function worst(condemned: readonly Slot[]): Slot | undefined {
+  return condemned.find(({ state }) => state.kind === 'unfit') ?? condemned[0];
+}
+
+function whyCondemned({ state }: Slot): string {
+  return state.kind === 'unfit' ? `${state.cause}, ${state.detail}` : 'superseded by the rollout';
+}
+
+function removeCondemned(
+  input: ReconcileInput,
+  { keepFit, condemned, fit }: Groups,
+  target: number,
+): Action | null {
+  const victim = worst(condemned);
+  if (victim === undefined || isAwaitingCanary(input)) return null;
+  if (keepFit.length + condemned.length - 1 < target) return null;
+  // Whoever takes traffic now may only go while another one does.
+  if (victim.state.kind === 'fit' && fit.length <= 1) return null;
+  // An unfit one may still be better than nothing (fail open): it waits for somebody fit.
+  if (victim.state.kind === 'unfit' && fit.length === 0) return null;
+  return { kind: 'withdraw', target: victim.id, reason: whyCondemned(victim) };
+}
+
+/** More than wanted: those still starting first, then the youngest, whose caches are the coldest. */
+function removeSurplus(
+  input: ReconcileInput,
+  { keep, keepFit, fit, condemned }: Groups,
+  target: number,
+): Action | null {
+  if (keep.length <= target || isAwaitingCanary(input) || condemned.length > 0) return null;
+  const starting = keep.filter(({ state }) => state.kind === 'starting');
+  const candidates = starting.length > 0 ? starting : keepFit;
+  const victim = [...candidates].sort(youngestFirst)[0];
+  if (victim === undefined || (victim.state.kind === 'fit' && fit.length <= 1)) return null;
+  return {
+    kind: 'withdraw',
+    target: victim.id,
+    reason: `${keep.length} instances run, ${target} are wanted`,
+  };
+}
+
+function youngestFirst(a: Slot, b: Slot): number {
+  return b.id.startedAtMs - a.id.startedAtMs || b.id.pmId - a.id.pmId;
+}
+
+function settle(input: ReconcileInput, { keep, condemned, draining, fit }: Groups, target: number): Action {
+  const hold = (reason: string, untilMs: number | null = null): Action => ({ kind: 'hold', untilMs, reason });
+  const starting = keep.filter(({ state }) => state.kind === 'starting');
+  if (starting.length > 0) return hold(`waiting for ${names(starting)} to become ready`);
+  if (isAwaitingCanary(input) && keep.length > 0) return hold(`watching the canary ${names(keep)}`);
+  if (draining.length > 0) {
+    const since = draining.map(({ state }) => (state.kind === 'draining' ? state.sinceMs : input.nowMs));
+    return hold(`draining ${names(draining)}`, Math.min(...since) + input.drainGraceMs);
+  }
+  if (condemned.length > 0) return hold(`${names(condemned)} stays until a replacement is fit`);
+  if (input.holes > 0) return hold(`${fit.length} serving, ${input.holes} quarantined`);
+  return hold(`${fit.length} of ${target} serving`);
+}
+
+function names(slots: readonly Slot[]): string {
+  return slots.map(({ id }) => `pm ${id.pmId}`).join(', ');
+}

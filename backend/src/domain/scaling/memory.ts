@@ -1,0 +1,68 @@
+/**
+ * What the scaling rule remembers of its moves: enough to cool down, not to turn back at once, and to become
+ * slower to shrink after it has shrunk too early. Immutable; `remember` returns the next one.
+ */
+
+export interface ScalingMove {
+  /** Monotonic. */
+  readonly atMs: number;
+  readonly direction: 'up' | 'down';
+  readonly by: 'autoscaler' | 'operator';
+}
+
+export interface ScalingMemory {
+  readonly lastMove: ScalingMove | null;
+  /** Of any author: a down-window starts anew after growing. */
+  readonly lastUpAtMs: number | null;
+  /** Of the autoscaler: growing soon after it is a reversal. */
+  readonly lastAutomaticDownAtMs: number | null;
+  readonly lastReversalAtMs: number | null;
+  /** Reversals in a row, each soon after the one before. At most MAX_REVERSALS. */
+  readonly reversals: number;
+  /** Since when memory alone has stood in the way of shrinking. */
+  readonly memoryBlockedSinceMs: number | null;
+}
+
+export const NO_MEMORY: ScalingMemory = {
+  lastMove: null,
+  lastUpAtMs: null,
+  lastAutomaticDownAtMs: null,
+  lastReversalAtMs: null,
+  reversals: 0,
+  memoryBlockedSinceMs: null,
+};
+
+/** An automatic move never undoes the last move within this time. */
+export const REVERSAL_GUARD_MS = 60_000;
+/** Growing again within this time after shrinking: the shrink was too early. Forgotten after as long. */
+export const REVERSAL_MEMORY_MS = 900_000;
+/** The down-window doubles per reversal, at most this often: × 4. */
+export const MAX_REVERSALS = 2;
+
+/** The memory after a move at `move.atMs`. */
+export function remember(memory: ScalingMemory, move: ScalingMove): ScalingMemory {
+  const next = { ...memory, lastMove: move, memoryBlockedSinceMs: null };
+  if (move.direction === 'down') {
+    return move.by === 'autoscaler' ? { ...next, lastAutomaticDownAtMs: move.atMs } : next;
+  }
+  const down = memory.lastAutomaticDownAtMs;
+  const regretted = move.by === 'autoscaler' && down !== null && move.atMs - down < REVERSAL_MEMORY_MS;
+  if (!regretted) return { ...next, lastUpAtMs: move.atMs };
+  return {
+    ...next,
+    lastUpAtMs: move.atMs,
+    lastAutomaticDownAtMs: null,
+    lastReversalAtMs: move.atMs,
+    reversals: Math.min(MAX_REVERSALS, activeReversals(memory, move.atMs) + 1),
+  };
+}
+
+/** Factor on the down-window: 1, or 2 or 4 after recent reversals. */
+export function downWindowFactor(memory: ScalingMemory, nowMs: number): number {
+  return 2 ** activeReversals(memory, nowMs);
+}
+
+function activeReversals(memory: ScalingMemory, nowMs: number): number {
+  const last = memory.lastReversalAtMs;
+  return last !== null && nowMs - last < REVERSAL_MEMORY_MS ? memory.reversals : 0;
+}

@@ -1,0 +1,152 @@
+/**
+ * The first step of a scaling decision: what the figures ask for, before cooldown and bounds. `scaling.ts` tells
+ * the whole rule.
+ */
+import { downWindowFactor } from './memory.js';
+import { capacityOf, hold, hostRoom, onItsWay, targetPercent, wish, type Proposal, type Situation } from './proposal.js';
+import { count, percent, seconds } from './text.js';
+import { coveredMs, meanDemand, meanMemory, peakDemand } from './window.js';
+
+/** After this many down-windows memory alone no longer keeps an idle instance. */
+export const MEMORY_PATIENCE_WINDOWS = 5;
+/** "Clear of HIGH" after shrinking: at most this share of it. */
+const CLEARANCE = 0.9;
+export function recommend(situation: Situation): Proposal {
+  const { input, policy, now } = situation;
+  const { desired } = input;
+  if (desired < policy.minInstances) {
+    return wish(policy.minInstances, 'bounds', `${desired} is below the minimum of ${policy.minInstances}`);
+  }
+  if (desired > policy.maxInstances) {
+    return wish(policy.maxInstances, 'bounds', `${desired} is above the maximum of ${policy.maxInstances}`);
+  }
+  if (now.ready === 0) {
+    const text =
+      now.starting > 0
+        ? `no instance is ready, ${now.starting} starting`
+        : 'no instance is ready: there is no load to measure';
+    return hold(situation, 'unknown', now.starting > 0 ? 'starting' : 'missing-data', text);
+  }
+  if (now.known === 0 || input.nowMs - now.atMs > policy.upWindowMs) {
+    return hold(situation, 'unknown', 'missing-data', `no current load figure of ${count(now.ready)}`);
+  }
+  return recommendUp(situation) ?? recommendDown(situation) ?? steady(situation);
+}
+
+function recommendUp(situation: Situation): Proposal | null {
+  const { input, policy, now } = situation;
+  const { samples, nowMs, desired } = input;
+  const loadNow = now.demandPercent / now.ready;
+  const loadIsHigh = loadNow > policy.cpuHighPercent;
+  const memoryIsHigh = now.memoryPercent !== null && now.memoryPercent > policy.memoryHighPercent;
+  if (!loadIsHigh && !memoryIsHigh) return null;
+
+  const cause = loadIsHigh ? 'load-high' : 'memory-high';
+  const figure = loadIsHigh ? `load ${percent(loadNow)}` : `memory ${percent(now.memoryPercent ?? 0)}`;
+  const high = loadIsHigh ? policy.cpuHighPercent : policy.memoryHighPercent;
+  const covered = coveredMs(samples, nowMs, policy.upWindowMs);
+  if (covered < policy.upWindowMs) {
+    const text = `${figure} is above ${percent(high)}, watched for ${seconds(covered)} of ${seconds(policy.upWindowMs)}`;
+    return hold(situation, cause, 'window', text);
+  }
+  const load = growForLoad(situation, loadIsHigh);
+  if (load !== null && (load.limitedBy === null || !memoryIsHigh)) return load;
+  const memory = memoryIsHigh ? meanMemory(samples, nowMs, policy.upWindowMs) : null;
+  if (memory !== null && memory > policy.memoryHighPercent) {
+    const text = `memory ${percent(memory)} over ${seconds(policy.upWindowMs)} is above ${percent(policy.memoryHighPercent)}`;
+    if (now.starting > 0 || now.ready < desired) {
+      return hold(situation, 'memory-high', 'starting', `${text}, and ${onItsWay(situation)}`);
+    }
+    return wish(desired + 1, 'memory-high', text);
+  }
+  if (load !== null) return load;
+  const text = `${figure} is above ${percent(high)} now, not on average over ${seconds(policy.upWindowMs)}`;
+  return hold(situation, cause, 'window', text);
+}
+
+/** The jump for load; null when the load is not high or not for long enough. */
+function growForLoad(situation: Situation, loadIsHigh: boolean): Proposal | null {
+  const { input, policy, now } = situation;
+  const demand = meanDemand(input.samples, input.nowMs, policy.upWindowMs);
+  if (!loadIsHigh || demand === null) return null;
+  const load = demand / now.ready;
+  if (load <= policy.cpuHighPercent) return null;
+  const text = `load ${percent(load)} over ${seconds(policy.upWindowMs)} is above ${percent(policy.cpuHighPercent)}`;
+  const capacity = Math.max(input.desired, now.ready + now.starting);
+  if (demand / capacity <= policy.cpuHighPercent && capacity > now.ready) {
+    const then = `${onItsWay(situation)}, which makes it ${percent(demand / capacity)}`;
+    return hold(situation, 'load-high', 'starting', `${text}, but ${then}`);
+  }
+  const needed = Math.ceil(demand / targetPercent(policy));
+  return wish(Math.max(needed, input.desired + 1), 'load-high', text);
+}
+
+function recommendDown(situation: Situation): Proposal | null {
+  const { input, policy, memory, now } = situation;
+  const { samples, nowMs, desired } = input;
+  const loadNow = (now.demandPercent + 100 * (now.ready - now.known)) / now.ready;
+  if (loadNow >= policy.cpuLowPercent) return null;
+  const low = percent(policy.cpuLowPercent);
+  const figure = `load ${percent(loadNow)} is below ${low}`;
+  if (desired <= policy.minInstances) {
+    return hold(situation, 'load-low', 'min', `${figure}, ${desired} is the minimum`);
+  }
+  if (now.starting > 0 || now.ready < desired) {
+    return hold(situation, 'load-low', 'starting', `${figure}, but ${onItsWay(situation)}`);
+  }
+  const windowMs = policy.downWindowMs * downWindowFactor(memory, nowMs);
+  const sinceUpMs = memory.lastUpAtMs === null ? windowMs : nowMs - memory.lastUpAtMs;
+  const watchedMs = Math.min(coveredMs(samples, nowMs, windowMs), sinceUpMs);
+  const lengthened = windowMs > policy.downWindowMs ? ' (longer: it grew again soon after shrinking)' : '';
+  if (watchedMs < windowMs) {
+    const text = `${figure}, watched for ${seconds(watchedMs)} of ${seconds(windowMs)}${lengthened}`;
+    return hold(situation, 'load-low', 'window', text);
+  }
+  const peak = peakDemand(samples, nowMs, windowMs, policy.upWindowMs) ?? Number.POSITIVE_INFINITY;
+  if (peak / now.ready >= policy.cpuLowPercent) {
+    const text = `${figure} now, but reached ${percent(peak / now.ready)} within ${seconds(windowMs)}${lengthened}`;
+    return hold(situation, 'load-low', 'window', text);
+  }
+  const text = `load at most ${percent(peak / now.ready)} over ${seconds(windowMs)} is below ${low}${lengthened}`;
+  return shrink(situation, peak, text);
+}
+
+/** The smallest count that stays clear of HIGH, in CPU first, then in memory. */
+function shrink(situation: Situation, peak: number, text: string): Proposal {
+  const { input, policy, now } = situation;
+  const { desired, nowMs } = input;
+  let to = Math.max(policy.minInstances, Math.min(desired - 1, Math.ceil(peak / targetPercent(policy))), 1);
+  while (to < desired && peak / to > CLEARANCE * policy.cpuHighPercent) to++;
+  if (to >= desired) {
+    const then = percent(peak / (desired - 1));
+    return hold(situation, 'load-low', 'projection', `${text}, but ${desired - 1} would be at ${then}`);
+  }
+  const memory = meanMemory(input.samples, nowMs, policy.upWindowMs);
+  if (memory === null) {
+    return hold(situation, 'load-low', 'missing-data', `${text}, but memory is not known`);
+  }
+  if (memory < policy.memoryLowPercent) return wish(to, 'load-low', text);
+  const total = memory * now.ready;
+  while (to < desired && total / to > CLEARANCE * policy.memoryHighPercent) to++;
+  if (to < desired) return wish(to, 'load-low', text);
+  const since = situation.memory.memoryBlockedSinceMs;
+  const patienceMs =
+    MEMORY_PATIENCE_WINDOWS * policy.downWindowMs * downWindowFactor(situation.memory, nowMs);
+  if (since !== null && nowMs - since >= patienceMs) {
+    const waited = `memory stood in the way for ${seconds(nowMs - since)}, which garbage does too`;
+    return wish(desired - 1, 'load-low', `${text}; ${waited}`);
+  }
+  const then = `memory ${percent(memory)} would become ${percent(total / (desired - 1))} with ${desired - 1}`;
+  return hold(situation, 'load-low', 'memory', `${text}, but ${then}`);
+}
+
+function steady(situation: Situation): Proposal {
+  const { policy, now } = situation;
+  const load = percent(now.demandPercent / now.ready);
+  const silent = now.ready - now.known;
+  const band = `${percent(policy.cpuLowPercent)} and ${percent(policy.cpuHighPercent)}`;
+  return silent > 0
+    ? hold(situation, 'steady', 'missing-data', `load ${load} known, ${silent} of ${count(now.ready)} not`)
+    : wish(situation.input.desired, 'steady', `load ${load} is between ${band}`);
+}
+

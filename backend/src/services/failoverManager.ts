@@ -1,0 +1,413 @@
+/**
+ * Which instances are unfit to be given another chance: the owner of restart budgets and quarantines.
+ *
+ * Per service:
+ *
+ *   none ──a slot's budget is spent──▶ quarantined ──cooldown over──▶ trial ──outlives its predecessors──▶ none
+ *     ▲                                    ▲                            │
+ *     └────────── reset-failure ───────────┴──────── trial fails ───────┘
+ *
+ * A quarantined slot is a *hole*: counted in the desired number, not filled. It touches no process itself; the
+ * reconciler halts what is quarantined and carries out the trial that is due.
+ */
+import { z } from 'zod';
+import { charge, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
+import type { Charge } from '../domain/failover.js';
+import type { FailureCause, InstanceId } from '../domain/model.js';
+import type { FailurePolicy } from '../domain/policy.js';
+import type { Clock } from '../ports.js';
+
+interface Hole {
+  /** null when PM2 no longer lists it. */
+  readonly pmId: number | null;
+  readonly charges: readonly Charge[];
+  readonly failOpen: boolean;
+}
+
+interface Held {
+  readonly sinceMs: number;
+  readonly reason: string;
+  readonly holes: readonly Hole[];
+  /** Failed trials so far. */
+  readonly trials: number;
+}
+
+/** Times are wall clock: a quarantine survives the supervisor. */
+export type Quarantine =
+  | { readonly kind: 'none' }
+  | ({ readonly kind: 'quarantined'; readonly nextTrialAtMs: number } & Held)
+  | ({
+      readonly kind: 'trial';
+      readonly startedAtMs: number;
+      /** Who is on trial. */
+      readonly pmId: number;
+      readonly trialCharges: readonly Charge[];
+      readonly mustLastMs: number;
+    } & Held);
+
+export interface LastFailure {
+  readonly atMs: number;
+  readonly cause: FailureCause;
+  readonly detail: string;
+  readonly pmId: number;
+}
+
+interface Budget {
+  policy: FailurePolicy;
+  readonly slots: Map<number, readonly Charge[]>;
+  quarantine: Quarantine;
+  /** Clock.nowMs() before which no start is tried. */
+  startNotBeforeMs: number;
+  lastFailure: LastFailure | null;
+}
+
+export type FailureOutcome =
+  | { readonly kind: 'retry'; readonly attemptsUsed: number }
+  | { readonly kind: 'quarantined'; readonly nextTrialMs: number; readonly attempts: number }
+  | { readonly kind: 'trial-failed'; readonly nextTrialMs: number };
+
+const MAX_SLOTS = 1000;
+
+export class FailoverManager {
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #services = new Map<string, Budget>();
+
+  constructor(options: { readonly clock: Clock; readonly random: () => number }) {
+    this.#clock = options.clock;
+    this.#random = options.random;
+  }
+
+  /** Adds a service, or gives a known one a new policy; what it remembers stays. */
+  supervise(service: string, policy: FailurePolicy): void {
+    const known = this.#services.get(service);
+    if (known !== undefined) {
+      known.policy = policy;
+      return;
+    }
+    this.#services.set(service, {
+      policy,
+      slots: new Map(),
+      quarantine: { kind: 'none' },
+      startNotBeforeMs: 0,
+      lastFailure: null,
+    });
+  }
+
+  /** Charges one failure to its slot and says what follows. */
+  recordFailure(id: InstanceId, cause: FailureCause, detail: string): FailureOutcome {
+    const record = this.#record(id.service);
+    const atMs = this.#clock.wallMs();
+    record.lastFailure = { atMs, cause, detail, pmId: id.pmId };
+    const failure: Charge = { atMs, cause, ranMs: Math.max(0, atMs - id.startedAtMs) };
+    if (record.quarantine.kind === 'trial' && record.quarantine.pmId === id.pmId) {
+      return { kind: 'trial-failed', nextTrialMs: this.#trialFailed(record, record.quarantine, failure) };
+    }
+    const { charges, verdict } = charge(
+      record.slots.get(id.pmId) ?? [],
+      failure,
+      record.policy,
+      this.#random(),
+    );
+    if (verdict.kind === 'retry') {
+      record.slots.set(id.pmId, charges);
+      record.startNotBeforeMs = Math.max(record.startNotBeforeMs, this.#clock.nowMs() + verdict.backoffMs);
+      this.#bound(record);
+      return { kind: 'retry', attemptsUsed: charges.length };
+    }
+    const nextTrialMs = this.#quarantine(record, id, charges, `${cause}: ${detail}`);
+    return { kind: 'quarantined', nextTrialMs, attempts: verdict.attempts };
+  }
+
+  #quarantine(record: Budget, id: InstanceId, charges: readonly Charge[], reason: string): number {
+    record.slots.delete(id.pmId);
+    const cause = charges.at(-1)?.cause;
+    const hole: Hole = {
+      pmId: id.pmId,
+      charges,
+      failOpen: cause === 'unhealthy' || cause === 'unresponsive',
+    };
+    const { quarantine } = record;
+    const now = this.#clock.wallMs();
+    if (quarantine.kind === 'none') {
+      const delayMs = trialDelayMs(0, record.policy, this.#random());
+      record.quarantine = {
+        kind: 'quarantined',
+        sinceMs: now,
+        reason,
+        holes: [hole],
+        trials: 0,
+        nextTrialAtMs: now + delayMs,
+      };
+      return delayMs;
+    }
+    record.quarantine = { ...quarantine, holes: [...quarantine.holes, hole] };
+    return quarantine.kind === 'quarantined'
+      ? Math.max(0, quarantine.nextTrialAtMs - now)
+      : quarantine.mustLastMs;
+  }
+
+  #trialFailed(record: Budget, trial: Extract<Quarantine, { kind: 'trial' }>, failure: Charge): number {
+    const trials = trial.trials + 1;
+    const delayMs = trialDelayMs(trials, record.policy, this.#random());
+    const failOpen = failure.cause === 'unhealthy' || failure.cause === 'unresponsive';
+    const hole: Hole = { pmId: trial.pmId, charges: [...trial.trialCharges, failure], failOpen };
+    record.quarantine = {
+      kind: 'quarantined',
+      sinceMs: trial.sinceMs,
+      reason: trial.reason,
+      holes: [hole, ...trial.holes],
+      trials,
+      nextTrialAtMs: this.#clock.wallMs() + delayMs,
+    };
+    return delayMs;
+  }
+
+  /** The halted instance whose trial is due, null for a new one; undefined when none is due. */
+  dueTrial(service: string): { readonly pmId: number | null } | null {
+    const { quarantine } = this.#record(service);
+    if (quarantine.kind !== 'quarantined' || this.#clock.wallMs() < quarantine.nextTrialAtMs) return null;
+    return { pmId: quarantine.holes[0]?.pmId ?? null };
+  }
+
+  trialStarted(service: string, pmId: number): void {
+    const record = this.#record(service);
+    const { quarantine } = record;
+    if (quarantine.kind !== 'quarantined') return;
+    const [first, ...holes] = quarantine.holes;
+    const trialCharges = first?.charges ?? [];
+    record.quarantine = {
+      kind: 'trial',
+      sinceMs: quarantine.sinceMs,
+      reason: quarantine.reason,
+      holes,
+      trials: quarantine.trials,
+      startedAtMs: this.#clock.wallMs(),
+      pmId,
+      trialCharges,
+      mustLastMs: trialStableMs(trialCharges, record.policy),
+    };
+  }
+
+  /** A trial that could not even be started counts as failed. */
+  trialNotStarted(service: string): number {
+    const record = this.#record(service);
+    const { quarantine } = record;
+    if (quarantine.kind !== 'quarantined') return 0;
+    const trials = quarantine.trials + 1;
+    const delayMs = trialDelayMs(trials, record.policy, this.#random());
+    record.quarantine = { ...quarantine, trials, nextTrialAtMs: this.#clock.wallMs() + delayMs };
+    return delayMs;
+  }
+
+  /**
+   * Whether an instance that has been fit for `fitForMs` thereby ends the quarantine: the one on trial, or a
+   * quarantined one that was left running and came back by itself. Ends it when so.
+   */
+  endedByFitness(service: string, pmId: number, fitForMs: number): boolean {
+    const record = this.#record(service);
+    const { quarantine } = record;
+    if (quarantine.kind === 'none') return false;
+    const hole = quarantine.holes.find((candidate) => candidate.pmId === pmId);
+    const onTrial = quarantine.kind === 'trial' && quarantine.pmId === pmId;
+    if (!onTrial && hole === undefined) return false;
+    const mustLastMs = onTrial ? quarantine.mustLastMs : trialStableMs(hole?.charges ?? [], record.policy);
+    if (fitForMs < mustLastMs) return false;
+    this.#clear(record);
+    return true;
+  }
+
+  /** A replacement takes over its predecessor's slot, charges included. */
+  inherit(service: string, fromPmId: number, toPmId: number): void {
+    const { slots } = this.#record(service);
+    const charges = slots.get(fromPmId);
+    if (charges === undefined) return;
+    slots.delete(fromPmId);
+    slots.set(toPmId, charges);
+  }
+
+  /** The slot is gone for good: its charges and its hole with it. */
+  forgetSlot(service: string, pmId: number): void {
+    const record = this.#record(service);
+    record.slots.delete(pmId);
+    this.#withHoles(record, (holes) => holes.filter((hole) => hole.pmId !== pmId));
+    if (record.quarantine.kind === 'trial' && record.quarantine.pmId === pmId) {
+      const {
+        kind: _kind,
+        startedAtMs: _at,
+        pmId: _id,
+        trialCharges: _charges,
+        mustLastMs,
+        ...held
+      } = record.quarantine;
+      record.quarantine = { kind: 'quarantined', ...held, nextTrialAtMs: this.#clock.wallMs() + mustLastMs };
+      this.#withHoles(record, (holes) => holes);
+    }
+  }
+
+  /** When fewer are wanted, holes go first. */
+  dropHoles(service: string, count: number): void {
+    this.#withHoles(this.#record(service), (holes) => holes.slice(0, Math.max(0, holes.length - count)));
+  }
+
+  #withHoles(record: Budget, change: (holes: readonly Hole[]) => readonly Hole[]): void {
+    const { quarantine } = record;
+    if (quarantine.kind === 'none') return;
+    const holes = change(quarantine.holes);
+    if (holes.length === 0 && quarantine.kind === 'quarantined') this.#clear(record);
+    else record.quarantine = { ...quarantine, holes };
+  }
+
+  /** PM2's daemon is a new one: its numbers mean other processes now. Holes and their charges stay. */
+  forgetNumbers(): void {
+    for (const record of this.#services.values()) {
+      record.slots.clear();
+      const { quarantine } = record;
+      if (quarantine.kind === 'none') continue;
+      const nameless = quarantine.holes.map((hole) => ({ ...hole, pmId: null }));
+      if (quarantine.kind === 'trial') {
+        const hole: Hole = { pmId: null, charges: quarantine.trialCharges, failOpen: false };
+        const { sinceMs, reason, trials } = quarantine;
+        const nextTrialAtMs = this.#clock.wallMs();
+        record.quarantine = {
+          kind: 'quarantined',
+          sinceMs,
+          reason,
+          trials,
+          holes: [hole, ...nameless],
+          nextTrialAtMs,
+        };
+      } else {
+        record.quarantine = { ...quarantine, holes: nameless };
+      }
+    }
+  }
+
+  /** Clears attempts and quarantine. */
+  reset(service: string): { readonly attempts: number; readonly quarantined: boolean } {
+    const record = this.#record(service);
+    const attempts = this.attemptsUsed(service);
+    const quarantined = record.quarantine.kind !== 'none';
+    this.#clear(record);
+    record.slots.clear();
+    record.startNotBeforeMs = 0;
+    return { attempts, quarantined };
+  }
+
+  quarantine(service: string): Quarantine {
+    return this.#record(service).quarantine;
+  }
+
+  holes(service: string): number {
+    const { quarantine } = this.#record(service);
+    return quarantine.kind === 'none' ? 0 : quarantine.holes.length;
+  }
+
+  /** Whether that slot is quarantined, and if so whether it may stay while nothing else is fit. */
+  quarantinedSlot(service: string, pmId: number): { readonly failOpen: boolean } | null {
+    const { quarantine } = this.#record(service);
+    if (quarantine.kind === 'none') return null;
+    return quarantine.holes.find((hole) => hole.pmId === pmId) ?? null;
+  }
+
+  attemptsUsed(service: string, pmId?: number): number {
+    const { slots, policy } = this.#record(service);
+    const now = this.#clock.wallMs();
+    const count = (charges: readonly Charge[]): number =>
+      Math.min(policy.maxRestartAttempts, withinWindow(charges, policy, now).length);
+    if (pmId !== undefined) {
+      if (this.quarantinedSlot(service, pmId) !== null) return policy.maxRestartAttempts;
+      return count(slots.get(pmId) ?? []);
+    }
+    const held = this.holes(service) > 0 ? policy.maxRestartAttempts : 0;
+    return Math.max(held, ...[...slots.values()].map(count), 0);
+  }
+
+  startNotBeforeMs(service: string): number {
+    return this.#record(service).startNotBeforeMs;
+  }
+
+  /** A start that failed outright (no port, PM2 refused): try again a little later. */
+  delayStart(service: string, delayMs: number): void {
+    const record = this.#record(service);
+    record.startNotBeforeMs = Math.max(record.startNotBeforeMs, this.#clock.nowMs() + delayMs);
+  }
+
+  lastFailure(service: string): LastFailure | null {
+    return this.#record(service).lastFailure;
+  }
+
+  snapshot(): FailoverSnapshot {
+    return Object.fromEntries(
+      [...this.#services].map(([service, { slots, quarantine, lastFailure }]) => [
+        service,
+        {
+          slots: [...slots].map(([pmId, charges]) => ({ pmId, charges: [...charges] })),
+          quarantine,
+          lastFailure,
+        },
+      ]),
+    ) as FailoverSnapshot;
+  }
+
+  restore(snapshot: FailoverSnapshot): void {
+    for (const [service, { slots, quarantine, lastFailure }] of Object.entries(snapshot)) {
+      const record = this.#services.get(service);
+      if (record === undefined) continue;
+      for (const { pmId, charges } of slots.slice(0, MAX_SLOTS)) record.slots.set(pmId, charges);
+      record.quarantine = quarantine;
+      record.lastFailure = lastFailure;
+    }
+  }
+
+  #clear(record: Budget): void {
+    record.quarantine = { kind: 'none' };
+    record.startNotBeforeMs = 0;
+  }
+
+  #bound({ slots }: Budget): void {
+    const oldest = slots.keys().next();
+    if (slots.size > MAX_SLOTS && oldest.done !== true) slots.delete(oldest.value);
+  }
+
+  #record(service: string): Budget {
+    const record = this.#services.get(service);
+    if (record === undefined) throw new Error(`bug: ${service} is not supervised`);
+    return record;
+  }
+}
+
+const causeSchema = z.enum(['crashed', 'oom-killed', 'unhealthy', 'unresponsive', 'not-ready', 'memory']);
+const chargeSchema = z.object({ atMs: z.number(), ranMs: z.number(), cause: causeSchema });
+const heldShape = {
+  sinceMs: z.number(),
+  reason: z.string(),
+  trials: z.number().int(),
+  holes: z.array(
+    z.object({ pmId: z.number().nullable(), charges: z.array(chargeSchema), failOpen: z.boolean() }),
+  ),
+};
+
+/** What is persisted; validated when it is read back. */
+export const failoverSnapshotSchema = z.record(
+  z.string(),
+  z.object({
+    slots: z.array(z.object({ pmId: z.number(), charges: z.array(chargeSchema) })),
+    quarantine: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('none') }),
+      z.object({ kind: z.literal('quarantined'), nextTrialAtMs: z.number(), ...heldShape }),
+      z.object({
+        kind: z.literal('trial'),
+        startedAtMs: z.number(),
+        pmId: z.number(),
+        trialCharges: z.array(chargeSchema),
+        mustLastMs: z.number(),
+        ...heldShape,
+      }),
+    ]),
+    lastFailure: z
+      .object({ atMs: z.number(), cause: causeSchema, detail: z.string(), pmId: z.number() })
+      .nullable(),
+  }),
+);
+export type FailoverSnapshot = z.infer<typeof failoverSnapshotSchema>;

@@ -1,0 +1,196 @@
+/**
+ * Probes every tracked instance on its own port and keeps its health state (domain/health). One timer an instance.
+ *
+ * A probe that is late is itself a doubt: while one is unanswered for longer than the fast interval, the next ones
+ * are sent beside it, so that an instance that accepts and never answers is out after
+ * `timeout + (fall − 1) × fast interval` and not after `fall × timeout`.
+ */
+import { afterProbe, afterTime, isUnsettled, probeDelayMs, starting } from '../domain/health.js';
+import type { HealthState } from '../domain/health.js';
+import { instanceKey } from '../domain/model.js';
+import type { ManagedProcess } from '../domain/model.js';
+import type { HealthPolicy } from '../domain/policy.js';
+import type { Percentiles } from '../domain/views.js';
+import { RingBuffer } from '../lib/ringBuffer.js';
+import type { Clock, ProbeResult, Prober } from '../ports.js';
+
+export interface LastProbe {
+  readonly atWallMs: number;
+  readonly ok: boolean;
+  readonly latencyMs: number;
+  readonly detail: string;
+}
+
+export interface HealthMonitorOptions {
+  readonly clock: Clock;
+  readonly prober: Prober;
+  readonly random: () => number;
+  /** Called after an instance's state changed its kind. */
+  readonly onChange: (instance: ManagedProcess, before: HealthState, after: HealthState) => void;
+}
+
+interface Tracked {
+  readonly instance: ManagedProcess;
+  readonly policy: HealthPolicy;
+  readonly results: RingBuffer<{ ok: boolean; latencyMs: number }>;
+  state: HealthState;
+  lastProbe: LastProbe | null;
+  outstanding: number;
+  /** Numbers probes in the order they were sent; an answer older than one already counted says nothing new. */
+  sent: number;
+  counted: number;
+  cancelTimer: () => void;
+}
+
+/** Where instances listen. */
+const INSTANCE_HOST = '127.0.0.1';
+const RESULTS_KEPT = 100;
+
+export class HealthMonitor {
+  readonly #options: HealthMonitorOptions;
+  readonly #tracked = new Map<string, Tracked>();
+  #believesFailures = true;
+
+  constructor(options: HealthMonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to probe; `adopted` when it was running before the supervisor saw it. Idempotent. */
+  track(instance: ManagedProcess, policy: HealthPolicy, adopted: boolean): void {
+    const key = instanceKey(instance);
+    if (this.#tracked.has(key)) return;
+    const tracked: Tracked = {
+      instance,
+      policy,
+      results: new RingBuffer(RESULTS_KEPT),
+      state: starting(this.#options.clock.nowMs(), adopted),
+      lastProbe: null,
+      outstanding: 0,
+      sent: 0,
+      counted: 0,
+      cancelTimer: () => undefined,
+    };
+    this.#tracked.set(key, tracked);
+    this.#send(tracked);
+  }
+
+  untrack(key: string): void {
+    this.#tracked.get(key)?.cancelTimer();
+    this.#tracked.delete(key);
+  }
+
+  keys(): readonly string[] {
+    return [...this.#tracked.keys()];
+  }
+
+  state(key: string): HealthState | null {
+    return this.#tracked.get(key)?.state ?? null;
+  }
+
+  lastProbe(key: string): LastProbe | null {
+    return this.#tracked.get(key)?.lastProbe ?? null;
+  }
+
+  /** Latency percentiles of passed probes and share of failed ones, over the last 100. */
+  figures(key: string): { responseTimeMs: Percentiles | null; errorRate: number | null } {
+    const results = this.#tracked.get(key)?.results.toArray() ?? [];
+    if (results.length === 0) return { responseTimeMs: null, errorRate: null };
+    const failed = results.filter(({ ok }) => !ok).length;
+    const latencies = results.filter(({ ok }) => ok).map(({ latencyMs }) => latencyMs);
+    return { responseTimeMs: percentilesOf(latencies), errorRate: failed / results.length };
+  }
+
+  /**
+   * While PM2's daemon does not answer, failing probes say nothing about an instance in cluster mode, whose
+   * connections the daemon accepts: they are shown but not counted.
+   */
+  believeFailures(believes: boolean): void {
+    this.#believesFailures = believes;
+  }
+
+  /** Probes all now and resolves with the results; they count like any other. */
+  async probeAll(): Promise<readonly { instance: ManagedProcess; result: ProbeResult }[]> {
+    return Promise.all(
+      [...this.#tracked.values()].map(async (tracked) => {
+        const result = await this.#probe(tracked);
+        return { instance: tracked.instance, result };
+      }),
+    );
+  }
+
+  close(): void {
+    for (const key of this.keys()) this.untrack(key);
+  }
+
+  #send(tracked: Tracked): void {
+    const { clock } = this.#options;
+    void this.#probe(tracked).then(() => this.#schedule(tracked));
+    tracked.cancelTimer();
+    tracked.cancelTimer = clock.after(tracked.policy.fastIntervalMs, () => {
+      if (tracked.outstanding > 0 && tracked.outstanding < tracked.policy.fall) this.#send(tracked);
+    });
+  }
+
+  #schedule(tracked: Tracked): void {
+    if (!this.#isLive(tracked)) return;
+    const { clock, random } = this.#options;
+    const delayMs = probeDelayMs(tracked.state, tracked.policy, clock.nowMs(), random());
+    tracked.cancelTimer();
+    tracked.cancelTimer = clock.after(delayMs, () => this.#send(tracked));
+  }
+
+  async #probe(tracked: Tracked): Promise<ProbeResult> {
+    const { prober } = this.#options;
+    const { instance, policy } = tracked;
+    const number = ++tracked.sent;
+    tracked.outstanding += 1;
+    // A service that listens on no port is as healthy as PM2's "online" says.
+    const result: ProbeResult =
+      instance.port === null
+        ? { ok: true, latencyMs: 0 }
+        : await prober.probe({ host: INSTANCE_HOST, port: instance.port }, policy.probe, policy.timeoutMs);
+    tracked.outstanding -= 1;
+    if (this.#isLive(tracked) && number > tracked.counted) {
+      tracked.counted = number;
+      this.#count(tracked, result);
+    }
+    return result;
+  }
+
+  #count(tracked: Tracked, result: ProbeResult): void {
+    const { clock } = this.#options;
+    const { latencyMs } = result;
+    // Refusals before the first pass are how starting looks, not errors.
+    if (result.ok || tracked.state.kind !== 'starting') tracked.results.push({ ok: result.ok, latencyMs });
+    const detail = result.ok ? 'ok' : result.detail;
+    tracked.lastProbe = { atWallMs: clock.wallMs(), ok: result.ok, latencyMs, detail };
+    if (!result.ok && !this.#believesFailures && tracked.instance.mode === 'cluster') return;
+    const before = tracked.state;
+    const verdict = result.ok
+      ? ({ ok: true } as const)
+      : ({ ok: false, timedOut: result.kind === 'timeout', detail } as const);
+    const now = clock.nowMs();
+    tracked.state = afterTime(afterProbe(before, verdict, tracked.policy, now), tracked.policy, now);
+    if (before.kind !== tracked.state.kind) this.#options.onChange(tracked.instance, before, tracked.state);
+  }
+
+  #isLive(tracked: Tracked): boolean {
+    return this.#tracked.get(instanceKey(tracked.instance)) === tracked;
+  }
+
+  /** Whether any instance of the service is in doubt or starting: the loop then looks more often. */
+  isUnsettled(service: string): boolean {
+    for (const { instance, state } of this.#tracked.values()) {
+      if (instance.service === service && isUnsettled(state)) return true;
+    }
+    return false;
+  }
+}
+
+export function percentilesOf(values: readonly number[]): Percentiles | null {
+  if (values.length === 0) return null;
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
+}
