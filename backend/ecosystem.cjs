@@ -1,0 +1,215 @@
+/**
+ * What both ecosystem files have in common: the definitions that PM2 starts, and that the supervisor reads to start
+ * one instance more. CommonJS and without dependencies, because any `pm2`, also a global one, loads it.
+ *
+ * Environments are explicit. PM2 would hand the whole shell of whoever typed `pm2 start` to every process and keep
+ * it in its dump; here an instance gets a minimal base, its own variables and nothing else, and the supervisor in
+ * addition the settings of Holdfast that were set in that shell. What stands in `.env` or `config.yml` is not
+ * handed on: the supervisor reads these itself, so that they can still be edited.
+ */
+'use strict';
+
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+const { parseEnv } = require('node:util');
+
+const root = path.dirname(__dirname);
+
+/** What any process needs to find its way on the machine. */
+const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|NODE_EXTRA_CA_CERTS)$/;
+
+/** What the sample services understand. */
+const SAMPLE =
+  /^(SESSION_SECRET|MYSQL_[A-Z]+|REDIS_CONN_STRING|ENABLE_FAULTS|FAULT_[A-Z_]+|BACKEND_URL|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
+
+/** Settings of Holdfast (backend/src/config/schema.ts); test/house/ecosystem.test.ts keeps the two in step. */
+const SETTING = new RegExp(
+  `^(HA_[A-Z0-9_]+|PM2_(HOME|BIN)|LOG_[A-Z_]+|AUTOSCALE|(CPU|MEMORY)_THRESHOLD_(HIGH|LOW)|(MAX|MIN)_INSTANCES|SCALE_[A-Z_]+|` +
+    `HEALTH_[A-Z_]+|(UN)?HEALTHY_THRESHOLD|MAX_RESTART_ATTEMPTS|RESTART_[A-Z_]+|STABLE_PERIOD|START_TIMEOUT|DRAIN_GRACE|` +
+    `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE)$`,
+);
+
+/** Settings that these files themselves need: `.env`, and over it the environment. */
+function readSettings() {
+  const file = path.join(root, '.env');
+  const fromFile = fs.existsSync(file) ? parseEnv(fs.readFileSync(file, 'utf8')) : {};
+  return { ...fromFile, ...process.env };
+}
+
+/** The entries of `variables` whose names match one of `patterns`; empty values count as not set. */
+function pick(variables, ...patterns) {
+  return Object.fromEntries(
+    Object.entries(variables).filter(
+      ([name, value]) => value !== '' && patterns.some((pattern) => pattern.test(name)),
+    ),
+  );
+}
+
+/** A message without a stack: PM2 prints whatever an ecosystem file throws. */
+function refuse(message) {
+  const error = new Error(message);
+  error.stack = `\n${message}\n`;
+  return error;
+}
+
+function portOf(settings, name, fallback) {
+  const text = settings[name] || String(fallback);
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port >= 1 && port <= 65535) return port;
+  throw refuse(`${name} is "${text}"; it must be a port, 1 to 65535.`);
+}
+
+/** Starting something that was never built fails in ways nobody can read; removing it must still work. */
+function requireBuild(scripts) {
+  const missing = scripts.filter((script) => !fs.existsSync(path.join(root, script)));
+  const removing = process.argv.slice(2, 4).some((word) => word === 'delete' || word === 'stop');
+  if (missing.length === 0 || removing) return;
+  throw refuse(
+    `Holdfast is not built yet: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing.\n` +
+      `Run this first, then start it again:\n\n    cd ${root} && npm ci && npm run build`,
+  );
+}
+
+/**
+ * The secret that all instances sign sessions with. Without a configured one it is made once and kept, so that
+ * sessions outlive restarts. Written under another name and linked, so that two starts at the same time agree.
+ */
+function sessionSecret(settings, dataDirectory) {
+  if (settings.SESSION_SECRET) return settings.SESSION_SECRET;
+  const file = path.join(dataDirectory, 'session-secret');
+  if (!fs.existsSync(file)) {
+    const draft = `${file}.${process.pid}`;
+    fs.mkdirSync(dataDirectory, { recursive: true });
+    fs.writeFileSync(draft, require('node:crypto').randomBytes(32).toString('base64url'), { mode: 0o600 });
+    try {
+      fs.linkSync(draft, file);
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    } finally {
+      fs.unlinkSync(draft);
+    }
+  }
+  const secret = fs.readFileSync(file, 'utf8').trim();
+  if (secret.length >= 32) return secret;
+  throw refuse(`${file} holds no usable secret; remove it, and a new one is made (sessions start anew).`);
+}
+
+/** The supervisor: exactly one, in fork mode, silent on stdout, so that it outlives PM2's daemon. */
+function supervisorApp({ file, autoscale, settings, secret }, logs) {
+  return {
+    name: 'ha-supervisor',
+    script: 'backend/dist/supervisor.js',
+    cwd: root,
+    exec_mode: 'fork',
+    instances: 1,
+    instance_var: 'HOLDFAST_INSTANCE',
+    // A supervisor that needs a big heap is a bug, and small young generations keep its resident size down.
+    node_args: ['--max-semi-space-size=1', '--max-old-space-size=192'],
+    ...common(logs),
+    env: {
+      ...pick(process.env, BASE, SAMPLE, SETTING),
+      ...hostOf(process.env),
+      SESSION_SECRET: secret,
+      HA_ROOT: root,
+      HA_ECOSYSTEM_FILE: file,
+      HA_ECOSYSTEM_ENV: 'development',
+      ...(autoscale ? {} : { AUTOSCALE: settings.AUTOSCALE || 'false' }),
+      NODE_ENV: 'development',
+    },
+    env_production: { HA_ECOSYSTEM_ENV: 'production', NODE_ENV: 'production' },
+  };
+}
+
+/** A sample service: every instance has a port of its own, counted up from `port`. */
+function serviceApp({ name, script, instances, port, env }, logs) {
+  return {
+    name,
+    script,
+    cwd: root,
+    exec_mode: 'cluster',
+    instances,
+    instance_var: 'HOLDFAST_INSTANCE',
+    increment_var: 'PORT',
+    ...common(logs),
+    env: { ...pick(process.env, BASE), ...env, PORT: port, NODE_ENV: 'development' },
+    env_production: { NODE_ENV: 'production' },
+  };
+}
+
+function common(logs) {
+  return {
+    // Excludes every variable whose name contains the empty string, which is: all. PM2 ignores a plain `true`.
+    filter_env: [''],
+    autorestart: true,
+    kill_timeout: 10_000,
+    pmx: false,
+    vizion: false,
+    merge_logs: true,
+    out_file: logs.out,
+    error_file: logs.error,
+  };
+}
+
+/** HOST only where it is an address: some shells export the machine's name under it. */
+function hostOf(variables) {
+  return variables.HOST && net.isIP(variables.HOST) ? { HOST: variables.HOST } : {};
+}
+
+/**
+ * The applications of one deployment.
+ * @param {object} deployment
+ * @param {string} deployment.file path of the ecosystem file itself; the supervisor reads it again later
+ * @param {boolean} deployment.autoscale whether the supervisor may change the number of instances by load
+ * @param {number} deployment.backends instances of wordpecker-backend at first start
+ * @param {number} deployment.frontends instances of wordpecker-frontend at first start
+ * @param {string} deployment.logPrefix first part of the names of PM2's log files
+ */
+function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
+  const settings = readSettings();
+  const backendPort = portOf(settings, 'START_PORT', 13004);
+  const frontendPort = portOf(settings, 'FRONTEND_START_PORT', 13100);
+  const logDirectory = path.resolve(root, settings.HA_LOG_DIR || 'logs');
+  const dataDirectory = path.resolve(root, settings.HA_DATA_DIR || 'data');
+  const logs = (name) => ({
+    out: path.join(logDirectory, `${logPrefix}-${name}-out.log`),
+    error: path.join(logDirectory, `${logPrefix}-${name}-error.log`),
+  });
+  requireBuild([
+    'backend/dist/supervisor.js',
+    'examples/wordpecker/dist/backend.js',
+    'examples/wordpecker/dist/frontend.js',
+  ]);
+  const secret = sessionSecret(settings, dataDirectory);
+  const sampleEnv = {
+    WORDPECKER_DB: path.join(dataDirectory, 'wordpecker.db'),
+    ...pick(settings, SAMPLE),
+    ...hostOf(settings),
+    SESSION_SECRET: secret,
+  };
+  return [
+    supervisorApp({ file, autoscale, settings, secret }, logs('supervisor')),
+    serviceApp(
+      {
+        name: 'wordpecker-backend',
+        script: 'examples/wordpecker/dist/backend.js',
+        instances: backends,
+        port: backendPort,
+        env: sampleEnv,
+      },
+      logs('backend'),
+    ),
+    serviceApp(
+      {
+        name: 'wordpecker-frontend',
+        script: 'examples/wordpecker/dist/frontend.js',
+        instances: frontends,
+        port: frontendPort,
+        env: { BACKEND_URL: `http://127.0.0.1:${backendPort}`, ...sampleEnv },
+      },
+      logs('frontend'),
+    ),
+  ];
+}
+
+module.exports = { defineApps, SETTING };

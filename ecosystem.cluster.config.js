@@ -1,0 +1,19 @@
+/**
+ * The clustered deployment, for production: several instances of each service, autoscaling on.
+ *
+ *     pm2 start ecosystem.cluster.config.js --env production
+ */
+'use strict';
+
+const { availableParallelism } = require('node:os');
+const { defineApps } = require('./backend/ecosystem.cjs');
+
+module.exports = {
+  apps: defineApps({
+    file: __filename,
+    autoscale: true,
+    backends: 2,
+    frontends: availableParallelism() > 2 ? 2 : 1,
+    logPrefix: 'cluster',
+  }),
+};
