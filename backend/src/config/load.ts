@@ -1,0 +1,266 @@
+/**
+ * Settings come, weakest first, from defaults, config.yml, .env and the environment; what config.yml says of one
+ * service is stronger than any global value for it, wherever that came from. All problems of all sources are found
+ * before anything is refused, also in values that a stronger source overrides.
+ */
+import { homedir } from 'node:os';
+import { isAbsolute, join, relative, resolve } from 'node:path';
+
+import { isLoopback, SERVICE_RULES } from './checks.js';
+import { showValue, type Problem } from './problems.js';
+import {
+  ENVIRONMENT_SETTINGS,
+  GLOBAL_SETTINGS,
+  SERVICE_ONLY_SETTINGS,
+  SERVICE_SETTINGS,
+  type GlobalValues,
+  type ServiceOverrides,
+  type ServiceValues,
+  type Setting,
+} from './schema.js';
+import { readDotEnvFile, readEnvironment, readYamlFile, type Entry } from './sources.js';
+
+/** The configuration of the supervisor; immutable. Paths are absolute. */
+export interface Config {
+  readonly root: string;
+  readonly configFile: string;
+  readonly dotEnvFile: string;
+  readonly host: string;
+  readonly port: number;
+  readonly apiToken: string | null;
+  readonly sessionSecret: string | null;
+  readonly ecosystemFile: string;
+  readonly ecosystemEnv: string;
+  readonly dataDir: string;
+  readonly logDir: string;
+  readonly pm2Home: string;
+  readonly pm2Bin: string | null;
+  readonly defaultService: string | null;
+  readonly observeIntervalMs: number;
+  readonly logLevel: GlobalValues['logLevel'];
+  readonly logMaxBytes: number;
+  readonly logMaxAgeDays: number;
+  readonly notifyWebhookUrl: string | null;
+  /** What holds for a service that config.yml says nothing about. */
+  readonly serviceDefaults: ServiceValues;
+  /** Services that config.yml declares, with what it says of each, maybe nothing. Policies are built by `servicePolicy`. */
+  readonly services: ReadonlyMap<string, ServiceOverrides>;
+  /** Every value by its dotted key, to find what a reload changed. Contains secrets. */
+  readonly values: ReadonlyMap<string, unknown>;
+}
+
+export type LoadResult =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly warnings: readonly string[] };
+
+export interface LoadOptions {
+  /** Project root; HA_ROOT in `env` goes before it. */
+  readonly root: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Reads and judges everything. Never throws. */
+export function loadConfig({ root: givenRoot, env }: LoadOptions): LoadResult {
+  const root = resolve(env['HA_ROOT'] || givenRoot);
+  const configFile = resolve(root, env['HA_CONFIG'] || ENVIRONMENT_SETTINGS.haConfig.default);
+  const dotEnvFile = join(root, '.env');
+  const inRoot = relative(root, configFile);
+  const label = inRoot.startsWith('..') ? configFile : inRoot;
+
+  const readings = [
+    readYamlFile(configFile, label, Boolean(env['HA_CONFIG'])),
+    readDotEnvFile(dotEnvFile),
+    readEnvironment(env),
+  ];
+  const merged = new Merged();
+  for (const { services, entries, problems } of readings) {
+    merged.problems.push(...problems);
+    for (const service of services) merged.services.set(service, {});
+    for (const entry of entries) merged.take(entry);
+  }
+  merged.checkRules();
+
+  const warnings = readings.flatMap((reading) => reading.warnings);
+  if (merged.problems.length > 0) return { ok: false, problems: merged.problems, warnings };
+  const config = buildConfig({ root, configFile, dotEnvFile }, merged, env['HOME'] || homedir());
+  return { ok: true, config, warnings: [...warnings, ...weaknesses(config)] };
+}
+
+interface Origin {
+  readonly name: string;
+  readonly source: string;
+}
+
+const dotted = (key: string, service: string | null): string =>
+  service === null ? key : `services.${service}.${key}`;
+
+function defaultsOf<T>(registry: Readonly<Record<string, Setting<unknown>>>): T {
+  return Object.fromEntries(Object.entries(registry).map(([key, setting]) => [key, setting.default])) as T;
+}
+
+/** What all sources together say, and what is wrong with it. */
+class Merged {
+  readonly problems: Problem[] = [];
+  readonly services = new Map<string, ServiceOverrides>();
+  readonly #global = new Map<string, unknown>();
+  readonly #origins = new Map<string, Origin>();
+  /** Dotted keys with a value that is not usable: rules about them would only confuse. */
+  readonly #bad = new Set<string>();
+
+  /** Later entries are stronger. */
+  take({ key, service, setting, value, name, source }: Entry): void {
+    const place = dotted(key, service);
+    const parsed = setting.kind.schema.safeParse(value);
+    if (!parsed.success) {
+      const shown = showValue(value, setting.secret);
+      this.problems.push({ source, key: name, value: shown, allowed: setting.kind.allowed });
+      this.#bad.add(place);
+      return;
+    }
+    this.#origins.set(place, { name, source });
+    if (service === null) this.#global.set(key, parsed.data);
+    else this.services.set(service, { ...this.services.get(service), [key]: parsed.data });
+  }
+
+  globalValues(): GlobalValues {
+    return this.#over(defaultsOf<GlobalValues>(GLOBAL_SETTINGS));
+  }
+
+  serviceDefaults(): ServiceValues {
+    return this.#over(defaultsOf<ServiceValues>(SERVICE_SETTINGS));
+  }
+
+  #over<T extends object>(defaults: T): T {
+    const entries = Object.entries(defaults).map(([key, value]) => [
+      key,
+      this.#global.has(key) ? this.#global.get(key) : value,
+    ]);
+    return Object.fromEntries(entries) as T;
+  }
+
+  checkRules(): void {
+    this.#checkToken();
+    const defaults = this.serviceDefaults();
+    this.#checkService(null, defaults, {});
+    for (const [service, overrides] of this.services) {
+      this.#checkService(service, { ...defaults, ...overrides }, overrides);
+    }
+    this.#checkPorts(defaults.portCount);
+  }
+
+  #checkToken(): void {
+    const { haHost, haApiToken } = this.globalValues();
+    if (isLoopback(haHost) || haApiToken !== null || this.#bad.has('haApiToken')) return;
+    const allowed = 'a loopback address such as 127.0.0.1, or haApiToken (HA_API_TOKEN) set as well';
+    this.#blame('haHost', null, haHost, allowed);
+  }
+
+  #checkService(service: string | null, values: ServiceValues, overrides: ServiceOverrides): void {
+    for (const { blames, inViewOf, holds, allowed } of SERVICE_RULES) {
+      const keys = [blames, ...inViewOf];
+      const concerned = service === null || keys.some((key) => Object.hasOwn(overrides, key));
+      const unusable = keys.some((key) => this.#bad.has(key) || this.#bad.has(dotted(key, service)));
+      if (!concerned || unusable || holds(values)) continue;
+      const blamedService = Object.hasOwn(overrides, blames) ? service : null;
+      const suffix = service !== null && blamedService === null ? ` of service ${service}` : '';
+      this.#blame(blames, blamedService, values[blames], allowed(values) + suffix);
+    }
+  }
+
+  /** Ranges that config.yml itself lays over one another, or over the last port there is. */
+  #checkPorts(standardCount: number): void {
+    const ranges: { service: string; first: number; last: number }[] = [];
+    for (const [service, { startPort, portCount = standardCount }] of this.services) {
+      if (startPort === undefined || startPort === null) continue;
+      const range = { service, first: startPort, last: startPort + portCount - 1 };
+      if (range.last > 65_535) {
+        const allowed = `at most ${65_535 - portCount + 1}: its ${portCount} ports (portCount) would end at ${range.last}`;
+        this.#blame('startPort', service, startPort, allowed);
+      }
+      const other = ranges.find(({ first, last }) => range.first <= last && first <= range.last);
+      if (other !== undefined) {
+        const taken = `${other.first} to ${other.last}`;
+        this.#blame(
+          'startPort',
+          service,
+          startPort,
+          `a port range apart from that of ${other.service} (${taken})`,
+        );
+      }
+      ranges.push(range);
+    }
+  }
+
+  #blame(key: string, service: string | null, value: unknown, allowed: string): void {
+    const place = dotted(key, service);
+    const origin = this.#origins.get(place) ?? { name: place, source: 'default' };
+    this.problems.push({ source: origin.source, key: origin.name, value: showValue(value, false), allowed });
+  }
+}
+
+function buildConfig(
+  files: Pick<Config, 'root' | 'configFile' | 'dotEnvFile'>,
+  merged: Merged,
+  home: string,
+): Config {
+  const global = merged.globalValues();
+  const serviceDefaults = merged.serviceDefaults();
+  const absolute = (path: string): string => {
+    const expanded = path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path;
+    return isAbsolute(expanded) ? expanded : join(files.root, expanded);
+  };
+  return {
+    ...files,
+    host: global.haHost,
+    port: global.haPort,
+    apiToken: global.haApiToken,
+    sessionSecret: global.sessionSecret,
+    ecosystemFile: absolute(global.haEcosystemFile),
+    ecosystemEnv: global.haEcosystemEnv,
+    dataDir: absolute(global.haDataDir),
+    logDir: absolute(global.haLogDir),
+    pm2Home: absolute(global.pm2Home),
+    pm2Bin: global.pm2Bin === null ? null : absolute(global.pm2Bin),
+    defaultService: global.defaultService,
+    observeIntervalMs: global.observeInterval,
+    logLevel: global.logLevel,
+    logMaxBytes: global.logMaxSize,
+    logMaxAgeDays: global.logMaxAge,
+    notifyWebhookUrl: global.notifyWebhookUrl,
+    serviceDefaults,
+    services: merged.services,
+    values: flatten({ ...global, ...serviceDefaults }, merged.services),
+  };
+}
+
+function flatten(
+  global: Readonly<Record<string, unknown>>,
+  services: ReadonlyMap<string, ServiceOverrides>,
+): ReadonlyMap<string, unknown> {
+  const values = new Map(Object.entries(global));
+  for (const [service, overrides] of services) {
+    for (const [key, value] of Object.entries(overrides)) values.set(dotted(key, service), value);
+  }
+  return values;
+}
+
+const SHORT_TOKEN_CHARACTERS = 16;
+
+function weaknesses({ host, apiToken }: Config): string[] {
+  if (apiToken === null || apiToken.length >= SHORT_TOKEN_CHARACTERS || isLoopback(host)) return [];
+  return [
+    `haApiToken (HA_API_TOKEN) has only ${apiToken.length} characters and ${host} can be reached from other machines; ` +
+      `use at least ${SHORT_TOKEN_CHARACTERS} random ones, for example from: openssl rand -hex 32`,
+  ];
+}
+
+/** Whether a change of the value at this dotted key applies without a restart of the supervisor. */
+export function appliesLive(dottedKey: string): boolean {
+  const key = dottedKey.slice(dottedKey.lastIndexOf('.') + 1);
+  const registry: Readonly<Record<string, Setting<unknown>>> = {
+    ...GLOBAL_SETTINGS,
+    ...SERVICE_SETTINGS,
+    ...SERVICE_ONLY_SETTINGS,
+  };
+  return registry[key]?.live ?? false;
+}

@@ -1,0 +1,99 @@
+/** From the configuration to what one service is held to. */
+import type { ServicePolicy } from '../domain/policy.js';
+import type { Config } from './load.js';
+import type { ServiceOverrides, ServiceValues } from './schema.js';
+
+/** What the ecosystem file (or PM2's list, for an adopted service) says. */
+export interface DefinedService {
+  readonly name: string;
+  /** Its PORT. */
+  readonly startPort?: number;
+  /** Its max_memory_restart. */
+  readonly memoryLimitBytes?: number;
+}
+
+/** The machine, or the container's share of it. */
+export interface HostSize {
+  readonly cores: number;
+  readonly memoryBytes: number;
+}
+
+const LAST_PORT = 65_535;
+
+/**
+ * The strongest word on each point: `services.<name>` in config.yml, then the ecosystem file (port, memory limit),
+ * then the global settings. An instance's limit is never more than the machine has, else nothing would ever be near it.
+ */
+export function servicePolicy(config: Config, service: DefinedService, host: HostSize): ServicePolicy {
+  const overrides = config.services.get(service.name) ?? {};
+  const values: ServiceValues = { ...config.serviceDefaults, ...overrides };
+  const memoryLimit = overrides.memoryLimit ?? service.memoryLimitBytes ?? values.memoryLimit;
+  return {
+    name: service.name,
+    ports: portRange(overrides, service, values.portCount),
+    memoryLimitBytes: Math.min(memoryLimit, host.memoryBytes),
+    scaling: scalingPolicy(values, host.cores),
+    health: healthPolicy(values),
+    failure: {
+      maxRestartAttempts: values.maxRestartAttempts,
+      windowMs: values.restartWindow,
+      restartCooldownMs: values.restartCooldown,
+      backoffBaseMs: values.restartBackoff,
+      stableMs: values.stablePeriod,
+    },
+    lifecycle: {
+      drainGraceMs: values.drainGrace,
+      killTimeoutMs: values.killTimeout,
+      canaryMs: values.canaryPeriod,
+    },
+  };
+}
+
+function portRange(
+  overrides: ServiceOverrides,
+  service: DefinedService,
+  portCount: number,
+): ServicePolicy['ports'] {
+  const first = overrides.startPort ?? service.startPort ?? null;
+  return first === null ? null : { first, last: Math.min(first + portCount - 1, LAST_PORT) };
+}
+
+function scalingPolicy(values: ServiceValues, cores: number): ServicePolicy['scaling'] {
+  const { minInstances, maxInstances, portCount } = values;
+  // Only `auto` can exceed the ports or undercut the minimum: numbers were checked when they were read.
+  const most =
+    maxInstances === 'auto' ? Math.min(Math.max(cores, minInstances), portCount - 1) : maxInstances;
+  return {
+    minInstances,
+    maxInstances: most,
+    cpuHighPercent: values.cpuThresholdHigh,
+    cpuLowPercent: values.cpuThresholdLow,
+    memoryHighPercent: values.memoryThresholdHigh,
+    memoryLowPercent: values.memoryThresholdLow,
+    cooldownMs: values.scaleCooldown,
+    upWindowMs: values.scaleUpWindow,
+    downWindowMs: values.scaleDownWindow,
+    autoscale: values.autoscale,
+  };
+}
+
+function healthPolicy(values: ServiceValues): ServicePolicy['health'] {
+  return {
+    probe:
+      values.healthProbe === 'tcp'
+        ? { kind: 'tcp' }
+        : {
+            kind: 'http',
+            path: values.healthPath,
+            statusMin: values.healthStatus.min,
+            statusMax: values.healthStatus.max,
+            bodyIncludes: values.healthBody,
+          },
+    intervalMs: values.healthCheckInterval,
+    timeoutMs: values.healthCheckTimeout,
+    fastIntervalMs: values.healthCheckFastInterval,
+    fall: values.unhealthyThreshold,
+    rise: values.healthyThreshold,
+    startTimeoutMs: values.startTimeout,
+  };
+}

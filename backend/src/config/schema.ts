@@ -1,0 +1,269 @@
+/**
+ * Every setting of the supervisor, once: kind, default, meaning. The loader, the error messages, config.yml and the
+ * tables in the documentation follow from here.
+ *
+ * A setting's name in config.yml is its key (`cpuThresholdHigh`); in .env and in the environment it is the same in
+ * capitals (`CPU_THRESHOLD_HIGH`). Durations are milliseconds.
+ */
+import type { ProbeSpec } from '../domain/policy.js';
+import {
+  bytes,
+  choice,
+  count,
+  countOrAuto,
+  days,
+  durationMs,
+  httpUrl,
+  matching,
+  onOff,
+  path,
+  percent,
+  port,
+  statusRange,
+  text,
+  type Kind,
+} from './kinds.js';
+
+export interface Setting<T> {
+  readonly kind: Kind<unknown>;
+  /** null: unset. */
+  readonly default: T;
+  readonly doc: string;
+  /** Its value is never shown. */
+  readonly secret: boolean;
+  /** A change applies without a restart of the supervisor. */
+  readonly live: boolean;
+}
+
+type Traits = Partial<Pick<Setting<unknown>, 'secret' | 'live'>>;
+
+function setting<T>(kind: Kind<T>, standard: T, doc: string, traits: Traits = {}): Setting<T> {
+  return { kind, default: standard, doc, secret: false, live: true, ...traits };
+}
+
+function optional<T>(kind: Kind<T>, doc: string, traits: Traits = {}): Setting<T | null> {
+  return { kind, default: null, doc, secret: false, live: true, ...traits };
+}
+
+const AT_START: Traits = { live: false };
+const SECRET_AT_START: Traits = { live: false, secret: true };
+
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600 * SECOND_MS;
+const DAY_MS = 24 * HOUR_MS;
+const MEBIBYTE = 1024 ** 2;
+const GIBIBYTE = 1024 ** 3;
+const MOST_INSTANCES = 512;
+
+const PROBE_KINDS: readonly [ProbeSpec['kind'], ...ProbeSpec['kind'][]] = ['http', 'tcp'];
+
+const hostName = matching(/^[A-Za-z0-9.:_-]+$/, 'a host name or an IP address');
+const urlPath = matching(/^\/\S*$/, 'a path that begins with / and has no spaces');
+const headerText = matching(/^[\x21-\x7e]+$/, 'printable ASCII without spaces');
+
+/** Of the supervisor as a whole. */
+export const GLOBAL_SETTINGS = {
+  haHost: setting(
+    hostName,
+    '127.0.0.1',
+    'Address that the API listens on. Any other than loopback needs haApiToken.',
+    AT_START,
+  ),
+  haPort: setting(port(), 3_000, 'Port that the API listens on.', AT_START),
+  haApiToken: optional(
+    headerText,
+    'Token that callers of the API present (`Authorization: Bearer …`). Use a long random one.',
+    SECRET_AT_START,
+  ),
+  sessionSecret: optional(text(), 'Key that signs browser sessions of the API.', SECRET_AT_START),
+  haEcosystemFile: setting(
+    path(),
+    'ecosystem.cluster.config.js',
+    "PM2's ecosystem file that defines the supervised services.",
+    AT_START,
+  ),
+  haEcosystemEnv: setting(
+    matching(/^\w+$/, 'letters, digits and _'),
+    'production',
+    'Which `env_…` block of the ecosystem file applies, as in `pm2 start --env`.',
+    AT_START,
+  ),
+  haDataDir: setting(path(), 'data', 'Directory for state and history.', AT_START),
+  haLogDir: setting(path(), 'logs', 'Directory for logs.', AT_START),
+  pm2Home: setting(path(), '~/.pm2', "PM2's own directory; names the daemon that is used.", AT_START),
+  pm2Bin: optional(
+    path(),
+    'The pm2 command that starts a daemon when there is none. Unset: the one installed with Holdfast.',
+    AT_START,
+  ),
+  defaultService: optional(
+    text('the name of a service'),
+    'Service that a scale call without serviceName means. Unset: the first one of the ecosystem file.',
+  ),
+  observeInterval: setting(
+    durationMs(100, 60 * SECOND_MS),
+    1_000,
+    'How often PM2 and the processes are looked at and decisions are made.',
+    AT_START,
+  ),
+  logLevel: setting(
+    choice(['error', 'warn', 'info', 'debug']),
+    'info',
+    'The least severe level that is logged.',
+    AT_START,
+  ),
+  logMaxSize: setting(
+    bytes(64 * 1024, 10 * GIBIBYTE),
+    10 * MEBIBYTE,
+    'A log file that has grown to this is rotated.',
+    AT_START,
+  ),
+  logMaxAge: setting(days(1, 3_650), 14, 'Rotated log files older than this are deleted.', AT_START),
+  notifyWebhookUrl: optional(
+    httpUrl(),
+    'Warnings, errors and recoveries are posted here as JSON.',
+    SECRET_AT_START,
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
+
+/** Of one service: the global value holds for all, `services.<name>` in config.yml overrides it for one. */
+export const SERVICE_SETTINGS = {
+  autoscale: setting(onOff(), true, 'Scale with load. Off: decisions are computed and shown, never applied.'),
+  minInstances: setting(count(1, MOST_INSTANCES), 1, 'Never fewer instances than this.'),
+  maxInstances: setting(
+    countOrAuto(1, MOST_INSTANCES),
+    4,
+    'Never more instances than this; auto is the number of cores that this machine or container may use.',
+  ),
+  cpuThresholdHigh: setting(percent(), 80, 'Load above it, in % of one core per instance, adds instances.'),
+  cpuThresholdLow: setting(percent(), 30, 'Load below it, in % of one core per instance, removes instances.'),
+  memoryThresholdHigh: setting(
+    percent(),
+    80,
+    'Memory above it, in % of memoryLimit, adds instances where the host has room.',
+  ),
+  memoryThresholdLow: setting(
+    percent(),
+    30,
+    'Memory below it, in % of memoryLimit, never stands against removing instances.',
+  ),
+  memoryLimit: setting(
+    bytes(16 * MEBIBYTE, 1024 * GIBIBYTE),
+    512 * MEBIBYTE,
+    "Memory of one instance that counts as 100 %. A service's max_memory_restart in the ecosystem file goes before the global value.",
+  ),
+  scaleCooldown: setting(durationMs(0, DAY_MS), 60_000, 'Time between two automatic moves of a service.'),
+  scaleUpWindow: setting(
+    durationMs(0, HOUR_MS),
+    10_000,
+    'Load must be high for this long before instances are added.',
+  ),
+  scaleDownWindow: setting(
+    durationMs(0, DAY_MS),
+    60_000,
+    'Load must be low for this whole time before instances are removed.',
+  ),
+  healthProbe: setting(
+    choice(PROBE_KINDS),
+    'http',
+    'How an instance is asked on its own port. TCP does not see a hang.',
+  ),
+  healthPath: setting(urlPath, '/health', 'Path of the HTTP probe.'),
+  healthStatus: setting(statusRange(), { min: 200, max: 399 }, 'HTTP statuses that count as healthy.'),
+  healthBody: optional(text(), "Text that the HTTP probe's answer must contain."),
+  healthCheckInterval: setting(
+    durationMs(100, HOUR_MS),
+    30_000,
+    'Time between two probes of a settled instance.',
+  ),
+  healthCheckTimeout: setting(
+    durationMs(10, 10 * 60 * SECOND_MS),
+    5_000,
+    'A probe without a full answer by then has failed.',
+  ),
+  healthCheckFastInterval: setting(
+    durationMs(50, HOUR_MS),
+    1_000,
+    'Time between two probes after a first bad result, until the state is settled.',
+  ),
+  unhealthyThreshold: setting(count(1, 100), 3, 'Bad results in a row until an instance is unfit.'),
+  healthyThreshold: setting(count(1, 100), 2, 'Good results in a row until an instance is fit.'),
+  startTimeout: setting(
+    durationMs(100, HOUR_MS),
+    30_000,
+    'A new instance that is not fit by then has failed.',
+  ),
+  maxRestartAttempts: setting(
+    count(1, 1_000),
+    3,
+    'Failures within restartWindow until the service is quarantined.',
+  ),
+  restartWindow: setting(
+    durationMs(SECOND_MS, 7 * DAY_MS),
+    600_000,
+    'Failures older than this are forgotten.',
+  ),
+  restartCooldown: setting(
+    durationMs(0, DAY_MS),
+    60_000,
+    'Wait before the first trial of a quarantined service; doubles per failed trial.',
+  ),
+  restartBackoff: setting(
+    durationMs(0, HOUR_MS),
+    1_000,
+    'Delay before a repeated replacement; doubles per attempt, with jitter.',
+  ),
+  stablePeriod: setting(
+    durationMs(0, HOUR_MS),
+    10_000,
+    'A recovery counts after this long without a bad result.',
+  ),
+  drainGrace: setting(
+    durationMs(0, HOUR_MS),
+    1_000,
+    'From "no longer serving" to the stop signal, so that whoever routes has learnt it.',
+  ),
+  killTimeout: setting(durationMs(100, HOUR_MS), 10_000, 'From SIGINT to SIGKILL.'),
+  canaryPeriod: setting(
+    durationMs(0, HOUR_MS),
+    5_000,
+    'How long the first instance of a deploy must stay fit before the rest follows.',
+  ),
+  portCount: setting(count(2, 10_000), 96, "Size of a service's port range, which begins at its PORT."),
+} as const satisfies Record<string, Setting<unknown>>;
+
+/** Only under `services.<name>`. */
+export const SERVICE_ONLY_SETTINGS = {
+  startPort: optional(port(), 'First port of its range. Unset: its PORT in the ecosystem file.'),
+} as const satisfies Record<string, Setting<unknown>>;
+
+/** Only in the environment: they say where config.yml is, or are read where there is no config.yml. */
+export const ENVIRONMENT_SETTINGS = {
+  haRoot: optional(path(), 'Project root. Unset: where Holdfast is installed.', AT_START),
+  haConfig: setting(path(), 'config.yml', 'The configuration file.', AT_START),
+  startPort: setting(
+    port(),
+    13_004,
+    'First port of the sample backend; read by the ecosystem files.',
+    AT_START,
+  ),
+  frontendStartPort: setting(
+    port(),
+    13_100,
+    'First port of the sample frontend; read by the ecosystem files.',
+    AT_START,
+  ),
+} as const satisfies Record<string, Setting<unknown>>;
+
+type ValueOf<S> = S extends Setting<infer T> ? T : never;
+type Values<Registry> = { readonly [K in keyof Registry]: ValueOf<Registry[K]> };
+
+export type GlobalValues = Values<typeof GLOBAL_SETTINGS>;
+export type ServiceValues = Values<typeof SERVICE_SETTINGS>;
+/** What `services.<name>` in config.yml may say. */
+export type ServiceOverrides = Partial<ServiceValues & Values<typeof SERVICE_ONLY_SETTINGS>>;
+
+/** `cpuThresholdHigh` → `CPU_THRESHOLD_HIGH`. */
+export function environmentName(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+}

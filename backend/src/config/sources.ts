@@ -1,0 +1,254 @@
+/**
+ * Reads where settings come from: config.yml, .env and the environment. Each gives entries that name a known
+ * setting, with a place to point at, and problems for all that can't be one. Values are judged later, in load.ts.
+ */
+import { readFileSync } from 'node:fs';
+import { parseEnv } from 'node:util';
+import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml';
+
+import { messageOf } from '../domain/errors.js';
+import { meantKey, meantVariable, showValue, type Problem } from './problems.js';
+import {
+  ENVIRONMENT_SETTINGS,
+  environmentName,
+  GLOBAL_SETTINGS,
+  SERVICE_ONLY_SETTINGS,
+  SERVICE_SETTINGS,
+  type Setting,
+} from './schema.js';
+
+export interface Entry {
+  /** The setting's key. */
+  readonly key: string;
+  /** The service it is for; null: global. */
+  readonly service: string | null;
+  readonly setting: Setting<unknown>;
+  readonly value: unknown;
+  /** As written: `services.shop.maxInstances`, `MAX_INSTANCES`. */
+  readonly name: string;
+  readonly source: string;
+}
+
+export interface Reading {
+  /** Services that are declared, also those without a setting of their own. */
+  readonly services: string[];
+  readonly entries: Entry[];
+  readonly problems: Problem[];
+  readonly warnings: string[];
+}
+
+const emptyReading = (): Reading => ({ services: [], entries: [], problems: [], warnings: [] });
+
+type Registry = Readonly<Record<string, Setting<unknown>>>;
+
+const TOP_LEVEL: Registry = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
+const PER_SERVICE: Registry = { ...SERVICE_SETTINGS, ...SERVICE_ONLY_SETTINGS };
+const SERVICES_KEY = 'services';
+
+/** Everything that a variable can set, by its name there. */
+const BY_VARIABLE: ReadonlyMap<string, readonly [key: string, setting: Setting<unknown>]> = new Map(
+  Object.entries({ ...TOP_LEVEL, ...ENVIRONMENT_SETTINGS }).map(([key, setting]) => [
+    environmentName(key),
+    [key, setting],
+  ]),
+);
+/** They say where .env and config.yml are, so they can't be set in them. */
+const NOT_IN_FILES = new Set(['HA_ROOT', 'HA_CONFIG']);
+
+const LARGEST_FILE_CHARACTERS = 1024 * 1024;
+
+/** An empty value is an unset one: `HA_API_TOKEN=` in .env, `maxInstances:` in config.yml. */
+const isUnset = (value: unknown): boolean => value === null || value === undefined || value === '';
+
+/** null when there is no such file. @throws when it can't be read. */
+export function readFileIfAny(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function readText(file: string, label: string, reading: Reading): string | null {
+  const whole = (allowed: string): Problem => ({ source: label, key: '', value: null, allowed });
+  try {
+    const text = readFileIfAny(file);
+    if (text === null || text.length <= LARGEST_FILE_CHARACTERS) return text;
+    reading.problems.push(whole('larger than 1 MiB; that is no configuration'));
+  } catch (error) {
+    reading.problems.push(whole(`cannot be read: ${messageOf(error)}`));
+  }
+  return null;
+}
+
+/** @param mustExist when somebody named it on purpose. */
+export function readYamlFile(file: string, label: string, mustExist: boolean): Reading {
+  const reading = emptyReading();
+  const text = readText(file, label, reading);
+  if (text !== null) return readYaml(text, label, reading);
+  if (mustExist && reading.problems.length === 0) {
+    const allowed = `no such file: ${file}. HA_CONFIG names it; correct or unset that`;
+    reading.problems.push({ source: label, key: '', value: null, allowed });
+  }
+  return reading;
+}
+
+function readYaml(text: string, label: string, reading: Reading): Reading {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    for (const { message, pos } of document.errors) {
+      const { line, col } = lines.linePos(pos[0]);
+      reading.problems.push({
+        source: `${label} line ${line}, column ${col}`,
+        key: '',
+        value: null,
+        allowed: `not valid YAML: ${message}`,
+      });
+    }
+    return reading;
+  }
+  new YamlReader(document, lines, label, reading).readTop();
+  return reading;
+}
+
+/** Walks the two levels of config.yml: settings, and `services.<name>`. */
+class YamlReader {
+  readonly #document: Document;
+  readonly #lines: LineCounter;
+  readonly #label: string;
+  readonly #reading: Reading;
+
+  constructor(document: Document, lines: LineCounter, label: string, reading: Reading) {
+    this.#document = document;
+    this.#lines = lines;
+    this.#label = label;
+    this.#reading = reading;
+  }
+
+  readTop(): void {
+    const contents = this.#document.contents;
+    if (contents === null || (isScalar(contents) && contents.value === null)) return;
+    if (!isMap(contents)) {
+      this.#refuse(contents, '', null, 'a list of settings, one "name: value" a line, was expected');
+      return;
+    }
+    this.#eachPair(contents, '', (key, node, source) => {
+      if (key === SERVICES_KEY) this.#readServices(node);
+      else this.#readSetting(key, node, source, TOP_LEVEL, null);
+    });
+  }
+
+  #readServices(node: unknown): void {
+    this.#eachPair(this.#mapOf(node, SERVICES_KEY), `${SERVICES_KEY}.`, (service, settings) => {
+      const prefix = `${SERVICES_KEY}.${service}`;
+      this.#reading.services.push(service);
+      this.#eachPair(this.#mapOf(settings, prefix), `${prefix}.`, (key, value, source) => {
+        this.#readSetting(key, value, source, PER_SERVICE, service);
+      });
+    });
+  }
+
+  #readSetting(key: string, node: unknown, source: string, registry: Registry, service: string | null): void {
+    const name = service === null ? key : `${SERVICES_KEY}.${service}.${key}`;
+    const setting = Object.hasOwn(registry, key) ? registry[key] : undefined;
+    if (setting === undefined) {
+      this.#reading.problems.push({ source, key: name, value: null, allowed: explainUnknown(key, service) });
+      return;
+    }
+    const value = this.#valueOf(node);
+    if (!isUnset(value)) this.#reading.entries.push({ key, service, setting, value, name, source });
+  }
+
+  #valueOf(node: unknown): unknown {
+    if (isScalar(node)) return node.value;
+    try {
+      return (node as { toJS?: (document: Document) => unknown } | null)?.toJS?.(this.#document) ?? null;
+    } catch {
+      return '(aliases that cannot be resolved)';
+    }
+  }
+
+  /** The map that `node` is, or null where it is empty or (then that is a problem) something else. */
+  #mapOf(node: unknown, name: string): YAMLMap | null {
+    const resolved = isAlias(node) ? node.resolve(this.#document) : node;
+    if (isMap(resolved)) return resolved;
+    const value = this.#valueOf(node);
+    if (!isUnset(value)) this.#refuse(node, name, value, 'a map of names to values');
+    return null;
+  }
+
+  #eachPair(
+    map: YAMLMap | null,
+    prefix: string,
+    visit: (key: string, node: unknown, source: string) => void,
+  ): void {
+    for (const { key, value } of map?.items ?? []) {
+      const name = isScalar(key) && key.value !== null ? String(key.value) : '';
+      if (name === '') this.#refuse(key, `${prefix}?`, null, 'a name was expected before the colon');
+      else visit(name, value, this.#sourceOf(key));
+    }
+  }
+
+  #refuse(node: unknown, name: string, value: unknown, allowed: string): void {
+    const shown = value === null ? null : showValue(value, false);
+    this.#reading.problems.push({ source: this.#sourceOf(node), key: name, value: shown, allowed });
+  }
+
+  #sourceOf(node: unknown): string {
+    const offset = (node as { range?: readonly number[] | null } | null)?.range?.[0];
+    return offset === undefined ? this.#label : `${this.#label} line ${this.#lines.linePos(offset).line}`;
+  }
+}
+
+function explainUnknown(key: string, service: string | null): string {
+  if (service === null) {
+    if (Object.hasOwn(SERVICE_ONLY_SETTINGS, key)) return 'belongs to one service: services.<name>.' + key;
+    if (Object.hasOwn(ENVIRONMENT_SETTINGS, key))
+      return `is read from the environment only, as ${environmentName(key)}`;
+  } else if (Object.hasOwn(GLOBAL_SETTINGS, key)) {
+    return 'holds for the whole supervisor; it belongs at the top level';
+  }
+  const known = service === null ? [...Object.keys(TOP_LEVEL), SERVICES_KEY] : Object.keys(PER_SERVICE);
+  const meant = meantKey(key, known);
+  return meant === null
+    ? 'is not a setting; docs/configuration.md lists them all'
+    : `is not a setting; did you mean ${meant}?`;
+}
+
+export function readDotEnvFile(file: string): Reading {
+  const label = '.env';
+  const reading = emptyReading();
+  const text = readText(file, label, reading);
+  return text === null ? reading : readVariables(parseEnv(text) as NodeJS.ProcessEnv, label, reading);
+}
+
+export function readEnvironment(env: NodeJS.ProcessEnv): Reading {
+  return readVariables(env, 'environment', emptyReading());
+}
+
+function readVariables(variables: NodeJS.ProcessEnv, source: string, reading: Reading): Reading {
+  const isFile = source !== 'environment';
+  for (const [name, value] of Object.entries(variables)) {
+    const known = BY_VARIABLE.get(name);
+    if (known === undefined) {
+      const warning = warnOf(name, source);
+      if (warning !== null) reading.warnings.push(warning);
+    } else if (isFile && NOT_IN_FILES.has(name)) {
+      const allowed = `says where ${source} is, so it can only be set in the environment`;
+      reading.problems.push({ source, key: name, value: null, allowed });
+    } else if (!isUnset(value)) {
+      reading.entries.push({ key: known[0], service: null, setting: known[1], value, name, source });
+    }
+  }
+  return reading;
+}
+
+/** Unknown variables are other programs' business, unless they look like ours. */
+function warnOf(name: string, source: string): string | null {
+  if (!/^[A-Z][A-Z0-9_]*$/.test(name)) return null;
+  const meant = meantVariable(name, [...BY_VARIABLE.keys()]);
+  if (meant !== null) return `${source}: ${name} is not a setting and is ignored; did you mean ${meant}?`;
+  return name.startsWith('HA_') ? `${source}: ${name} is not a setting and is ignored` : null;
+}
