@@ -1,0 +1,15 @@
+import type { z } from 'zod';
+import { AppError } from './errors.js';
+
+/** @throws AppError 400 `request.invalid` with every problem, one per field. */
+export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const details = result.error.issues.map(({ path, message }) => ({
+    field: path.join('.'),
+    problem: message,
+  }));
+  const first = details[0];
+  const where = first === undefined || first.field === '' ? '' : `${first.field}: `;
+  throw new AppError('request.invalid', `${where}${first?.problem ?? 'invalid'}`, { status: 400, details });
+}

@@ -1,0 +1,32 @@
+/** /api/login, /api/logout, /api/me. A sample: a name is enough, there is no password to check. */
+import express from 'express';
+import type { Router } from 'express';
+import { z } from 'zod';
+import { AppError } from '../lib/errors.js';
+import { parse } from '../lib/validate.js';
+import type { SessionCookies } from './sessionCookies.js';
+
+const loginSchema = z.strictObject({ user: z.string().trim().min(1).max(40) });
+
+export function sessionRoutes(sessions: SessionCookies): Router {
+  const router = express.Router();
+
+  router.post('/login', (request, response) => {
+    const { user } = parse(loginSchema, request.body);
+    response.setHeader('Set-Cookie', sessions.issue(user, request));
+    response.json({ success: true, data: { user } });
+  });
+
+  router.get('/me', (request, response) => {
+    const user = sessions.user(request);
+    if (user === null) throw new AppError('session.none', 'not logged in: POST /api/login', { status: 401 });
+    response.json({ success: true, data: { user } });
+  });
+
+  router.post('/logout', (request, response) => {
+    response.setHeader('Set-Cookie', sessions.clear(request));
+    response.json({ success: true });
+  });
+
+  return router;
+}
