@@ -19,6 +19,9 @@ export interface Clock {
 export interface ProcessExit {
   readonly service: string;
   readonly pmId: number;
+  /** Which start of it ended (`pm_uptime`): together with service and pmId the identity of the instance. */
+  readonly startedAtMs: number;
+  /** null when PM2 restarted it before we had seen it. */
   readonly pid: number | null;
   readonly exitCode: number | null;
   /** `SIGKILL`, … when a signal ended it and the daemon said so. */
