@@ -1,0 +1,27 @@
+/** What the API knows about itself. Labels are bounded: route patterns, known methods, status codes. */
+import { Counter, Histogram, Registry } from 'prom-client';
+import type { FinishedRequest } from '../requestLog.js';
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS', 'PUT', 'PATCH']);
+
+export class OwnMetrics {
+  readonly registry = new Registry();
+  readonly #requests = new Counter({
+    name: 'holdfast_api_requests_total',
+    help: 'Requests answered by the control API.',
+    labelNames: ['method', 'route', 'status'],
+    registers: [this.registry],
+  });
+  readonly #duration = new Histogram({
+    name: 'holdfast_api_request_duration_seconds',
+    help: 'Time from the request to the end of the answer; operations include their wait.',
+    buckets: [0.005, 0.05, 0.5, 5, 60],
+    registers: [this.registry],
+  });
+
+  observe({ method, route, status, durationSeconds }: FinishedRequest): void {
+    this.#requests.inc({ method: METHODS.has(method) ? method : 'other', route, status });
+    // A stream lasts as long as its client likes; that says nothing about how fast the API is.
+    if (route !== '/api/ha/stream') this.#duration.observe(durationSeconds);
+  }
+}

@@ -1,0 +1,80 @@
+/** What is going on: views of the control plane, as they are. */
+import { HoldfastError } from '../../domain/errors.js';
+import type { ControlPlane, HealthView } from '../../domain/views.js';
+import { ok, route } from '../route.js';
+import type { Route } from '../route.js';
+import { failover } from '../schemas/failover.js';
+import { loadBalancer } from '../schemas/loadBalancer.js';
+import { metrics } from '../schemas/metrics.js';
+import { health, status } from '../schemas/status.js';
+
+export function insightRoutes(controlPlane: ControlPlane): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/api/ha/status',
+      tag: 'insight',
+      summary: 'Everything at a glance',
+      answers: { 200: { description: 'Now.', data: status } },
+      handle: () => ok(controlPlane.status()),
+    }),
+    healthRoute(controlPlane),
+    route({
+      method: 'get',
+      path: '/api/ha/metrics',
+      tag: 'insight',
+      summary: 'Figures of the system, each service and each instance, and of availability',
+      answers: { 200: { description: 'Now; null where something was not measured.', data: metrics } },
+      handle: async () => ok(await controlPlane.metrics()),
+    }),
+    route({
+      method: 'get',
+      path: '/api/ha/load-balancer',
+      tag: 'insight',
+      summary: 'How many instances, and why: thresholds and the last decisions',
+      answers: { 200: { description: 'Now.', data: loadBalancer } },
+      handle: () => ok(controlPlane.loadBalancer()),
+    }),
+    route({
+      method: 'get',
+      path: '/api/ha/failover-manager',
+      tag: 'insight',
+      summary: 'Which instances are unfit, and what was tried: limits, budgets, failures',
+      answers: { 200: { description: 'Now.', data: failover } },
+      handle: () => ok(controlPlane.failoverManager()),
+    }),
+  ];
+}
+
+function healthRoute(controlPlane: ControlPlane): Route {
+  // A check probes every instance: callers that come while one runs share its result.
+  let running: Promise<HealthView> | null = null;
+  const check = (): Promise<HealthView> => {
+    running ??= controlPlane.health().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+  return route({
+    method: 'get',
+    path: '/api/ha/health',
+    tag: 'insight',
+    summary: 'Check every instance now',
+    answers: { 200: { description: 'Healthy or degraded; a line a check.', data: health } },
+    refusals: {
+      503: '`health.unhealthy`: a service serves nothing. `details` is what `data` is otherwise.',
+    },
+    handle: async () => {
+      const view = await check();
+      if (view.status !== 'unhealthy') return ok(view);
+      const failed = view.checks.filter((each) => !each.ok);
+      const shown = failed.slice(0, 3).map(({ name, detail }) => `${name}: ${detail}`);
+      const more = failed.length - shown.length;
+      throw new HoldfastError(
+        'health.unhealthy',
+        `${failed.length} of ${view.checks.length} checks failed (${shown.join('; ')}${more > 0 ? `; and ${more} more` : ''}).`,
+        { status: 503, retryable: true, details: { ...view } },
+      );
+    },
+  });
+}

@@ -1,0 +1,112 @@
+/**
+ * Calls that change instances. Each answers when it is done; when `timeoutMs` runs out first it answers 202 with
+ * what is still under way, and the operation goes on.
+ */
+import { z } from 'zod';
+import type { OperationReport } from '../../domain/model.js';
+import type { ControlPlane } from '../../domain/views.js';
+import { ok, route } from '../route.js';
+import type { AnswerDoc, Reply, Route } from '../route.js';
+import { failureReset, operationReport } from '../schemas/operation.js';
+import { reason, serviceName, targetInstances, timeoutMs } from '../schemas/primitives.js';
+
+const answers: Readonly<Record<number, AnswerDoc>> = {
+  200: { description: 'Done, verified: every instance touched is named.', data: operationReport },
+  202: {
+    description: 'The time ran out first; `done` is false, `pending` says what is still under way.',
+    data: operationReport,
+  },
+};
+
+const refusals = {
+  404: '`service.unknown`',
+  409: '`operation.conflict`: another operation on this service is under way.',
+  502: '`operation.failed`',
+  503: '`pm2.*`: the PM2 daemon does not answer.',
+} as const;
+
+const scaleBody = z.strictObject({
+  targetInstances: targetInstances.optional(),
+  serviceName: serviceName.optional().describe('Default: the first supervised service.'),
+  timeoutMs,
+});
+
+/** The operation routes: scale-up, scale-down, failover, deploy, reset-failure. */
+export function operationRoutes(controlPlane: ControlPlane): Route[] {
+  return [
+    scaleRoute(controlPlane, 'up'),
+    scaleRoute(controlPlane, 'down'),
+    route({
+      method: 'post',
+      path: '/api/ha/failover',
+      tag: 'operations',
+      summary: 'Replace every instance of a service',
+      description: 'One at a time; the new one is healthy before the old one leaves.',
+      body: z.strictObject({ serviceName, reason: reason.optional(), timeoutMs }),
+      answers,
+      refusals,
+      handle: async ({ body }) => report(await controlPlane.failover(withoutUndefined(body))),
+    }),
+    route({
+      method: 'post',
+      path: '/api/ha/deploy',
+      tag: 'operations',
+      summary: 'Roll a service to its new build',
+      description:
+        'A canary first. If it does not verify, it is removed and the old instances go on serving.',
+      body: z.strictObject({ serviceName, timeoutMs }),
+      answers,
+      refusals: { ...refusals, 424: '`deploy.canary-failed`: nothing changed; the message says why.' },
+      handle: async ({ body }) => report(await controlPlane.deploy(body)),
+    }),
+    resetFailureRoute(controlPlane),
+  ];
+}
+
+function scaleRoute(controlPlane: ControlPlane, direction: 'up' | 'down'): Route {
+  const up = direction === 'up';
+  return route({
+    method: 'post',
+    path: `/api/ha/scale-${direction}`,
+    tag: 'operations',
+    summary: up ? 'More instances of a service' : 'Fewer instances of a service',
+    description: up
+      ? 'Answers when the new instances serve.'
+      : 'Each instance is drained before it is stopped; no request is lost.',
+    body: scaleBody,
+    answers,
+    refusals: {
+      ...refusals,
+      409: up
+        ? '`scale.above-target`: the target is not above the current count. `operation.conflict`: another operation on this service is under way.'
+        : '`scale.below-target`: the target is not below the current count. `operation.conflict`: another operation on this service is under way.',
+      422: up ? '`scale.above-max`' : '`scale.below-min`',
+    },
+    handle: async ({ body }) => report(await controlPlane.scale({ direction, ...withoutUndefined(body) })),
+  });
+}
+
+function resetFailureRoute(controlPlane: ControlPlane): Route {
+  return route({
+    method: 'post',
+    path: '/api/ha/reset-failure/:serviceName',
+    tag: 'operations',
+    summary: 'Forget failures and end a quarantine',
+    description: 'Idempotent.',
+    params: z.strictObject({ serviceName }),
+    answers: { 200: { description: 'Cleared.', data: failureReset } },
+    refusals: { 404: '`service.unknown`' },
+    handle: async ({ params }, { by }) => ok(await controlPlane.resetFailure(params.serviceName, by)),
+  });
+}
+
+function report(done: OperationReport): Reply {
+  return { kind: 'data', status: done.done ? 200 : 202, data: done };
+}
+
+type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** zod writes an absent optional as `undefined`; the control plane wants it absent. */
+function withoutUndefined<T extends object>(body: T): Present<T> {
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Present<T>;
+}

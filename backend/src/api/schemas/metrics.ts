@@ -1,0 +1,65 @@
+/** The figures of `GET /api/ha/metrics`. */
+import { z } from 'zod';
+import type { HighAvailabilityFigures, MetricsView } from '../../domain/views.js';
+import { bytes, count, durationMs, instanceRef, maybeBytes, maybePercent, percent } from './primitives.js';
+
+const percentiles = z.object({ p50: durationMs, p95: durationMs, p99: durationMs }).nullable();
+const errorRate = z.number().min(0).max(1).nullable().describe('Failed ÷ all, 0–1.');
+const throughput = z.number().min(0).nullable().describe('Requests per second.');
+
+const highAvailability = z.object({
+  availabilityPercent: maybePercent,
+  observedSeconds: z.number().min(0),
+  mttrMs: durationMs.nullable().describe('Mean time from a failure to its verified recovery, ms.'),
+  scaleReactionMs: durationMs.nullable().describe('Mean time from a decision to all instances serving, ms.'),
+  failoverSuccessPercent: maybePercent,
+  failures: count,
+  recoveries: count,
+}) satisfies z.ZodType<HighAvailabilityFigures>;
+
+const instance = z.object({
+  ...instanceRef.shape,
+  cpuPercent: maybePercent,
+  memoryBytes: maybeBytes,
+  eventLoopPercent: maybePercent,
+  uptimeMs: durationMs,
+  restarts: count,
+  responseTimeMs: percentiles,
+  errorRate,
+  throughputPerSecond: throughput,
+});
+
+const service = z.object({
+  name: z.string(),
+  desired: count,
+  serving: count,
+  cpuPercent: maybePercent,
+  memoryBytes: maybeBytes,
+  responseTimeMs: percentiles,
+  errorRate,
+  throughputPerSecond: throughput,
+  restarts: count,
+  instances: z.array(instance),
+  highAvailability,
+});
+
+export const metrics = z.object({
+  system: z.object({
+    cores: z.number(),
+    cpuPercent: maybePercent,
+    memoryTotalBytes: bytes,
+    memoryUsedPercent: percent,
+    diskUsedPercent: maybePercent,
+    connections: count.nullable(),
+    loadAverage1m: z.number().min(0),
+    uptimeSeconds: z.number().min(0),
+  }),
+  supervisor: z.object({
+    cpuPercent: maybePercent,
+    memoryBytes: bytes,
+    uptimeSeconds: z.number().min(0),
+  }),
+  services: z.array(service),
+  highAvailability,
+  dropped: z.object({ events: count, notifications: count }),
+}) satisfies z.ZodType<MetricsView>;

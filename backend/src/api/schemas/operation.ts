@@ -1,0 +1,38 @@
+/** What operations answer. */
+import { z } from 'zod';
+import type { OperationReport } from '../../domain/model.js';
+import { count, durationMs, instanceRef } from './primitives.js';
+
+export const operationKind = z.enum(['scale-up', 'scale-down', 'failover', 'deploy']);
+
+export const operationReport = z.object({
+  operationId: z.string(),
+  kind: operationKind,
+  serviceName: z.string(),
+  done: z.boolean().describe('False when the time ran out first: then `pending` says what is under way.'),
+  message: z.string(),
+  fromInstances: count,
+  toInstances: count,
+  started: z.array(instanceRef),
+  stopped: z.array(instanceRef),
+  pending: z.array(z.string()),
+  durationMs,
+}) satisfies z.ZodType<OperationReport>;
+
+export const managementStarted = z.object({
+  running: z.literal(true),
+  changed: z.boolean().describe('False when it was on already.'),
+});
+
+export const managementStopped = z.object({
+  running: z.literal(false),
+  changed: z.boolean().describe('False when it was off already.'),
+});
+
+export const failureReset = z.object({
+  serviceName: z.string(),
+  cleared: z.object({
+    attempts: count.describe('Failures forgotten.'),
+    quarantined: z.boolean().describe('Whether a quarantine ended.'),
+  }),
+});

@@ -1,0 +1,112 @@
+/** Status, health, and the two short answers for other machines. */
+import { z } from 'zod';
+import type { HealthView, StatusView } from '../../domain/views.js';
+import { failureCause, eventRecord } from './events.js';
+import { operationKind } from './operation.js';
+import { bytes, count, durationMs, maybeBytes, maybePercent, timestamp } from './primitives.js';
+
+export const serviceState = z.enum(['healthy', 'degraded', 'unhealthy', 'quarantined', 'stopped']);
+export const overallState = z
+  .enum(['healthy', 'degraded', 'unhealthy'])
+  .describe('degraded: every service serves, something is missing. unhealthy: a service serves nothing.');
+
+const processStatus = z.enum([
+  'launching',
+  'online',
+  'stopping',
+  'stopped',
+  'errored',
+  'waiting restart',
+  'one-launch-status',
+]);
+
+const wallMs = z.number().describe('Milliseconds since 1970, UTC.');
+
+const fitness = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('starting') }),
+  z.object({ kind: z.literal('fit'), sinceMs: wallMs }),
+  z.object({ kind: z.literal('unfit'), sinceMs: wallMs, cause: failureCause, detail: z.string() }),
+]);
+
+const instance = z.object({
+  service: z.string(),
+  pmId: count,
+  startedAtMs: wallMs,
+  pid: count.nullable(),
+  port: count.nullable(),
+  status: processStatus,
+  mode: z.enum(['fork', 'cluster']),
+  restarts: count,
+  createdAtMs: wallMs,
+  fitness,
+  serving: z.boolean(),
+  draining: z.boolean(),
+  quarantined: z.boolean(),
+  attemptsUsed: count,
+  cpuPercent: maybePercent,
+  memoryBytes: maybeBytes,
+  eluPercent: maybePercent,
+});
+
+const service = z.object({
+  name: z.string(),
+  state: serviceState,
+  desired: count,
+  serving: count,
+  min: count,
+  max: count,
+  reason: z.string().describe('Why it is in this state and what happens next.'),
+  operation: z.object({ id: z.string(), kind: operationKind, since: timestamp }).nullable(),
+  instances: z.array(instance),
+});
+
+const daemonState = z.enum(['connected', 'unresponsive', 'lost']);
+
+export const status = z.object({
+  running: z.boolean().describe('Automatic management on or off.'),
+  version: z.string(),
+  startedAt: timestamp,
+  node: z.object({ hostname: z.string(), pid: count, cores: z.number(), memoryTotalBytes: bytes }),
+  daemon: z.object({
+    state: daemonState,
+    version: z.string().nullable(),
+    since: timestamp,
+    problem: z.string().nullable(),
+  }),
+  services: z.array(service),
+  lastEvents: z.array(eventRecord).describe('Newest last, at most 20.'),
+}) satisfies z.ZodType<StatusView>;
+
+export const health = z.object({
+  status: overallState,
+  checks: z.array(
+    z.object({
+      name: z.string(),
+      ok: z.boolean(),
+      latencyMs: durationMs.nullable(),
+      detail: z.string(),
+    }),
+  ),
+}) satisfies z.ZodType<HealthView>;
+
+/** Of `GET /api/health`: from what is known, without probing. */
+export const overallHealth = z.object({
+  status: overallState,
+  running: z.boolean(),
+  version: z.string(),
+  uptimeSeconds: z.number().min(0),
+  daemon: daemonState,
+  services: z.array(z.object({ name: z.string(), state: serviceState, desired: count, serving: count })),
+});
+
+/** Of `GET /api/status`. */
+export const summary = z.object({
+  running: z.boolean(),
+  version: z.string(),
+  startedAt: timestamp,
+  services: z.object({ total: count, healthy: count }),
+  instances: z.object({ desired: count, serving: count }),
+});
+
+export const alive = z.object({ alive: z.literal(true) });
+export const ready = z.object({ ready: z.literal(true), reason: z.string() });

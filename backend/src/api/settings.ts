@@ -1,0 +1,78 @@
+/** What the API is built from: settings of the operator, limits of ours, and the logger it talks to. */
+
+export interface ApiSettings {
+  /** Address to bind. Anything but loopback requires `token`. */
+  readonly host: string;
+  /** TCP port; 0 lets the system choose a free one. */
+  readonly port: number;
+  /** `HA_API_TOKEN`. null or empty: no token, which only a loopback bind allows. */
+  readonly token: string | null;
+  /** `SESSION_SECRET`: signs browser sessions. null or empty: a random one, so sessions end with the process. */
+  readonly sessionSecret: string | null;
+  /** Holdfast's own version, shown in answers and in the OpenAPI document. */
+  readonly version: string;
+  /** Further host names (no port) under which clients may address this API, e.g. a reverse proxy's. */
+  readonly allowedHosts?: readonly string[];
+}
+
+/** Every bound of the API in one place. They protect the supervisor; operators have no reason to turn them. */
+export interface ApiLimits {
+  readonly bodyBytes: number;
+  readonly headerBytes: number;
+  /** Time for a client to send its complete header. */
+  readonly headersTimeoutMs: number;
+  /** Time for a client to send its complete request. Operations may take longer to *answer*. */
+  readonly requestTimeoutMs: number;
+  /** How often the two time-outs above are looked at; they end at most this much late. */
+  readonly timeoutCheckMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** A socket on which nothing moves for this long is closed; above the longest operation. */
+  readonly idleTimeoutMs: number;
+  readonly connections: number;
+  readonly streamClients: number;
+  /** Unsent bytes at which a reader of the event stream counts as too slow and is dropped. */
+  readonly streamBufferBytes: number;
+  /** Most events replayed to a client that resumes the event stream. */
+  readonly streamReplayEvents: number;
+  readonly streamHeartbeatMs: number;
+  readonly sessionLifetimeMs: number;
+  /** Wrong tokens that one address may try at once … */
+  readonly guessBurst: number;
+  /** … and how long it takes to earn one more try. */
+  readonly guessRefillMs: number;
+  /** Addresses remembered for the two above; the least recently seen is forgotten first. */
+  readonly guessAddresses: number;
+}
+
+export const defaultLimits: ApiLimits = {
+  bodyBytes: 16 * 1024,
+  headerBytes: 8 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 20_000,
+  timeoutCheckMs: 2_000,
+  keepAliveTimeoutMs: 5_000,
+  idleTimeoutMs: 660_000,
+  connections: 512,
+  streamClients: 50,
+  streamBufferBytes: 256 * 1024,
+  streamReplayEvents: 500,
+  streamHeartbeatMs: 15_000,
+  sessionLifetimeMs: 12 * 60 * 60 * 1000,
+  guessBurst: 10,
+  guessRefillMs: 6_000,
+  guessAddresses: 1_024,
+};
+
+/** The part of the house's logger that the API uses. */
+export interface ApiLogger {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why, one sentence. */
+  readonly reason: string;
+}

@@ -1,0 +1,423 @@
+/**
+ * A control plane without PM2, for the API's tests: services are numbers in memory, but its rules (bounds,
+ * conflicts, unknown names, events after the change) are those of the contract in domain/views.ts. It records
+ * every mutating call, so a test can assert that a refused request never reached it.
+ */
+import { HoldfastError } from '../../domain/errors.js';
+import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
+import type {
+  InstanceRef,
+  InstanceView,
+  OperationKind,
+  OperationReport,
+  ServiceView,
+} from '../../domain/model.js';
+import type {
+  ControlPlane,
+  FailoverView,
+  HealthView,
+  HighAvailabilityFigures,
+  InstanceMetrics,
+  LoadBalancerView,
+  MetricsView,
+  StatusView,
+} from '../../domain/views.js';
+
+export interface MemoryService {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  pmIds: number[];
+  /** Instances that answer their probes. */
+  serving: number;
+  attempts: number;
+  quarantined: boolean;
+  /** Set by a test: another operation holds the service. */
+  busy: boolean;
+  /** Set by a test: the next build is broken. */
+  brokenBuild: boolean;
+}
+
+const STARTED_AT = '2026-01-02T03:04:05.678Z';
+const HISTORY_LIMIT = 1_000;
+
+export class MemoryControlPlane implements ControlPlane {
+  readonly services: MemoryService[];
+  /** Names of all calls that came through, in order; at most 10 000. */
+  readonly calls: string[] = [];
+  running = true;
+  daemon: StatusView['daemon']['state'] = 'connected';
+  /** When set, operations wait for it, as they would for PM2; `timeoutMs` still applies. */
+  gate: Promise<void> | null = null;
+  readonly #listeners = new Set<(event: EventRecord) => void>();
+  readonly #history: EventRecord[] = [];
+  #seq = 0;
+  #nextPmId = 1;
+  #nextOperation = 1;
+
+  constructor() {
+    this.services = [this.#service('words', 1, 4, 2), this.#service('web', 1, 2, 1)];
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  emit<T extends EventType>(type: T, service: string | null, data: EventMap[T]): EventRecord {
+    this.#seq += 1;
+    const event = { seq: this.#seq, type, at: new Date().toISOString(), service, data } as EventRecord;
+    this.#history.push(event);
+    if (this.#history.length > HISTORY_LIMIT) this.#history.shift();
+    for (const listener of this.#listeners) listener(event);
+    return event;
+  }
+
+  start(by: string): Promise<{ running: true; changed: boolean }> {
+    this.#note('start');
+    const changed = !this.running;
+    this.running = true;
+    if (changed) this.emit('management.started', null, { by });
+    return Promise.resolve({ running: true, changed });
+  }
+
+  stop(by: string): Promise<{ running: false; changed: boolean }> {
+    this.#note('stop');
+    const changed = this.running;
+    this.running = false;
+    if (changed) this.emit('management.stopped', null, { by });
+    return Promise.resolve({ running: false, changed });
+  }
+
+  async scale(request: Parameters<ControlPlane['scale']>[0]): Promise<OperationReport> {
+    this.#note('scale');
+    const service = this.#find(request.serviceName ?? 'words');
+    const up = request.direction === 'up';
+    const from = service.pmIds.length;
+    const target = request.targetInstances ?? from + (up ? 1 : -1);
+    const refuse = (code: string, status: number): never => {
+      throw new HoldfastError(code, `${service.name} has ${from} instances; ${target} is refused.`, {
+        status,
+      });
+    };
+    if (up && target <= from) refuse('scale.above-target', 409);
+    if (!up && target >= from) refuse('scale.below-target', 409);
+    if (target > service.max) refuse('scale.above-max', 422);
+    if (target < service.min) refuse('scale.below-min', 422);
+    return this.#operate(service, up ? 'scale-up' : 'scale-down', request.timeoutMs, () => {
+      const stopped = service.pmIds.splice(target).map(refOf);
+      const started = Array.from({ length: Math.max(0, target - from) }, () => this.#launch(service));
+      service.serving = service.pmIds.length;
+      this.emit('service.scaled', service.name, {
+        service: service.name,
+        from,
+        to: target,
+        by: 'operator',
+        reason: 'asked for',
+      });
+      return { started, stopped };
+    });
+  }
+
+  async failover(request: Parameters<ControlPlane['failover']>[0]): Promise<OperationReport> {
+    this.#note('failover');
+    const service = this.#find(request.serviceName);
+    return this.#operate(service, 'failover', request.timeoutMs, () => this.#replaceAll(service));
+  }
+
+  async deploy(request: Parameters<ControlPlane['deploy']>[0]): Promise<OperationReport> {
+    this.#note('deploy');
+    const service = this.#find(request.serviceName);
+    if (service.brokenBuild) {
+      throw new HoldfastError('deploy.canary-failed', `The canary of ${service.name} answered 500.`, {
+        status: 424,
+      });
+    }
+    return this.#operate(service, 'deploy', request.timeoutMs, () => this.#replaceAll(service));
+  }
+
+  async resetFailure(
+    serviceName: string,
+    by: string,
+  ): Promise<{ serviceName: string; cleared: { attempts: number; quarantined: boolean } }> {
+    this.#note('resetFailure');
+    const service = this.#find(serviceName);
+    const cleared = { attempts: service.attempts, quarantined: service.quarantined };
+    service.attempts = 0;
+    service.quarantined = false;
+    this.emit('service.reset', serviceName, { service: serviceName, by });
+    return { serviceName, cleared };
+  }
+
+  status(): StatusView {
+    return {
+      running: this.running,
+      version: '1.2.3',
+      startedAt: STARTED_AT,
+      node: { hostname: 'box', pid: 4711, cores: 2, memoryTotalBytes: 4e9 },
+      daemon: { state: this.daemon, version: '7.0.4', since: STARTED_AT, problem: null },
+      services: this.services.map(viewOf),
+      lastEvents: this.#history.slice(-20),
+    };
+  }
+
+  health(): Promise<HealthView> {
+    this.#note('health');
+    const checks = this.services.map(({ name, serving }) => ({
+      name,
+      ok: serving > 0,
+      latencyMs: serving > 0 ? 1.5 : null,
+      detail: `${serving} serve`,
+    }));
+    const status = checks.every(({ ok }) => ok) ? 'healthy' : 'unhealthy';
+    return Promise.resolve({ status, checks });
+  }
+
+  metrics(): Promise<MetricsView> {
+    return Promise.resolve({
+      system: {
+        cores: 2,
+        cpuPercent: 12.5,
+        memoryTotalBytes: 4e9,
+        memoryUsedPercent: 40,
+        diskUsedPercent: null,
+        connections: 7,
+        loadAverage1m: 0.4,
+        uptimeSeconds: 100,
+      },
+      supervisor: { cpuPercent: 0.5, memoryBytes: 6e7, uptimeSeconds: 50 },
+      services: this.services.map((service) => ({
+        name: service.name,
+        desired: service.pmIds.length,
+        serving: service.serving,
+        cpuPercent: 50,
+        memoryBytes: 5e7,
+        responseTimeMs: { p50: 1, p95: 20, p99: 300 },
+        errorRate: 0,
+        throughputPerSecond: null,
+        restarts: 3,
+        instances: service.pmIds.map(instanceMetrics),
+        highAvailability: figures,
+      })),
+      highAvailability: figures,
+      dropped: { events: 2, notifications: 1 },
+    });
+  }
+
+  loadBalancer(): LoadBalancerView {
+    const last = {
+      at: STARTED_AT,
+      action: 'hold',
+      from: 2,
+      to: 2,
+      reason: 'load 50 % is between 30 % and 80 %',
+      limitedBy: null,
+      inputs: { loadPercent: 50, memoryPercent: null, ready: 2, starting: 0 },
+    } as const;
+    return {
+      thresholds: { cpuHighPercent: 80, cpuLowPercent: 30, memoryHighPercent: 80, memoryLowPercent: 30 },
+      scaleCooldownMs: 60_000,
+      services: this.services.map(({ name, pmIds, min, max }) => ({
+        name,
+        current: pmIds.length,
+        desired: pmIds.length,
+        min,
+        max,
+        autoscale: true,
+        cooldownLeftMs: 0,
+        last,
+        decisions: [last],
+      })),
+    };
+  }
+
+  failoverManager(): FailoverView {
+    return {
+      limits: {
+        healthCheckIntervalMs: 30_000,
+        healthCheckTimeoutMs: 5_000,
+        maxRestartAttempts: 3,
+        restartCooldownMs: 60_000,
+        restartWindowMs: 300_000,
+        unhealthyThreshold: 3,
+        healthyThreshold: 2,
+      },
+      services: this.services.map((service) => ({
+        name: service.name,
+        state: viewOf(service).state,
+        attemptsUsed: service.attempts,
+        attemptsMax: 3,
+        quarantine: service.quarantined
+          ? { since: STARTED_AT, reason: 'spent', nextTrialAt: null, trials: 0 }
+          : null,
+        lastFailure: { at: STARTED_AT, cause: 'crashed', detail: 'exit code 1', pmId: 1 },
+        lastRecovery: { at: STARTED_AT, afterMs: 800 },
+        instances: service.pmIds.map((pmId) => ({
+          pmId,
+          state: 'fit',
+          detail: 'HTTP 200',
+          attemptsUsed: 0,
+          consecutiveFailures: 0,
+          lastProbe: { at: STARTED_AT, ok: true, latencyMs: 1.2, detail: 'HTTP 200' },
+        })),
+      })),
+    };
+  }
+
+  events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[] {
+    return this.#history
+      .filter(({ at }) => filter.sinceMs === undefined || Date.parse(at) >= filter.sinceMs)
+      .filter(({ service }) => filter.service === undefined || service === filter.service)
+      .slice(-filter.limit);
+  }
+
+  subscribe(listener: (event: EventRecord) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #operate(
+    service: MemoryService,
+    kind: OperationKind,
+    timeoutMs: number,
+    apply: () => { started: InstanceRef[]; stopped: InstanceRef[] },
+  ): Promise<OperationReport> {
+    if (service.busy) {
+      throw new HoldfastError('operation.conflict', `${service.name} is busy.`, {
+        status: 409,
+        retryable: true,
+      });
+    }
+    const operationId = `op-${this.#nextOperation}`;
+    this.#nextOperation += 1;
+    const fromInstances = service.pmIds.length;
+    service.busy = true;
+    const finished = (this.gate ?? Promise.resolve()).then(() => {
+      service.busy = false;
+      return apply();
+    });
+    const outcome = await withinTime(finished, timeoutMs);
+    return {
+      operationId,
+      kind,
+      serviceName: service.name,
+      done: outcome !== null,
+      message: outcome === null ? 'Still under way.' : 'Done.',
+      fromInstances,
+      toInstances: service.pmIds.length,
+      started: outcome?.started ?? [],
+      stopped: outcome?.stopped ?? [],
+      pending: outcome === null ? ['waiting for PM2'] : [],
+      durationMs: 1,
+    };
+  }
+
+  #replaceAll(service: MemoryService): { started: InstanceRef[]; stopped: InstanceRef[] } {
+    const old = service.pmIds.splice(0);
+    return { started: old.map(() => this.#launch(service)), stopped: old.map(refOf) };
+  }
+
+  #service(name: string, min: number, max: number, instances: number): MemoryService {
+    const state = { attempts: 2, quarantined: false, busy: false, brokenBuild: false };
+    const service: MemoryService = { name, min, max, pmIds: [], serving: instances, ...state };
+    for (let index = 0; index < instances; index += 1) this.#launch(service);
+    return service;
+  }
+
+  #launch(service: MemoryService): InstanceRef {
+    const pmId = this.#nextPmId;
+    this.#nextPmId += 1;
+    service.pmIds.push(pmId);
+    return refOf(pmId);
+  }
+
+  #find(name: string): MemoryService {
+    const found = this.services.find((each) => each.name === name);
+    if (found !== undefined) return found;
+    const known = this.services.map((each) => each.name).join(', ');
+    throw new HoldfastError('service.unknown', `There is no such service; known are ${known}.`, {
+      status: 404,
+    });
+  }
+
+  #note(call: string): void {
+    if (this.calls.length < 10_000) this.calls.push(call);
+  }
+}
+
+const figures: HighAvailabilityFigures = {
+  availabilityPercent: 99.9,
+  observedSeconds: 1_000,
+  mttrMs: 800,
+  scaleReactionMs: null,
+  failoverSuccessPercent: 100,
+  failures: 4,
+  recoveries: 4,
+};
+
+function refOf(pmId: number): InstanceRef {
+  return { pmId, pid: 1_000 + pmId, port: 13_000 + pmId };
+}
+
+function instanceMetrics(pmId: number): InstanceMetrics {
+  return {
+    ...refOf(pmId),
+    cpuPercent: 25,
+    memoryBytes: 5e7,
+    eventLoopPercent: null,
+    uptimeMs: 90_000,
+    restarts: 1,
+    responseTimeMs: { p50: 1, p95: 20, p99: 300 },
+    errorRate: 0.01,
+    throughputPerSecond: null,
+  };
+}
+
+function viewOf(service: MemoryService): ServiceView {
+  const { name, min, max, pmIds, serving } = service;
+  const unhealthy = serving === 0 ? 'unhealthy' : 'degraded';
+  return {
+    name,
+    state: service.quarantined ? 'quarantined' : serving === pmIds.length ? 'healthy' : unhealthy,
+    desired: pmIds.length,
+    serving,
+    min,
+    max,
+    reason: `${serving} of ${pmIds.length} serve`,
+    operation: null,
+    instances: pmIds.map((pmId, index) => instanceView(name, pmId, index < serving)),
+  };
+}
+
+function instanceView(service: string, pmId: number, serving: boolean): InstanceView {
+  return {
+    ...refOf(pmId),
+    service,
+    startedAtMs: 1_767_323_045_678,
+    createdAtMs: 1_767_323_045_678,
+    status: 'online',
+    mode: 'cluster',
+    restarts: 1,
+    fitness: serving
+      ? { kind: 'fit', sinceMs: 1_767_323_045_999 }
+      : { kind: 'unfit', sinceMs: 1_767_323_045_999, cause: 'unhealthy', detail: 'HTTP 503' },
+    serving,
+    draining: false,
+    quarantined: false,
+    attemptsUsed: 0,
+    cpuPercent: null,
+    memoryBytes: 5e7,
+    eluPercent: null,
+  };
+}
+
+async function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
