@@ -37,7 +37,7 @@ export const backend: ServiceDefinition = {
           (_request, response) => void response.json({ success: true, data: hub.figures }),
         );
       },
-      upgrade: (request, socket, head) => hub.upgrade(request, socket, head),
+      upgrade: (request, socket, head) => void hub.upgrade(request, socket, head),
       async start() {
         // Early, so that the log tells of a database that is down; a request would connect as well.
         await Promise.allSettled([store.ping(), bus?.connect()]);

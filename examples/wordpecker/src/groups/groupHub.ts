@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer, type RawData, type WebSocket } from 'ws';
+import type { RawData, WebSocket, WebSocketServer } from 'ws';
 import type { GroupBus } from './groupBus.js';
 import { decode, MAX_FRAME_BYTES, type ServerMessage } from './protocol.js';
 
@@ -34,11 +34,7 @@ interface Client {
 }
 
 export class GroupHub {
-  readonly #server = new WebSocketServer({
-    noServer: true,
-    maxPayload: MAX_FRAME_BYTES,
-    clientTracking: false,
-  });
+  #server: Promise<WebSocketServer> | null = null;
   readonly #bus: GroupBus | null;
   readonly #maxBufferedBytes: number;
   readonly #maxSockets: number;
@@ -67,12 +63,14 @@ export class GroupHub {
   }
 
   /** For the HTTP server's `upgrade` event. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     if (request.url?.split('?')[0] !== '/ws') return refuse(socket, '404 Not Found');
+    this.#server ??= openServer();
+    const server = await this.#server;
     if (this.#closing || this.#clients.size >= this.#maxSockets)
       return refuse(socket, '503 Service Unavailable');
-    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(webSocket));
+    server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(webSocket));
   }
 
   /** Closes every socket with 1001 (going away); resolves when they are gone. It cuts, after a second, those
@@ -161,6 +159,12 @@ export class GroupHub {
       socket.ping();
     }
   }
+}
+
+/** Loads the package at the first client: an instance without WebSockets is up sooner and smaller. */
+async function openServer(): Promise<WebSocketServer> {
+  const { WebSocketServer: Server } = await import('ws');
+  return new Server({ noServer: true, maxPayload: MAX_FRAME_BYTES, clientTracking: false });
 }
 
 function sayGoodbye(socket: WebSocket): Promise<void> {

@@ -10,7 +10,7 @@
  *
  * `reach` is `cluster` when the message went to the other instances too, else `instance`.
  */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 
 export const MAX_FRAME_BYTES = 16 * 1024;
 
@@ -22,9 +22,9 @@ const group = z
   );
 
 const clientMessage = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('subscribe'), group }),
-  z.strictObject({ type: z.literal('unsubscribe'), group }),
-  z.strictObject({ type: z.literal('publish'), group, data: z.json() }),
+  z.object({ type: z.literal('subscribe'), group }).strict(),
+  z.object({ type: z.literal('unsubscribe'), group }).strict(),
+  z.object({ type: z.literal('publish'), group, data: z.unknown() }).strict(),
 ]);
 
 export type ClientMessage = z.infer<typeof clientMessage>;

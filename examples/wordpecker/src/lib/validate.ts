@@ -1,10 +1,10 @@
-import type { z } from 'zod';
+import type { z } from 'zod/v3';
 import { AppError } from './errors.js';
 
 /** @throws AppError 400 `request.invalid` with every problem, one per field. */
-export function parse<T extends z.ZodType>(schema: T, input: unknown): z.infer<T> {
+export function parse<T extends z.ZodTypeAny>(schema: T, input: unknown): z.output<T> {
   const result = schema.safeParse(input);
-  if (result.success) return result.data;
+  if (result.success) return result.data as z.output<T>;
   const details = result.error.issues.map(({ path, message }) => ({
     field: path.join('.'),
     problem: message,

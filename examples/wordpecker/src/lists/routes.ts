@@ -45,7 +45,7 @@ export function listRoutes(store: WordStore, sessions: SessionCookies): Router {
   });
 
   router.post('/:id/words', async (request, response) => {
-    const words = parse(newWordsSchema, request.body);
+    const { words } = parse(newWordsSchema, request.body);
     const result = await store.addWords(request.params.id, words);
     if (result.kind === 'no-such-list') unknownList(request.params.id);
     else if (result.kind === 'too-many') throw new AppError('list.full', TOO_MANY_WORDS, { status: 422 });

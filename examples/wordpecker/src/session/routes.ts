@@ -1,12 +1,12 @@
 /** /api/login, /api/logout, /api/me. A sample: a name is enough, there is no password to check. */
 import express from 'express';
 import type { Router } from 'express';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { AppError } from '../lib/errors.js';
 import { parse } from '../lib/validate.js';
 import type { SessionCookies } from './sessionCookies.js';
 
-const loginSchema = z.strictObject({ user: z.string().trim().min(1).max(40) });
+const loginSchema = z.object({ user: z.string().trim().min(1).max(40) }).strict();
 
 export function sessionRoutes(sessions: SessionCookies): Router {
   const router = express.Router();
