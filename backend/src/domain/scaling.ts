@@ -9,8 +9,9 @@
  * Up: the mean load over the up-window, and the load now, are above HIGH. One burst does not lift the mean over
  * a whole window; a sustained burn does, once. The jump is `ceil(demand / target)`, where the target is the
  * middle of LOW and HIGH: as far from growing again as from shrinking again. A saturated process shows 100 %
- * however much waits behind it, so one jump grows at most 1 / target-fold (about × 1.8 with the defaults); a larger step
- * takes several, a cooldown apart.
+ * however much waits behind it, so one jump grows at most 1 / target-fold (about × 1.8 with the defaults); a
+ * larger step takes several, a cooldown apart. Whoever cannot wait for that sets a shorter cooldown: turning
+ * back is guarded on its own, so a short cooldown does not make the count swing.
  *
  * Down: over the whole down-window the highest up-window-long mean stayed below LOW, and what remains would stay
  * clear of HIGH in CPU and in memory. Memory below LOW never objects, and memory in the way is listened to for
@@ -19,9 +20,29 @@
  * Growing is decided on a window measured in seconds and shrinking on minutes because the costs differ: too few
  * instances hurt users now, too many cost memory for a while.
  */
-import { downWindowFactor, REVERSAL_GUARD_MS, type ScalingMemory } from './scalingMemory.js';
-import { coveredMs, meanDemand, meanMemory, peakDemand, shownLoad, type LoadSample } from './scalingWindow.js';
 import type { ScalingPolicy } from './policy.js';
+import { REVERSAL_GUARD_MS, type ScalingMemory } from './scaling/memory.js';
+import {
+  hold,
+  hostRoom,
+  targetPercent,
+  type LimitedBy,
+  type Proposal,
+  type ScalingCause,
+  type ScalingInput,
+  type Situation,
+} from './scaling/proposal.js';
+import { recommend } from './scaling/recommend.js';
+import { count, percent, seconds } from './scaling/text.js';
+import { shownLoad, type LoadSample } from './scaling/window.js';
+
+export type { LimitedBy, ScalingCause, ScalingInput } from './scaling/proposal.js';
+export { targetPercent } from './scaling/proposal.js';
+
+/** Long enough that a burst of a few seconds starts nothing, short enough that users wait seconds, not minutes. */
+export const DEFAULT_UP_WINDOW_MS = 10_000;
+/** A minute of quiet before capacity is given back; 2 or 4 after shrinking turned out to be too early. */
+export const DEFAULT_DOWN_WINDOW_MS = 60_000;
 
 export interface Decision {
   readonly action: 'up' | 'down' | 'hold';
@@ -47,6 +68,10 @@ export interface Decision {
 export function decide(input: ScalingInput, policy: ScalingPolicy, memory: ScalingMemory): Decision {
   const now = input.samples.at(-1) ?? nothingSampled(input.nowMs);
   const situation: Situation = { input, policy, memory, now };
+  const { blocked } = input;
+  if (blocked !== null) {
+    return explain(hold(situation, 'blocked', blocked.by, blocked.reason), situation);
+  }
   const proposal = recommend(situation);
   const stable = proposal.limitedBy === null ? stabilise(proposal, situation) : proposal;
   const final = stable.limitedBy === null ? limit(stable, situation) : stable;
@@ -57,10 +82,9 @@ export function decide(input: ScalingInput, policy: ScalingPolicy, memory: Scali
 
 function stabilise(proposal: Proposal, situation: Situation): Proposal {
   const { input, policy, memory } = situation;
-  const { blocked, desired, nowMs } = input;
+  const { desired, nowMs } = input;
   if (proposal.to === desired) return proposal;
   const wanted = `${proposal.because}, which asks for ${count(proposal.to)}`;
-  if (blocked !== null) return { ...proposal, to: desired, limitedBy: blocked.by, because: blocked.reason };
   if (!policy.autoscale) {
     return { ...proposal, to: desired, limitedBy: 'autoscale-off', because: `autoscaling is off; ${wanted}` };
   }
@@ -88,8 +112,10 @@ function limit(proposal: Proposal, situation: Situation): Proposal {
   let { to, limitedBy } = proposal;
   let note = '';
   if (to > policy.maxInstances) {
-    note = `, limited to the maximum of ${policy.maxInstances}`;
-    if (to === desired + 1 || desired === policy.maxInstances) note = `, ${desired} is the maximum`;
+    note =
+      desired === policy.maxInstances
+        ? `, ${desired} is the maximum`
+        : `, limited to the maximum of ${policy.maxInstances}`;
     to = policy.maxInstances;
     limitedBy = 'max';
   }
@@ -137,4 +163,3 @@ function nothingSampled(nowMs: number): LoadSample {
     memoryBytes: null,
   };
 }
-

@@ -37,7 +37,9 @@ export const REVERSAL_GUARD_MS = 60_000;
 /** Growing again within this time after shrinking: the shrink was too early. Forgotten after as long. */
 export const REVERSAL_MEMORY_MS = 900_000;
 /** The down-window doubles per reversal, at most this often: × 4. */
-export const MAX_REVERSALS = 2;
+const MAX_REVERSALS = 2;
+/** The longest that a down-window becomes, as a multiple of the configured one. */
+export const MAX_WINDOW_FACTOR = 2 ** MAX_REVERSALS;
 
 /** The memory after a move at `move.atMs`. */
 export function remember(memory: ScalingMemory, move: ScalingMove): ScalingMemory {
@@ -65,4 +67,43 @@ export function downWindowFactor(memory: ScalingMemory, nowMs: number): number {
 function activeReversals(memory: ScalingMemory, nowMs: number): number {
   const last = memory.lastReversalAtMs;
   return last !== null && nowMs - last < REVERSAL_MEMORY_MS ? memory.reversals : 0;
+}
+
+const TIMES = ['lastUpAtMs', 'lastAutomaticDownAtMs', 'lastReversalAtMs', 'memoryBlockedSinceMs'] as const;
+
+/** As JSON, with times on the wall clock. `offsetMs` is wall clock minus monotonic clock, now. */
+export function saveMemory(memory: ScalingMemory, offsetMs: number): unknown {
+  const saved: Record<string, unknown> = { ...memory };
+  for (const name of TIMES) saved[name] = memory[name] === null ? null : memory[name] + offsetMs;
+  saved['lastMove'] = memory.lastMove && { ...memory.lastMove, atMs: memory.lastMove.atMs + offsetMs };
+  return saved;
+}
+
+/**
+ * The memory in `saved`, with times on the monotonic clock; null when it is not one. A time in the future counts
+ * as now.
+ */
+export function restoreMemory(saved: unknown, offsetMs: number, nowMs: number): ScalingMemory | null {
+  if (typeof saved !== 'object' || saved === null) return null;
+  const fields = saved as Readonly<Record<string, unknown>>;
+  const timeOf = (value: unknown): number | null =>
+    typeof value === 'number' && Number.isFinite(value) ? Math.min(nowMs, value - offsetMs) : null;
+  const { reversals } = fields;
+  if (typeof reversals !== 'number' || !Number.isInteger(reversals) || reversals < 0) return null;
+  return {
+    lastMove: restoreMove(fields['lastMove'], timeOf),
+    lastUpAtMs: timeOf(fields['lastUpAtMs']),
+    lastAutomaticDownAtMs: timeOf(fields['lastAutomaticDownAtMs']),
+    lastReversalAtMs: timeOf(fields['lastReversalAtMs']),
+    reversals: Math.min(MAX_REVERSALS, reversals),
+    memoryBlockedSinceMs: timeOf(fields['memoryBlockedSinceMs']),
+  };
+}
+
+function restoreMove(saved: unknown, timeOf: (value: unknown) => number | null): ScalingMove | null {
+  if (typeof saved !== 'object' || saved === null) return null;
+  const { atMs, direction, by } = saved as Readonly<Record<string, unknown>>;
+  const at = timeOf(atMs);
+  if (at === null || (direction !== 'up' && direction !== 'down')) return null;
+  return { atMs: at, direction, by: by === 'operator' ? 'operator' : 'autoscaler' };
 }

@@ -24,7 +24,8 @@ export type LimitedBy =
   | 'stopped';
 
 /** What the decision rests on; with `limitedBy` and `action` it says whether a hold is still the same hold. */
-export type ScalingCause = 'bounds' | 'load-high' | 'load-low' | 'memory-high' | 'steady' | 'unknown';
+export type ScalingCause =
+  'blocked' | 'bounds' | 'load-high' | 'load-low' | 'memory-high' | 'steady' | 'unknown';
 
 export interface ScalingInput {
   /** Monotonic. */
@@ -68,13 +69,23 @@ export function wish(to: number, cause: ScalingCause, because: string): Proposal
   return { to, cause, because, limitedBy: null };
 }
 
-export function hold(situation: Situation, cause: ScalingCause, limitedBy: LimitedBy, because: string): Proposal {
+export function hold(
+  situation: Situation,
+  cause: ScalingCause,
+  limitedBy: LimitedBy,
+  because: string,
+): Proposal {
   return { to: situation.input.desired, cause, because, limitedBy };
 }
 
-export function onItsWay({ input, now }: Situation): string {
-  const missing = Math.max(input.desired, now.ready + now.starting) - now.ready;
+export function onItsWay(situation: Situation): string {
+  const missing = capacityOf(situation) - situation.now.ready;
   return `${missing} more ${missing === 1 ? 'is' : 'are'} on the way`;
+}
+
+/** Instances that serve, will serve, or are being replaced. */
+export function capacityOf({ input, now }: Situation): number {
+  return Math.max(input.desired, now.ready + now.starting);
 }
 
 /** How many more instances the host's memory holds; null when that is not known. */
@@ -82,9 +93,8 @@ export function hostRoom(situation: Situation): { readonly instances: number; re
   const { input, now } = situation;
   if (input.host === null || now.memoryBytes === null || now.memoryBytes <= 0) return null;
   const { memoryTotalBytes, memoryAvailableBytes } = input.host;
-  const pending = Math.max(0, Math.max(input.desired, now.ready + now.starting) - now.ready);
+  const pending = capacityOf(situation) - now.ready;
   const free = memoryAvailableBytes - HOST_RESERVE * memoryTotalBytes;
   const text = `${mebibytes(memoryAvailableBytes)} available, ${percent(HOST_RESERVE * 100)} kept back, ${mebibytes(now.memoryBytes)} an instance`;
   return { instances: Math.max(0, Math.floor(free / now.memoryBytes) - pending), text };
 }
-

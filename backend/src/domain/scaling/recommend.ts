@@ -3,7 +3,16 @@
  * the whole rule.
  */
 import { downWindowFactor } from './memory.js';
-import { capacityOf, hold, hostRoom, onItsWay, targetPercent, wish, type Proposal, type Situation } from './proposal.js';
+import {
+  capacityOf,
+  hold,
+  hostRoom,
+  onItsWay,
+  targetPercent,
+  wish,
+  type Proposal,
+  type Situation,
+} from './proposal.js';
 import { count, percent, seconds } from './text.js';
 import { coveredMs, meanDemand, meanMemory, peakDemand } from './window.js';
 
@@ -11,6 +20,8 @@ import { coveredMs, meanDemand, meanMemory, peakDemand } from './window.js';
 export const MEMORY_PATIENCE_WINDOWS = 5;
 /** "Clear of HIGH" after shrinking: at most this share of it. */
 const CLEARANCE = 0.9;
+
+/** What the figures ask for; a hold where they ask for nothing or are not enough to ask. */
 export function recommend(situation: Situation): Proposal {
   const { input, policy, now } = situation;
   const { desired } = input;
@@ -30,50 +41,34 @@ export function recommend(situation: Situation): Proposal {
   if (now.known === 0 || input.nowMs - now.atMs > policy.upWindowMs) {
     return hold(situation, 'unknown', 'missing-data', `no current load figure of ${count(now.ready)}`);
   }
-  return recommendUp(situation) ?? recommendDown(situation) ?? steady(situation);
+  const grow = growForLoad(situation);
+  if (grow !== null) return grow;
+  const relieve = growForMemory(situation);
+  if (relieve !== null && hasRoomForOne(situation)) return relieve;
+  return recommendDown(situation) ?? relieve ?? steady(situation);
 }
 
-function recommendUp(situation: Situation): Proposal | null {
+/** The jump for load above HIGH; null when the load is not above HIGH now. */
+function growForLoad(situation: Situation): Proposal | null {
   const { input, policy, now } = situation;
-  const { samples, nowMs, desired } = input;
+  const high = percent(policy.cpuHighPercent);
+  const window = seconds(policy.upWindowMs);
   const loadNow = now.demandPercent / now.ready;
-  const loadIsHigh = loadNow > policy.cpuHighPercent;
-  const memoryIsHigh = now.memoryPercent !== null && now.memoryPercent > policy.memoryHighPercent;
-  if (!loadIsHigh && !memoryIsHigh) return null;
-
-  const cause = loadIsHigh ? 'load-high' : 'memory-high';
-  const figure = loadIsHigh ? `load ${percent(loadNow)}` : `memory ${percent(now.memoryPercent ?? 0)}`;
-  const high = loadIsHigh ? policy.cpuHighPercent : policy.memoryHighPercent;
-  const covered = coveredMs(samples, nowMs, policy.upWindowMs);
+  if (loadNow <= policy.cpuHighPercent) return null;
+  const covered = coveredMs(input.samples, input.nowMs, policy.upWindowMs);
   if (covered < policy.upWindowMs) {
-    const text = `${figure} is above ${percent(high)}, watched for ${seconds(covered)} of ${seconds(policy.upWindowMs)}`;
-    return hold(situation, cause, 'window', text);
+    const text = `load ${percent(loadNow)} is above ${high}, watched for ${seconds(covered)} of ${window}`;
+    return hold(situation, 'load-high', 'window', text);
   }
-  const load = growForLoad(situation, loadIsHigh);
-  if (load !== null && (load.limitedBy === null || !memoryIsHigh)) return load;
-  const memory = memoryIsHigh ? meanMemory(samples, nowMs, policy.upWindowMs) : null;
-  if (memory !== null && memory > policy.memoryHighPercent) {
-    const text = `memory ${percent(memory)} over ${seconds(policy.upWindowMs)} is above ${percent(policy.memoryHighPercent)}`;
-    if (now.starting > 0 || now.ready < desired) {
-      return hold(situation, 'memory-high', 'starting', `${text}, and ${onItsWay(situation)}`);
-    }
-    return wish(desired + 1, 'memory-high', text);
-  }
-  if (load !== null) return load;
-  const text = `${figure} is above ${percent(high)} now, not on average over ${seconds(policy.upWindowMs)}`;
-  return hold(situation, cause, 'window', text);
-}
-
-/** The jump for load; null when the load is not high or not for long enough. */
-function growForLoad(situation: Situation, loadIsHigh: boolean): Proposal | null {
-  const { input, policy, now } = situation;
-  const demand = meanDemand(input.samples, input.nowMs, policy.upWindowMs);
-  if (!loadIsHigh || demand === null) return null;
+  const demand = meanDemand(input.samples, input.nowMs, policy.upWindowMs) ?? 0;
   const load = demand / now.ready;
-  if (load <= policy.cpuHighPercent) return null;
-  const text = `load ${percent(load)} over ${seconds(policy.upWindowMs)} is above ${percent(policy.cpuHighPercent)}`;
-  const capacity = Math.max(input.desired, now.ready + now.starting);
-  if (demand / capacity <= policy.cpuHighPercent && capacity > now.ready) {
+  if (load <= policy.cpuHighPercent) {
+    const text = `load ${percent(loadNow)} is above ${high} now, ${percent(load)} on average over ${window}`;
+    return hold(situation, 'load-high', 'window', text);
+  }
+  const text = `load ${percent(load)} over ${window} is above ${high}`;
+  const capacity = capacityOf(situation);
+  if (capacity > now.ready && demand / capacity <= policy.cpuHighPercent) {
     const then = `${onItsWay(situation)}, which makes it ${percent(demand / capacity)}`;
     return hold(situation, 'load-high', 'starting', `${text}, but ${then}`);
   }
@@ -81,6 +76,32 @@ function growForLoad(situation: Situation, loadIsHigh: boolean): Proposal | null
   return wish(Math.max(needed, input.desired + 1), 'load-high', text);
 }
 
+/** One more for memory above HIGH; null when memory is not above HIGH now. */
+function growForMemory(situation: Situation): Proposal | null {
+  const { input, policy, now } = situation;
+  const high = percent(policy.memoryHighPercent);
+  const window = seconds(policy.upWindowMs);
+  if (now.memoryPercent === null || now.memoryPercent <= policy.memoryHighPercent) return null;
+  const mean = meanMemory(input.samples, input.nowMs, policy.upWindowMs) ?? 0;
+  const covered = coveredMs(input.samples, input.nowMs, policy.upWindowMs);
+  if (covered < policy.upWindowMs || mean <= policy.memoryHighPercent) {
+    const text = `memory ${percent(now.memoryPercent)} is above ${high}, not yet for ${window}`;
+    return hold(situation, 'memory-high', 'window', text);
+  }
+  const text = `memory ${percent(mean)} over ${window} is above ${high}`;
+  if (capacityOf(situation) > now.ready) {
+    return hold(situation, 'memory-high', 'starting', `${text}, but ${onItsWay(situation)}`);
+  }
+  return wish(input.desired + 1, 'memory-high', text);
+}
+
+/** Whether one more for memory is possible at all. If not, an idle service may still shrink. */
+function hasRoomForOne(situation: Situation): boolean {
+  const room = hostRoom(situation);
+  return situation.input.desired < situation.policy.maxInstances && room !== null && room.instances > 0;
+}
+
+/** Fewer for load below LOW over the whole down-window; null when the load is not below LOW now. */
 function recommendDown(situation: Situation): Proposal | null {
   const { input, policy, memory, now } = situation;
   const { samples, nowMs, desired } = input;
@@ -140,6 +161,7 @@ function shrink(situation: Situation, peak: number, text: string): Proposal {
   return hold(situation, 'load-low', 'memory', `${text}, but ${then}`);
 }
 
+/** Between LOW and HIGH, as far as is known. */
 function steady(situation: Situation): Proposal {
   const { policy, now } = situation;
   const load = percent(now.demandPercent / now.ready);
@@ -149,4 +171,3 @@ function steady(situation: Situation): Proposal {
     ? hold(situation, 'steady', 'missing-data', `load ${load} known, ${silent} of ${count(now.ready)} not`)
     : wish(situation.input.desired, 'steady', `load ${load} is between ${band}`);
 }
-
