@@ -1,0 +1,167 @@
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { RotatingFile, type RotatingFileOptions } from './rotatingFile.js';
+
+let directory: string;
+let path: string;
+const opened: RotatingFile[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'holdfast-rotating-'));
+  path = join(directory, 'logs', 'x.log');
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((file) => file.close()));
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function openFile(options: Partial<RotatingFileOptions> = {}): RotatingFile {
+  const file = new RotatingFile({ path, maxBytes: 1_000_000, maxFiles: 3, ...options });
+  opened.push(file);
+  return file;
+}
+
+const linesOf = (file: string): string[] => readFileSync(file, 'utf8').split('\n').slice(0, -1);
+const filesThere = (): string[] => readdirSync(join(directory, 'logs')).sort();
+
+describe('RotatingFile', () => {
+  it('appends lines in order, in a directory that it makes, readable by the group at most', async () => {
+    const file = openFile();
+    for (let i = 0; i < 1_000; i += 1) file.write(`line ${i}`);
+    await file.flush();
+    file.write('and one more');
+    await file.close();
+    expect(linesOf(path)).toEqual([...Array.from({ length: 1_000 }, (_, i) => `line ${i}`), 'and one more']);
+    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(file.dropped()).toBe(0);
+  });
+
+  it('never lets a file outgrow its limit or the files their number, and loses only the oldest', async () => {
+    const lineLists = fc.array(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 40 }), {
+      maxLength: 120,
+    });
+    await fc.assert(
+      fc.asyncProperty(lineLists, fc.integer({ min: 1, max: 4 }), async (lines, maxFiles) => {
+        rmSync(join(directory, 'logs'), { recursive: true, force: true });
+        const file = new RotatingFile({ path, maxBytes: 100, maxFiles });
+        for (const line of lines) file.write(line);
+        await file.close();
+
+        const found = lines.length === 0 ? [] : filesThere();
+        const numbered = found.map((name) => Number(name.slice('x.log.'.length) || 0)).sort((a, b) => b - a);
+        expect(Math.max(0, ...numbered)).toBeLessThanOrEqual(maxFiles);
+        const kept = numbered.flatMap((n) => {
+          const name = n === 0 ? path : `${path}.${n}`;
+          expect(statSync(name).size).toBeLessThanOrEqual(100);
+          return linesOf(name);
+        });
+        expect(kept).toEqual(lines.slice(lines.length - kept.length));
+        if (lines.join('\n').length < 100) expect(kept).toHaveLength(lines.length);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('goes on in the file of its predecessor, after ending a line that was torn', async () => {
+    mkdirSync(join(directory, 'logs'));
+    writeFileSync(path, '{"whole":1}\n{"to');
+    const file = openFile();
+    file.write('{"next":2}');
+    await file.close();
+    expect(linesOf(path)).toEqual(['{"whole":1}', '{"to', '{"next":2}']);
+  });
+
+  it('deletes rotated files that are too old or too many, and nothing else', async () => {
+    const logs = join(directory, 'logs');
+    mkdirSync(logs);
+    for (const name of ['x.log.1', 'x.log.2', 'x.log.9', 'x.log.old', 'y.log.1'])
+      writeFileSync(join(logs, name), '.\n');
+    const longAgo = new Date(Date.now() - 3_600_000);
+    utimesSync(join(logs, 'x.log.2'), longAgo, longAgo);
+    utimesSync(join(logs, 'y.log.1'), longAgo, longAgo);
+    const file = openFile({ maxAgeMs: 60_000 });
+    file.write('line');
+    await file.close();
+    expect(filesThere()).toEqual(['x.log', 'x.log.1', 'x.log.old', 'y.log.1']);
+  });
+
+  it('rotates a live file that was begun too long ago', async () => {
+    let nowMs = Date.now();
+    const file = openFile({ maxAgeMs: 60_000, wallMs: () => nowMs });
+    file.write('old');
+    await file.flush();
+    nowMs += 61_000;
+    const lastWrite = new Date(nowMs - 20_000);
+    utimesSync(path, lastWrite, lastWrite);
+    file.write('new');
+    await file.close();
+    expect(linesOf(path)).toEqual(['new']);
+    expect(linesOf(`${path}.1`)).toEqual(['old']);
+  });
+
+  it('begins a new file when somebody else moved the live one away', async () => {
+    let nowMs = Date.now();
+    const file = openFile({ wallMs: () => nowMs });
+    file.write('before');
+    await file.flush();
+    renameSync(path, join(directory, 'moved'));
+    nowMs += 10_000;
+    file.write('after');
+    await file.close();
+    expect(linesOf(path)).toEqual(['after']);
+    expect(linesOf(join(directory, 'moved'))).toEqual(['before']);
+  });
+
+  it('keeps lines while the place is unusable, says so once, and recovers without a loss', async () => {
+    writeFileSync(join(directory, 'logs'), 'a file where the directory should be');
+    const told: string[] = [];
+    const recovered = new Promise<number>((resolve) => {
+      const file = openFile({
+        retryBaseMs: 5,
+        onFailing: (problem) => told.push(problem),
+        onRecovered: resolve,
+      });
+      file.write('first');
+      void file.flush().then(() => {
+        expect(file.problem()).toMatch(/EEXIST|ENOTDIR/);
+        file.write('second');
+        rmSync(join(directory, 'logs'));
+      });
+    });
+    expect(await recovered).toBe(0);
+    expect(told).toHaveLength(1);
+    expect(linesOf(path)).toEqual(['first', 'second']);
+  });
+
+  it('bounds what waits, counts what it drops, and gives up on close', async () => {
+    const file = openFile({ path: '/dev/full', maxPendingBytes: 50 });
+    for (let i = 0; i < 20; i += 1) file.write('123456789');
+    await file.flush();
+    expect(file.problem()).toMatch(/ENOSPC/);
+    expect(file.dropped()).toBe(15);
+    await file.close();
+    expect(file.dropped()).toBe(20);
+    file.write('too late');
+    expect(file.dropped()).toBe(21);
+  });
+
+  it('leaves no listener on the process behind', async () => {
+    const before = process.listenerCount('exit');
+    await openFile().close();
+    expect(process.listenerCount('exit')).toBe(before);
+  });
+});

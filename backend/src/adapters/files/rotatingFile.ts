@@ -1,0 +1,351 @@
+/**
+ * Appends lines to a file that is never unbounded: rotated by size (`x.log` → `x.log.1` → …) and by age. The live
+ * file always has the plain name.
+ *
+ * `write` only queues. One pump at a time takes lines from the queue, opens the file when needed and writes:
+ *
+ *   idle ── write ──▶ pumping ── queue empty ──▶ idle
+ *                       │  ▲
+ *           disk full … ▼  │ after a delay, 1 s doubling to 30 s
+ *                     waiting
+ *
+ * While the disk refuses, lines wait in bounded memory; what does not fit is dropped and counted. A batch that was
+ * only partly written is taken back by truncation, so that no line is ever torn or doubled by a full disk. Whoever
+ * else moves or removes the file (logrotate, a person) is noticed, and a new one is begun.
+ */
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+import { messageOf } from '../../domain/errors.js';
+
+export interface RotatingFileOptions {
+  readonly path: string;
+  /** The live file is rotated before it would grow beyond this. */
+  readonly maxBytes: number;
+  /** How many rotated files are kept beside the live one; at least 1. */
+  readonly maxFiles: number;
+  /** Rotated files older than this are deleted, and a live one begun longer ago is rotated. Default: no limit. */
+  readonly maxAgeMs?: number;
+  /** How much may wait in memory. Default 1 MiB. */
+  readonly maxPendingBytes?: number;
+  /** Permissions of new files. Default 0o640. */
+  readonly mode?: number;
+  /** Told once when writing begins to fail. Must not write to this file. */
+  readonly onFailing?: (problem: string) => void;
+  /** Told when writing works again, with the lines dropped meanwhile. */
+  readonly onRecovered?: (dropped: number) => void;
+  /** First delay before another try after a failure, ms. Default 1000. */
+  readonly retryBaseMs?: number;
+  readonly wallMs?: () => number;
+}
+
+const RETRY_CAP_MS = 30_000;
+/** How often the age of rotated files, and whether the path still leads to our file, is looked at. */
+const HOUSEKEEPING_MS = 60_000;
+const IDENTITY_CHECK_MS = 2_000;
+const LARGEST_BATCH_BYTES = 256 * 1024;
+
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly inode: number;
+  /** When it was begun; 0 where the file system can't say. */
+  readonly bornAtMs: number;
+  size: number;
+}
+
+export class RotatingFile {
+  readonly #options: RotatingFileOptions;
+  readonly #maxPendingBytes: number;
+  readonly #wallMs: () => number;
+  readonly #atExit = (): void => this.#flushAtExit();
+
+  #pending: string[] = [];
+  #pendingBytes = 0;
+  /** Taken from the queue, not yet written. */
+  #batch: Buffer | null = null;
+  #batchInFlight = false;
+  #file: OpenFile | null = null;
+  #pumping: Promise<void> | null = null;
+  #closing = false;
+  #wake: () => void = () => undefined;
+
+  #problem: string | null = null;
+  #dropped = 0;
+  #droppedWhenFailing = 0;
+  #identityCheckedAtMs = 0;
+  #housekeptAtMs = 0;
+
+  constructor(options: RotatingFileOptions) {
+    this.#options = options;
+    this.#maxPendingBytes = options.maxPendingBytes ?? 1024 * 1024;
+    this.#wallMs = options.wallMs ?? Date.now;
+    process.on('exit', this.#atExit);
+  }
+
+  /** Queues one line (without its line feed). Never throws, never waits. */
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line) + 1;
+    if (this.#closing || this.#pendingBytes + bytes > this.#maxPendingBytes) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#pending.push(line);
+    this.#pendingBytes += bytes;
+    this.#startPump();
+  }
+
+  /** Lines that could not be kept. */
+  dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Why writing fails at the moment, or null. */
+  problem(): string | null {
+    return this.#problem;
+  }
+
+  /** Resolves when everything queued so far is written, or when writing fails. */
+  async flush(): Promise<void> {
+    while (this.#pumping !== null && this.#problem === null) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Tries once more to write what is queued, then lets go of the file. Never rejects; what was lost is counted. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wake();
+    await this.#pumping;
+    process.off('exit', this.#atExit);
+    this.#dropped += this.#pending.length + (this.#batch === null ? 0 : countLines(this.#batch));
+    this.#pending = [];
+    this.#batch = null;
+    await this.#letGo();
+  }
+
+  #startPump(): void {
+    if (this.#pumping !== null) return;
+    this.#pumping = this.#pump().finally(() => {
+      this.#pumping = null;
+    });
+  }
+
+  async #pump(): Promise<void> {
+    // Lines of the same turn of the event loop go out together.
+    await Promise.resolve();
+    let delayMs = this.#options.retryBaseMs ?? 1_000;
+    while (this.#batch !== null || this.#pending.length > 0) {
+      const lastTry = this.#closing;
+      try {
+        await this.#writeSome();
+        delayMs = this.#options.retryBaseMs ?? 1_000;
+        this.#works();
+      } catch (error) {
+        this.#fails(messageOf(error));
+        await this.#letGo();
+        if (lastTry) return;
+        await this.#sleep(delayMs);
+        delayMs = Math.min(delayMs * 2, RETRY_CAP_MS);
+      }
+    }
+  }
+
+  async #sleep(delayMs: number): Promise<void> {
+    if (this.#closing) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delayMs);
+      timer.unref();
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #writeSome(): Promise<void> {
+    let file = await this.#openFile();
+    const nextBytes = this.#batch?.length ?? Buffer.byteLength(this.#pending[0] ?? '') + 1;
+    if (file.size > 0 && (file.size + nextBytes > this.#options.maxBytes || this.#isOld(file.bornAtMs))) {
+      await this.#rotate();
+      file = await this.#openFile();
+    }
+    this.#batch ??= this.#takeBatch(this.#options.maxBytes - file.size);
+    await this.#append(file, this.#batch);
+    this.#batch = null;
+    await this.#housekeep();
+  }
+
+  /** As many lines as there is room for, but at least one. */
+  #takeBatch(roomBytes: number): Buffer {
+    const limit = Math.min(roomBytes, LARGEST_BATCH_BYTES);
+    let taken = 0;
+    let bytes = 0;
+    for (const line of this.#pending) {
+      const lineBytes = Buffer.byteLength(line) + 1;
+      if (taken > 0 && bytes + lineBytes > limit) break;
+      taken += 1;
+      bytes += lineBytes;
+    }
+    const lines = this.#pending.splice(0, taken);
+    this.#pendingBytes -= bytes;
+    return Buffer.from(`${lines.join('\n')}\n`);
+  }
+
+  async #append(file: OpenFile, batch: Buffer): Promise<void> {
+    let written = 0;
+    this.#batchInFlight = true;
+    try {
+      while (written < batch.length) {
+        const { bytesWritten } = await file.handle.write(batch, written);
+        written += bytesWritten;
+      }
+      file.size += written;
+    } catch (error) {
+      if (written > 0) await takeBack(file, written);
+      throw error;
+    } finally {
+      this.#batchInFlight = false;
+    }
+  }
+
+  async #openFile(): Promise<OpenFile> {
+    if (this.#file !== null && (await this.#isStillOurs(this.#file))) return this.#file;
+    await this.#letGo();
+    const { path, mode = 0o640 } = this.#options;
+    await mkdir(dirname(path), { recursive: true });
+    // Read as well: whether the last line is whole must be seen.
+    const handle = await open(path, 'a+', mode);
+    try {
+      const { size, ino, birthtimeMs } = await handle.stat();
+      const file = { handle, inode: ino, bornAtMs: birthtimeMs, size };
+      await endTornLine(file);
+      this.#file = file;
+      return file;
+    } catch (error) {
+      await handle.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #isStillOurs(file: OpenFile): Promise<boolean> {
+    const now = this.#wallMs();
+    if (Math.abs(now - this.#identityCheckedAtMs) < IDENTITY_CHECK_MS) return true;
+    this.#identityCheckedAtMs = now;
+    const there = await statIfAny(this.#options.path);
+    return there?.ino === file.inode;
+  }
+
+  async #rotate(): Promise<void> {
+    const { path, maxFiles } = this.#options;
+    const ours = this.#file?.inode;
+    await this.#letGo();
+    // Another process that logs to the same file may have rotated it a moment ago.
+    if ((await statIfAny(path))?.ino !== ours) return;
+    for (let index = maxFiles - 1; index >= 1; index -= 1) {
+      await renameIfAny(`${path}.${index}`, `${path}.${index + 1}`);
+    }
+    await renameIfAny(path, `${path}.1`);
+  }
+
+  #isOld(sinceMs: number): boolean {
+    const { maxAgeMs } = this.#options;
+    return maxAgeMs !== undefined && sinceMs > 0 && this.#wallMs() - sinceMs > maxAgeMs;
+  }
+
+  /** Deletes rotated files that are too old or too many (after the limit was lowered). */
+  async #housekeep(): Promise<void> {
+    const now = this.#wallMs();
+    if (Math.abs(now - this.#housekeptAtMs) < HOUSEKEEPING_MS) return;
+    this.#housekeptAtMs = now;
+    const { path, maxFiles } = this.#options;
+    const prefix = `${basename(path)}.`;
+    try {
+      for (const name of await readdir(dirname(path))) {
+        const number = name.startsWith(prefix) ? name.slice(prefix.length) : '';
+        if (!/^\d+$/.test(number)) continue;
+        const rotated = join(dirname(path), name);
+        const found = await statIfAny(rotated);
+        if (found !== null && (Number(number) > maxFiles || this.#isOld(found.mtimeMs)))
+          await unlink(rotated);
+      }
+    } catch {
+      // Tidying up is not worth a line lost; it is tried again.
+    }
+  }
+
+  #fails(problem: string): void {
+    if (this.#problem === null) {
+      this.#droppedWhenFailing = this.#dropped;
+      this.#options.onFailing?.(problem);
+    }
+    this.#problem = problem;
+  }
+
+  #works(): void {
+    if (this.#problem === null) return;
+    this.#problem = null;
+    this.#options.onRecovered?.(this.#dropped - this.#droppedWhenFailing);
+  }
+
+  async #letGo(): Promise<void> {
+    const handle = this.#file?.handle;
+    this.#file = null;
+    await handle?.close().catch(() => undefined);
+  }
+
+  /** The process ends at once: what still waits is appended, now or never. */
+  #flushAtExit(): void {
+    const batch = this.#batchInFlight ? '' : (this.#batch?.toString() ?? '');
+    const rest = this.#pending.map((line) => `${line}\n`).join('');
+    if (batch + rest === '') return;
+    try {
+      mkdirSync(dirname(this.#options.path), { recursive: true });
+      appendFileSync(this.#options.path, batch + rest, { mode: this.#options.mode ?? 0o640 });
+    } catch {
+      // There is nobody left to tell.
+    }
+  }
+}
+
+function countLines(batch: Buffer): number {
+  return batch.reduce((lines, byte) => lines + (byte === 0x0a ? 1 : 0), 0);
+}
+
+/** Undoes a partial append, unless somebody else has appended since. */
+async function takeBack(file: OpenFile, written: number): Promise<void> {
+  try {
+    const { size } = await file.handle.stat();
+    if (size === file.size + written) await file.handle.truncate(file.size);
+  } catch {
+    // Then a torn line stays; it is ended when the file is opened again.
+  }
+}
+
+/** A process that died while it wrote leaves half a line; the next one must not be glued to it. */
+async function endTornLine(file: OpenFile): Promise<void> {
+  if (file.size === 0) return;
+  const last = Buffer.alloc(1);
+  const { bytesRead } = await file.handle.read(last, 0, 1, file.size - 1);
+  if (bytesRead === 1 && last[0] !== 0x0a) {
+    await file.handle.write('\n');
+    file.size += 1;
+  }
+}
+
+async function statIfAny(path: string): Promise<{ ino: number; mtimeMs: number } | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function renameIfAny(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
