@@ -1,0 +1,133 @@
+/**
+ * The supervisor's REST API as the commands use it. Every call ends within its time-out and either returns the
+ * answer's `data` or throws a HoldfastError: the API's own code, or `supervisor.unreachable` when nothing (or
+ * something that is not Holdfast) answers there.
+ */
+import { HoldfastError, messageOf } from '../domain/errors.js';
+import type { EventRecord } from '../domain/events.js';
+
+export interface Answer<T> {
+  readonly status: number;
+  readonly data: T;
+}
+
+interface Envelope {
+  readonly success: boolean;
+  readonly data?: unknown;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export class ApiClient {
+  /** For people: "http://127.0.0.1:3000". */
+  readonly url: string;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(url: string, token: string | null) {
+    this.url = url;
+    this.#headers = token === null ? {} : { authorization: `Bearer ${token}` };
+  }
+
+  /** @param accept statuses besides 2xx whose body carries `data`, too: 503 of a health check. */
+  get<T>(path: string, options: { timeoutMs?: number; accept?: readonly number[] } = {}): Promise<Answer<T>> {
+    return this.#call<T>('GET', path, undefined, options);
+  }
+
+  post<T>(path: string, body: unknown, options: { timeoutMs?: number } = {}): Promise<Answer<T>> {
+    return this.#call<T>('POST', path, body, options);
+  }
+
+  /** Whether something that speaks like a supervisor answers. Never throws. */
+  async isUp(timeoutMs = 2_000): Promise<boolean> {
+    try {
+      await this.get('/api/ha/status', { timeoutMs });
+      return true;
+    } catch (error) {
+      // A refusal (401, 503 …) in the API's own words is an answer, too.
+      return error instanceof HoldfastError && error.code !== 'supervisor.unreachable';
+    }
+  }
+
+  /** Opens the stream of live events; it ends with `signal` or with the connection. Throws when it can't be opened. */
+  async events(signal: AbortSignal): Promise<AsyncIterable<EventRecord>> {
+    const response = await this.#fetch('/api/ha/stream', { headers: this.#headers, signal });
+    if (response.body === null || response.status !== 200) {
+      const message = `${this.url}/api/ha/stream answered HTTP ${response.status}.`;
+      throw new HoldfastError('supervisor.unreachable', message);
+    }
+    return readEvents(response.body);
+  }
+
+  async #call<T>(
+    method: string,
+    path: string,
+    body: unknown,
+    { timeoutMs = 10_000, accept = [] }: { timeoutMs?: number; accept?: readonly number[] },
+  ): Promise<Answer<T>> {
+    const response = await this.#fetch(path, {
+      method,
+      headers: body === undefined ? this.#headers : { ...this.#headers, 'content-type': 'application/json' },
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const envelope = await this.#read(path, response);
+    if (envelope.data !== undefined && (response.ok || accept.includes(response.status))) {
+      return { status: response.status, data: envelope.data as T };
+    }
+    const { code, message } = envelope.error ?? {
+      code: 'supervisor.unreachable',
+      message: `HTTP ${response.status}`,
+    };
+    throw new HoldfastError(code, message, { status: response.status });
+  }
+
+  async #read(path: string, response: Response): Promise<Envelope> {
+    try {
+      const parsed: unknown = JSON.parse(await response.text());
+      if (typeof parsed === 'object' && parsed !== null && 'success' in parsed) return parsed as Envelope;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw this.#unreachable(error);
+    }
+    throw new HoldfastError(
+      'supervisor.unreachable',
+      `What answers at ${this.url}${path} (HTTP ${response.status}) is not a Holdfast supervisor; see HA_HOST and HA_PORT.`,
+    );
+  }
+
+  async #fetch(path: string, init: RequestInit): Promise<Response> {
+    try {
+      return await fetch(`${this.url}${path}`, { ...init, redirect: 'error' });
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  #unreachable(error: unknown): HoldfastError {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    const reason =
+      error instanceof Error && error.name === 'TimeoutError'
+        ? 'no answer in time'
+        : messageOf(cause) || 'no answer';
+    return new HoldfastError(
+      'supervisor.unreachable',
+      `The supervisor at ${this.url} does not answer: ${reason}.`,
+      {
+        cause: error,
+        retryable: true,
+      },
+    );
+  }
+}
+
+/** Server-sent events: frames end with an empty line; only their `data:` lines matter here. */
+async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<EventRecord, void, undefined> {
+  const decoder = new TextDecoder();
+  let pending = '';
+  for await (const chunk of body) {
+    const frames = (pending + decoder.decode(chunk, { stream: true })).split('\n\n');
+    pending = frames.pop() ?? '';
+    for (const frame of frames) {
+      const lines = frame.split('\n').filter((line) => line.startsWith('data:'));
+      if (lines.length > 0) yield JSON.parse(lines.map((line) => line.slice(5)).join('\n')) as EventRecord;
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * `npm stop`: the supervisor first, or it would replace what is being stopped; then the services. Only applications
+ * that the ecosystem file defines are touched. PM2's daemon is ended only when nothing at all is left in its list.
+ */
+import { parse, type Command } from '../command.js';
+import type { CliContext } from '../context.js';
+import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import type { Pm2App } from '../pm2Command.js';
+
+/** Every instance may take its whole kill time-out, one after the other. */
+const STOP_TIMEOUT_MS = 300_000;
+
+export const down: Command = {
+  summary: 'stop the supervisor, then the services (npm stop)',
+  usage: `Usage: npm stop
+
+Stops the supervisor first, then the services it looks after, and removes them from PM2's list. Other applications
+of the same PM2 are left alone; its daemon is ended only when its list is empty afterwards.
+
+  --help   this text`,
+
+  async run(args, context) {
+    parse(args, {});
+    const { terminal, pm2 } = context;
+    const ours = new Set(readEcosystem(context.config.ecosystemFile).map(({ name }) => name));
+    const running = (await pm2.list()).filter(({ name }) => ours.has(name));
+    if (running.length === 0) {
+      terminal.done('Nothing of Holdfast is running.');
+      return 0;
+    }
+    const names = [...new Set(running.map(({ name }) => name))];
+    const services = names.filter((name) => name !== SUPERVISOR_NAME);
+    if (names.includes(SUPERVISOR_NAME)) await remove(context, [SUPERVISOR_NAME], running);
+    if (services.length > 0) await remove(context, services, running);
+    return finish(context, ours);
+  },
+};
+
+async function remove(
+  { terminal, pm2 }: CliContext,
+  names: readonly string[],
+  rows: readonly Pm2App[],
+): Promise<void> {
+  const label = names.join(', ');
+  const count = rows.filter(({ name }) => names.includes(name)).length;
+  terminal.progress(`stopping ${label}; requests in flight are finished first`);
+  await pm2.run(['delete', ...names], STOP_TIMEOUT_MS);
+  terminal.done(`Stopped ${label} (${count} ${count === 1 ? 'process' : 'processes'}).`);
+}
+
+async function finish({ terminal, pm2 }: CliContext, ours: ReadonlySet<string>): Promise<number> {
+  const left = await pm2.list();
+  const still = left.filter(({ name }) => ours.has(name));
+  if (still.length > 0) {
+    terminal.problem(
+      `PM2 still lists ${still.map(({ name, pmId }) => `${name}#${pmId}`).join(', ')}; run it again.`,
+    );
+    return 1;
+  }
+  if (left.length === 0) {
+    await pm2.run(['kill']);
+    terminal.done("PM2's list is empty; its daemon was ended, too.");
+  } else {
+    const others = [...new Set(left.map(({ name }) => name))].join(', ');
+    terminal.done(`PM2's other applications go on: ${others}.`);
+  }
+  return 0;
+}

@@ -1,0 +1,92 @@
+/**
+ * `scripts/start-high-availability.sh`: from "is the supervisor there?" to "it manages, and every service is
+ * healthy". What it did is logged, because it often runs at boot, with nobody watching.
+ */
+import { messageOf } from '../../domain/errors.js';
+import { parse, seconds, type Command } from '../command.js';
+import type { CliContext } from '../context.js';
+import { openLog, type CommandLog } from '../log.js';
+import {
+  awaitHealthy,
+  awaitSupervisor,
+  compare,
+  isHealthy,
+  requireFreePorts,
+  startMissing,
+} from '../deployment.js';
+import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { headLines, serviceLines } from '../render.js';
+
+export const startHa: Command = {
+  summary: 'start the supervisor if needed, turn automatic management on, wait for healthy services',
+  usage: `Usage: scripts/start-high-availability.sh [--timeout SECONDS]
+
+Checks that the supervisor answers (starts it through PM2 if not), turns automatic management on and waits until every
+service is healthy. Exits 0 when it is so, 1 when not. Log: logs/ha-startup.log
+
+  --timeout SECONDS  how long to wait, for the supervisor and then for the services (default 60)
+  --help             this text`,
+
+  async run(args, context) {
+    const values = parse(args, { timeout: { type: 'string', default: '60' } });
+    const timeoutMs = seconds('timeout', values.timeout) * 1_000;
+    const log = openLog(context.config, 'ha-startup.log');
+    try {
+      return await startHighAvailability(context, timeoutMs, log);
+    } catch (error) {
+      log.error('start-high-availability failed', { problem: messageOf(error) });
+      throw error;
+    } finally {
+      await log.close();
+    }
+  },
+};
+
+/** @returns the exit code. */
+export async function startHighAvailability(
+  context: CliContext,
+  timeoutMs: number,
+  log: CommandLog,
+): Promise<number> {
+  const { terminal, api, config } = context;
+  if (await api.isUp()) {
+    terminal.done(`The supervisor answers at ${api.url}.`);
+  } else {
+    terminal.progress('starting the supervisor through PM2');
+    await startSupervisor(context);
+    await awaitSupervisor(context, timeoutMs);
+    terminal.done(`Started the supervisor; it answers at ${api.url}.`);
+    log.info('supervisor started', { url: api.url, ecosystemFile: config.ecosystemFile });
+  }
+  const { data } = await api.post<{ changed: boolean }>('/api/ha/start', {});
+  terminal.done(data.changed ? 'Automatic management is on now.' : 'Automatic management was on already.');
+  const status = await awaitHealthy(context, timeoutMs);
+  for (const line of [
+    ...headLines(terminal, status, Date.now()),
+    ...serviceLines(terminal, status.services),
+  ]) {
+    terminal.line(line);
+  }
+  const services = status.services.map(({ name, state, serving, desired, reason }) => ({
+    name,
+    state,
+    serving,
+    desired,
+    reason,
+  }));
+  if (isHealthy(status)) {
+    log.info('high availability is on, every service is healthy', { changed: data.changed, services });
+    return 0;
+  }
+  log.error('high availability is on, not every service is healthy', { changed: data.changed, services });
+  terminal.problem(`Not every service is healthy after ${timeoutMs / 1_000} s; the reasons are above.`);
+  return 1;
+}
+
+async function startSupervisor(context: CliContext): Promise<void> {
+  const defined = readEcosystem(context.config.ecosystemFile).filter(({ name }) => name === SUPERVISOR_NAME);
+  const { missing, halted } = compare(defined, await context.pm2.list());
+  await requireFreePorts(context, missing);
+  await startMissing(context, missing);
+  if (halted.length > 0) await context.pm2.run(['restart', SUPERVISOR_NAME]);
+}

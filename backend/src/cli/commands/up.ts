@@ -1,0 +1,135 @@
+/**
+ * `npm start`: from whatever state the deployment is in to one that serves. Running it on a deployment that already
+ * runs changes nothing: it checks, and says where everything is.
+ */
+import { join } from 'node:path';
+import { parse, seconds, type Command } from '../command.js';
+import { withEcosystem, type CliContext } from '../context.js';
+import {
+  awaitHealthy,
+  awaitSupervisor,
+  compare,
+  isHealthy,
+  requireFreePorts,
+  startMissing,
+} from '../deployment.js';
+import { readEcosystem, SUPERVISOR_NAME, type DefinedApp } from '../ecosystemFile.js';
+import { headLines, serviceLines } from '../render.js';
+import { isPortFree } from '../portCheck.js';
+
+export const up: Command = {
+  summary: 'start everything through PM2 and wait until it serves (npm start)',
+  usage: `Usage: npm start [-- options]
+
+Starts the clustered deployment (ecosystem.cluster.config.js) through PM2 and waits until every service is healthy.
+What already runs is left alone; run twice it is harmless.
+
+  --standard         the standard deployment (ecosystem.config.js): one instance each, no autoscaling
+  --services-only    the services without the supervisor (npm run cluster)
+  --timeout SECONDS  how long to wait for healthy services (default 60)
+  --help             this text`,
+
+  async run(args, context) {
+    const values = parse(args, {
+      standard: { type: 'boolean', default: false },
+      'services-only': { type: 'boolean', default: false },
+      timeout: { type: 'string', default: '60' },
+    });
+    const timeoutMs = seconds('timeout', values.timeout) * 1_000;
+    const chosen = values.standard
+      ? withEcosystem(context, join(context.config.root, 'ecosystem.config.js'))
+      : context;
+    return values['services-only'] ? startServices(chosen, timeoutMs) : startAll(chosen, timeoutMs);
+  },
+};
+
+const isService = ({ name }: DefinedApp): boolean => name !== SUPERVISOR_NAME;
+
+/** Starts what is missing, waits until it serves, says where everything is. @returns the exit code. */
+export async function startAll(context: CliContext, timeoutMs: number): Promise<number> {
+  const { terminal, config } = context;
+  const defined = readEcosystem(config.ecosystemFile);
+  const changed = await bringUp(context, defined);
+  await awaitSupervisor(context, timeoutMs);
+  if (!changed) terminal.done('Already running; nothing to start.');
+  const status = await awaitHealthy(context, timeoutMs);
+  for (const line of [
+    ...headLines(terminal, status, Date.now()),
+    ...serviceLines(terminal, status.services),
+  ]) {
+    terminal.line(line);
+  }
+  if (!isHealthy(status)) {
+    terminal.problem(
+      `Not everything is healthy after ${timeoutMs / 1_000} s; the reasons are above, more is in ${config.logDir}.`,
+    );
+    return 1;
+  }
+  terminal.line();
+  for (const line of addresses(context, defined)) terminal.line(line);
+  terminal.line();
+  terminal.line(
+    `Try next: ${terminal.paint('bold', 'scripts/health-check.sh --status')}, or ${terminal.paint('bold', 'scripts/test-high-availability.sh')}`,
+  );
+  terminal.line(`Stop it:  ${terminal.paint('bold', 'npm stop')}`);
+  return 0;
+}
+
+/** Starts what is missing or halted. @returns whether there was anything to do. */
+async function bringUp(context: CliContext, apps: readonly DefinedApp[]): Promise<boolean> {
+  const { missing, halted } = compare(apps, await context.pm2.list());
+  await requireFreePorts(context, missing);
+  const names = (list: readonly DefinedApp[]): string => list.map(({ name }) => name).join(', ');
+  if (missing.length > 0) {
+    context.terminal.progress(`starting ${names(missing)} through PM2`);
+    await startMissing(context, missing);
+    context.terminal.done(`Started ${names(missing)}.`);
+  }
+  for (const { name } of halted) {
+    context.terminal.progress(`starting ${name} again`);
+    await context.pm2.run(['restart', name]);
+    context.terminal.done(`Started ${name}, which was stopped, again.`);
+  }
+  return missing.length + halted.length > 0;
+}
+
+/** Without a supervisor, "serves" is all that can be asked: every port is listened on. */
+async function startServices(context: CliContext, timeoutMs: number): Promise<number> {
+  const { terminal } = context;
+  const services = readEcosystem(context.config.ecosystemFile).filter(isService);
+  if (!(await bringUp(context, services))) terminal.done('Already running; nothing to start.');
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const rows = (await context.pm2.list()).filter(({ name }) =>
+      services.some((service) => service.name === name),
+    );
+    const silent = [];
+    for (const row of rows) {
+      if (row.status !== 'online' || (row.port !== null && (await isPortFree(row.port)))) silent.push(row);
+    }
+    if (silent.length === 0 && rows.length > 0) {
+      for (const { name, port, pid } of rows)
+        terminal.done(`${name} serves on http://127.0.0.1:${port ?? ''}/ (pid ${pid ?? ''})`);
+      return 0;
+    }
+    const names = silent.map(({ name, port, status }) => `${name}:${port ?? ''} (${status})`).join(', ');
+    if (performance.now() > deadline) {
+      terminal.problem(
+        `Not serving after ${timeoutMs / 1_000} s: ${names}. Look into ${context.config.logDir}.`,
+      );
+      return 1;
+    }
+    terminal.progress(`waiting for ${names}`);
+  }
+}
+
+function addresses(context: CliContext, defined: readonly DefinedApp[]): string[] {
+  const portOf = (name: string): number | null => defined.find((app) => app.name === name)?.port ?? null;
+  const frontend = portOf('wordpecker-frontend');
+  const backend = portOf('wordpecker-backend');
+  return [
+    `Supervisor   ${context.api.url}/api/ha/status`,
+    ...(frontend === null ? [] : [`Word lists   http://127.0.0.1:${frontend}/ui`]),
+    ...(backend === null ? [] : [`Backend API  http://127.0.0.1:${backend}/api/status`]),
+  ];
+}

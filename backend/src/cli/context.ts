@@ -1,0 +1,46 @@
+/** What every command works with: the configuration, the supervisor's API, PM2, the terminal. */
+import { fileURLToPath } from 'node:url';
+import { formatProblems } from '../config/problems.js';
+import { loadConfig, type Config } from '../config/load.js';
+import { HoldfastError } from '../domain/errors.js';
+import { ApiClient } from './apiClient.js';
+import { Pm2Command } from './pm2Command.js';
+import type { Terminal } from './terminal.js';
+
+export interface CliContext {
+  readonly config: Config;
+  readonly terminal: Terminal;
+  readonly api: ApiClient;
+  readonly pm2: Pm2Command;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** The project this program belongs to: dist/cli → dist → backend → root. */
+const installedRoot = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** @throws HoldfastError `config.invalid` listing every problem of the configuration. */
+export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliContext {
+  const loaded = loadConfig({ root: installedRoot, env });
+  if (!loaded.ok) throw new HoldfastError('config.invalid', formatProblems(loaded.problems));
+  for (const warning of loaded.warnings) terminal.warning(warning);
+  const { config } = loaded;
+  return {
+    config,
+    terminal,
+    env,
+    api: new ApiClient(`http://${reachable(config.host)}:${config.port}`, config.apiToken),
+    pm2: new Pm2Command({ root: config.root, home: config.pm2Home, bin: config.pm2Bin, env }),
+  };
+}
+
+/** The same configuration with another ecosystem file. */
+export function withEcosystem(context: CliContext, ecosystemFile: string): CliContext {
+  return { ...context, config: { ...context.config, ecosystemFile } };
+}
+
+/** An address to connect to, for an address to listen on. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,143 @@
+/**
+ * Bringing a deployment up, and waiting for it: what `up`, `start-ha` and `deploy` share.
+ *
+ * Only what PM2 does not list yet is started. `pm2 start <file>` on an application that runs would restart all of
+ * its instances with one and the same port.
+ */
+import { existsSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { HoldfastError, messageOf } from '../domain/errors.js';
+import type { StatusView } from '../domain/views.js';
+import { describePortHolder } from '../adapters/net/portHolder.js';
+import type { CliContext } from './context.js';
+import { readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
+import { isPortFree } from './portCheck.js';
+import type { Pm2App } from './pm2Command.js';
+
+const POLL_MS = 250;
+const START_TIMEOUT_MS = 60_000;
+/** A supervisor that PM2 restarted this often within the wait will not come up. */
+const HOPELESS_RESTARTS = 3;
+const LOG_TAIL_LINES = 15;
+const LOG_TAIL_BYTES = 16_384;
+
+/** Splits the defined applications by what PM2 knows of them. */
+export function compare(defined: readonly DefinedApp[], listed: readonly Pm2App[]) {
+  const rowsOf = (app: DefinedApp): readonly Pm2App[] => listed.filter(({ name }) => name === app.name);
+  const isDown = ({ status }: Pm2App): boolean => status === 'stopped' || status === 'errored';
+  return {
+    missing: defined.filter((app) => rowsOf(app).length === 0),
+    halted: defined.filter((app) => rowsOf(app).length > 0 && rowsOf(app).every(isDown)),
+  };
+}
+
+/**
+ * The ports that `apps` will listen on.
+ * @throws HoldfastError `port.taken` naming every taken one and, where known, its holder.
+ */
+export async function requireFreePorts(context: CliContext, apps: readonly DefinedApp[]): Promise<void> {
+  const wanted = apps.flatMap(({ name, port: first, instances }) => {
+    if (name === SUPERVISOR_NAME) return [{ name, port: context.config.port }];
+    return first === null
+      ? []
+      : Array.from({ length: instances }, (_, index) => ({ name, port: first + index }));
+  });
+  const taken: string[] = [];
+  for (const { name, port } of wanted) {
+    if (await isPortFree(port)) continue;
+    const holder = await describePortHolder(port);
+    taken.push(`Port ${port}, which ${name} needs, is taken${holder === null ? '' : ` by ${holder}`}.`);
+  }
+  if (taken.length === 0) return;
+  const advice = 'End what holds it, or choose others: HA_PORT, START_PORT, FRONTEND_START_PORT.';
+  throw new HoldfastError('port.taken', [...taken, advice].join('\n'));
+}
+
+/** Starts applications that PM2 does not list, by their definition. */
+export async function startMissing(context: CliContext, apps: readonly DefinedApp[]): Promise<void> {
+  if (apps.length === 0) return;
+  const { ecosystemFile, ecosystemEnv } = context.config;
+  await context.pm2.ensureDaemon();
+  const only = apps.map(({ name }) => name).join(',');
+  await context.pm2.run(['start', ecosystemFile, '--env', ecosystemEnv, '--only', only], START_TIMEOUT_MS);
+}
+
+/** Waits until the API answers. @throws HoldfastError `supervisor.not-starting` with the end of its error log. */
+export async function awaitSupervisor(context: CliContext, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  const restartsBefore = (await supervisorRow(context))?.restarts ?? 0;
+  for (let round = 0; ; round += 1) {
+    if (await context.api.isUp()) return;
+    // PM2's list costs a process: every two seconds is enough.
+    const row = round % 8 === 7 ? await supervisorRow(context) : undefined;
+    const hopeless =
+      row !== undefined && (row.status === 'errored' || row.restarts - restartsBefore >= HOPELESS_RESTARTS);
+    if (hopeless || performance.now() > deadline) {
+      const problem = hopeless ? 'exits again and again' : `does not answer within ${timeoutMs / 1_000} s`;
+      throw new HoldfastError(
+        'supervisor.not-starting',
+        `The supervisor ${problem} (${context.api.url}).\n${await supervisorLog(context)}`,
+      );
+    }
+    context.terminal.progress(`waiting for the supervisor at ${context.api.url}`);
+    await pause(POLL_MS);
+  }
+}
+
+async function supervisorRow(context: CliContext): Promise<Pm2App | undefined> {
+  return (await context.pm2.list()).find(({ name }) => name === SUPERVISOR_NAME);
+}
+
+/** The end of what the supervisor wrote on stderr, or where to look. */
+async function supervisorLog(context: CliContext): Promise<string> {
+  const file =
+    readEcosystem(context.config.ecosystemFile).find(({ name }) => name === SUPERVISOR_NAME)?.errorFile ??
+    null;
+  const tail = file === null ? '' : await tailOf(file);
+  if (tail === '')
+    return `Look into ${context.config.logDir}/ha-supervisor.log and \`pm2 logs ${SUPERVISOR_NAME}\`.`;
+  return `The end of ${file ?? ''}:\n\n${tail}`;
+}
+
+async function tailOf(file: string): Promise<string> {
+  if (!existsSync(file)) return '';
+  try {
+    const handle = await open(file, 'r');
+    try {
+      const { size } = await handle.stat();
+      const length = Math.min(size, LOG_TAIL_BYTES);
+      const { buffer } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+      return buffer.toString('utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    return `(${messageOf(error)})`;
+  }
+}
+
+/**
+ * Waits until every service is healthy.
+ * @returns the last status; its services say what is still amiss when the time ran out.
+ */
+export async function awaitHealthy(context: CliContext, timeoutMs: number): Promise<StatusView> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const { data: status } = await context.api.get<StatusView>('/api/ha/status');
+    const waiting = status.services.filter(({ state }) => state !== 'healthy');
+    if ((waiting.length === 0 && status.services.length > 0) || performance.now() > deadline) return status;
+    const text = waiting.map(({ name, serving, desired }) => `${name} ${serving} of ${desired}`).join(', ');
+    context.terminal.progress(
+      text === '' ? 'waiting for the supervisor to see its services' : `serving: ${text}`,
+    );
+    await pause(POLL_MS);
+  }
+}
+
+export function isHealthy(status: StatusView): boolean {
+  return status.services.length > 0 && status.services.every(({ state }) => state === 'healthy');
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,45 @@
+/** The applications an ecosystem file defines, as far as starting and stopping them needs. */
+import { createRequire } from 'node:module';
+import { HoldfastError, messageOf } from '../domain/errors.js';
+
+export const SUPERVISOR_NAME = 'ha-supervisor';
+
+export interface DefinedApp {
+  readonly name: string;
+  readonly instances: number;
+  /** First port of its instances; null where it listens on none that the file knows. */
+  readonly port: number | null;
+  readonly outFile: string | null;
+  readonly errorFile: string | null;
+}
+
+/** @throws HoldfastError `ecosystem.unusable` with the file's own complaint. */
+export function readEcosystem(file: string): readonly DefinedApp[] {
+  let exported: unknown;
+  try {
+    exported = createRequire(import.meta.url)(file);
+  } catch (error) {
+    throw new HoldfastError('ecosystem.unusable', `${file} cannot be used: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  const apps = (exported as { apps?: unknown }).apps;
+  if (!Array.isArray(apps) || apps.length === 0) {
+    throw new HoldfastError('ecosystem.unusable', `${file} defines no applications (module.exports.apps).`);
+  }
+  return apps.map((app: Record<string, unknown>) => {
+    if (typeof app['name'] !== 'string') {
+      throw new HoldfastError('ecosystem.unusable', `${file} defines an application without a name.`);
+    }
+    const env = (app['env'] ?? {}) as Record<string, unknown>;
+    const port = Number(env['PORT']);
+    const textOf = (key: string): string | null => (typeof app[key] === 'string' ? app[key] : null);
+    return {
+      name: app['name'],
+      instances: Number(app['instances'] ?? 1),
+      port: Number.isInteger(port) && port > 0 ? port : null,
+      outFile: textOf('out_file'),
+      errorFile: textOf('error_file'),
+    };
+  });
+}

@@ -1,0 +1,138 @@
+/**
+ * PM2's command line, as a separate program: the commands start and stop applications with it, as their users would
+ * by hand. Every run has a time-out. A `pm2` that finds no daemon starts one, with whatever environment it was
+ * called with; so a daemon is started first, with a plain environment, and asked for nothing else.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { HoldfastError } from '../domain/errors.js';
+
+/** One process in PM2's list, as far as the commands look at it. */
+export interface Pm2App {
+  readonly name: string;
+  readonly pmId: number;
+  readonly pid: number | null;
+  readonly status: string;
+  readonly port: number | null;
+  readonly restarts: number;
+}
+
+export interface Pm2Options {
+  readonly root: string;
+  readonly home: string;
+  /** The configured command; null: the one installed with Holdfast, else the one on PATH. */
+  readonly bin: string | null;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** What the shell may hand on: nothing that PM2 set for a process of its own, which the caller may be. */
+const PM2_OWN =
+  /^(pm_|axm_|pm2_env$|PM2_(?!HOME$|BIN$)|NODE_APP_INSTANCE$|HOLDFAST_INSTANCE$|PORT$|name$|namespace$|status$)/;
+
+/** What a daemon needs, and all that its cluster workers inherit. */
+const DAEMON_NEEDS =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|PM2_HOME|NODE_EXTRA_CA_CERTS)$/;
+
+export class Pm2Command {
+  readonly #options: Pm2Options;
+  readonly #program: string;
+
+  constructor(options: Pm2Options) {
+    this.#options = options;
+    const own = join(options.root, 'node_modules/.bin/pm2');
+    this.#program = options.bin ?? (existsSync(own) ? own : 'pm2');
+  }
+
+  /** Whether a daemon listens. Starts none. */
+  isDaemonUp(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect(join(this.#options.home, 'rpc.sock'));
+      const settle = (answer: boolean): void => {
+        socket.destroy();
+        resolve(answer);
+      };
+      socket.once('connect', () => settle(true));
+      socket.once('error', () => settle(false));
+    });
+  }
+
+  /** Every process of every application; empty without a daemon. */
+  async list(): Promise<readonly Pm2App[]> {
+    if (!(await this.isDaemonUp())) return [];
+    const output = await this.run(['jlist', '--silent']);
+    // Warnings of PM2 may stand before the list.
+    const start = output.search(/\[\s*(\{|\])/);
+    try {
+      return (JSON.parse(output.slice(start)) as unknown[]).map(appOf);
+    } catch (error) {
+      throw new HoldfastError('pm2.bad-answer', `\`pm2 jlist\` printed something that is not its list.`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Starts a daemon when there is none. */
+  async ensureDaemon(): Promise<'running' | 'started'> {
+    if (await this.isDaemonUp()) return 'running';
+    await this.#execute(['ping'], this.#environment(DAEMON_NEEDS), DEFAULT_TIMEOUT_MS);
+    return 'started';
+  }
+
+  /**
+   * @returns what it printed on stdout.
+   * @throws HoldfastError `pm2.timeout`, `pm2.missing`, or `pm2.refused` with what PM2 said.
+   */
+  run(args: readonly string[], timeoutMs = DEFAULT_TIMEOUT_MS): Promise<string> {
+    return this.#execute(args, this.#environment(null), timeoutMs);
+  }
+
+  #environment(only: RegExp | null): NodeJS.ProcessEnv {
+    const kept = Object.entries(this.#options.env).filter(
+      ([name]) => !PM2_OWN.test(name) && (only === null || only.test(name)),
+    );
+    return { ...Object.fromEntries(kept), PM2_HOME: this.#options.home };
+  }
+
+  #execute(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number): Promise<string> {
+    const call = `pm2 ${args.join(' ')}`;
+    const options = { env, cwd: this.#options.root, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 };
+    return new Promise((resolve, reject) => {
+      execFile(this.#program, args, options, (error, stdout, stderr) => {
+        if (error === null) return resolve(stdout);
+        const said = `${stdout}\n${stderr}`.trim();
+        if (error.code === 'ENOENT') {
+          const message = `${this.#program} is not there; run \`npm ci\` in ${this.#options.root}, or set PM2_BIN.`;
+          return reject(new HoldfastError('pm2.missing', message, { cause: error }));
+        }
+        const problem = error.killed === true ? `had no answer within ${timeoutMs / 1_000} s` : 'failed';
+        const code = error.killed === true ? 'pm2.timeout' : 'pm2.refused';
+        return reject(
+          new HoldfastError(code, `\`${call}\` ${problem}.${said === '' ? '' : `\n${said}`}`, {
+            cause: error,
+          }),
+        );
+      });
+    });
+  }
+}
+
+function appOf(entry: unknown): Pm2App {
+  const row = entry as { name?: unknown; pm_id?: unknown; pid?: unknown; pm2_env?: Record<string, unknown> };
+  const { status, PORT: port, restart_time: restarts } = row.pm2_env ?? {};
+  if (typeof row.name !== 'string' || typeof row.pm_id !== 'number' || typeof status !== 'string') {
+    throw new TypeError('an entry without name, pm_id or status');
+  }
+  const portNumber = Number(port);
+  return {
+    name: row.name,
+    pmId: row.pm_id,
+    pid: typeof row.pid === 'number' && row.pid > 0 ? row.pid : null,
+    status,
+    port: Number.isInteger(portNumber) && portNumber > 0 ? portNumber : null,
+    restarts: typeof restarts === 'number' ? restarts : 0,
+  };
+}

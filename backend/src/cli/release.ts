@@ -1,0 +1,121 @@
+/**
+ * New dependencies and a new build, without a moment in which a running service could not start again.
+ *
+ * `npm ci` deletes node_modules first, and for the minute it then takes nothing that PM2 restarts comes up. So the
+ * dependencies are installed beside (run/install) and the folders exchanged; what was there stays in run/previous
+ * until the next installation. The build does the same with dist (scripts/build.mjs).
+ */
+import { spawn } from 'node:child_process';
+import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { HoldfastError, messageOf } from '../domain/errors.js';
+
+const INSTALL_TIMEOUT_MS = 600_000;
+const BUILD_TIMEOUT_MS = 300_000;
+const OUTPUT_KEPT_CHARACTERS = 8_000;
+
+interface LockFile {
+  readonly packages?: Readonly<Record<string, { readonly version?: string; readonly optional?: boolean }>>;
+}
+
+/** Whether node_modules holds what package-lock.json asks for, judged by npm's own record inside it. */
+export async function isInstalled(root: string): Promise<boolean> {
+  const wanted = await readLock(join(root, 'package-lock.json'));
+  const present = await readLock(join(root, 'node_modules/.package-lock.json'));
+  if (wanted === null || present === null) return false;
+  return Object.entries(wanted.packages ?? {}).every(([path, { version, optional }]) => {
+    const installed = present.packages?.[path];
+    return path === '' || (installed === undefined ? optional === true : installed.version === version);
+  });
+}
+
+async function readLock(file: string): Promise<LockFile | null> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as LockFile;
+  } catch {
+    return null;
+  }
+}
+
+/** Installs what package-lock.json asks for and exchanges node_modules. @throws HoldfastError `deploy.install-failed`. */
+export async function install(root: string): Promise<void> {
+  const staging = join(root, 'run/install');
+  await rm(staging, { recursive: true, force: true });
+  await mkdir(staging, { recursive: true });
+  for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
+    if (existsSync(join(root, name))) await cp(join(root, name), join(staging, name));
+  }
+  try {
+    await runStep('npm', ['ci', '--include=dev'], staging, INSTALL_TIMEOUT_MS);
+    await exchangeModules(root, join(staging, 'node_modules'));
+  } catch (error) {
+    throw new HoldfastError(
+      'deploy.install-failed',
+      `Dependencies were not installed; those before are untouched. ${messageOf(error)}`,
+      { cause: error },
+    );
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** Brings back the dependencies from before the last `install`. */
+export async function revertInstall(root: string): Promise<void> {
+  await exchangeModules(root, join(root, 'run/previous/node_modules'));
+}
+
+async function exchangeModules(root: string, next: string): Promise<void> {
+  const current = join(root, 'node_modules');
+  const previous = join(root, 'run/previous/node_modules');
+  const aside = join(root, 'run/node_modules.aside');
+  await rm(aside, { recursive: true, force: true });
+  if (existsSync(current)) await rename(current, aside);
+  try {
+    await rename(next, current);
+  } catch (error) {
+    await rename(aside, current);
+    throw error;
+  }
+  await rm(previous, { recursive: true, force: true });
+  await mkdir(join(root, 'run/previous'), { recursive: true });
+  if (existsSync(aside)) await rename(aside, previous);
+}
+
+/** @throws HoldfastError `deploy.build-failed` with the compiler's complaint. */
+export async function build(root: string): Promise<void> {
+  try {
+    await runStep(process.execPath, ['scripts/build.mjs', '--quiet'], root, BUILD_TIMEOUT_MS);
+  } catch (error) {
+    throw new HoldfastError('deploy.build-failed', messageOf(error), { cause: error });
+  }
+}
+
+/** Brings back the build from before. */
+export async function revertBuild(root: string): Promise<void> {
+  await runStep(process.execPath, ['scripts/build.mjs', '--rollback', '--quiet'], root, BUILD_TIMEOUT_MS);
+}
+
+/** The build that lies in dist, by its fingerprint; null: none, or one not made by scripts/build.mjs. */
+export async function currentBuild(root: string): Promise<string | null> {
+  return readFile(join(root, 'backend/dist/.fingerprint'), 'utf8').catch(() => null);
+}
+
+/** Runs a program to its end; what it printed is in the error when it fails. */
+function runStep(program: string, args: readonly string[], cwd: string, timeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs });
+    let output = '';
+    const collect = (chunk: Buffer): void => {
+      output = (output + chunk.toString('utf8')).slice(-OUTPUT_KEPT_CHARACTERS);
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve();
+      const ended = signal === null ? `exited with ${code}` : `was ended by ${signal}`;
+      return reject(new Error(`\`${[program, ...args].join(' ')}\` ${ended}.\n${output.trim()}`));
+    });
+  });
+}
