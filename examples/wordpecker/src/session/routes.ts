@@ -1,8 +1,7 @@
-/** /api/login, /api/logout, /api/me. A sample: a name is enough, there is no password to check. */
+/** /api/login, /api/logout, /api/me (`user` is null for who is not logged in). A sample: a name is enough, there is no password to check. */
 import express from 'express';
 import type { Router } from 'express';
 import { z } from 'zod/v3';
-import { AppError } from '../lib/errors.js';
 import { parse } from '../lib/validate.js';
 import type { SessionCookies } from './sessionCookies.js';
 
@@ -18,14 +17,12 @@ export function sessionRoutes(sessions: SessionCookies): Router {
   });
 
   router.get('/me', (request, response) => {
-    const user = sessions.user(request);
-    if (user === null) throw new AppError('session.none', 'not logged in: POST /api/login', { status: 401 });
-    response.json({ success: true, data: { user } });
+    response.json({ success: true, data: { user: sessions.user(request) } });
   });
 
   router.post('/logout', (request, response) => {
     response.setHeader('Set-Cookie', sessions.clear(request));
-    response.json({ success: true });
+    response.json({ success: true, data: { user: null } });
   });
 
   return router;
