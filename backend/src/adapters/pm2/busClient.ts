@@ -7,6 +7,7 @@
  * Only the line has the signal, only the event has the start time; they are put together here. What to know:
  * - Where there was no signal the line says SIGINT, so SIGINT tells nothing and is reported as none.
  * - With a signal, PM2 writes code 0 for "none": reported as null.
+ * - A process that is ended on request has the status `stopping` in it; one that ends by itself has `stopped`.
  * - A stop or restart by hand announces the same exit twice: the second one is dropped.
  * Everything an application prints passes by here too; it is skipped without being parsed.
  */
@@ -22,6 +23,8 @@ interface BusExit {
   readonly startedAtMs: number;
   readonly exitCode: number | null;
   readonly signal: string | null;
+  /** PM2 was ending it on request. */
+  readonly asked: boolean;
 }
 
 interface BusEvents {
@@ -62,7 +65,13 @@ export class BusDecoder {
 
   #processEvent(payload: unknown): { exit: BusExit } | { online: BusEvents['online'] } | null {
     if (!isObject(payload) || !isObject(payload['process'])) return null;
-    const { name: service, pm_id: pmId, pm_uptime: startedAtMs, exit_code: code } = payload['process'];
+    const {
+      name: service,
+      pm_id: pmId,
+      pm_uptime: startedAtMs,
+      exit_code: code,
+      status,
+    } = payload['process'];
     if (typeof service !== 'string' || typeof pmId !== 'number') return null;
     if (payload['event'] === 'online') return { online: { service, pmId } };
     if (payload['event'] !== 'exit' || typeof startedAtMs !== 'number') return null;
@@ -73,7 +82,16 @@ export class BusDecoder {
     this.#lines.delete(pmId);
     const signal = line === undefined || line.signal === 'SIGINT' ? null : line.signal;
     const exitCode = line?.exitCode ?? (typeof code === 'number' ? code : null);
-    return { exit: { service, pmId, startedAtMs, exitCode: signal === null ? exitCode : null, signal } };
+    return {
+      exit: {
+        service,
+        pmId,
+        startedAtMs,
+        exitCode: signal === null ? exitCode : null,
+        signal,
+        asked: status === 'stopping',
+      },
+    };
   }
 }
 

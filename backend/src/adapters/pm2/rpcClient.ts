@@ -204,7 +204,7 @@ export class RpcClient extends Emitter<RpcEvents> {
   }
 
   #rejectAll(error: HoldfastError): void {
-    for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(error);
+    for (const id of this.#pending.keys()) this.#settle(id)?.reject(error);
   }
 }
 

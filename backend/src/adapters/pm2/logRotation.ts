@@ -1,0 +1,87 @@
+/**
+ * Keeps PM2's log files of the supervised services bounded. PM2 appends to them for ever.
+ *
+ * A file that is too large or too old becomes `<file>.1`, the former `.1` becomes `.2`, …, the last one goes. The
+ * writers have the file open and would go on writing into `.1`; `reloadLogs` makes PM2 (and every cluster worker)
+ * open the file anew, once per round and only when something was rotated. Nothing is copied and no line is lost.
+ */
+import { rename, rm, stat } from 'node:fs/promises';
+import { messageOf } from '../../domain/errors.js';
+import type { Clock, Logger } from '../../ports.js';
+
+export interface RotationLimits {
+  /** A file larger than this is rotated. */
+  readonly maxBytes: number;
+  /** A file begun longer ago than this is rotated, unless it is empty. */
+  readonly maxAgeMs: number;
+  /** How many old files are kept beside the current one. */
+  readonly keep: number;
+}
+
+/**
+ * Rotates those of `files` that are beyond a limit; missing ones are skipped.
+ * @returns the rotated files. Rejects with the file system's error.
+ */
+export async function rotate(
+  files: readonly string[],
+  limits: RotationLimits,
+  nowMs: number,
+): Promise<readonly string[]> {
+  const rotated: string[] = [];
+  for (const file of new Set(files)) {
+    const status = await stat(file).catch(() => null);
+    // Never a device such as /dev/null.
+    if (status === null || !status.isFile() || status.size === 0) continue;
+    const tooOld = status.birthtimeMs > 0 && nowMs - status.birthtimeMs > limits.maxAgeMs;
+    if (status.size <= limits.maxBytes && !tooOld) continue;
+    await rm(`${file}.${limits.keep}`, { force: true });
+    for (let number = limits.keep - 1; number >= 1; number -= 1) {
+      await renameIfThere(`${file}.${number}`, `${file}.${number + 1}`);
+    }
+    if (limits.keep > 0) await rename(file, `${file}.1`);
+    else await rm(file, { force: true });
+    rotated.push(file);
+  }
+  return rotated;
+}
+
+export interface LogRotationOptions {
+  /** The files right now. */
+  readonly files: () => readonly string[];
+  readonly limits: RotationLimits;
+  /** Makes their writers open them anew. */
+  readonly reopen: () => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Between two looks. Default 60 000 ms. */
+  readonly intervalMs?: number;
+}
+
+/** Looks at the files regularly until the returned function is called. A failed round is logged and tried again. */
+export function startLogRotation(options: LogRotationOptions): () => void {
+  const { clock, logger, intervalMs = 60_000 } = options;
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const round = async (): Promise<void> => {
+    try {
+      const rotated = await rotate(options.files(), options.limits, clock.wallMs());
+      if (rotated.length > 0) await options.reopen();
+    } catch (error) {
+      logger.warn('rotating the log files of the services failed', { problem: messageOf(error) });
+    }
+    if (!stopped) cancel = clock.after(intervalMs, () => void round());
+  };
+  cancel = clock.after(intervalMs, () => void round());
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,359 @@
+/**
+ * The ProcessManager of ports.ts on a PM2 daemon.
+ *
+ * Every mutation goes through the same four steps, one mutation at a time per service (PM2 loses processes when a
+ * restart and a delete of the same instance overlap):
+ *   look (a fresh list: is the target what the caller thinks?) → act (one call to the daemon) →
+ *   look again → make it true (end by pid what PM2 did not end) or say what is wrong.
+ * Reading (`list`, `findStrays`) never queues.
+ *
+ * PM2 may still carry out a mutation whose call timed out, once a stopped daemon continues. The caller's next list
+ * tells; only the port of a start is kept reserved meanwhile.
+ */
+import { mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { HoldfastError, messageOf } from '../../domain/errors.js';
+import type { InstanceId, ManagedProcess, StrayProcess } from '../../domain/model.js';
+import { Emitter } from '../../lib/emitter.js';
+import { identify, signalSameProcess } from '../../lib/processIdentity.js';
+import type { Clock, Logger, ProcessManager, ProcessManagerEvents } from '../../ports.js';
+import { describePortHolder } from '../net/portHolder.js';
+import type { AppDefinition } from './appDefinition.js';
+import { BusClient } from './busClient.js';
+import { ensureDaemon, readDaemonPid } from './daemon.js';
+import { endProcess, goneWithin } from './endProcess.js';
+import { launchRecord } from './launch.js';
+import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './portAllocator.js';
+import { instanceNumberOf, killTimeoutOf, parseList, type ProcessRow } from './processRow.js';
+import { RpcClient } from './rpcClient.js';
+import { SerialQueue } from './serialQueue.js';
+import { StrayFinder } from './strays.js';
+import { TemplateStore } from './templates.js';
+
+export interface Pm2Options {
+  readonly pm2Home: string;
+  /** Names of the supervised services: strays and log files are looked for among these. */
+  readonly services: () => readonly string[];
+  /** What services are started as; evaluated at every start. See `loadEcosystem`. */
+  readonly definitions: () => Promise<readonly AppDefinition[]>;
+  /** Ports of a service's instances, inclusive; null when it listens on none. */
+  readonly portRange: (service: string) => PortRange | null;
+  /** From SIGINT to SIGKILL. */
+  readonly killTimeoutMs: (service: string) => number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told when a port of a range is held by a process that is no listed instance, once per holder. */
+  readonly onPortOccupied?: (occupied: { service: string; port: number; by: string }) => void;
+  /** The pm2 command to start a daemon with. Default: the one this package depends on. */
+  readonly pm2Bin?: string;
+  /** Time-out of a call that does not wait for a process to end. Default 5000 ms. */
+  readonly callTimeoutMs?: number;
+  /** How long a child of the daemon must be unlisted to count as a ghost. Default 5000 ms. */
+  readonly strayGraceMs?: number;
+}
+
+/** A ProcessManager that also gives access to PM2's log files. */
+export interface Pm2ProcessManager extends ProcessManager {
+  /** PM2's output files of the supervised services, as of the last list. */
+  logFiles(): readonly string[];
+  /** Makes PM2 and its workers open their log files anew, after a rotation. */
+  reopenLogs(): Promise<void>;
+}
+
+/** How long a port stays reserved when PM2 may still start something on it. */
+const DOUBTFUL_START_MS = 60_000;
+/** From a start to a pid in the list; PM2 shows one at once unless the process ends at once. */
+const PID_DEADLINE_MS = 3_000;
+
+/** Connects on the first call. Constructing it does nothing. */
+export function createPm2ProcessManager(options: Pm2Options): Pm2ProcessManager {
+  return new Pm2(options);
+}
+
+class Pm2 implements Pm2ProcessManager {
+  readonly #options: Pm2Options;
+  readonly #home: string;
+  readonly #rpc: RpcClient;
+  readonly #bus: BusClient;
+  readonly #events: Emitter<ProcessManagerEvents>;
+  readonly #queue = new SerialQueue();
+  readonly #ports: PortAllocator;
+  readonly #strays: StrayFinder;
+  readonly #templates: TemplateStore;
+  /** The last list, for what events and log rotation need to know about a process. */
+  #rows: readonly ProcessRow[] = [];
+  #starting: Promise<'running' | 'started'> | null = null;
+
+  constructor(options: Pm2Options) {
+    const { logger, callTimeoutMs = 5_000 } = options;
+    this.#options = options;
+    this.#home = resolve(options.pm2Home);
+    this.#rpc = new RpcClient({ socketPath: join(this.#home, 'rpc.sock'), timeoutMs: callTimeoutMs });
+    this.#bus = new BusClient(join(this.#home, 'pub.sock'));
+    this.#events = new Emitter((error, type) =>
+      logger.error('a listener of the process manager failed', { type, problem: messageOf(error) }),
+    );
+    this.#ports = new PortAllocator({
+      describeHolder: describePortHolder,
+      onOccupied: (occupied) => options.onPortOccupied?.(occupied),
+    });
+    this.#templates = new TemplateStore(options.definitions, logger);
+    this.#strays = new StrayFinder({
+      pm2Home: this.#home,
+      services: () => new Set(options.services()),
+      listedPids: async () => pidsOf(await this.#list()),
+      nowMs: () => options.clock.nowMs(),
+      ...(options.strayGraceMs === undefined ? {} : { graceMs: options.strayGraceMs }),
+    });
+    this.#forward();
+  }
+
+  async list(): Promise<readonly ManagedProcess[]> {
+    return (await this.#list()).map((row) => row.process);
+  }
+
+  startInstance(service: string): Promise<ManagedProcess> {
+    return this.#queue.run(service, async () => {
+      const [rows, definition] = await Promise.all([this.#list(), this.#templates.definitionOf(service)]);
+      const range = this.#options.portRange(service);
+      const lease = range === null ? null : await this.#ports.allocate(service, range, portsOf(rows));
+      return this.#start(definition, rows, lease);
+    });
+  }
+
+  removeInstance(target: InstanceId): Promise<void> {
+    return this.#queue.run(target.service, async () => {
+      const row = await this.#find(target);
+      if (row === null) return;
+      await this.#end('deleteProcessId', row);
+      if ((await this.#rowOf(target)) !== null) throw stillThere(target, 'listed after PM2 deleted it');
+    });
+  }
+
+  haltInstance(target: InstanceId): Promise<void> {
+    return this.#queue.run(target.service, async () => {
+      const row = await this.#find(target);
+      if (row === null) throw gone(target);
+      await this.#end('stopProcessId', row);
+      const after = await this.#rowOf(target);
+      if (after !== null && after.process.pid !== null)
+        throw stillThere(target, 'running after PM2 stopped it');
+    });
+  }
+
+  resumeInstance(target: InstanceId): Promise<ManagedProcess> {
+    return this.#queue.run(target.service, async () => {
+      const row = await this.#find(target);
+      if (row === null) throw gone(target);
+      if (row.process.pid !== null) return row.process;
+      const { port } = row.process;
+      if (port !== null && !(await isFreeOnHost(port))) {
+        const holder = (await describePortHolder(port)) ?? 'another process';
+        throw new HoldfastError(
+          'port.occupied',
+          `Port ${port} of ${nameOf(target)} is held by ${holder} by now. Remove the instance and start another.`,
+          { status: 503 },
+        );
+      }
+      await this.#rpc.call('startProcessId', target.pmId);
+      return this.#withPid(target);
+    });
+  }
+
+  findStrays(): Promise<readonly StrayProcess[]> {
+    return this.#strays.find();
+  }
+
+  endStray(stray: StrayProcess): Promise<boolean> {
+    return endProcess(stray, this.#options.killTimeoutMs(stray.service));
+  }
+
+  ensureDaemon(): Promise<'running' | 'started'> {
+    const { pm2Bin } = this.#options;
+    this.#starting ??= ensureDaemon({
+      pm2Home: this.#home,
+      ping: () => this.#rpc.call('getVersion', {}),
+      ...(pm2Bin === undefined ? {} : { pm2Bin }),
+    }).finally(() => {
+      this.#starting = null;
+    });
+    return this.#starting;
+  }
+
+  on<K extends keyof ProcessManagerEvents>(
+    event: K,
+    listener: (payload: ProcessManagerEvents[K]) => void,
+  ): () => void {
+    return this.#events.on(event, listener);
+  }
+
+  logFiles(): readonly string[] {
+    const services = new Set(this.#options.services());
+    const files = this.#rows
+      .filter((row) => services.has(row.process.service))
+      .flatMap(({ record }) => [record['pm_out_log_path'], record['pm_err_log_path'], record['pm_log_path']]);
+    return [...new Set(files.filter((file) => typeof file === 'string'))];
+  }
+
+  async reopenLogs(): Promise<void> {
+    await this.#rpc.call('reloadLogs', {});
+  }
+
+  close(): Promise<void> {
+    this.#rpc.close();
+    this.#bus.close();
+    return Promise.resolve();
+  }
+
+  #forward(): void {
+    this.#rpc.on('open', () => {
+      this.#bus.open();
+      const announce = async (): Promise<void> => {
+        const version = await this.#rpc.call('getVersion', {});
+        this.#events.emit('connected', { version: String(version), pid: readDaemonPid(this.#home) });
+      };
+      // It accepts but does not answer: the callers' own time-outs say so.
+      announce().catch(() => undefined);
+    });
+    this.#rpc.on('lost', (lost) => this.#events.emit('lost', lost));
+    this.#bus.on('online', (online) => this.#events.emit('online', online));
+    this.#bus.on('exit', (exit) => {
+      const known = this.#rows.find(
+        ({ process }) => process.pmId === exit.pmId && process.startedAtMs === exit.startedAtMs,
+      );
+      this.#events.emit('exit', { ...exit, pid: known?.process.pid ?? null });
+    });
+  }
+
+  async #list(): Promise<readonly ProcessRow[]> {
+    const rows = parseList(await this.#rpc.call('getMonitorData', {}));
+    this.#rows = rows;
+    this.#templates.remember(rows);
+    return rows;
+  }
+
+  async #start(
+    definition: AppDefinition,
+    rows: readonly ProcessRow[],
+    lease: PortLease | null,
+  ): Promise<ManagedProcess> {
+    const service = definition.name;
+    const record = launchRecord(definition, {
+      pm2Home: this.#home,
+      port: lease?.port ?? null,
+      instanceNumber: freeInstanceNumber(rows, service),
+      killTimeoutMs: this.#options.killTimeoutMs(service),
+    });
+    try {
+      for (const file of [definition.outFile, definition.errorFile, definition.pidFile]) {
+        mkdirSync(dirname(file), { recursive: true });
+      }
+      const timeoutMs = startTimeout(definition, this.#options.callTimeoutMs ?? 5_000);
+      const [started] = parseList(await this.#rpc.call('prepare', record, timeoutMs));
+      if (started === undefined) throw startFailed(service, 'PM2 answered without the new process');
+      const listed = await this.#withPid(started.process);
+      lease?.release();
+      return listed;
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'pm2.timeout' && lease !== null) {
+        this.#options.clock.after(DOUBTFUL_START_MS, () => lease.release());
+      } else lease?.release();
+      throw error;
+    }
+  }
+
+  /** Waits until PM2 lists the instance with a pid. One that ended at once and stays down is removed again. */
+  async #withPid({ service, pmId }: Pick<InstanceId, 'service' | 'pmId'>): Promise<ManagedProcess> {
+    const deadlineMs = this.#options.clock.nowMs() + PID_DEADLINE_MS;
+    for (;;) {
+      const row = await this.#rowOf({ service, pmId });
+      if (row === null) throw startFailed(service, `PM2 does not list its number ${pmId}`);
+      if (row.process.pid !== null) return row.process;
+      const givenUp = row.process.status === 'errored' || this.#options.clock.nowMs() > deadlineMs;
+      if (givenUp) {
+        await this.#rpc.call('deleteProcessId', pmId);
+        throw startFailed(service, `it ended at once; see ${String(row.record['pm_err_log_path'])}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Stops or deletes, and makes sure that the process is really gone. */
+  async #end(method: 'deleteProcessId' | 'stopProcessId', row: ProcessRow): Promise<void> {
+    const { pid, pmId } = row.process;
+    const identity = pid === null ? null : identify(pid);
+    const killTimeoutMs = killTimeoutOf(row.record);
+    // PM2 waits that long for SIGINT and again for SIGKILL to work.
+    const timeoutMs = 2 * killTimeoutMs + (this.#options.callTimeoutMs ?? 5_000);
+    await this.#rpc.call(method, pmId, timeoutMs);
+    if (identity === null || (await goneWithin(identity, 100))) return;
+    this.#options.logger.warn('PM2 said a process had ended and it had not: killing it', { pid, pmId });
+    signalSameProcess(identity, 'SIGKILL');
+    if (!(await goneWithin(identity, 5_000))) throw stillThere(row.process, 'alive after SIGKILL');
+  }
+
+  /** The row of exactly that start, null when PM2 has no such instance. Rejects with `pm2.instance-changed`. */
+  async #find(target: InstanceId): Promise<ProcessRow | null> {
+    const row = await this.#rowOf(target);
+    if (row !== null && row.process.startedAtMs !== target.startedAtMs) {
+      throw new HoldfastError(
+        'pm2.instance-changed',
+        `${nameOf(target)} was restarted in the meantime: what was meant is gone, and the new process is left alone.`,
+        { status: 409, details: { service: target.service, pmId: target.pmId } },
+      );
+    }
+    return row;
+  }
+
+  async #rowOf({ service, pmId }: Pick<InstanceId, 'service' | 'pmId'>): Promise<ProcessRow | null> {
+    const rows = await this.#list();
+    // The same number under another name: PM2 counts from 0 again when its list was empty.
+    return rows.find(({ process }) => process.pmId === pmId && process.service === service) ?? null;
+  }
+}
+
+function portsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
+  return new Set(rows.map((row) => row.process.port).filter((port) => port !== null));
+}
+
+function pidsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
+  return new Set(rows.map((row) => row.process.pid).filter((pid) => pid !== null));
+}
+
+function freeInstanceNumber(rows: readonly ProcessRow[], service: string): number {
+  const used = new Set(
+    rows.filter((row) => row.process.service === service).map((row) => instanceNumberOf(row.record)),
+  );
+  let number = 0;
+  while (used.has(number)) number += 1;
+  return number;
+}
+
+/** With `wait_ready` PM2 answers only when the application says so, or after its own `listen_timeout`. */
+function startTimeout({ options }: AppDefinition, callTimeoutMs: number): number {
+  if (options['wait_ready'] !== true) return callTimeoutMs;
+  const listenTimeoutMs = Number(options['listen_timeout']);
+  return callTimeoutMs + (Number.isFinite(listenTimeoutMs) ? listenTimeoutMs : 3_000);
+}
+
+function nameOf({ service, pmId }: Pick<InstanceId, 'service' | 'pmId'>): string {
+  return `${service}#${pmId}`;
+}
+
+function gone(target: InstanceId): HoldfastError {
+  return new HoldfastError('pm2.instance-gone', `PM2 has no ${nameOf(target)} any more.`, { status: 409 });
+}
+
+function stillThere(target: InstanceId, problem: string): HoldfastError {
+  return new HoldfastError('pm2.not-ended', `${nameOf(target)} is still ${problem}.`, {
+    status: 503,
+    retryable: true,
+  });
+}
+
+function startFailed(service: string, problem: string): HoldfastError {
+  return new HoldfastError('pm2.instance-failed', `A new instance of ${service} did not start: ${problem}.`, {
+    status: 503,
+    retryable: true,
+  });
+}

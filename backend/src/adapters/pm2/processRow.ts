@@ -1,0 +1,89 @@
+/** PM2's list (`getMonitorData`), validated: what comes out of here can be trusted to have the shape it says. */
+import type { ManagedProcess, ProcessStatus } from '../../domain/model.js';
+import { badAnswer } from './rpcClient.js';
+
+export interface ProcessRow {
+  readonly process: ManagedProcess;
+  /** PM2's complete record of the process, its environment included: never log it. */
+  readonly record: Readonly<Record<string, unknown>>;
+}
+
+const STATUSES: ReadonlySet<string> = new Set<ProcessStatus>([
+  'launching',
+  'online',
+  'stopping',
+  'stopped',
+  'errored',
+  'waiting restart',
+  'one-launch-status',
+]);
+
+/** In these states PM2 may still show the pid of the process that ended. */
+const WITHOUT_PROCESS: ReadonlySet<ProcessStatus> = new Set(['stopped', 'errored', 'waiting restart']);
+
+/**
+ * Reads PM2's list. A row that has no name, number or record cannot be an instance of anything and is left out;
+ * an answer that is no list at all throws `pm2.bad-answer`.
+ */
+export function parseList(answer: unknown): ProcessRow[] {
+  if (!Array.isArray(answer)) throw badAnswer('PM2 answered the list of processes with something else.');
+  return answer.map(parseRow).filter((row) => row !== null);
+}
+
+/** One row of the list, or null when it is not one. */
+export function parseRow(row: unknown): ProcessRow | null {
+  if (!isRecord(row) || !isRecord(row['pm2_env'])) return null;
+  const record = row['pm2_env'];
+  const service = record['name'] ?? row['name'];
+  const pmId = record['pm_id'] ?? row['pm_id'];
+  if (typeof service !== 'string' || !Number.isInteger(pmId)) return null;
+  const status = parseStatus(record['status']);
+  const pid = integerOf(row['pid']);
+  const startedAtMs = integerOf(record['pm_uptime']) ?? 0;
+  return {
+    record,
+    process: {
+      service,
+      pmId: pmId as number,
+      startedAtMs,
+      pid: pid === null || pid === 0 || WITHOUT_PROCESS.has(status) ? null : pid,
+      port: portOf(record),
+      status,
+      mode: record['exec_mode'] === 'cluster_mode' ? 'cluster' : 'fork',
+      restarts: integerOf(record['restart_time']) ?? 0,
+      createdAtMs: integerOf(record['created_at']) ?? startedAtMs,
+    },
+  };
+}
+
+/** Its time from SIGINT to SIGKILL, or PM2's default. */
+export function killTimeoutOf(record: Readonly<Record<string, unknown>>): number {
+  return integerOf(record['kill_timeout']) ?? 1_600;
+}
+
+/** What its instance variable (NODE_APP_INSTANCE by default) says. */
+export function instanceNumberOf(record: Readonly<Record<string, unknown>>): number | null {
+  const name = record['instance_var'];
+  return integerOf(record[typeof name === 'string' ? name : 'NODE_APP_INSTANCE']);
+}
+
+function parseStatus(status: unknown): ProcessStatus {
+  return typeof status === 'string' && STATUSES.has(status) ? (status as ProcessStatus) : 'errored';
+}
+
+function portOf(record: Readonly<Record<string, unknown>>): number | null {
+  const env = record['env'];
+  const port = integerOf(record['PORT'] ?? (isRecord(env) ? env['PORT'] : null));
+  return port !== null && port >= 1 && port <= 65_535 ? port : null;
+}
+
+/** PM2 keeps the same figure now as a number, now as text. */
+function integerOf(value: unknown): number | null {
+  if (typeof value === 'number') return Number.isFinite(value) ? Math.trunc(value) : null;
+  if (typeof value === 'string' && /^\d+$/.test(value)) return Number(value);
+  return null;
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
