@@ -273,7 +273,7 @@ describe('holding', () => {
   });
 
   test('when the last figures are old', () => {
-    const old = hot.map((s) => ({ ...s, atMs: s.atMs - 11_000 }));
+    const old = hot.filter((s) => s.atMs <= NOW_MS - 11_000);
     expect(ask(old)).toMatchObject({ action: 'hold', limitedBy: 'missing-data' });
   });
 });
@@ -323,7 +323,9 @@ const policies = fc
     cooldownMs: fc.constantFrom(0, 10_000, 60_000),
     autoscale: fc.constantFrom(true, true, true, false),
   })
-  .map(({ extra, ...rest }) => ({ ...policy, ...rest, maxInstances: rest.minInstances + extra }));
+  .map(({ extra, ...rest }): ScalingPolicy =>
+    Object.assign({}, policy, rest, { maxInstances: rest.minInstances + extra }),
+  );
 const hosts = fc.option(
   fc.record({
     memoryTotalBytes: fc.constant(4096 * MEBIBYTE),
@@ -378,7 +380,7 @@ describe('whatever the figures', () => {
       fc.property(situations, ({ rules, memory, ...rest }) => {
         const desired = Math.max(rules.minInstances, Math.min(rules.maxInstances, rest.desired));
         const input = { ...rest, desired, nowMs: NOW_MS, blocked: null };
-        const silent = input.samples.map((s) => ({ ...s, known: 0, demandPercent: 0 }));
+        const silent = input.samples.map((s) => sample(s.atMs, { ready: s.ready, known: 0 }));
         expect(decide({ ...input, samples: silent }, rules, memory).action).toBe('hold');
         const blocked = { by: 'operation' as const, reason: 'a deploy is under way' };
         expect(decide({ ...input, blocked }, rules, memory).action).toBe('hold');

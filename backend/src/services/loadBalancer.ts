@@ -72,10 +72,8 @@ export class LoadBalancer {
     }
     samples.push(sampleOf(instances, policy.memoryLimitBytes, nowMs));
     // One sample older than the window is kept: it is what covers the window's far end.
-    let stale = 0;
-    while (stale + 1 < samples.length && samples[stale + 1]!.atMs <= nowMs - keepMs) stale++;
-    stale = Math.max(stale, samples.length - MAX_SAMPLES);
-    if (stale > 0) samples.splice(0, stale);
+    const first = samples.findIndex((sample) => sample.atMs > nowMs - keepMs) - 1;
+    samples.splice(0, Math.max(0, first, samples.length - MAX_SAMPLES));
   }
 
   /** The answer for this tick, "hold" included. Changes nothing but the history of decisions. */
@@ -107,7 +105,9 @@ export class LoadBalancer {
   /** Time until the next automatic move may happen; 0 when it may happen now. */
   cooldownLeftMs(policy: ServicePolicy, nowMs: number): number {
     const last = this.#entries.get(policy.name)?.memory.lastMove;
-    return last == null ? 0 : Math.max(0, Math.round(policy.scaling.cooldownMs - (nowMs - last.atMs)));
+    return last === undefined || last === null
+      ? 0
+      : Math.max(0, Math.round(policy.scaling.cooldownMs - (nowMs - last.atMs)));
   }
 
   /** A service's part of the API's view. `current` is what serves, `desired` what is wanted. */

@@ -90,9 +90,7 @@ function demandCeiling(sample: LoadSample): number {
 
 /** The samples of the last `windowMs`, oldest first. */
 function within(samples: readonly LoadSample[], nowMs: number, windowMs: number): readonly LoadSample[] {
-  let first = samples.length;
-  while (first > 0 && samples[first - 1]!.atMs > nowMs - windowMs) first--;
-  return samples.slice(first);
+  return samples.slice(samples.findLastIndex((sample) => sample.atMs <= nowMs - windowMs) + 1);
 }
 
 /**
@@ -103,8 +101,8 @@ export function coveredMs(samples: readonly LoadSample[], nowMs: number, windowM
   const holeMs = Math.min(MAX_HOLE_MS, windowMs / 2);
   let reachMs = nowMs;
   for (let i = samples.length - 1; i >= 0; i--) {
-    const sample = samples[i]!;
-    if (sample.known === 0) continue;
+    const sample = samples[i];
+    if (sample === undefined || sample.known === 0) continue;
     if (reachMs - sample.atMs > holeMs) break;
     reachMs = sample.atMs;
     if (reachMs <= nowMs - windowMs) return windowMs;

