@@ -63,7 +63,7 @@ function portOf(settings, name, fallback) {
 /** Starting something that was never built fails in ways nobody can read; removing it must still work. */
 function requireBuild(scripts) {
   const missing = scripts.filter((script) => !fs.existsSync(path.join(root, script)));
-  const removing = process.argv.slice(2, 4).some((word) => word === 'delete' || word === 'stop');
+  const removing = process.argv.some((word) => /^(delete|stop|down)$/.test(word));
   if (missing.length === 0 || removing) return;
   throw refuse(
     `Holdfast is not built yet: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing.\n` +
@@ -132,7 +132,10 @@ function serviceApp({ name, script, instances, port, env }, logs) {
     instance_var: 'HOLDFAST_INSTANCE',
     increment_var: 'PORT',
     ...common(logs),
-    env: { ...pick(process.env, BASE), ...env, PORT: port, NODE_ENV: 'development' },
+    // Not env.PORT: PM2 applies `port` when it creates instances only. With PORT in env, `pm2 start` or `pm2 reload`
+    // of this file on running instances would give all of them the first one's port.
+    port,
+    env: { ...pick(process.env, BASE), ...env, NODE_ENV: 'development' },
     env_production: { NODE_ENV: 'production' },
   };
 }

@@ -32,7 +32,7 @@ export function readEcosystem(file: string): readonly DefinedApp[] {
       throw new HoldfastError('ecosystem.unusable', `${file} defines an application without a name.`);
     }
     const env = (app['env'] ?? {}) as Record<string, unknown>;
-    const port = Number(env['PORT']);
+    const port = Number(app['port'] ?? env['PORT']);
     const textOf = (key: string): string | null => (typeof app[key] === 'string' ? app[key] : null);
     return {
       name: app['name'],

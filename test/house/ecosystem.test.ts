@@ -1,0 +1,241 @@
+/**
+ * The ecosystem files as PM2 and the supervisor read them: evaluated in a process of its own, with the environment
+ * and the build that the test chooses.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  ENVIRONMENT_SETTINGS,
+  environmentName,
+  GLOBAL_SETTINGS,
+  SERVICE_SETTINGS,
+} from '../../backend/src/config/schema.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+interface App {
+  readonly name: string;
+  readonly instances: number;
+  readonly port?: number;
+  readonly out_file: string;
+  readonly error_file: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly env_production: Readonly<Record<string, string>>;
+}
+
+/** A project with the ecosystem files and a build that is there, but empty. */
+let project = '';
+
+beforeEach(() => {
+  project = mkdtempSync(join(tmpdir(), 'holdfast-ecosystem-'));
+  for (const file of ['ecosystem.config.js', 'ecosystem.cluster.config.js', 'backend/ecosystem.cjs']) {
+    cpSync(join(root, file), join(project, file));
+  }
+  for (const script of [
+    'backend/dist/supervisor.js',
+    'examples/wordpecker/dist/backend.js',
+    'examples/wordpecker/dist/frontend.js',
+  ]) {
+    mkdirSync(join(project, script, '..'), { recursive: true });
+    writeFileSync(join(project, script), '');
+  }
+});
+afterEach(() => rmSync(project, { recursive: true, force: true }));
+
+function evaluate(
+  file: string,
+  env: Readonly<Record<string, string>> = {},
+  words: readonly string[] = ['start'],
+) {
+  const program = `process.stdout.write(JSON.stringify(require(${JSON.stringify(join(project, file))}).apps))`;
+  const run = spawnSync(process.execPath, ['-e', program, '--', ...words], {
+    cwd: tmpdir(),
+    env: { PATH: process.env['PATH'], HOME: '/home/someone', ...env },
+    encoding: 'utf8',
+  });
+  return { ...run, apps: () => JSON.parse(run.stdout) as App[] };
+}
+
+function appsOf(file: string, env: Readonly<Record<string, string>> = {}) {
+  const apps = evaluate(file, env).apps();
+  const named = (name: string): App => {
+    const app = apps.find((candidate) => candidate.name === name);
+    if (app === undefined) throw new Error(`${file} does not define ${name}`);
+    return app;
+  };
+  return {
+    supervisor: named('ha-supervisor'),
+    backend: named('wordpecker-backend'),
+    frontend: named('wordpecker-frontend'),
+  };
+}
+
+describe('the deployments', () => {
+  it('standard: one of each, no autoscaling, logs/pm2-*.log', () => {
+    const { supervisor, backend, frontend } = appsOf('ecosystem.config.js');
+    expect([supervisor.instances, backend.instances, frontend.instances]).toEqual([1, 1, 1]);
+    expect(supervisor.env['AUTOSCALE']).toBe('false');
+    expect(backend.out_file).toBe(join(project, 'logs/pm2-backend-out.log'));
+    expect(frontend.error_file).toBe(join(project, 'logs/pm2-frontend-error.log'));
+  });
+
+  it('clustered: several backends, autoscaling left to the configuration, logs/cluster-*.log', () => {
+    const { supervisor, backend, frontend } = appsOf('ecosystem.cluster.config.js');
+    expect(backend.instances).toBe(2);
+    expect(supervisor.env).not.toHaveProperty('AUTOSCALE');
+    expect(backend.out_file).toBe(join(project, 'logs/cluster-backend-out.log'));
+    expect(frontend.error_file).toBe(join(project, 'logs/cluster-frontend-error.log'));
+  });
+
+  it('tell the supervisor which file defined it', () => {
+    const { supervisor } = appsOf('ecosystem.cluster.config.js');
+    expect(supervisor.env['HA_ROOT']).toBe(project);
+    expect(supervisor.env['HA_ECOSYSTEM_FILE']).toBe(join(project, 'ecosystem.cluster.config.js'));
+    expect(supervisor.env_production['HA_ECOSYSTEM_ENV']).toBe('production');
+  });
+
+  it('give every instance its own port without putting PORT into what a restart would spread', () => {
+    const { backend, frontend } = appsOf('ecosystem.cluster.config.js', {
+      START_PORT: '14004',
+      FRONTEND_START_PORT: '14100',
+    });
+    expect([backend.port, frontend.port]).toEqual([14_004, 14_100]);
+    expect(backend.env).not.toHaveProperty('PORT');
+    expect(frontend.env['BACKEND_URL']).toBe('http://127.0.0.1:14004');
+  });
+
+  it('move logs and data where the environment says', () => {
+    const { backend } = appsOf('ecosystem.config.js', {
+      HA_LOG_DIR: '/somewhere/logs',
+      HA_DATA_DIR: join(project, 'elsewhere'),
+    });
+    expect(backend.out_file).toBe('/somewhere/logs/pm2-backend-out.log');
+    expect(backend.env['WORDPECKER_DB']).toBe(join(project, 'elsewhere/wordpecker.db'));
+  });
+});
+
+describe('environments', () => {
+  const shell = {
+    LC_ALL: 'C.UTF-8',
+    AWS_SECRET_ACCESS_KEY: 'not for anybody',
+    PORT: '9999',
+    NODE_APP_INSTANCE: '3',
+    pm_id: '7',
+    HA_API_TOKEN: 'only-for-the-supervisor',
+    CPU_THRESHOLD_HIGH: '55',
+    MYSQL_HOST: 'db.example',
+  };
+
+  it('are explicit: an instance sees its own variables and nothing of the shell around', () => {
+    const { backend } = appsOf('ecosystem.cluster.config.js', shell);
+    expect(backend.env).toMatchObject({ HOME: '/home/someone', LC_ALL: 'C.UTF-8', MYSQL_HOST: 'db.example' });
+    for (const name of [
+      'AWS_SECRET_ACCESS_KEY',
+      'PORT',
+      'NODE_APP_INSTANCE',
+      'pm_id',
+      'HA_API_TOKEN',
+      'CPU_THRESHOLD_HIGH',
+    ]) {
+      expect(backend.env).not.toHaveProperty(name);
+    }
+  });
+
+  it('hand the settings of Holdfast to the supervisor', () => {
+    const { supervisor } = appsOf('ecosystem.cluster.config.js', shell);
+    expect(supervisor.env).toMatchObject({
+      HA_API_TOKEN: 'only-for-the-supervisor',
+      CPU_THRESHOLD_HIGH: '55',
+    });
+    for (const name of ['AWS_SECRET_ACCESS_KEY', 'PORT', 'NODE_APP_INSTANCE', 'pm_id']) {
+      expect(supervisor.env).not.toHaveProperty(name);
+    }
+  });
+
+  it('know every setting there is, so that none is silently lost on the way', () => {
+    const { SETTING } = createRequire(import.meta.url)(join(root, 'backend/ecosystem.cjs')) as {
+      SETTING: RegExp;
+    };
+    const names = Object.keys({ ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS, ...ENVIRONMENT_SETTINGS }).map(
+      environmentName,
+    );
+    // The samples' session secret is passed on its own terms: made when it is missing.
+    expect(names.filter((name) => name !== 'SESSION_SECRET' && !SETTING.test(name))).toEqual([]);
+  });
+
+  it('take the samples’ variables from .env, weaker than the environment, and HOST only as an address', () => {
+    writeFileSync(
+      join(project, '.env'),
+      'MYSQL_HOST=from-file\nMYSQL_USER="a b"\nHOST=my-laptop\nSTART_PORT=15004\n',
+    );
+    const { supervisor, backend } = appsOf('ecosystem.config.js', { MYSQL_HOST: 'from-shell' });
+    expect(backend.env).toMatchObject({ MYSQL_HOST: 'from-shell', MYSQL_USER: 'a b' });
+    expect(backend.env).not.toHaveProperty('HOST');
+    expect(backend.port).toBe(15_004);
+    // It reads .env itself; what is handed on could no longer be edited there.
+    expect(supervisor.env).not.toHaveProperty('MYSQL_USER');
+    expect(appsOf('ecosystem.config.js', { HOST: '0.0.0.0' }).backend.env['HOST']).toBe('0.0.0.0');
+  });
+});
+
+describe('the session secret', () => {
+  it('is made once, kept for the owner only, and the same for all', () => {
+    const first = appsOf('ecosystem.config.js');
+    const second = appsOf('ecosystem.cluster.config.js');
+    const file = join(project, 'data/session-secret');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(first.backend.env['SESSION_SECRET']).toBe(readFileSync(file, 'utf8'));
+    expect(first.backend.env['SESSION_SECRET']?.length).toBeGreaterThanOrEqual(32);
+    expect(second.frontend.env['SESSION_SECRET']).toBe(first.backend.env['SESSION_SECRET']);
+  });
+
+  it('is the configured one where there is one, and then none is made', () => {
+    const { backend } = appsOf('ecosystem.config.js', { SESSION_SECRET: 'configured' });
+    expect(backend.env['SESSION_SECRET']).toBe('configured');
+    expect(existsSync(join(project, 'data'))).toBe(false);
+  });
+
+  it('is never empty because of a damaged file', () => {
+    mkdirSync(join(project, 'data'));
+    writeFileSync(join(project, 'data/session-secret'), '');
+    const run = evaluate('ecosystem.config.js');
+    expect(run.status).not.toBe(0);
+    expect(run.stderr).toContain('session-secret holds no usable secret; remove it');
+  });
+});
+
+describe('what cannot work is refused in words', () => {
+  it('names what to run when the build is missing', () => {
+    rmSync(join(project, 'backend/dist'), { recursive: true });
+    const run = evaluate('ecosystem.cluster.config.js');
+    expect(run.status).not.toBe(0);
+    expect(run.stderr).toContain('backend/dist/supervisor.js is missing');
+    expect(run.stderr).toContain(`cd ${project} && npm ci && npm run build`);
+    expect(run.stderr).not.toContain('    at ');
+  });
+
+  it('still lets applications be removed without a build', () => {
+    rmSync(join(project, 'backend/dist'), { recursive: true });
+    expect(evaluate('ecosystem.cluster.config.js', {}, ['delete']).status).toBe(0);
+  });
+
+  it.each(['0', '65536', 'http', '13004.5'])('START_PORT=%s', (value) => {
+    const run = evaluate('ecosystem.config.js', { START_PORT: value });
+    expect(run.status).not.toBe(0);
+    expect(run.stderr).toContain(`START_PORT is "${value}"; it must be a port, 1 to 65535.`);
+  });
+});
