@@ -63,6 +63,8 @@ export function createApi(options: ApiOptions): Api {
 
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  // A call has one spelling, the one that the access rule knows.
+  app.enable('strict routing').enable('case sensitive routing');
   app.use(
     requestLog(logger, (finished) => own.observe(finished)),
     securityHeaders,

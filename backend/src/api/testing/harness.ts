@@ -121,9 +121,10 @@ function call(port: number, method: string, path: string, { headers, body }: Cal
         path,
         agent: false,
         headers: {
-          ...(payload === undefined
+          ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(payload === undefined || headers?.['transfer-encoding'] !== undefined
             ? {}
-            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+            : { 'content-length': Buffer.byteLength(payload) }),
           ...headers,
         },
       },

@@ -5,40 +5,18 @@
  */
 import { HoldfastError } from '../../domain/errors.js';
 import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
-import type {
-  InstanceRef,
-  InstanceView,
-  OperationKind,
-  OperationReport,
-  ServiceView,
-} from '../../domain/model.js';
+import type { InstanceRef, OperationKind, OperationReport } from '../../domain/model.js';
 import type {
   ControlPlane,
   FailoverView,
   HealthView,
-  HighAvailabilityFigures,
-  InstanceMetrics,
   LoadBalancerView,
   MetricsView,
   StatusView,
 } from '../../domain/views.js';
+import { STARTED_AT, failoverOf, loadBalancerOf, metricsOf, refOf, viewOf } from './memoryViews.js';
+import type { MemoryService } from './memoryViews.js';
 
-export interface MemoryService {
-  readonly name: string;
-  readonly min: number;
-  readonly max: number;
-  pmIds: number[];
-  /** Instances that answer their probes. */
-  serving: number;
-  attempts: number;
-  quarantined: boolean;
-  /** Set by a test: another operation holds the service. */
-  busy: boolean;
-  /** Set by a test: the next build is broken. */
-  brokenBuild: boolean;
-}
-
-const STARTED_AT = '2026-01-02T03:04:05.678Z';
 const HISTORY_LIMIT = 1_000;
 
 export class MemoryControlPlane implements ControlPlane {
@@ -173,94 +151,15 @@ export class MemoryControlPlane implements ControlPlane {
   }
 
   metrics(): Promise<MetricsView> {
-    return Promise.resolve({
-      system: {
-        cores: 2,
-        cpuPercent: 12.5,
-        memoryTotalBytes: 4e9,
-        memoryUsedPercent: 40,
-        diskUsedPercent: null,
-        connections: 7,
-        loadAverage1m: 0.4,
-        uptimeSeconds: 100,
-      },
-      supervisor: { cpuPercent: 0.5, memoryBytes: 6e7, uptimeSeconds: 50 },
-      services: this.services.map((service) => ({
-        name: service.name,
-        desired: service.pmIds.length,
-        serving: service.serving,
-        cpuPercent: 50,
-        memoryBytes: 5e7,
-        responseTimeMs: { p50: 1, p95: 20, p99: 300 },
-        errorRate: 0,
-        throughputPerSecond: null,
-        restarts: 3,
-        instances: service.pmIds.map(instanceMetrics),
-        highAvailability: figures,
-      })),
-      highAvailability: figures,
-      dropped: { events: 2, notifications: 1 },
-    });
+    return Promise.resolve(metricsOf(this.services));
   }
 
   loadBalancer(): LoadBalancerView {
-    const last = {
-      at: STARTED_AT,
-      action: 'hold',
-      from: 2,
-      to: 2,
-      reason: 'load 50 % is between 30 % and 80 %',
-      limitedBy: null,
-      inputs: { loadPercent: 50, memoryPercent: null, ready: 2, starting: 0 },
-    } as const;
-    return {
-      thresholds: { cpuHighPercent: 80, cpuLowPercent: 30, memoryHighPercent: 80, memoryLowPercent: 30 },
-      scaleCooldownMs: 60_000,
-      services: this.services.map(({ name, pmIds, min, max }) => ({
-        name,
-        current: pmIds.length,
-        desired: pmIds.length,
-        min,
-        max,
-        autoscale: true,
-        cooldownLeftMs: 0,
-        last,
-        decisions: [last],
-      })),
-    };
+    return loadBalancerOf(this.services);
   }
 
   failoverManager(): FailoverView {
-    return {
-      limits: {
-        healthCheckIntervalMs: 30_000,
-        healthCheckTimeoutMs: 5_000,
-        maxRestartAttempts: 3,
-        restartCooldownMs: 60_000,
-        restartWindowMs: 300_000,
-        unhealthyThreshold: 3,
-        healthyThreshold: 2,
-      },
-      services: this.services.map((service) => ({
-        name: service.name,
-        state: viewOf(service).state,
-        attemptsUsed: service.attempts,
-        attemptsMax: 3,
-        quarantine: service.quarantined
-          ? { since: STARTED_AT, reason: 'spent', nextTrialAt: null, trials: 0 }
-          : null,
-        lastFailure: { at: STARTED_AT, cause: 'crashed', detail: 'exit code 1', pmId: 1 },
-        lastRecovery: { at: STARTED_AT, afterMs: 800 },
-        instances: service.pmIds.map((pmId) => ({
-          pmId,
-          state: 'fit',
-          detail: 'HTTP 200',
-          attemptsUsed: 0,
-          consecutiveFailures: 0,
-          lastProbe: { at: STARTED_AT, ok: true, latencyMs: 1.2, detail: 'HTTP 200' },
-        })),
-      })),
-    };
+    return failoverOf(this.services);
   }
 
   events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[] {
@@ -342,72 +241,6 @@ export class MemoryControlPlane implements ControlPlane {
   #note(call: string): void {
     if (this.calls.length < 10_000) this.calls.push(call);
   }
-}
-
-const figures: HighAvailabilityFigures = {
-  availabilityPercent: 99.9,
-  observedSeconds: 1_000,
-  mttrMs: 800,
-  scaleReactionMs: null,
-  failoverSuccessPercent: 100,
-  failures: 4,
-  recoveries: 4,
-};
-
-function refOf(pmId: number): InstanceRef {
-  return { pmId, pid: 1_000 + pmId, port: 13_000 + pmId };
-}
-
-function instanceMetrics(pmId: number): InstanceMetrics {
-  return {
-    ...refOf(pmId),
-    cpuPercent: 25,
-    memoryBytes: 5e7,
-    eventLoopPercent: null,
-    uptimeMs: 90_000,
-    restarts: 1,
-    responseTimeMs: { p50: 1, p95: 20, p99: 300 },
-    errorRate: 0.01,
-    throughputPerSecond: null,
-  };
-}
-
-function viewOf(service: MemoryService): ServiceView {
-  const { name, min, max, pmIds, serving } = service;
-  const unhealthy = serving === 0 ? 'unhealthy' : 'degraded';
-  return {
-    name,
-    state: service.quarantined ? 'quarantined' : serving === pmIds.length ? 'healthy' : unhealthy,
-    desired: pmIds.length,
-    serving,
-    min,
-    max,
-    reason: `${serving} of ${pmIds.length} serve`,
-    operation: null,
-    instances: pmIds.map((pmId, index) => instanceView(name, pmId, index < serving)),
-  };
-}
-
-function instanceView(service: string, pmId: number, serving: boolean): InstanceView {
-  return {
-    ...refOf(pmId),
-    service,
-    startedAtMs: 1_767_323_045_678,
-    createdAtMs: 1_767_323_045_678,
-    status: 'online',
-    mode: 'cluster',
-    restarts: 1,
-    fitness: serving
-      ? { kind: 'fit', sinceMs: 1_767_323_045_999 }
-      : { kind: 'unfit', sinceMs: 1_767_323_045_999, cause: 'unhealthy', detail: 'HTTP 503' },
-    serving,
-    draining: false,
-    quarantined: false,
-    attemptsUsed: 0,
-    cpuPercent: null,
-    memoryBytes: 5e7,
-    eluPercent: null,
-  };
 }
 
 async function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T | null> {

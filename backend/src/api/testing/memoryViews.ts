@@ -1,0 +1,183 @@
+/** The views of the control plane in memory: real figures where it has them, fixed ones where PM2 would measure. */
+import type { InstanceRef, InstanceView, ServiceView } from '../../domain/model.js';
+import type {
+  FailoverView,
+  HighAvailabilityFigures,
+  InstanceMetrics,
+  LoadBalancerView,
+  MetricsView,
+} from '../../domain/views.js';
+
+export const STARTED_AT = '2026-01-02T03:04:05.678Z';
+
+export interface MemoryService {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  pmIds: number[];
+  /** Instances that answer their probes. */
+  serving: number;
+  attempts: number;
+  quarantined: boolean;
+  /** Set by a test: another operation holds the service. */
+  busy: boolean;
+  /** Set by a test: the next build is broken. */
+  brokenBuild: boolean;
+}
+
+export const figures: HighAvailabilityFigures = {
+  availabilityPercent: 99.9,
+  observedSeconds: 1_000,
+  mttrMs: 800,
+  scaleReactionMs: null,
+  failoverSuccessPercent: 100,
+  failures: 4,
+  recoveries: 4,
+};
+
+export function refOf(pmId: number): InstanceRef {
+  return { pmId, pid: 1_000 + pmId, port: 13_000 + pmId };
+}
+
+export function instanceMetrics(pmId: number): InstanceMetrics {
+  return {
+    ...refOf(pmId),
+    cpuPercent: 25,
+    memoryBytes: 5e7,
+    eventLoopPercent: null,
+    uptimeMs: 90_000,
+    restarts: 1,
+    responseTimeMs: { p50: 1, p95: 20, p99: 300 },
+    errorRate: 0.01,
+    throughputPerSecond: null,
+  };
+}
+
+export function viewOf(service: MemoryService): ServiceView {
+  const { name, min, max, pmIds, serving } = service;
+  const unhealthy = serving === 0 ? 'unhealthy' : 'degraded';
+  return {
+    name,
+    state: service.quarantined ? 'quarantined' : serving === pmIds.length ? 'healthy' : unhealthy,
+    desired: pmIds.length,
+    serving,
+    min,
+    max,
+    reason: `${serving} of ${pmIds.length} serve`,
+    operation: null,
+    instances: pmIds.map((pmId, index) => instanceView(name, pmId, index < serving)),
+  };
+}
+
+function instanceView(service: string, pmId: number, serving: boolean): InstanceView {
+  return {
+    ...refOf(pmId),
+    service,
+    startedAtMs: 1_767_323_045_678,
+    createdAtMs: 1_767_323_045_678,
+    status: 'online',
+    mode: 'cluster',
+    restarts: 1,
+    fitness: serving
+      ? { kind: 'fit', sinceMs: 1_767_323_045_999 }
+      : { kind: 'unfit', sinceMs: 1_767_323_045_999, cause: 'unhealthy', detail: 'HTTP 503' },
+    serving,
+    draining: false,
+    quarantined: false,
+    attemptsUsed: 0,
+    cpuPercent: null,
+    memoryBytes: 5e7,
+    eluPercent: null,
+  };
+}
+
+export function metricsOf(services: readonly MemoryService[]): MetricsView {
+  return {
+    system: {
+      cores: 2,
+      cpuPercent: 12.5,
+      memoryTotalBytes: 4e9,
+      memoryUsedPercent: 40,
+      diskUsedPercent: null,
+      connections: 7,
+      loadAverage1m: 0.4,
+      uptimeSeconds: 100,
+    },
+    supervisor: { cpuPercent: 0.5, memoryBytes: 6e7, uptimeSeconds: 50 },
+    services: services.map((service) => ({
+      name: service.name,
+      desired: service.pmIds.length,
+      serving: service.serving,
+      cpuPercent: 50,
+      memoryBytes: 5e7,
+      responseTimeMs: { p50: 1, p95: 20, p99: 300 },
+      errorRate: 0,
+      throughputPerSecond: null,
+      restarts: 3,
+      instances: service.pmIds.map(instanceMetrics),
+      highAvailability: figures,
+    })),
+    highAvailability: figures,
+    dropped: { events: 2, notifications: 1 },
+  };
+}
+
+export function loadBalancerOf(services: readonly MemoryService[]): LoadBalancerView {
+  const last = {
+    at: STARTED_AT,
+    action: 'hold',
+    from: 2,
+    to: 2,
+    reason: 'load 50 % is between 30 % and 80 %',
+    limitedBy: null,
+    inputs: { loadPercent: 50, memoryPercent: null, ready: 2, starting: 0 },
+  } as const;
+  return {
+    thresholds: { cpuHighPercent: 80, cpuLowPercent: 30, memoryHighPercent: 80, memoryLowPercent: 30 },
+    scaleCooldownMs: 60_000,
+    services: services.map(({ name, pmIds, min, max }) => ({
+      name,
+      current: pmIds.length,
+      desired: pmIds.length,
+      min,
+      max,
+      autoscale: true,
+      cooldownLeftMs: 0,
+      last,
+      decisions: [last],
+    })),
+  };
+}
+
+export function failoverOf(services: readonly MemoryService[]): FailoverView {
+  return {
+    limits: {
+      healthCheckIntervalMs: 30_000,
+      healthCheckTimeoutMs: 5_000,
+      maxRestartAttempts: 3,
+      restartCooldownMs: 60_000,
+      restartWindowMs: 300_000,
+      unhealthyThreshold: 3,
+      healthyThreshold: 2,
+    },
+    services: services.map((service) => ({
+      name: service.name,
+      state: viewOf(service).state,
+      attemptsUsed: service.attempts,
+      attemptsMax: 3,
+      quarantine: service.quarantined
+        ? { since: STARTED_AT, reason: 'spent', nextTrialAt: null, trials: 0 }
+        : null,
+      lastFailure: { at: STARTED_AT, cause: 'crashed', detail: 'exit code 1', pmId: 1 },
+      lastRecovery: { at: STARTED_AT, afterMs: 800 },
+      instances: service.pmIds.map((pmId) => ({
+        pmId,
+        state: 'fit',
+        detail: 'HTTP 200',
+        attemptsUsed: 0,
+        consecutiveFailures: 0,
+        lastProbe: { at: STARTED_AT, ok: true, latencyMs: 1.2, detail: 'HTTP 200' },
+      })),
+    })),
+  };
+}
