@@ -1,5 +1,5 @@
 /**
- * What the word lists need of a database. Two implementations, held to one contract by wordStore.contract.ts:
+ * What the word lists need of a database. Two implementations, held to one contract (test/support/wordStoreContract.ts):
  * SQLite in a file that all instances on a machine share, and MySQL.
  *
  * Every call rejects with `AppError` `store.unavailable` (503, retryable) while the database cannot be reached
