@@ -145,13 +145,12 @@ export class Traffic {
     const request = get(
       { host: '127.0.0.1', port: target.port, path: wanted, agent: this.#agent },
       (response) => {
+        const status = response.statusCode ?? 0;
         response.resume();
         response.once('error', (error) => settle(messageOf(error)));
-        response.once('close', () => {
-          const status = response.statusCode ?? 0;
-          if (!response.complete) settle('the answer broke off');
-          else settle(status >= 500 ? `HTTP ${status}` : null);
-        });
+        response.once('end', () => settle(status >= 500 ? `HTTP ${status}` : null));
+        // Comes after `end` when the answer was whole.
+        response.once('close', () => settle('the answer broke off'));
       },
     );
     // The whole exchange, not the silence between two bytes.

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { parse, seconds, UsageError } from './command.js';
+
+describe('parse', () => {
+  const options = {
+    json: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
+  } as const;
+
+  it('reads options, and knows their defaults', () => {
+    expect(parse(['--only', 'a', '--only=b'], options)).toEqual({ json: false, only: ['a', 'b'] });
+  });
+
+  it.each([[['--jsn']], [['--only']], [['--json=yes']], [['stray']]])('refuses %j as wrong usage', (args) => {
+    expect(() => parse(args, options)).toThrow(UsageError);
+  });
+});
+
+describe('seconds', () => {
+  it.each([
+    ['1', 1],
+    ['3600', 3_600],
+  ])('takes %s', (text, value) => expect(seconds('timeout', text)).toBe(value));
+
+  it.each(['0', '3601', '-1', '1.5', 'soon', '', ' 5'])('refuses "%s"', (text) => {
+    expect(() => seconds('timeout', text)).toThrow(/--timeout is ".*"; it must be a whole number of seconds/);
+  });
+});
