@@ -1,86 +1,28 @@
 /** The process manager on a real PM2 daemon in a PM2 home of its own, in both of PM2's modes. */
 import { createServer } from 'node:net';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../backend/src/adapters/clock.js';
-import { loadEcosystem } from '../../backend/src/adapters/pm2/ecosystem.js';
-import {
-  createPm2ProcessManager,
-  type Pm2Options,
-  type Pm2ProcessManager,
-} from '../../backend/src/adapters/pm2/processManager.js';
-import type { ManagedProcess } from '../../backend/src/domain/model.js';
-import type { Logger, ProcessExit } from '../../backend/src/ports.js';
-import { createPm2Home, freePortRange, isAlive, sendSignal, waitFor, type Pm2Home } from '../support/pm2.js';
+import type { Pm2ProcessManager } from '../../backend/src/adapters/pm2/processManager.js';
+import type { ProcessExit } from '../../backend/src/ports.js';
+import { isAlive, sendSignal, waitFor } from '../support/pm2.js';
+import { askTiny, createTinyService, tinyApp, type TinyService } from '../support/tinyService.js';
 
-const tinyApp = fileURLToPath(new URL('../support/apps/tiny.cjs', import.meta.url));
-const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const RANGE = 12;
-
-let home: Pm2Home;
+let tiny: TinyService;
 let firstPort: number;
 let manager: Pm2ProcessManager;
-let open: Pm2ProcessManager[];
-let occupied: { service: string; port: number; by: string }[];
-
-/** A manager for the service `tiny` described by an ecosystem file with `app` merged in. */
-function createManager(app: object, overrides: Partial<Pm2Options> = {}): Pm2ProcessManager {
-  const file = join(home.home, 'ecosystem.config.cjs');
-  const apps = [
-    { name: 'tiny', script: tinyApp, cwd: home.home, env: { PORT: firstPort, FROM: 'file' }, ...app },
-  ];
-  writeFileSync(file, `module.exports = ${JSON.stringify({ apps })}`);
-  const created = createPm2ProcessManager({
-    pm2Home: home.home,
-    services: () => ['tiny'],
-    definitions: () => loadEcosystem({ file, pm2Home: home.home }),
-    portRange: () => ({ first: firstPort, last: firstPort + RANGE - 1 }),
-    killTimeoutMs: () => 1_000,
-    clock: systemClock,
-    logger: silent,
-    onPortOccupied: (event) => occupied.push(event),
-    ...overrides,
-  });
-  open.push(created);
-  return created;
-}
-
-interface Answer {
-  pid: number;
-  env: Record<string, string>;
-  args: string[];
-}
-
-async function ask(port: number | null): Promise<Answer> {
-  return waitFor(async () => (await (await fetch(`http://127.0.0.1:${port}/`)).json()) as Answer, {
-    what: `an answer on port ${port}`,
-  });
-}
-
-async function portsListed(): Promise<number[]> {
-  return (await manager.list()).map((process) => process.port ?? 0).sort((a, b) => a - b);
-}
 
 beforeEach(async () => {
-  home = createPm2Home();
-  firstPort = await freePortRange(RANGE);
-  open = [];
-  occupied = [];
+  tiny = await createTinyService();
+  firstPort = tiny.firstPort;
 });
 
-afterEach(async () => {
-  await Promise.all(open.map((each) => each.close()));
-  await home.dispose();
-});
+afterEach(() => tiny.dispose());
 
 describe.each([
   { mode: 'cluster', app: { exec_mode: 'cluster' } },
   { mode: 'fork', app: { exec_mode: 'fork' } },
 ] as const)('in $mode mode', ({ mode, app }) => {
   beforeEach(async () => {
-    manager = createManager({ ...app, args: ['--colour', 'blue'], merge_logs: true });
+    manager = tiny.manager({ ...app, args: ['--colour', 'blue'], merge_logs: true });
     expect(await manager.ensureDaemon()).toBe('started');
   });
 
@@ -94,7 +36,7 @@ describe.each([
       mode,
       restarts: 0,
     });
-    const answer = await ask(started.port);
+    const answer = await askTiny(started.port);
     expect(answer.pid).toBe(started.pid);
     expect(answer.args).toEqual(['--colour', 'blue']);
 
@@ -105,7 +47,7 @@ describe.each([
 
     const resumed = await manager.resumeInstance(halted!);
     expect(resumed).toMatchObject({ pmId: 0, port: firstPort, status: 'online' });
-    expect((await ask(resumed.port)).pid).toBe(resumed.pid);
+    expect((await askTiny(resumed.port)).pid).toBe(resumed.pid);
 
     await manager.removeInstance(resumed);
     expect(await manager.list()).toEqual([]);
@@ -117,7 +59,7 @@ describe.each([
     const started = await Promise.all(Array.from({ length: 10 }, () => manager.startInstance('tiny')));
     const expected = Array.from({ length: 10 }, (_, index) => firstPort + index);
     expect(started.map((each) => each.port).sort()).toEqual(expected);
-    const answers = await Promise.all(started.map((each) => ask(each.port)));
+    const answers = await Promise.all(started.map((each) => askTiny(each.port)));
     expect(new Set(answers.map((answer) => answer.pid)).size).toBe(10);
     expect(answers.map((answer) => Number(answer.env['NODE_APP_INSTANCE'])).sort()).toEqual([
       0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
@@ -127,18 +69,19 @@ describe.each([
     await Promise.all(leaving.map((each) => manager.removeInstance(each)));
     const again = [await manager.startInstance('tiny'), await manager.startInstance('tiny')];
     expect(again.map((each) => each.port)).toEqual([firstPort + 2, firstPort + 6]);
-    expect(await portsListed()).toEqual(expected);
+    const ports = (await manager.list()).map((each) => each.port);
+    expect(ports.sort()).toEqual(expected);
   });
 
   it("starts with the definition's environment and nothing of its own", async () => {
     process.env['HA_API_TOKEN'] = 'secret-of-the-supervisor';
     process.env['NODE_APP_INSTANCE'] = '99';
     try {
-      const { env } = await ask((await manager.startInstance('tiny')).port);
+      const { env } = await askTiny((await manager.startInstance('tiny')).port);
       expect(env['FROM']).toBe('file');
       expect(env['PORT']).toBe(String(firstPort));
       expect(env['PATH']).toBe(process.env['PATH']);
-      expect(env['PM2_HOME']).toBe(home.home);
+      expect(env['PM2_HOME']).toBe(tiny.pm2.home);
       expect(env['NODE_APP_INSTANCE']).toBe('0');
       expect(JSON.stringify(env)).not.toContain('secret-of-the-supervisor');
       expect(Object.keys(env).filter((name) => name.startsWith('VITEST'))).toEqual([]);
@@ -152,7 +95,7 @@ describe.each([
     const exits: ProcessExit[] = [];
     manager.on('exit', (exit) => exits.push(exit));
     const started = await manager.startInstance('tiny');
-    await ask(started.port);
+    await askTiny(started.port);
     sendSignal(started.pid ?? 0, 'SIGKILL');
     await waitFor(() => exits.length === 1, { what: 'the exit' });
     expect(exits[0]).toEqual({
@@ -169,7 +112,7 @@ describe.each([
       { what: 'the restart by PM2' },
     );
     expect(restarted).toMatchObject({ pmId: 0, port: firstPort, restarts: 1 });
-    await ask(restarted.port);
+    await askTiny(restarted.port);
     await manager.removeInstance(restarted);
     await waitFor(() => exits.length === 2, { what: 'the second exit' });
     expect(exits[1]).toMatchObject({ pid: restarted.pid, exitCode: 0, signal: null, asked: true });
@@ -177,7 +120,7 @@ describe.each([
 
   it('leaves the successor alone when the condemned instance was restarted meanwhile', async () => {
     const condemned = await manager.startInstance('tiny');
-    await ask(condemned.port);
+    await askTiny(condemned.port);
     sendSignal(condemned.pid ?? 0, 'SIGKILL');
     const successor = await waitFor(
       async () => (await manager.list()).find((each) => each.pid !== null && each.pid !== condemned.pid),
@@ -186,12 +129,12 @@ describe.each([
     for (const attempt of [manager.removeInstance(condemned), manager.haltInstance(condemned)]) {
       await expect(attempt).rejects.toMatchObject({ code: 'pm2.instance-changed', status: 409 });
     }
-    expect((await ask(successor.port)).pid).toBe(successor.pid);
+    expect((await askTiny(successor.port)).pid).toBe(successor.pid);
   });
 
   it('ends a stopped process that cannot hear SIGINT', async () => {
     const started = await manager.startInstance('tiny');
-    await ask(started.port);
+    await askTiny(started.port);
     sendSignal(started.pid ?? 0, 'SIGSTOP');
     await manager.removeInstance(started);
     expect(isAlive(started.pid ?? 0)).toBe(false);
@@ -203,9 +146,9 @@ describe.each([
     await new Promise<void>((resolve) => stranger.listen(firstPort, '127.0.0.1', resolve));
     try {
       expect((await manager.startInstance('tiny')).port).toBe(firstPort + 1);
-      await waitFor(() => occupied.length > 0, { what: 'the notice' });
-      expect(occupied[0]).toMatchObject({ service: 'tiny', port: firstPort });
-      expect(occupied[0]?.by).toContain(`pid ${process.pid} (`);
+      await waitFor(() => tiny.occupied.length > 0, { what: 'the notice' });
+      expect(tiny.occupied[0]).toMatchObject({ service: 'tiny', port: firstPort });
+      expect(tiny.occupied[0]?.by).toContain(`pid ${process.pid} (`);
     } finally {
       await new Promise((resolve) => stranger.close(resolve));
     }
@@ -213,7 +156,7 @@ describe.each([
   });
 
   it('rejects when no port is left, naming the range and the holders', async () => {
-    manager = createManager(app, { portRange: () => ({ first: firstPort, last: firstPort + 1 }) });
+    manager = tiny.manager(app, { portRange: () => ({ first: firstPort, last: firstPort + 1 }) });
     const stranger = createServer();
     await new Promise<void>((resolve) => stranger.listen(firstPort + 1, '127.0.0.1', resolve));
     try {
@@ -232,13 +175,13 @@ describe.each([
   it('reports and cleans up what cannot be launched', async () => {
     const broken =
       mode === 'cluster' ? { node_args: ['--no-such-option'] } : { interpreter: '/no/such/node' };
-    manager = createManager({ ...app, ...broken, autorestart: false });
+    manager = tiny.manager({ ...app, ...broken, autorestart: false });
     await expect(manager.startInstance('tiny')).rejects.toMatchObject({ code: 'pm2.instance-failed' });
     expect(await manager.list()).toEqual([]);
   });
 
   it('clones a service that only PM2 knows, also after its last instance is gone', async () => {
-    await home.pm2(
+    await tiny.pm2.pm2(
       'start',
       tinyApp,
       '--name',
@@ -248,17 +191,17 @@ describe.each([
       '--shape',
       'round',
     );
-    manager = createManager(app, { services: () => ['byhand'] });
+    manager = tiny.manager(app, { services: () => ['byhand'] });
     const [original] = await manager.list();
     const clone = await manager.startInstance('byhand');
     expect(clone).toMatchObject({ service: 'byhand', port: firstPort, mode });
-    const answer = await ask(clone.port);
+    const answer = await askTiny(clone.port);
     expect(answer.args).toEqual(['--shape', 'round']);
     await manager.removeInstance(original!);
     await manager.removeInstance(clone);
     expect(await manager.list()).toEqual([]);
-    const revived: ManagedProcess = await manager.startInstance('byhand');
-    expect((await ask(revived.port)).pid).toBe(revived.pid);
+    const revived = await manager.startInstance('byhand');
+    expect((await askTiny(revived.port)).pid).toBe(revived.pid);
     await expect(manager.startInstance('nobody')).rejects.toMatchObject({
       code: 'service.undefined',
       status: 404,

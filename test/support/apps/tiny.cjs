@@ -1,14 +1,18 @@
 /**
  * The smallest service worth supervising. `GET /` tells who answers and with which environment, so only ever
- * listen on loopback. Ends gracefully on SIGINT unless IGNORE_SIGINT is set; EXIT_AT_START=<code> ends it at once.
+ * listen on loopback. Ends gracefully on SIGINT unless IGNORE_SIGINT is set; with SPAWN it starts a detached
+ * process of its own, as a service that calls a converter would.
  */
 const http = require('node:http');
+const { spawn } = require('node:child_process');
 
-if (process.env.EXIT_AT_START !== undefined) process.exit(Number(process.env.EXIT_AT_START));
+const child =
+  process.env.SPAWN === undefined ? null : spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
 
 const server = http.createServer((request, response) => {
+  const answer = { pid: process.pid, env: process.env, args: process.argv.slice(2), child: child?.pid };
   response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify({ pid: process.pid, env: process.env, args: process.argv.slice(2) }));
+  response.end(JSON.stringify(answer));
 });
 server.listen(Number(process.env.PORT ?? 0), '127.0.0.1');
 
