@@ -23,12 +23,15 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const projects = ['backend', 'examples/wordpecker'];
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 const lockFile = join(root, 'run/build.lock');
+/** Fingerprint of the build that `--rollback` went away from: nothing but an explicit wish brings it back. */
+const refusedFile = join(root, 'run/refused-build');
 const lockWaitMs = 180_000;
 
-const usage = `Usage: node scripts/build.mjs [--force | --rollback] [--quiet]
+const usage = `Usage: node scripts/build.mjs [--retry | --force | --rollback] [--quiet]
 
 Compiles backend/ and examples/wordpecker/ into their dist/ directories, as a whole or not at all.
 
+  --retry      build although these very sources were taken back with --rollback
   --force      build even when nothing changed
   --rollback   exchange the build with the one before it (twice brings it back)
   --quiet      say nothing unless it fails
@@ -68,11 +71,18 @@ function place(project, name) {
   return join(root, project, name);
 }
 
+/** Another build may take the file away at any time. */
+function readOr(path, fallback) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error.code === 'ENOENT') return fallback;
+    throw error;
+  }
+}
+
 function isCurrent(print) {
-  return projects.every((project) => {
-    const stamp = join(place(project, 'dist'), '.fingerprint');
-    return existsSync(stamp) && readFileSync(stamp, 'utf8') === print;
-  });
+  return projects.every((project) => readOr(join(place(project, 'dist'), '.fingerprint'), '') === print);
 }
 
 /** dist → dist.previous, dist.next → dist: two renames a project, no moment with half a build. */
@@ -85,8 +95,14 @@ function exchange() {
   }
 }
 
-function build({ force, quiet }) {
+function build({ force, retry, quiet }) {
   const print = fingerprint();
+  if (!force && !retry && readOr(refusedFile, '') === print) {
+    console.log(
+      'Build: these sources were taken back after a failed deploy; the build before stays (--retry builds them).',
+    );
+    return;
+  }
   if (!force && isCurrent(print)) {
     if (!quiet) console.log('Build: up to date.');
     return;
@@ -108,6 +124,7 @@ function build({ force, quiet }) {
       writeFileSync(join(target, '.fingerprint'), print);
     }
     exchange();
+    rmSync(refusedFile, { force: true });
   } finally {
     for (const project of projects) rmSync(place(project, 'dist.next'), { recursive: true, force: true });
   }
@@ -121,8 +138,11 @@ function rollBack({ quiet }) {
       `there is no earlier build of ${without.join(', ')} to go back to (dist.previous is missing).`,
     );
   }
+  const leaving = readOr(join(place(projects[0], 'dist'), '.fingerprint'), '');
   for (const project of projects) renameSync(place(project, 'dist.previous'), place(project, 'dist.next'));
   exchange();
+  if (existsSync(refusedFile)) rmSync(refusedFile);
+  else writeFileSync(refusedFile, leaving);
   if (!quiet) console.log('Build: went back to the build before.');
 }
 
@@ -143,7 +163,7 @@ function tryLock() {
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;
   }
-  const owner = existsSync(lockFile) ? Number(readFileSync(lockFile, 'utf8')) : 0;
+  const owner = Number(readOr(lockFile, '0'));
   // An empty file belongs to someone between creating and writing it: as good as alive.
   if (owner > 0 && !isAlive(owner)) rmSync(lockFile, { force: true });
   return owner;
@@ -173,6 +193,7 @@ async function main() {
   const { values } = parseArgs({
     options: {
       force: { type: 'boolean', default: false },
+      retry: { type: 'boolean', default: false },
       rollback: { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },

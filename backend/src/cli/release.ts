@@ -85,7 +85,7 @@ async function exchangeModules(root: string, next: string): Promise<void> {
 /** @throws HoldfastError `deploy.build-failed` with the compiler's complaint. */
 export async function build(root: string): Promise<void> {
   try {
-    await runStep(process.execPath, ['scripts/build.mjs', '--quiet'], root, BUILD_TIMEOUT_MS);
+    await runStep(process.execPath, ['scripts/build.mjs', '--retry', '--quiet'], root, BUILD_TIMEOUT_MS);
   } catch (error) {
     throw new HoldfastError('deploy.build-failed', messageOf(error), { cause: error });
   }
