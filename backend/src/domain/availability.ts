@@ -34,7 +34,7 @@ export const EMPTY_TALLY: AvailabilityTally = {
 };
 
 /** A longer gap between two looks was not watched: the process was suspended, or the tick was blocked. */
-export const MAX_WATCHED_GAP_MS = 15_000;
+const MAX_WATCHED_GAP_MS = 15_000;
 
 /**
  * Time passed since the last look.

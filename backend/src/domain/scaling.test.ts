@@ -85,6 +85,15 @@ describe('growing', () => {
     expect(early.reason).toBe('hold: load 100 % is above 80 %, watched for 9 s of 10 s');
   });
 
+  test('a window of a second or two is covered by unsteady ticks a second apart', () => {
+    for (const upWindowMs of [1000, 2000, 3000]) {
+      const samples = [7050, 6010, 5070, 4000, 3090, 2010, 1060, 20].map((ago) =>
+        sample(NOW_MS - ago, { load: 100 }),
+      );
+      expect(ask(samples, {}, NO_MEMORY, { upWindowMs }).action).toBe('up');
+    }
+  });
+
   test('a burst of five seconds moves nothing', () => {
     for (let burstEndMs = 0; burstEndMs <= 10_000; burstEndMs += 1000) {
       const decision = ask(

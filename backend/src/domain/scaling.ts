@@ -37,7 +37,6 @@ import { count, percent, seconds } from './scaling/text.js';
 import { shownLoad, type LoadSample } from './scaling/window.js';
 
 export type { LimitedBy, ScalingCause, ScalingInput } from './scaling/proposal.js';
-export { targetPercent } from './scaling/proposal.js';
 
 /** Long enough that a burst of a few seconds starts nothing, short enough that users wait seconds, not minutes. */
 export const DEFAULT_UP_WINDOW_MS = 10_000;

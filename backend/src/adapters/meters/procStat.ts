@@ -45,7 +45,7 @@ export interface SystemUnits {
 /** Parses a line of /proc/<pid>/stat (proc_pid_stat(5)); null for a zombie or what is not such a line. */
 export function parseProcStat(line: string, units: SystemUnits): ProcessTimes | null {
   // The second field is the name in parentheses and may hold anything, also spaces and parentheses.
-  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ', 22);
   if (fields[0] === 'Z' || fields[0] === 'X') return null;
   const cpuMs = ((Number(fields[11]) + Number(fields[12])) * 1000) / units.ticksPerSecond;
   const memoryBytes = Number(fields[21]) * units.pageBytes;

@@ -14,10 +14,10 @@ import {
   type Situation,
 } from './proposal.js';
 import { count, percent, seconds } from './text.js';
-import { coveredMs, meanDemand, meanMemory, peakDemand } from './window.js';
+import { coveredMs, isStale, meanDemand, meanMemory, peakDemand } from './window.js';
 
 /** After this many down-windows memory alone no longer keeps an idle instance. */
-export const MEMORY_PATIENCE_WINDOWS = 5;
+const MEMORY_PATIENCE_WINDOWS = 5;
 /** "Clear of HIGH" after shrinking: at most this share of it. */
 const CLEARANCE = 0.9;
 
@@ -38,7 +38,7 @@ export function recommend(situation: Situation): Proposal {
         : 'no instance is ready: there is no load to measure';
     return hold(situation, 'unknown', now.starting > 0 ? 'starting' : 'missing-data', text);
   }
-  if (now.known === 0 || input.nowMs - now.atMs > policy.upWindowMs) {
+  if (now.known === 0 || isStale(now, input.nowMs, policy.upWindowMs)) {
     return hold(situation, 'unknown', 'missing-data', `no current load figure of ${count(now.ready)}`);
   }
   const grow = growForLoad(situation);

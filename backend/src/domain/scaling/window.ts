@@ -26,7 +26,11 @@ export interface LoadSample {
   readonly memoryBytes: number | null;
 }
 
-/** A window with a hole longer than this, or than half of itself, does not count as covered. */
+/**
+ * A window with a hole longer than half of itself does not count as covered; within these limits: a few missed
+ * ticks are no hole in a short window, and a quarter of a minute is one in a long window.
+ */
+const MIN_HOLE_MS = 3_000;
 const MAX_HOLE_MS = 15_000;
 
 /** Load of one instance: the busier of its CPU and its event loop; null when neither is known. */
@@ -88,6 +92,11 @@ function demandCeiling(sample: LoadSample): number {
   return sample.demandPercent + 100 * (sample.ready - sample.known);
 }
 
+/** Whether a sample is too old to stand for now. */
+export function isStale(sample: LoadSample, nowMs: number, windowMs: number): boolean {
+  return nowMs - sample.atMs > Math.max(MIN_HOLE_MS, windowMs);
+}
+
 /** The samples of the last `windowMs`, oldest first. */
 function within(samples: readonly LoadSample[], nowMs: number, windowMs: number): readonly LoadSample[] {
   return samples.slice(samples.findLastIndex((sample) => sample.atMs <= nowMs - windowMs) + 1);
@@ -98,7 +107,7 @@ function within(samples: readonly LoadSample[], nowMs: number, windowMs: number)
  * stands for the time since the one before it.
  */
 export function coveredMs(samples: readonly LoadSample[], nowMs: number, windowMs: number): number {
-  const holeMs = Math.min(MAX_HOLE_MS, windowMs / 2);
+  const holeMs = Math.max(MIN_HOLE_MS, Math.min(MAX_HOLE_MS, windowMs / 2));
   let reachMs = nowMs;
   for (let i = samples.length - 1; i >= 0; i--) {
     const sample = samples[i];
@@ -127,7 +136,7 @@ export function peakDemand(
 ): number | null {
   const blocks = new Map<number, LoadSample[]>();
   for (const sample of within(samples, nowMs, windowMs)) {
-    const index = Math.floor((nowMs - sample.atMs) / blockMs);
+    const index = Math.floor((nowMs - sample.atMs) / Math.max(1, blockMs));
     const block = blocks.get(index);
     if (block === undefined) blocks.set(index, [sample]);
     else block.push(sample);
