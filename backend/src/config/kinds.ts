@@ -102,7 +102,7 @@ export function matching(pattern: RegExp, allowed: string): Kind<string> {
 
 /** A file or directory; a relative one is meant from the project root, `~` is the home directory. */
 export function path(): Kind<string> {
-  return { ...text('a path; a relative one is meant from the project root'), format: plain };
+  return text('a path; a relative one is meant from the project root');
 }
 
 export function httpUrl(): Kind<string> {

@@ -11,12 +11,11 @@ import { showValue, type Problem } from './problems.js';
 import {
   ENVIRONMENT_SETTINGS,
   GLOBAL_SETTINGS,
-  SERVICE_ONLY_SETTINGS,
   SERVICE_SETTINGS,
   type GlobalValues,
   type ServiceOverrides,
   type ServiceValues,
-  type Setting,
+  type Registry,
 } from './schema.js';
 import { readDotEnvFile, readEnvironment, readYamlFile, type Entry } from './sources.js';
 
@@ -94,7 +93,7 @@ interface Origin {
 const dotted = (key: string, service: string | null): string =>
   service === null ? key : `services.${service}.${key}`;
 
-function defaultsOf<T>(registry: Readonly<Record<string, Setting<unknown>>>): T {
+function defaultsOf<T>(registry: Registry): T {
   return Object.fromEntries(Object.entries(registry).map(([key, setting]) => [key, setting.default])) as T;
 }
 
@@ -239,6 +238,7 @@ function flatten(
 ): ReadonlyMap<string, unknown> {
   const values = new Map(Object.entries(global));
   for (const [service, overrides] of services) {
+    values.set(`services.${service}`, 'declared');
     for (const [key, value] of Object.entries(overrides)) values.set(dotted(key, service), value);
   }
   return values;
@@ -256,11 +256,6 @@ function weaknesses({ host, apiToken }: Config): string[] {
 
 /** Whether a change of the value at this dotted key applies without a restart of the supervisor. */
 export function appliesLive(dottedKey: string): boolean {
-  const key = dottedKey.slice(dottedKey.lastIndexOf('.') + 1);
-  const registry: Readonly<Record<string, Setting<unknown>>> = {
-    ...GLOBAL_SETTINGS,
-    ...SERVICE_SETTINGS,
-    ...SERVICE_ONLY_SETTINGS,
-  };
-  return registry[key]?.live ?? false;
+  const topLevel: Registry = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
+  return dottedKey.startsWith('services.') || topLevel[dottedKey]?.live === true;
 }

@@ -6,6 +6,7 @@
  * capitals (`CPU_THRESHOLD_HIGH`). Durations are milliseconds.
  */
 import type { ProbeSpec } from '../domain/policy.js';
+import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../domain/scaling.js';
 import {
   bytes,
   choice,
@@ -34,6 +35,8 @@ export interface Setting<T> {
   /** A change applies without a restart of the supervisor. */
   readonly live: boolean;
 }
+
+export type Registry = Readonly<Record<string, Setting<unknown>>>;
 
 type Traits = Partial<Pick<Setting<unknown>, 'secret' | 'live'>>;
 
@@ -124,10 +127,9 @@ export const GLOBAL_SETTINGS = {
     'Warnings, errors and recoveries are posted here as JSON.',
     SECRET_AT_START,
   ),
-} as const satisfies Record<string, Setting<unknown>>;
+} as const satisfies Registry;
 
-/** Of one service: the global value holds for all, `services.<name>` in config.yml overrides it for one. */
-export const SERVICE_SETTINGS = {
+const SCALING = {
   autoscale: setting(onOff(), true, 'Scale with load. Off: decisions are computed and shown, never applied.'),
   minInstances: setting(count(1, MOST_INSTANCES), 1, 'Never fewer instances than this.'),
   maxInstances: setting(
@@ -155,14 +157,17 @@ export const SERVICE_SETTINGS = {
   scaleCooldown: setting(durationMs(0, DAY_MS), 60_000, 'Time between two automatic moves of a service.'),
   scaleUpWindow: setting(
     durationMs(0, HOUR_MS),
-    10_000,
+    DEFAULT_UP_WINDOW_MS,
     'Load must be high for this long before instances are added.',
   ),
   scaleDownWindow: setting(
     durationMs(0, DAY_MS),
-    60_000,
+    DEFAULT_DOWN_WINDOW_MS,
     'Load must be low for this whole time before instances are removed.',
   ),
+} as const satisfies Registry;
+
+const HEALTH = {
   healthProbe: setting(
     choice(PROBE_KINDS),
     'http',
@@ -193,6 +198,9 @@ export const SERVICE_SETTINGS = {
     30_000,
     'A new instance that is not fit by then has failed.',
   ),
+} as const satisfies Registry;
+
+const RESTARTS = {
   maxRestartAttempts: setting(
     count(1, 1_000),
     3,
@@ -218,6 +226,9 @@ export const SERVICE_SETTINGS = {
     10_000,
     'A recovery counts after this long without a bad result.',
   ),
+} as const satisfies Registry;
+
+const LIFECYCLE = {
   drainGrace: setting(
     durationMs(0, HOUR_MS),
     1_000,
@@ -230,12 +241,15 @@ export const SERVICE_SETTINGS = {
     'How long the first instance of a deploy must stay fit before the rest follows.',
   ),
   portCount: setting(count(2, 10_000), 96, "Size of a service's port range, which begins at its PORT."),
-} as const satisfies Record<string, Setting<unknown>>;
+} as const satisfies Registry;
+
+/** Of one service: the global value holds for all, `services.<name>` in config.yml overrides it for one. */
+export const SERVICE_SETTINGS = { ...SCALING, ...HEALTH, ...RESTARTS, ...LIFECYCLE };
 
 /** Only under `services.<name>`. */
 export const SERVICE_ONLY_SETTINGS = {
   startPort: optional(port(), 'First port of its range. Unset: its PORT in the ecosystem file.'),
-} as const satisfies Record<string, Setting<unknown>>;
+} as const satisfies Registry;
 
 /** Only in the environment: they say where config.yml is, or are read where there is no config.yml. */
 export const ENVIRONMENT_SETTINGS = {
@@ -253,7 +267,21 @@ export const ENVIRONMENT_SETTINGS = {
     'First port of the sample frontend; read by the ecosystem files.',
     AT_START,
   ),
-} as const satisfies Record<string, Setting<unknown>>;
+} as const satisfies Registry;
+
+export interface SettingGroup {
+  readonly title: string;
+  readonly settings: Registry;
+}
+
+/** All that may stand at the top level of config.yml, as documentation shows it. */
+export const TOP_LEVEL_GROUPS: readonly SettingGroup[] = [
+  { title: 'The supervisor', settings: GLOBAL_SETTINGS },
+  { title: 'Every service: scaling', settings: SCALING },
+  { title: 'Every service: health', settings: HEALTH },
+  { title: 'Every service: restarts', settings: RESTARTS },
+  { title: 'Every service: coming and going', settings: LIFECYCLE },
+];
 
 type ValueOf<S> = S extends Setting<infer T> ? T : never;
 type Values<Registry> = { readonly [K in keyof Registry]: ValueOf<Registry[K]> };

@@ -14,6 +14,7 @@ import {
   GLOBAL_SETTINGS,
   SERVICE_ONLY_SETTINGS,
   SERVICE_SETTINGS,
+  type Registry,
   type Setting,
 } from './schema.js';
 
@@ -38,8 +39,6 @@ export interface Reading {
 }
 
 const emptyReading = (): Reading => ({ services: [], entries: [], problems: [], warnings: [] });
-
-type Registry = Readonly<Record<string, Setting<unknown>>>;
 
 const TOP_LEVEL: Registry = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
 const PER_SERVICE: Registry = { ...SERVICE_SETTINGS, ...SERVICE_ONLY_SETTINGS };

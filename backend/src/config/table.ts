@@ -1,0 +1,92 @@
+/** The documentation that follows from the registry: Markdown tables and the commented config.yml. */
+import {
+  ENVIRONMENT_SETTINGS,
+  environmentName,
+  SERVICE_ONLY_SETTINGS,
+  TOP_LEVEL_GROUPS,
+  type Registry,
+  type Setting,
+} from './schema.js';
+
+function defaultOf({ kind, default: standard }: Setting<unknown>): string | null {
+  return standard === null ? null : kind.format(standard);
+}
+
+const escapeCell = (text: string): string => text.replaceAll('|', '\\|');
+
+function tableOf(
+  settings: Registry,
+  columns: { readonly file: boolean; readonly environment: boolean },
+): string {
+  const rows = Object.entries(settings).map(([key, setting]) => {
+    const standard = defaultOf(setting);
+    const cells = [
+      ...(columns.file ? [`\`${key}\``] : []),
+      ...(columns.environment ? [`\`${environmentName(key)}\``] : []),
+      standard === null ? 'unset' : `\`${standard}\``,
+      `${setting.doc} Allowed: ${setting.kind.allowed}.${setting.secret ? ' Never shown.' : ''}`,
+    ];
+    return `| ${cells.map(escapeCell).join(' | ')} |`;
+  });
+  const headings = [
+    ...(columns.file ? ['config.yml'] : []),
+    ...(columns.environment ? ['environment'] : []),
+    'default',
+    'meaning',
+  ];
+  return [`| ${headings.join(' | ')} |`, `|${' --- |'.repeat(headings.length)}`, ...rows].join('\n');
+}
+
+/** Every setting as Markdown, below level-3 headings. */
+export function configurationTable(): string {
+  const both = { file: true, environment: true };
+  const sections = [
+    ...TOP_LEVEL_GROUPS.map(({ title, settings }) => `### ${title}\n\n${tableOf(settings, both)}`),
+    `### Only under \`services.<name>\`\n\n${tableOf(SERVICE_ONLY_SETTINGS, { file: true, environment: false })}`,
+    `### Only in the environment\n\n${tableOf(ENVIRONMENT_SETTINGS, { file: false, environment: true })}`,
+  ];
+  return `<!-- prettier-ignore-start -->\n\n${sections.join('\n\n')}\n\n<!-- prettier-ignore-end -->`;
+}
+
+const CONFIG_START = '<!-- config:start -->';
+const CONFIG_END = '<!-- config:end -->';
+
+/** `document` with the tables between its two markers; null where it does not have them, in this order. */
+export function insertTable(document: string): string | null {
+  const start = document.indexOf(CONFIG_START);
+  const end = document.indexOf(CONFIG_END);
+  if (start < 0 || end < start) return null;
+  return `${document.slice(0, start + CONFIG_START.length)}\n\n${configurationTable()}\n\n${document.slice(end)}`;
+}
+
+const YAML_HEAD = `# The settings of Holdfast. A line that is commented out shows the default.
+#
+# Stronger than this file are .env and, above it, the environment: there, cpuThresholdHigh is CPU_THRESHOLD_HIGH.
+# What is said of one service (at the end) is stronger than any value for all services, wherever that comes from.
+# Durations are milliseconds. A mistake changes nothing: every problem is reported, by key, before anything starts.
+`;
+
+const YAML_SERVICES = `# ── One service ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+# By its name in PM2: any of the settings of services above, and startPort, the first port of its range (unset: its
+# PORT in the ecosystem file). A service named here that is not in the ecosystem file is adopted when PM2 runs it.
+#services:
+#  wordpecker-backend:
+#    maxInstances: 8
+#    healthPath: /health
+`;
+
+/** config.yml as it is delivered: every setting explained, every default commented out. */
+export function commentedConfig(): string {
+  const sections = TOP_LEVEL_GROUPS.map(({ title, settings }) => {
+    const heading = `# ── ${title} ${'─'.repeat(110 - title.length)}`;
+    const entries = Object.entries(settings).map(([key, setting]) => {
+      const standard = defaultOf(setting);
+      const unset = standard === null ? ' Default: unset.' : '';
+      const line = standard === null ? `#${key}:` : `#${key}: ${standard}`;
+      return `# ${setting.doc}${unset}\n# Allowed: ${setting.kind.allowed}.\n${line}`;
+    });
+    return [heading, ...entries].join('\n\n');
+  });
+  return `${[YAML_HEAD, ...sections.map((section) => `${section}\n`), YAML_SERVICES].join('\n')}`;
+}
