@@ -1,0 +1,130 @@
+/**
+ * A checkout of one's own for a test: a copy of this working tree with its build, its own PM2 home and ports, where
+ * scripts and npm commands run as a user would run them. `dispose` leaves no process and no file.
+ */
+import { spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createPm2Home, type Pm2Home } from './pm2.js';
+import { freePortRange } from './ports.js';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+const FILES = [
+  'backend/dist',
+  'backend/ecosystem.cjs',
+  'backend/package.json',
+  'backend/src',
+  'backend/tsconfig.json',
+  'config.yml',
+  'ecosystem.cluster.config.js',
+  'ecosystem.config.js',
+  'examples/wordpecker/dist',
+  'examples/wordpecker/package.json',
+  'examples/wordpecker/public',
+  'examples/wordpecker/src',
+  'examples/wordpecker/tsconfig.json',
+  'package-lock.json',
+  'package.json',
+  'scripts',
+  'tsconfig.base.json',
+];
+
+/** Ports of one deployment: the supervisor's, then the backend's range, then the frontend's. */
+const RANGE = 24;
+const PORTS = 1 + RANGE + RANGE;
+
+export interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Checkout {
+  readonly root: string;
+  readonly pm2: Pm2Home;
+  readonly env: Readonly<Record<string, string>>;
+  readonly haPort: number;
+  readonly backendPort: number;
+  readonly frontendPort: number;
+  /** Runs a program of the checkout ("scripts/health-check.sh"), from another directory; ends within a minute or two. */
+  run(program: string, args?: readonly string[], env?: Readonly<Record<string, string>>): Promise<Run>;
+  /** The supervisor's API. */
+  url(path: string): string;
+  dispose(): Promise<void>;
+}
+
+const RUN_TIMEOUT_MS = 110_000;
+
+/** @param extra environment of everything that runs there. */
+export async function createCheckout(extra: Readonly<Record<string, string>> = {}): Promise<Checkout> {
+  const root = mkdtempSync(join(tmpdir(), 'holdfast-checkout-'));
+  for (const file of FILES) {
+    const source = join(repository, file);
+    if (!existsSync(source)) continue;
+    cpSync(source, join(root, file), {
+      recursive: true,
+      filter: (path) => !basename(path).endsWith('.test.ts') && basename(path) !== 'testing',
+    });
+  }
+  symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules'));
+  const pm2 = createPm2Home();
+  const haPort = await freePortRange(PORTS);
+  const [backendPort, frontendPort] = [haPort + 1, haPort + 1 + RANGE];
+  const env: Readonly<Record<string, string>> = {
+    ...pm2.env,
+    HA_PORT: String(haPort),
+    START_PORT: String(backendPort),
+    FRONTEND_START_PORT: String(frontendPort),
+    PORT_COUNT: String(RANGE),
+    ...extra,
+  };
+  const run = (
+    program: string,
+    args: readonly string[] = [],
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Run> => runToEnd(join(root, program), args, { ...env, ...more });
+  const dispose = async (): Promise<void> => {
+    await pm2.dispose();
+    rmSync(root, { recursive: true, force: true });
+  };
+  return {
+    root,
+    pm2,
+    env,
+    haPort,
+    backendPort,
+    frontendPort,
+    run,
+    url: (path) => `http://127.0.0.1:${haPort}${path}`,
+    dispose,
+  };
+}
+
+/** Runs a program from a directory that has nothing to do with it; rejects when it does not end. */
+function runToEnd(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Run> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd: tmpdir(), env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(
+        new Error(`${program} ${args.join(' ')} did not end in ${RUN_TIMEOUT_MS} ms:\n${stdout}${stderr}`),
+      );
+    }, RUN_TIMEOUT_MS);
+    child.once('error', reject);
+    child.once('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
