@@ -18,6 +18,11 @@ export function instanceKey(id: InstanceId): string {
   return `${id.service}#${id.pmId}@${id.startedAtMs}`;
 }
 
+/** The number in such a key. */
+export function pmIdOf(key: string): number {
+  return Number(key.slice(key.lastIndexOf('#') + 1, key.lastIndexOf('@')));
+}
+
 export type ProcessStatus =
   'launching' | 'online' | 'stopping' | 'stopped' | 'errored' | 'waiting restart' | 'one-launch-status';
 

@@ -154,11 +154,14 @@ function startTrial({ trial, service }: ReconcileInput): Action | null {
 }
 
 /** Start what is missing, one at a time and never more than the surge allows. */
-function fill(input: ReconcileInput, { keep, condemned }: Groups, target: number): Action | null {
+function fill(input: ReconcileInput, { keep, condemned, draining }: Groups, target: number): Action | null {
   const missing = target - keep.length;
   if (missing <= 0) return null;
   if (keep.length + condemned.length >= target + SURGE) return null;
   if (isAwaitingCanary(input) && keep.length > 0) return null;
+  // One replacement at a time: the one that leaves is still there until it has stopped.
+  const isReplacement = keep.length + condemned.length >= target;
+  if (isReplacement && draining.length > 0) return null;
   if (input.nowMs < input.startNotBeforeMs) {
     const leftSeconds = ((input.startNotBeforeMs - input.nowMs) / 1000).toFixed(1);
     return {
@@ -167,7 +170,7 @@ function fill(input: ReconcileInput, { keep, condemned }: Groups, target: number
       reason: `backing off: next start in ${leftSeconds} s`,
     };
   }
-  const replaced = keep.length + condemned.length >= target ? worst(condemned) : undefined;
+  const replaced = isReplacement ? worst(condemned) : undefined;
   if (replaced === undefined) {
     const reason = `${keep.length + condemned.length} of ${target} instances run`;
     return { kind: 'start', replaces: null, reason };
@@ -194,16 +197,18 @@ function whyCondemned({ state }: Slot): string {
 
 function removeCondemned(
   input: ReconcileInput,
-  { keepFit, condemned, fit }: Groups,
+  { keep, keepFit, condemned, fit }: Groups,
   target: number,
 ): Action | null {
   const victim = worst(condemned);
-  if (victim === undefined || isAwaitingCanary(input)) return null;
-  if (keepFit.length + condemned.length - 1 < target) return null;
-  // Whoever takes traffic now may only go while another one does.
-  if (victim.state.kind === 'fit' && fit.length <= 1) return null;
-  // An unfit one may still be better than nothing (fail open): it waits for somebody fit.
-  if (victim.state.kind === 'unfit' && fit.length === 0) return null;
+  if (victim === undefined || keepFit.length + condemned.length - 1 < target) return null;
+  if (victim.state.kind === 'unfit') {
+    // Better than nothing while there is nothing else (fail open).
+    if (keep.length + condemned.length <= 1) return null;
+  } else if (fit.length <= 1 || isAwaitingCanary(input)) {
+    // Whoever takes traffic now goes only while another one does, and not before the canary has proved itself.
+    return null;
+  }
   return { kind: 'withdraw', target: victim.id, reason: whyCondemned(victim) };
 }
 

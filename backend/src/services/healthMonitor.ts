@@ -25,6 +25,11 @@ export interface HealthMonitorOptions {
   readonly clock: Clock;
   readonly prober: Prober;
   readonly random: () => number;
+  /**
+   * While PM2's daemon does not answer, a failing probe says nothing about an instance in cluster mode, whose
+   * connections the daemon accepts: it is shown but not counted.
+   */
+  readonly daemonAnswers: () => boolean;
   /** Called after an instance's state changed its kind. */
   readonly onChange: (instance: ManagedProcess, before: HealthState, after: HealthState) => void;
 }
@@ -49,7 +54,6 @@ const RESULTS_KEPT = 100;
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #tracked = new Map<string, Tracked>();
-  #believesFailures = true;
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
@@ -98,14 +102,6 @@ export class HealthMonitor {
     const failed = results.filter(({ ok }) => !ok).length;
     const latencies = results.filter(({ ok }) => ok).map(({ latencyMs }) => latencyMs);
     return { responseTimeMs: percentilesOf(latencies), errorRate: failed / results.length };
-  }
-
-  /**
-   * While PM2's daemon does not answer, failing probes say nothing about an instance in cluster mode, whose
-   * connections the daemon accepts: they are shown but not counted.
-   */
-  believeFailures(believes: boolean): void {
-    this.#believesFailures = believes;
   }
 
   /** Probes all now and resolves with the results; they count like any other. */
@@ -158,13 +154,13 @@ export class HealthMonitor {
   }
 
   #count(tracked: Tracked, result: ProbeResult): void {
-    const { clock } = this.#options;
+    const { clock, daemonAnswers } = this.#options;
     const { latencyMs } = result;
     // Refusals before the first pass are how starting looks, not errors.
     if (result.ok || tracked.state.kind !== 'starting') tracked.results.push({ ok: result.ok, latencyMs });
     const detail = result.ok ? 'ok' : result.detail;
     tracked.lastProbe = { atWallMs: clock.wallMs(), ok: result.ok, latencyMs, detail };
-    if (!result.ok && !this.#believesFailures && tracked.instance.mode === 'cluster') return;
+    if (!result.ok && tracked.instance.mode === 'cluster' && !daemonAnswers()) return;
     const before = tracked.state;
     const verdict = result.ok
       ? ({ ok: true } as const)

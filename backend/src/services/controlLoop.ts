@@ -1,0 +1,417 @@
+/**
+ * observe → decide → reconcile → verify, once per look at PM2 and whenever something happens in between. Wires the
+ * owners of state together; decides nothing itself.
+ */
+import { instanceKey } from '../domain/model.js';
+import type { ManagedProcess } from '../domain/model.js';
+import type { ServicePolicy } from '../domain/policy.js';
+import type { Clock, HostMeter, Logger, ProcessManager, ProcessMeter, Prober, StateStore } from '../ports.js';
+import { AvailabilityKeeper } from './availabilityKeeper.js';
+import { DesiredState, loadState } from './desiredState.js';
+import type { PersistedState } from './desiredState.js';
+import type { EventLog } from './eventLog.js';
+import { FailoverManager } from './failoverManager.js';
+import { FailureWatch } from './failureWatch.js';
+import { HealthMonitor } from './healthMonitor.js';
+import { LoadBalancer } from './loadBalancer.js';
+import type { Moment } from './loadBalancer.js';
+import { Observer } from './observer.js';
+import { Operations } from './operations.js';
+import { announce, Reconciler } from './reconciler.js';
+import { StrayWatch } from './strayWatch.js';
+import { isAlive, SupervisedService } from './supervisedService.js';
+
+export interface ControlLoopOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newId: () => string;
+  readonly manager: ProcessManager;
+  readonly prober: Prober;
+  readonly processMeter: ProcessMeter;
+  readonly hostMeter: HostMeter;
+  readonly store: StateStore;
+  readonly events: EventLog;
+  readonly logger: Logger;
+  readonly policies: readonly ServicePolicy[];
+  /** How many instances a service begins with when nothing is remembered of it. */
+  readonly initialInstances: (service: string) => number;
+  readonly observeIntervalMs: number;
+  /** PM2's daemon is a new one and our own process may be unknown to it. Called after the first list. */
+  readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;
+}
+
+/** How long after the supervisor's start PM2 may still be bringing up the same ecosystem file. */
+const BOOT_GRACE_MS = 2_000;
+/** Older than this when first seen: it is no longer starting. */
+const ADOPTED_AGE_MS = 10_000;
+/** Figures closer together than this are noise. */
+const MIN_SAMPLE_GAP_MS = 900;
+/** The state is written at least this often, for what changes all the time (availability). */
+const SAVE_INTERVAL_MS = 30_000;
+
+export class ControlLoop {
+  readonly services = new Map<string, SupervisedService>();
+  readonly failover: FailoverManager;
+  readonly health: HealthMonitor;
+  readonly loadBalancer = new LoadBalancer();
+  readonly operations: Operations;
+  readonly availability: AvailabilityKeeper;
+  readonly observer: Observer;
+  readonly desiredState: DesiredState;
+  running = true;
+
+  readonly #options: ControlLoopOptions;
+  readonly #reconciler: Reconciler;
+  readonly #watch: FailureWatch;
+  readonly #strays: StrayWatch;
+  readonly #unsubscribes: (() => void)[] = [];
+  readonly #startedMs: number;
+  /** Desired counts of a former life, until the service is adopted. */
+  readonly #remembered = new Map<string, number>();
+  #sampledMs = Number.NEGATIVE_INFINITY;
+  #savedMs = 0;
+  #closed = false;
+
+  private constructor(options: ControlLoopOptions, restored: PersistedState | null) {
+    this.#options = options;
+    const { clock, random, events, manager, hostMeter, logger } = options;
+    this.#startedMs = clock.nowMs();
+    this.failover = new FailoverManager({ clock, random });
+    this.availability = new AvailabilityKeeper(clock);
+    this.health = new HealthMonitor({
+      clock,
+      random,
+      prober: options.prober,
+      daemonAnswers: () => this.observer.answersNow(),
+      onChange: (instance, _before, after) => {
+        const service = this.services.get(instance.service);
+        if (service !== undefined) this.#watch.healthChanged(service, instance, after);
+      },
+    });
+    this.desiredState = new DesiredState({ store: options.store, events, capture: () => this.#capture() });
+    this.operations = new Operations({
+      clock,
+      events,
+      failover: this.failover,
+      health: this.health,
+      newId: options.newId,
+      setDesired: (service, to, reason) => this.#setDesired(service, to, 'operator', reason),
+      onChange: async (service) => {
+        await this.desiredState.save();
+        void this.#reconciler.pump(service);
+      },
+    });
+    this.#reconciler = new Reconciler({
+      clock,
+      events,
+      manager,
+      failover: this.failover,
+      health: this.health,
+      mayAct: (service) => this.#mayAct(service),
+      onStep: (service) => this.#afterStep(service),
+      onChange: () => void this.desiredState.save(),
+    });
+    this.#watch = new FailureWatch({
+      clock,
+      events,
+      hostMeter,
+      failover: this.failover,
+      health: this.health,
+      operations: this.operations,
+      availability: this.availability,
+      onFailure: (service) => {
+        void this.desiredState.save();
+        void this.#reconciler.pump(service);
+        this.observer.poke();
+      },
+    });
+    this.#strays = new StrayWatch({
+      manager,
+      clock,
+      events,
+      logger,
+      find: (service) => this.services.get(service),
+    });
+    this.observer = new Observer(
+      {
+        manager,
+        clock,
+        events,
+        intervalMs: options.observeIntervalMs,
+        onList: (processes, newDaemon) => this.#onList(processes, newDaemon),
+      },
+      restored?.daemonPid ?? null,
+    );
+  }
+
+  /** Loads what was remembered; nothing runs until `start`. */
+  static async create(options: ControlLoopOptions): Promise<ControlLoop> {
+    const { state, damaged } = await loadState(options.store);
+    if (damaged !== null) options.events.emit('state.damaged', damaged);
+    const loop = new ControlLoop(options, state);
+    for (const policy of options.policies) loop.#supervise(policy);
+    if (state !== null) loop.#restore(state);
+    return loop;
+  }
+
+  /** Begins to look and act. Resolves after the first look, also when PM2 did not answer. */
+  async start(): Promise<void> {
+    const { manager } = this.#options;
+    this.#unsubscribes.push(
+      manager.on('exit', (exit) => {
+        const service = this.services.get(exit.service);
+        if (service !== undefined) this.#watch.exited(service, exit);
+      }),
+      manager.on('online', ({ service }) => {
+        if (this.services.has(service)) this.observer.poke();
+      }),
+      manager.on('lost', () => this.observer.poke()),
+    );
+    await this.observer.look();
+  }
+
+  /** Ends all loops; what runs under PM2 is left alone. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const unsubscribe of this.#unsubscribes) unsubscribe();
+    this.observer.close();
+    this.#reconciler.close();
+    this.health.close();
+    await this.desiredState.close();
+  }
+
+  /** New policies for services that are supervised; others are added or forgotten at the next start only. */
+  reconfigure(policies: readonly ServicePolicy[]): void {
+    for (const policy of policies) this.#supervise(policy);
+  }
+
+  /** Switches automatic management. */
+  async setRunning(running: boolean): Promise<boolean> {
+    const changed = this.running !== running;
+    this.running = running;
+    if (changed && running) this.#adoptCounts();
+    await this.desiredState.save();
+    this.observer.poke();
+    return changed;
+  }
+
+  /** Something about that service changed: look what it needs now. */
+  async touch(service: SupervisedService): Promise<void> {
+    await this.desiredState.save();
+    void this.#reconciler.pump(service);
+  }
+
+  moment(): Moment {
+    return { nowMs: this.#options.clock.nowMs(), wallMs: this.#options.clock.wallMs() };
+  }
+
+  #supervise(policy: ServicePolicy): void {
+    this.failover.supervise(policy.name, policy.failure);
+    const known = this.services.get(policy.name);
+    if (known !== undefined) {
+      known.policy = policy;
+      return;
+    }
+    const { failover, health } = this;
+    this.services.set(
+      policy.name,
+      new SupervisedService(policy, { clock: this.#options.clock, failover, health }),
+    );
+  }
+
+  /** While management was off, operators may have scaled through PM2: what they left is what is wanted. */
+  #adoptCounts(): void {
+    for (const service of this.services.values()) {
+      const live = service.processes.filter(isAlive).length;
+      if (service.adopted && live > 0 && service.operation === null)
+        service.desired = clamp(live, service.policy);
+    }
+  }
+
+  #mayAct(service: SupervisedService): boolean {
+    if (this.#closed || !service.adopted || !this.observer.isConnected()) return false;
+    if (service.isStoppedByOperator() && service.operation === null) return false;
+    return this.running || service.operation !== null;
+  }
+
+  #afterStep(service: SupervisedService): void {
+    this.operations.check(service);
+    this.#noteScaleReached(service);
+  }
+
+  async #onList(processes: readonly ManagedProcess[], newDaemon: boolean): Promise<void> {
+    if (newDaemon) {
+      this.#watch.daemonReplaced();
+      this.#strays.suspect();
+    }
+    for (const service of this.services.values()) {
+      this.#see(
+        service,
+        processes.filter((process) => process.service === service.name),
+        newDaemon,
+      );
+    }
+    this.#untrackGone();
+    await this.#measure();
+    for (const service of this.services.values()) {
+      this.#watch.review(service);
+      this.#autoscale(service);
+      this.#afterStep(service);
+      void this.#reconciler.pump(service);
+    }
+    void this.#strays.review();
+    if (this.#options.clock.nowMs() - this.#savedMs >= SAVE_INTERVAL_MS) {
+      this.#savedMs = this.#options.clock.nowMs();
+      void this.desiredState.save();
+    }
+    if (newDaemon) await this.#options.onDaemonReplaced(processes);
+  }
+
+  #see(service: SupervisedService, processes: readonly ManagedProcess[], newDaemon: boolean): void {
+    const { clock, events } = this.#options;
+    const before = service.processes;
+    service.see(processes);
+    if (!newDaemon) this.#watch.compare(service, before, processes);
+    if (!service.adopted) this.#adopt(service);
+    for (const process of processes) {
+      if (process.pid === null || process.status !== 'online') continue;
+      const adopted = clock.wallMs() - process.startedAtMs > ADOPTED_AGE_MS;
+      this.health.track(process, service.policy.health, adopted);
+    }
+    announce(service, events, clock, newDaemon ? "PM2's daemon died" : 'it is gone');
+  }
+
+  /** Decides what is wanted of a service nothing is remembered of: what runs, at least what is defined. */
+  #adopt(service: SupervisedService): void {
+    const live = service.processes.filter(isAlive).length;
+    const isBooting = this.#options.clock.nowMs() - this.#startedMs < BOOT_GRACE_MS;
+    const remembered = this.#remembered.get(service.name);
+    const wanted = remembered ?? Math.max(live, this.#options.initialInstances(service.name));
+    if (isBooting && (live === 0 || (remembered === undefined && live < wanted))) return;
+    service.desired = clamp(wanted, service.policy);
+    service.adopted = true;
+  }
+
+  #untrackGone(): void {
+    const present = new Set<string>();
+    for (const service of this.services.values()) {
+      for (const process of service.processes) if (isAlive(process)) present.add(instanceKey(process));
+    }
+    for (const key of this.health.keys()) if (!present.has(key)) this.health.untrack(key);
+  }
+
+  async #measure(): Promise<void> {
+    const { clock, processMeter } = this.#options;
+    const now = clock.nowMs();
+    if (now - this.#sampledMs < MIN_SAMPLE_GAP_MS) return;
+    this.#sampledMs = now;
+    const services = [...this.services.values()];
+    const running = services.flatMap(({ processes }) =>
+      processes.flatMap(({ pid, startedAtMs }) => (pid === null ? [] : [{ pid, startedAtMs }])),
+    );
+    const figures = await processMeter.sample(running);
+    for (const service of services) {
+      service.measure(figures);
+      this.loadBalancer.observe(service.policy, service.view().instances, now);
+      this.availability.observe(service.name, service.serving().length > 0);
+    }
+  }
+
+  #autoscale(service: SupervisedService): void {
+    if (!service.adopted) return;
+    const { memoryTotalBytes, memoryAvailableBytes } = this.#options.hostMeter.figures();
+    const policy = this.running
+      ? service.policy
+      : { ...service.policy, scaling: { ...service.policy.scaling, autoscale: false } };
+    const decision = this.loadBalancer.decide(
+      policy,
+      {
+        desired: service.desired,
+        host: { memoryTotalBytes, memoryAvailableBytes },
+        blocked: this.#blocked(service),
+      },
+      this.moment(),
+    );
+    if (decision.action === 'hold') return;
+    this.#setDesired(service, decision.to, 'autoscaler', decision.reason);
+    void this.desiredState.save();
+  }
+
+  /** The desired count changes: remembers, tells, starts the stop-watch. */
+  #setDesired(service: SupervisedService, to: number, by: 'autoscaler' | 'operator', reason: string): void {
+    const { clock, events } = this.#options;
+    const from = service.desired;
+    if (from === to) return;
+    service.desired = to;
+    service.scaleSinceMs = clock.nowMs();
+    this.loadBalancer.noteMove(service.name, from, to, clock.nowMs(), by);
+    events.emit('service.scaled', { service: service.name, from, to, by, reason });
+  }
+
+  #blocked(
+    service: SupervisedService,
+  ): { by: 'quarantine' | 'operation' | 'stopped'; reason: string } | null {
+    const { operation } = service;
+    if (operation !== null) return { by: 'operation', reason: `${operation.kind} is under way` };
+    if (service.isStoppedByOperator()) return { by: 'stopped', reason: 'stopped through PM2' };
+    if (this.failover.quarantine(service.name).kind !== 'none') {
+      return { by: 'quarantine', reason: 'the service is quarantined' };
+    }
+    return null;
+  }
+
+  #noteScaleReached(service: SupervisedService): void {
+    if (service.scaleSinceMs === null || service.settledServing().length !== service.desired) return;
+    this.availability.scaled(service.name, this.#options.clock.nowMs() - service.scaleSinceMs);
+    service.scaleSinceMs = null;
+  }
+
+  #capture(): PersistedState {
+    // Of a service that was never seen nothing is known yet: it is not written down.
+    const known = [...this.services.values()].filter(
+      ({ name, adopted }) => adopted || this.#remembered.has(name),
+    );
+    const services = known.map(
+      ({ name, adopted, desired, rollout, operation }) =>
+        [
+          name,
+          {
+            desired: adopted ? desired : (this.#remembered.get(name) ?? desired),
+            rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
+            operation:
+              operation === null
+                ? null
+                : { ...operation, started: [...operation.started], stopped: [...operation.stopped] },
+          },
+        ] as const,
+    );
+    return {
+      version: 1,
+      running: this.running,
+      daemonPid: this.observer.daemonPid,
+      services: Object.fromEntries(services),
+      failover: this.failover.snapshot(),
+      scaling: this.loadBalancer.snapshot(this.moment()),
+      availability: this.availability.snapshot(),
+    };
+  }
+
+  #restore(state: PersistedState): void {
+    this.running = state.running;
+    for (const [name, { desired, rollout, operation }] of Object.entries(state.services)) {
+      const service = this.services.get(name);
+      if (service === undefined) continue;
+      this.#remembered.set(name, desired);
+      service.desired = desired;
+      service.rollout = rollout;
+      service.operation = operation;
+    }
+    this.failover.restore(state.failover);
+    this.loadBalancer.restore(state.scaling, this.moment());
+    this.availability.restore(state.availability);
+  }
+}
+
+function clamp(wanted: number, { scaling }: ServicePolicy): number {
+  return Math.min(scaling.maxInstances, Math.max(scaling.minInstances, wanted));
+}

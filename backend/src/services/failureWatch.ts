@@ -1,0 +1,245 @@
+/**
+ * Turns what happens to instances into judgements: an exit, a health state that turned unfit, memory near its limit.
+ * It charges the budget, says what follows, and keeps the incident open until the service is whole again and has
+ * stayed so for the stable period.
+ *
+ * An exit reaches us twice at most: as an event of PM2's bus (with its signal) and as a difference between two lists
+ * (when the bus was away). Each start of each process is judged once.
+ */
+import { judgeExit } from '../domain/failover.js';
+import type { HealthState } from '../domain/health.js';
+import { instanceKey, sameInstance } from '../domain/model.js';
+import type { FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
+import { RingBuffer } from '../lib/ringBuffer.js';
+import type { Clock, HostMeter, ProcessExit } from '../ports.js';
+import type { AvailabilityKeeper } from './availabilityKeeper.js';
+import type { EventLog } from './eventLog.js';
+import type { FailoverManager } from './failoverManager.js';
+import type { HealthMonitor } from './healthMonitor.js';
+import type { Operations } from './operations.js';
+import { announce } from './reconciler.js';
+import { refOf } from './supervisedService.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export interface FailureWatchOptions {
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly failover: FailoverManager;
+  readonly health: HealthMonitor;
+  readonly hostMeter: HostMeter;
+  readonly operations: Operations;
+  readonly availability: AvailabilityKeeper;
+  /** Something is to be done about that service, and its state is to be kept. */
+  readonly onFailure: (service: SupervisedService) => void;
+}
+
+/** Memory of an instance, as a share of its limit, at which it is recycled. */
+const RECYCLE_AT = 0.9;
+const JUDGED_KEPT = 1000;
+
+export class FailureWatch {
+  readonly #options: FailureWatchOptions;
+  readonly #judged = new RingBuffer<string>(JUDGED_KEPT);
+  /** Processes that vanished between two lists without an event so far; judged if still so at the next look. */
+  readonly #vanished = new Map<string, { service: SupervisedService; exit: ProcessExit }>();
+  #oomKills: number | null;
+  /** Clock.nowMs() of the last recycling, per service: one at a time, and not in a hurry. */
+  readonly #recycledAtMs = new Map<string, number>();
+
+  constructor(options: FailureWatchOptions) {
+    this.#options = options;
+    this.#oomKills = options.hostMeter.oomKills();
+  }
+
+  /** A process of the service ended. */
+  exited(service: SupervisedService, exit: ProcessExit): void {
+    const id: InstanceId = { service: service.name, pmId: exit.pmId, startedAtMs: exit.startedAtMs };
+    const key = instanceKey(id);
+    if (this.#judged.toArray().includes(key)) return;
+    this.#judged.push(key);
+    this.#vanished.delete(key);
+    const { clock, events, health } = this.#options;
+    const asked = exit.asked || service.isRemoving(exit.pmId);
+    const verdict = judgeExit({ signal: exit.signal, asked, oomKilled: this.#wasOomKill() });
+    service.noteEnd(exit.pmId, asked);
+    const known = service.find(exit.pmId);
+    const ended = known !== undefined && sameInstance(known, id) ? known : undefined;
+    const wallMs = clock.wallMs();
+    events.emit('instance.exited', {
+      service: service.name,
+      instance: { pmId: exit.pmId, pid: exit.pid, port: known?.port ?? null },
+      exitCode: exit.exitCode,
+      signal: exit.signal,
+      charged: verdict.charged,
+      ranMs: Math.max(0, wallMs - id.startedAtMs),
+    });
+    if (ended !== undefined) {
+      health.untrack(instanceKey(ended));
+      announce(service, events, clock, exit.signal === null ? 'it exited' : `it exited (${exit.signal})`);
+    }
+    if (asked) return this.#options.onFailure(service);
+    this.#openIncident(service);
+    if (verdict.charged) {
+      const how = exit.signal === null ? `exit code ${exit.exitCode ?? 'unknown'}` : exit.signal;
+      this.#charge(service, id, verdict.cause, `left after ${seconds(wallMs - id.startedAtMs)} with ${how}`);
+    }
+    this.#options.onFailure(service);
+  }
+
+  /** Compares two lists: a process that is gone and was not announced by the bus is judged at the second look. */
+  compare(
+    service: SupervisedService,
+    before: readonly ManagedProcess[],
+    now: readonly ManagedProcess[],
+  ): void {
+    for (const [key, vanished] of this.#vanished) {
+      if (vanished.service !== service) continue;
+      this.#vanished.delete(key);
+      this.exited(service, vanished.exit);
+    }
+    const judged = new Set(this.#judged.toArray());
+    for (const old of before) {
+      if (old.pid === null) continue;
+      const row = now.find(({ pmId }) => pmId === old.pmId);
+      if (row?.pid === old.pid && row.startedAtMs === old.startedAtMs) continue;
+      const key = instanceKey(old);
+      if (judged.has(key)) continue;
+      // Gone from the list, or stopped: somebody asked PM2 for it. Restarted: nobody knows, so it is charged.
+      const asked = row === undefined || row.status === 'stopped' || row.status === 'stopping';
+      const { pmId, pid, startedAtMs } = old;
+      const exit = { service: service.name, pmId, startedAtMs, pid, exitCode: null, signal: null, asked };
+      this.#vanished.set(key, { service, exit });
+    }
+  }
+
+  /** PM2's daemon died and took its processes along: nobody's fault, and nothing to be compared. */
+  daemonReplaced(): void {
+    this.#vanished.clear();
+    this.#options.failover.forgetNumbers();
+  }
+
+  /** A probe changed what is thought of an instance. */
+  healthChanged(service: SupervisedService, instance: ManagedProcess, after: HealthState): void {
+    const { events, clock } = this.#options;
+    const why = after.kind === 'unfit' ? `${after.cause}: ${after.detail}` : after.kind;
+    announce(service, events, clock, why);
+    if (after.kind === 'unfit' && !service.isDraining(instance)) {
+      const { cause, detail } = after;
+      events.emit('instance.unfit', { service: service.name, instance: refOf(instance), cause, detail });
+      this.#openIncident(service);
+      this.#charge(service, instance, cause, detail);
+    }
+    this.#options.onFailure(service);
+  }
+
+  /** Called every look: time-driven judgements. */
+  review(service: SupervisedService): void {
+    this.#reviewQuarantine(service);
+    this.#reviewMemory(service);
+    this.#reviewIncident(service);
+  }
+
+  #charge(service: SupervisedService, id: InstanceId, cause: FailureCause, detail: string): void {
+    const { failover, events, operations } = this.#options;
+    const { name } = service;
+    const process = service.find(id.pmId);
+    const instance = process === undefined ? { pmId: id.pmId, pid: null, port: null } : refOf(process);
+    // A slot that is already quarantined has nothing left to be charged to.
+    if (failover.quarantinedSlot(name, id.pmId) !== null) return;
+    const outcome = failover.recordFailure(id, cause, detail);
+    operations.canaryFailed(service, id.pmId, `${cause}, ${detail}`);
+    if (outcome.kind === 'retry') return;
+    const nextTrialMs = Math.round(outcome.nextTrialMs);
+    if (outcome.kind === 'trial-failed') {
+      events.emit('service.trialFailed', { service: name, detail, nextTrialMs });
+      return;
+    }
+    const { attempts } = outcome;
+    this.#options.availability.lost(name);
+    events.emit('instance.quarantined', { service: name, instance, attempts, detail });
+    events.emit('service.quarantined', { service: name, reason: `${cause}: ${detail}`, nextTrialMs });
+  }
+
+  #reviewQuarantine(service: SupervisedService): void {
+    const { failover, health, clock, events } = this.#options;
+    const quarantine = failover.quarantine(service.name);
+    if (quarantine.kind === 'none') return;
+    // Somebody deleted the one on trial: its slot is gone with it.
+    if (quarantine.kind === 'trial' && service.find(quarantine.pmId) === undefined) {
+      failover.forgetSlot(service.name, quarantine.pmId);
+    }
+    for (const process of service.serving()) {
+      const state = health.state(instanceKey(process));
+      if (state?.kind !== 'fit') continue;
+      const fitForMs = clock.nowMs() - state.sinceMs;
+      if (!failover.endedByFitness(service.name, process.pmId, fitForMs)) continue;
+      events.emit('service.reset', { service: service.name, by: `pm ${process.pmId} stayed fit` });
+      this.#options.onFailure(service);
+      return;
+    }
+  }
+
+  /** Recycles an instance before it hits its limit: one at a time, and the new one serves first. */
+  #reviewMemory(service: SupervisedService): void {
+    if (service.isRecycling() || service.operation !== null) return;
+    const { clock } = this.#options;
+    const { memoryLimitBytes, failure } = service.policy;
+    const last = this.#recycledAtMs.get(service.name);
+    if (last !== undefined && clock.nowMs() - last < failure.restartCooldownMs) return;
+    for (const process of service.serving()) {
+      const memoryBytes = service.figuresOf(process)?.memoryBytes ?? null;
+      if (memoryBytes === null || memoryBytes < RECYCLE_AT * memoryLimitBytes) continue;
+      const detail = `${mebibytes(memoryBytes)} of ${mebibytes(memoryLimitBytes)} used`;
+      service.recycle(process, detail);
+      this.#recycledAtMs.set(service.name, clock.nowMs());
+      const instance = refOf(process);
+      this.#options.events.emit('instance.unfit', {
+        service: service.name,
+        instance,
+        cause: 'memory',
+        detail,
+      });
+      this.#options.onFailure(service);
+      return;
+    }
+  }
+
+  #openIncident(service: SupervisedService): void {
+    if (service.incident === null) {
+      service.incident = { sinceMs: this.#options.clock.nowMs(), restoredAtMs: null };
+      this.#options.availability.failed(service.name);
+    }
+    service.incident.restoredAtMs = null;
+  }
+
+  /** A recovery counts when all that are wanted serve, and have done so for the stable period. */
+  #reviewIncident(service: SupervisedService): void {
+    const { incident } = service;
+    const { clock, failover, events, availability } = this.#options;
+    if (incident === null) return;
+    if (service.settledServing().length < service.desired || failover.holes(service.name) > 0) {
+      incident.restoredAtMs = null;
+      return;
+    }
+    incident.restoredAtMs ??= clock.nowMs();
+    if (clock.nowMs() - incident.restoredAtMs < service.policy.failure.stableMs) return;
+    const afterMs = Math.round(incident.restoredAtMs - incident.sinceMs);
+    service.incident = null;
+    availability.recovered(service.name, afterMs);
+    events.emit('service.recovered', { service: service.name, afterMs });
+  }
+
+  #wasOomKill(): boolean {
+    const before = this.#oomKills;
+    this.#oomKills = this.#options.hostMeter.oomKills();
+    return before !== null && this.#oomKills !== null && this.#oomKills > before;
+  }
+}
+
+function seconds(durationMs: number): string {
+  return `${(Math.max(0, durationMs) / 1000).toFixed(1)} s`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MB`;
+}

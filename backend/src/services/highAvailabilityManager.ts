@@ -1,0 +1,275 @@
+/**
+ * The control plane's face: what the API, and only the API, calls. Checks what is asked against the rules of SPEC 3,
+ * hands it to the loop, and shows its state. See domain/views.ts for the contract.
+ */
+import { HoldfastError } from '../domain/errors.js';
+import type { EventRecord } from '../domain/events.js';
+import type { OperationReport } from '../domain/model.js';
+import type {
+  ControlPlane,
+  FailoverView,
+  HealthCheckView,
+  HealthView,
+  LoadBalancerView,
+  MetricsView,
+  StatusView,
+} from '../domain/views.js';
+import type { HostMeter } from '../ports.js';
+import type { ControlLoop } from './controlLoop.js';
+import type { EventLog } from './eventLog.js';
+import { failoverView, metricsView } from './views.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export interface HighAvailabilityManagerOptions {
+  readonly loop: ControlLoop;
+  readonly events: EventLog;
+  readonly hostMeter: HostMeter;
+  readonly version: string;
+  readonly node: { readonly hostname: string; readonly pid: number };
+  /** Which service a scale call without a name means; null: the first. */
+  readonly defaultService: string | null;
+  /** CPU and memory of the supervisor itself. */
+  readonly self: () => { readonly cpuPercent: number | null; readonly memoryBytes: number };
+  readonly dropped: () => { readonly events: number; readonly notifications: number };
+}
+
+const LAST_EVENTS = 20;
+
+export class HighAvailabilityManager implements ControlPlane {
+  readonly #options: HighAvailabilityManagerOptions;
+  readonly #startedWallMs: number;
+
+  constructor(options: HighAvailabilityManagerOptions) {
+    this.#options = options;
+    this.#startedWallMs = options.loop.moment().wallMs;
+  }
+
+  async start(by: string): Promise<{ readonly running: true; readonly changed: boolean }> {
+    const changed = await this.#options.loop.setRunning(true);
+    if (changed) this.#options.events.emit('management.started', { by });
+    return { running: true, changed };
+  }
+
+  async stop(by: string): Promise<{ readonly running: false; readonly changed: boolean }> {
+    const changed = await this.#options.loop.setRunning(false);
+    if (changed) this.#options.events.emit('management.stopped', { by });
+    return { running: false, changed };
+  }
+
+  status(): StatusView {
+    const { loop, events, version, node, hostMeter } = this.#options;
+    const { cores, memoryTotalBytes } = hostMeter.figures();
+    return {
+      running: loop.running,
+      version,
+      startedAt: new Date(this.#startedWallMs).toISOString(),
+      node: { ...node, cores, memoryTotalBytes },
+      daemon: loop.observer.daemon(),
+      services: [...loop.services.values()].map((service) => service.view()),
+      lastEvents: events.query({ limit: LAST_EVENTS }),
+    };
+  }
+
+  async health(): Promise<HealthView> {
+    const { loop } = this.#options;
+    const began = loop.moment().nowMs;
+    await loop.observer.look();
+    const daemon = loop.observer.daemon();
+    const pm2: HealthCheckView = {
+      name: 'pm2',
+      ok: daemon.state === 'connected',
+      latencyMs: Math.round(loop.moment().nowMs - began),
+      detail:
+        daemon.state === 'connected'
+          ? `daemon ${daemon.version ?? ''} answers`
+          : `${daemon.state}: ${daemon.problem ?? ''}`,
+    };
+    const probes = await loop.health.probeAll();
+    const instances = probes.map(({ instance, result }) => ({
+      name: `${instance.service}#${instance.pmId}`,
+      ok: result.ok,
+      latencyMs: Math.round(result.latencyMs * 10) / 10,
+      detail: result.ok ? `port ${instance.port ?? 'none'} answers` : result.detail,
+    }));
+    const services = [...loop.services.values()].map(serviceCheck);
+    const checks = [pm2, ...services, ...instances];
+    const isDown = [...loop.services.values()].some((service) => service.serving().length === 0);
+    const status = isDown ? 'unhealthy' : checks.every(({ ok }) => ok) ? 'healthy' : 'degraded';
+    return { status, checks };
+  }
+
+  metrics(): Promise<MetricsView> {
+    const { loop, hostMeter, self, dropped } = this.#options;
+    const uptimeSeconds = Math.round((loop.moment().wallMs - this.#startedWallMs) / 1000);
+    const supervisor = { ...self(), uptimeSeconds };
+    return Promise.resolve(metricsView(loop, hostMeter.figures(), supervisor, dropped()));
+  }
+
+  async scale(request: {
+    direction: 'up' | 'down';
+    serviceName?: string;
+    targetInstances?: number;
+    timeoutMs: number;
+  }): Promise<OperationReport> {
+    const { loop } = this.#options;
+    const service = this.#service(request.serviceName);
+    const { desired, policy } = service;
+    const step = request.direction === 'up' ? 1 : -1;
+    const to = request.targetInstances ?? desired + step;
+    const { minInstances, maxInstances } = policy.scaling;
+    if (to > maxInstances)
+      throw refuse(
+        'scale.above-max',
+        422,
+        `${service.name} may have at most ${maxInstances} instances, ${to} were asked for.`,
+      );
+    if (to < minInstances)
+      throw refuse(
+        'scale.below-min',
+        422,
+        `${service.name} must have at least ${minInstances} instances, ${to} were asked for.`,
+      );
+    if (request.direction === 'up' && to <= desired) {
+      throw refuse(
+        'scale.not-above-current',
+        409,
+        `${service.name} already has ${desired} instances; ${to} is not more. Use scale-down to shrink.`,
+      );
+    }
+    if (request.direction === 'down' && to >= desired) {
+      throw refuse(
+        'scale.not-below-current',
+        409,
+        `${service.name} has ${desired} instances; ${to} is not less. Use scale-up to grow.`,
+      );
+    }
+    loop.operations.assertNone(service);
+    this.#assertDaemon();
+    if (request.direction === 'up') this.#assertNotQuarantined(service);
+    else loop.failover.dropHoles(service.name, desired - to);
+    const kind = request.direction === 'up' ? 'scale-up' : 'scale-down';
+    const reason = `asked for ${to} instances`;
+    return loop.operations.run(service, { kind, to, reason, timeoutMs: request.timeoutMs });
+  }
+
+  async failover(request: {
+    serviceName: string;
+    reason?: string;
+    timeoutMs: number;
+  }): Promise<OperationReport> {
+    const { loop } = this.#options;
+    const service = this.#service(request.serviceName);
+    loop.operations.assertNone(service);
+    this.#assertDaemon();
+    this.#assertNotQuarantined(service);
+    const reason = request.reason ?? 'asked for by an operator';
+    return loop.operations.run(service, {
+      kind: 'failover',
+      to: service.desired,
+      reason,
+      timeoutMs: request.timeoutMs,
+    });
+  }
+
+  async deploy(request: { serviceName: string; timeoutMs: number }): Promise<OperationReport> {
+    const { loop } = this.#options;
+    const service = this.#service(request.serviceName);
+    loop.operations.assertNone(service);
+    this.#assertDaemon();
+    // A new build is how most quarantines end: its canary is the trial.
+    loop.failover.reset(service.name);
+    return loop.operations.run(service, {
+      kind: 'deploy',
+      to: service.desired,
+      reason: 'a new build',
+      timeoutMs: request.timeoutMs,
+    });
+  }
+
+  async resetFailure(
+    serviceName: string,
+    by: string,
+  ): Promise<{ readonly serviceName: string; readonly cleared: { attempts: number; quarantined: boolean } }> {
+    const { loop, events } = this.#options;
+    const service = this.#service(serviceName);
+    const cleared = loop.failover.reset(service.name);
+    events.emit('service.reset', { service: service.name, by });
+    await loop.touch(service);
+    return { serviceName: service.name, cleared: { ...cleared } };
+  }
+
+  loadBalancer(): LoadBalancerView {
+    const { loop } = this.#options;
+    const services = [...loop.services.values()];
+    const policy = this.#service(undefined).policy.scaling;
+    const { cpuHighPercent, cpuLowPercent, memoryHighPercent, memoryLowPercent } = policy;
+    return {
+      thresholds: { cpuHighPercent, cpuLowPercent, memoryHighPercent, memoryLowPercent },
+      scaleCooldownMs: policy.cooldownMs,
+      services: services.map((service) =>
+        loop.loadBalancer.view(
+          service.policy,
+          { current: service.serving().length, desired: service.desired },
+          loop.moment().nowMs,
+        ),
+      ),
+    };
+  }
+
+  failoverManager(): FailoverView {
+    return failoverView(this.#options.loop, this.#service(undefined).policy);
+  }
+
+  events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[] {
+    return this.#options.events.query(filter);
+  }
+
+  subscribe(listener: (event: EventRecord) => void): () => void {
+    return this.#options.events.subscribe(listener);
+  }
+
+  #service(name: string | undefined): SupervisedService {
+    const { loop, defaultService } = this.#options;
+    const wanted = name ?? defaultService ?? loop.services.keys().next().value;
+    const service = wanted === undefined ? undefined : loop.services.get(wanted);
+    if (service !== undefined) return service;
+    const known = [...loop.services.keys()].join(', ') || 'none';
+    throw new HoldfastError('service.unknown', `There is no service ${wanted ?? ''}. Supervised: ${known}.`, {
+      status: 404,
+    });
+  }
+
+  #assertNotQuarantined(service: SupervisedService): void {
+    const quarantine = this.#options.loop.failover.quarantine(service.name);
+    if (quarantine.kind === 'none') return;
+    throw refuse(
+      'service.quarantined',
+      409,
+      `${service.name} is quarantined (${quarantine.reason}). Mend it, then deploy, or POST /api/ha/reset-failure/${service.name} first.`,
+    );
+  }
+
+  #assertDaemon(): void {
+    const { state, problem } = this.#options.loop.observer.daemon();
+    if (state === 'connected') return;
+    throw new HoldfastError(
+      state === 'unresponsive' ? 'pm2.timeout' : 'pm2.unreachable',
+      `PM2's daemon is ${state} (${problem ?? 'no detail'}); nothing can be started or stopped until it answers.`,
+      { status: 503, retryable: true },
+    );
+  }
+}
+
+function refuse(code: string, status: number, message: string): HoldfastError {
+  return new HoldfastError(code, message, { status });
+}
+
+function serviceCheck(service: SupervisedService): HealthCheckView {
+  const { name, state, serving, desired, reason } = service.view();
+  return {
+    name,
+    ok: state === 'healthy',
+    latencyMs: null,
+    detail: `${state}: ${serving} of ${desired} serving; ${reason}`,
+  };
+}

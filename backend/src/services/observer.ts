@@ -1,0 +1,156 @@
+/**
+ * Looks at PM2: lists at an interval and whenever something suggests that the picture changed. Never two lists at
+ * once: a call while one is under way is answered by the next. Knows in what state the daemon is, and brings a dead
+ * one back; one that lives but does not answer is left alone, because killing it would kill what it supervises.
+ */
+import { HoldfastError, messageOf } from '../domain/errors.js';
+import type { ManagedProcess } from '../domain/model.js';
+import type { DaemonView } from '../domain/views.js';
+import type { Clock, ProcessManager } from '../ports.js';
+import type { EventLog } from './eventLog.js';
+
+export interface ObserverOptions {
+  readonly manager: ProcessManager;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly intervalMs: number;
+  /** Awaited before the next look. `newDaemon`: PM2's numbers mean other processes than before. */
+  readonly onList: (processes: readonly ManagedProcess[], newDaemon: boolean) => Promise<void>;
+}
+
+/** Between two attempts to bring a dead daemon back. */
+const REVIVE_PAUSE_MS = 2_000;
+const ANSWER_SLACK_MS = 500;
+
+export class Observer {
+  readonly #options: ObserverOptions;
+  #daemon: { state: DaemonView['state']; version: string | null; sinceMs: number; problem: string | null };
+  #daemonPid: number | null = null;
+  #newDaemon = false;
+  #looking: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
+  #cancelTimer: () => void = () => undefined;
+  #reviveNotBeforeMs = 0;
+  #answeredAtMs = Number.NEGATIVE_INFINITY;
+  #closed = false;
+  readonly #unsubscribe: () => void;
+
+  constructor(options: ObserverOptions, knownDaemonPid: number | null) {
+    this.#options = options;
+    this.#daemonPid = knownDaemonPid;
+    this.#daemon = {
+      state: 'lost',
+      version: null,
+      sinceMs: options.clock.wallMs(),
+      problem: 'not connected yet',
+    };
+    this.#unsubscribe = options.manager.on('connected', (daemon) => this.#onConnected(daemon));
+  }
+
+  get daemonPid(): number | null {
+    return this.#daemonPid;
+  }
+
+  daemon(): DaemonView {
+    const { state, version, sinceMs, problem } = this.#daemon;
+    return { state, version, since: new Date(sinceMs).toISOString(), problem };
+  }
+
+  isConnected(): boolean {
+    return this.#daemon.state === 'connected';
+  }
+
+  /** Whether the daemon answered recently enough to believe that it works right now. */
+  answersNow(): boolean {
+    const { clock, intervalMs } = this.#options;
+    return clock.nowMs() - this.#answeredAtMs <= intervalMs + ANSWER_SLACK_MS;
+  }
+
+  /** Looks soon; many calls make one look. */
+  poke(): void {
+    if (!this.#closed) void this.look();
+  }
+
+  /** Resolves after a look that began after this call. */
+  async look(): Promise<void> {
+    if (this.#closed) return;
+    if (this.#looking === null) return this.#begin();
+    this.#next ??= this.#looking.then(() => {
+      this.#next = null;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer();
+    this.#unsubscribe();
+  }
+
+  async #begin(): Promise<void> {
+    this.#cancelTimer();
+    this.#looking = this.#lookOnce().finally(() => {
+      this.#looking = null;
+      if (this.#closed) return;
+      this.#cancelTimer();
+      this.#cancelTimer = this.#options.clock.after(this.#options.intervalMs, () => this.poke());
+    });
+    return this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
+    const { manager, onList } = this.#options;
+    try {
+      const processes = await manager.list();
+      this.#answeredAtMs = this.#options.clock.nowMs();
+      if (this.#daemon.state !== 'connected') this.#setDaemon('connected', null);
+      const newDaemon = this.#newDaemon;
+      this.#newDaemon = false;
+      if (!this.#closed) await onList(processes, newDaemon);
+    } catch (thrown) {
+      await this.#onFailure(thrown);
+    }
+  }
+
+  async #onFailure(thrown: unknown): Promise<void> {
+    const { events, clock } = this.#options;
+    const problem = messageOf(thrown);
+    const unreachable = thrown instanceof HoldfastError && thrown.code === 'pm2.unreachable';
+    if (unreachable) {
+      if (this.#daemon.state !== 'lost') events.emit('daemon.lost', { problem });
+      this.#setDaemon('lost', problem);
+      await this.#revive();
+      return;
+    }
+    if (this.#daemon.state !== 'unresponsive') {
+      events.emit('daemon.unresponsive', { forMs: Math.max(0, clock.wallMs() - this.#daemon.sinceMs) });
+    }
+    this.#setDaemon('unresponsive', problem);
+  }
+
+  async #revive(): Promise<void> {
+    const { manager, clock, events } = this.#options;
+    if (this.#closed || clock.nowMs() < this.#reviveNotBeforeMs) return;
+    this.#reviveNotBeforeMs = clock.nowMs() + REVIVE_PAUSE_MS;
+    try {
+      const outcome = await manager.ensureDaemon();
+      if (outcome === 'started') events.emit('daemon.started', { by: 'supervisor' });
+    } catch (thrown) {
+      this.#setDaemon('lost', messageOf(thrown));
+    }
+  }
+
+  #onConnected({ version, pid }: { version: string; pid: number | null }): void {
+    if (pid !== null && this.#daemonPid !== null && pid !== this.#daemonPid) this.#newDaemon = true;
+    if (pid !== null) this.#daemonPid = pid;
+    this.#daemon = { ...this.#daemon, version };
+    this.#options.events.emit('daemon.connected', { version, pid });
+    this.poke();
+  }
+
+  #setDaemon(state: DaemonView['state'], problem: string | null): void {
+    const sinceMs = this.#daemon.state === state ? this.#daemon.sinceMs : this.#options.clock.wallMs();
+    this.#daemon = { ...this.#daemon, state, problem, sinceMs };
+  }
+}

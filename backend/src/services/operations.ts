@@ -1,0 +1,242 @@
+/**
+ * What operators ask for: scale, failover, deploy. An operation changes what is desired and then watches until that
+ * is so; the reconciler does the work. One at a time per service. It is persisted, so that a restarted supervisor
+ * ends what was begun, and it always ends:
+ *
+ *   running ──everything as asked──▶ done
+ *      └── a new instance failed for good ──▶ taken back ──▶ failed
+ */
+import { HoldfastError } from '../domain/errors.js';
+import { instanceKey, pmIdOf } from '../domain/model.js';
+import type { OperationKind, OperationReport } from '../domain/model.js';
+import type { Clock } from '../ports.js';
+import type { EventLog } from './eventLog.js';
+import type { FailoverManager } from './failoverManager.js';
+import type { HealthMonitor } from './healthMonitor.js';
+import { isAlive } from './supervisedService.js';
+import type { Operation, SupervisedService } from './supervisedService.js';
+
+export interface OperationsOptions {
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly failover: FailoverManager;
+  readonly health: HealthMonitor;
+  readonly newId: () => string;
+  /** Changes the desired count, and tells. */
+  readonly setDesired: (service: SupervisedService, to: number, reason: string) => void;
+  /** The desired state changed: persist it, resolve when that is safe, then let the reconciler go on. */
+  readonly onChange: (service: SupervisedService) => Promise<void>;
+}
+
+type Ending = { readonly report: OperationReport } | { readonly error: HoldfastError };
+
+interface Waiter {
+  readonly operationId: string;
+  readonly end: (ending: Ending) => void;
+}
+
+export class Operations {
+  readonly #options: OperationsOptions;
+  readonly #waiters = new Set<Waiter>();
+
+  constructor(options: OperationsOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `operation.conflict` (409) when one is under way on that service. */
+  assertNone(service: SupervisedService): void {
+    const { operation } = service;
+    if (operation === null) return;
+    throw new HoldfastError(
+      'operation.conflict',
+      `${service.name} is busy: ${operation.kind} ${operation.id} has been under way since ` +
+        `${new Date(operation.sinceMs).toISOString()}. Try again when it has ended (GET /api/ha/status).`,
+      { status: 409, retryable: true, details: { operationId: operation.id, kind: operation.kind } },
+    );
+  }
+
+  /** Begins and waits, at most `timeoutMs`; the operation itself goes on after that. */
+  async run(
+    service: SupervisedService,
+    request: { kind: OperationKind; to: number; reason: string; timeoutMs: number },
+  ): Promise<OperationReport> {
+    this.assertNone(service);
+    const { kind, to, reason } = request;
+    const operation: Operation = {
+      id: this.#options.newId(),
+      kind,
+      reason,
+      sinceMs: this.#options.clock.wallMs(),
+      from: service.desired,
+      to,
+      started: [],
+      stopped: [],
+      failure: null,
+    };
+    service.operation = operation;
+    this.#options.setDesired(service, to, reason);
+    if (kind === 'failover' || kind === 'deploy') {
+      const outdated = service.processes.filter(isAlive).map(instanceKey);
+      service.rollout = { kind, outdated, canaryVerified: kind === 'failover' };
+    }
+    this.#options.events.emit('operation.started', {
+      service: service.name,
+      operationId: operation.id,
+      kind,
+      reason,
+    });
+    const ended = this.#wait(service, operation.id, request.timeoutMs);
+    await this.#options.onChange(service);
+    return ended;
+  }
+
+  #wait(service: SupervisedService, operationId: string, timeoutMs: number): Promise<OperationReport> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        operationId,
+        end: (ending) => {
+          this.#waiters.delete(waiter);
+          cancel();
+          if ('error' in ending) reject(ending.error);
+          else resolve(ending.report);
+        },
+      };
+      const cancel = this.#options.clock.after(timeoutMs, () => {
+        const { operation } = service;
+        if (operation !== null) waiter.end({ report: this.#report(service, operation, false) });
+      });
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** Looks how far it is. Called after every step and every look. */
+  check(service: SupervisedService): void {
+    const { operation } = service;
+    if (operation === null) return;
+    this.#verifyCanary(service);
+    if (operation.failure === null) {
+      const problem = this.#problem(service, operation);
+      if (problem !== null) return this.#takeBack(service, operation, problem);
+    }
+    if (this.#pending(service, operation).length === 0) this.#end(service, operation);
+  }
+
+  /** Whether a process that just failed is the canary of a deploy: one failure is then enough. */
+  canaryFailed(service: SupervisedService, pmId: number, detail: string): void {
+    const { operation, rollout } = service;
+    if (operation?.failure !== null || rollout?.kind !== 'deploy' || rollout.canaryVerified) return;
+    if (rollout.outdated.some((key) => pmIdOf(key) === pmId)) return;
+    this.#takeBack(service, operation, {
+      code: 'deploy.canary-failed',
+      message: `The canary (pm ${pmId}) of ${service.name} did not verify: ${detail}. It is removed; the old instances stayed.`,
+    });
+  }
+
+  #verifyCanary(service: SupervisedService): void {
+    const { rollout } = service;
+    if (rollout?.kind !== 'deploy' || rollout.canaryVerified) return;
+    const { clock, health } = this.#options;
+    const verified = service.settledServing().some((process) => {
+      const state = health.state(instanceKey(process));
+      return state?.kind === 'fit' && clock.nowMs() - state.sinceMs >= service.policy.lifecycle.canaryMs;
+    });
+    if (!verified) return;
+    service.rollout = { ...rollout, canaryVerified: true };
+    void this.#options.onChange(service);
+  }
+
+  /** Why it can't succeed any more, or null. */
+  #problem(service: SupervisedService, operation: Operation): { code: string; message: string } | null {
+    for (const { pmId } of operation.started) {
+      if (this.#options.failover.quarantinedSlot(service.name, pmId) === null) continue;
+      const failure = this.#options.failover.lastFailure(service.name);
+      const detail = failure === null ? 'its restart budget is spent' : `${failure.cause}, ${failure.detail}`;
+      const message = `${operation.kind} of ${service.name} failed: pm ${pmId} does not stay up (${detail}). What it began was taken back.`;
+      return { code: 'operation.failed', message };
+    }
+    return null;
+  }
+
+  #takeBack(
+    service: SupervisedService,
+    operation: Operation,
+    failure: { code: string; message: string },
+  ): void {
+    const { failover } = this.#options;
+    for (const { pmId } of operation.started) {
+      if (failover.quarantinedSlot(service.name, pmId) !== null) failover.forgetSlot(service.name, pmId);
+      const process = service.find(pmId);
+      // A canary that failed goes, even if it should come back to life before it is removed.
+      if (process !== undefined && failure.code === 'deploy.canary-failed') {
+        service.drain(process, { sinceMs: Number.NEGATIVE_INFINITY, why: 'the canary did not verify' });
+      }
+    }
+    service.rollout = null;
+    this.#options.setDesired(service, operation.from, `${operation.kind} failed and is taken back`);
+    service.operation = { ...operation, failure };
+    void this.#options.onChange(service);
+  }
+
+  /** What is still under way, in words. */
+  #pending(service: SupervisedService, operation: Operation): readonly string[] {
+    const { failover } = this.#options;
+    const wanted = Math.max(0, service.desired - failover.holes(service.name));
+    const present = service.processes.filter(
+      ({ pmId }) => failover.quarantinedSlot(service.name, pmId) === null,
+    );
+    const outdated =
+      service.rollout?.outdated.filter((key) => present.some((one) => instanceKey(one) === key)) ?? [];
+    const serving = service.settledServing().length;
+    const pending: string[] = [];
+    if (operation.failure === null && serving < wanted)
+      pending.push(`${serving} of ${wanted} instances serve`);
+    if (outdated.length > 0) pending.push(`${outdated.length} instances are still to be replaced`);
+    if (present.length > wanted && outdated.length === 0) {
+      pending.push(`${present.length - wanted} instances are still to be removed`);
+    }
+    return pending;
+  }
+
+  #end(service: SupervisedService, operation: Operation): void {
+    const { events, clock } = this.#options;
+    const report = this.#report(service, operation, true);
+    service.operation = null;
+    service.rollout = null;
+    const { id: operationId, kind, failure } = operation;
+    if (failure === null) {
+      const tookMs = Math.max(0, clock.wallMs() - operation.sinceMs);
+      events.emit('operation.finished', { service: service.name, operationId, kind, tookMs });
+    } else {
+      events.emit('operation.failed', { service: service.name, operationId, kind, problem: failure.message });
+    }
+    const error =
+      failure === null
+        ? null
+        : new HoldfastError(failure.code, failure.message, {
+            status: failure.code === 'deploy.canary-failed' ? 424 : 502,
+            details: { operationId, started: operation.started, stopped: operation.stopped },
+          });
+    for (const waiter of this.#waiters) {
+      if (waiter.operationId === operationId) waiter.end(error === null ? { report } : { error });
+    }
+    void this.#options.onChange(service);
+  }
+
+  #report(service: SupervisedService, operation: Operation, done: boolean): OperationReport {
+    const pending = done ? [] : this.#pending(service, operation);
+    const settled = `${service.name} runs ${service.settledServing().length} instances`;
+    return {
+      operationId: operation.id,
+      kind: operation.kind,
+      serviceName: service.name,
+      done,
+      message: done ? settled : `still under way: ${pending.join('; ')} (${service.lastAction.reason})`,
+      fromInstances: operation.from,
+      toInstances: operation.to,
+      started: operation.started,
+      stopped: operation.stopped,
+      pending,
+      durationMs: Math.max(0, Math.round(this.#options.clock.wallMs() - operation.sinceMs)),
+    };
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * Applies the one next action that domain/reconcile names, observes, and asks again, until it says to hold: one
+ * mutation at a time per service. A failed action is reported and asked for again after a pause, while it is still
+ * needed; nothing is assumed to have worked that the process manager did not verify.
+ */
+import { HoldfastError, messageOf } from '../domain/errors.js';
+import { reconcile } from '../domain/reconcile.js';
+import type { Action } from '../domain/reconcile.js';
+import { pmIdOf } from '../domain/model.js';
+import type { InstanceId } from '../domain/model.js';
+import type { Clock, ProcessManager } from '../ports.js';
+import type { EventLog } from './eventLog.js';
+import type { FailoverManager } from './failoverManager.js';
+import type { HealthMonitor } from './healthMonitor.js';
+import { isAlive, refOf } from './supervisedService.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export interface ReconcilerOptions {
+  readonly manager: ProcessManager;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly failover: FailoverManager;
+  readonly health: HealthMonitor;
+  /** Whether anything may be done to that service now. */
+  readonly mayAct: (service: SupervisedService) => boolean;
+  /** After each applied action, and after each hold: operations look whether they are done. */
+  readonly onStep: (service: SupervisedService) => void;
+  /** What is kept of a service changed. */
+  readonly onChange: () => void;
+}
+
+/** After an action failed: long enough not to spin, short enough not to matter. */
+const FAILED_ACTION_PAUSE_MS = 1_000;
+/** More steps than any plan needs; a guard against two rules that undo each other. */
+const MAX_STEPS = 200;
+
+interface Pump {
+  busy: boolean;
+  again: boolean;
+  cancelWake: () => void;
+}
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #pumps = new Map<string, Pump>();
+  #closed = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on with what the service needs. Never rejects; calls while it is at work are coalesced. */
+  async pump(service: SupervisedService): Promise<void> {
+    const pump = this.#pumpOf(service.name);
+    if (pump.busy) {
+      pump.again = true;
+      return;
+    }
+    pump.busy = true;
+    pump.cancelWake();
+    try {
+      do {
+        pump.again = false;
+        await this.#run(service, pump);
+      } while (pump.again && !this.#closed);
+    } finally {
+      pump.busy = false;
+    }
+  }
+
+  /** Whether nothing is being done to that service right now. */
+  isIdle(service: SupervisedService): boolean {
+    return !this.#pumpOf(service.name).busy;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { cancelWake } of this.#pumps.values()) cancelWake();
+  }
+
+  #pumpOf(name: string): Pump {
+    let pump = this.#pumps.get(name);
+    if (pump === undefined) {
+      pump = { busy: false, again: false, cancelWake: () => undefined };
+      this.#pumps.set(name, pump);
+    }
+    return pump;
+  }
+
+  async #run(service: SupervisedService, pump: Pump): Promise<void> {
+    const { clock, mayAct, onStep } = this.#options;
+    for (let step = 0; step < MAX_STEPS && !this.#closed; step++) {
+      if (!mayAct(service)) return onStep(service);
+      const action = this.#next(service);
+      service.lastAction = action;
+      if (action.kind === 'hold') {
+        if (action.untilMs !== null) this.#wake(service, pump, action.untilMs - clock.nowMs());
+        return onStep(service);
+      }
+      if (!(await this.#apply(service, action))) {
+        this.#wake(service, pump, FAILED_ACTION_PAUSE_MS);
+        return onStep(service);
+      }
+      onStep(service);
+    }
+  }
+
+  #wake(service: SupervisedService, pump: Pump, delayMs: number): void {
+    pump.cancelWake();
+    pump.cancelWake = this.#options.clock.after(Math.max(1, delayMs), () => void this.pump(service));
+  }
+
+  #next(service: SupervisedService): Action {
+    const { failover, clock } = this.#options;
+    const due = failover.dueTrial(service.name);
+    const trialTarget = due?.pmId == null ? null : (service.find(due.pmId) ?? null);
+    return reconcile({
+      service: service.name,
+      desired: service.desired,
+      slots: service.slots(),
+      rollout: service.rollout,
+      holes: failover.holes(service.name),
+      trial: due === null ? null : { target: trialTarget },
+      startNotBeforeMs: failover.startNotBeforeMs(service.name),
+      drainGraceMs: service.policy.lifecycle.drainGraceMs,
+      nowMs: clock.nowMs(),
+    });
+  }
+
+  /** False when it failed. */
+  async #apply(service: SupervisedService, action: Exclude<Action, { kind: 'hold' }>): Promise<boolean> {
+    const { events, failover } = this.#options;
+    try {
+      await this.#carryOut(service, action);
+      return true;
+    } catch (thrown) {
+      if (action.kind === 'trial') failover.trialNotStarted(service.name);
+      failover.delayStart(service.name, FAILED_ACTION_PAUSE_MS);
+      service.lastAction = {
+        kind: 'hold',
+        untilMs: null,
+        reason: `${action.kind} failed: ${messageOf(thrown)}`,
+      };
+      events.emit('action.failed', {
+        service: service.name,
+        action: action.kind,
+        problem: messageOf(thrown),
+      });
+      return false;
+    }
+  }
+
+  async #carryOut(service: SupervisedService, action: Exclude<Action, { kind: 'hold' }>): Promise<void> {
+    switch (action.kind) {
+      case 'start':
+        return this.#start(service, action.replaces, action.reason);
+      case 'trial':
+        return this.#startTrial(service, action.target);
+      case 'withdraw':
+        return this.#withdraw(service, action.target, action.reason);
+      case 'stop':
+      case 'discard':
+        return this.#remove(service, action.target, action.reason);
+      case 'halt':
+        return this.#halt(service, action.target);
+    }
+  }
+
+  async #start(service: SupervisedService, replaces: InstanceId | null, why: string): Promise<void> {
+    const { manager, events, failover, health, onChange } = this.#options;
+    const started = await manager.startInstance(service.name);
+    service.add(started);
+    health.track(started, service.policy.health, false);
+    if (replaces !== null) failover.inherit(service.name, replaces.pmId, started.pmId);
+    const instance = refOf(started);
+    this.#noteInOperation(service, 'started', instance);
+    events.emit('instance.started', { service: service.name, instance, why });
+    onChange();
+  }
+
+  async #startTrial(service: SupervisedService, target: InstanceId | null): Promise<void> {
+    const { manager, events, failover, health, onChange } = this.#options;
+    const halted = target === null ? undefined : service.find(target.pmId);
+    const resumable = halted !== undefined && !isAlive(halted);
+    const started = resumable
+      ? await manager.resumeInstance(halted)
+      : await manager.startInstance(service.name);
+    service.add(started);
+    health.track(started, service.policy.health, false);
+    failover.trialStarted(service.name, started.pmId);
+    events.emit('service.trialStarted', { service: service.name, instance: refOf(started) });
+    onChange();
+  }
+
+  #withdraw(service: SupervisedService, target: InstanceId, why: string): Promise<void> {
+    const { clock } = this.#options;
+    const process = service.find(target.pmId);
+    // Whoever is not announced has nobody to tell: it stops without the grace.
+    const announced = process !== undefined && service.isServing(process);
+    service.drain(target, { sinceMs: announced ? clock.nowMs() : Number.NEGATIVE_INFINITY, why });
+    this.#announce(service, why);
+    return Promise.resolve();
+  }
+
+  async #remove(service: SupervisedService, target: InstanceId, why: string): Promise<void> {
+    const { manager, clock, events, failover, onChange } = this.#options;
+    const process = service.find(target.pmId);
+    const beganMs = clock.nowMs();
+    try {
+      await service.whileRemoving(target.pmId, () => manager.removeInstance(target));
+    } catch (thrown) {
+      // PM2 restarted it meanwhile: it is another instance now, to be judged anew.
+      if (thrown instanceof HoldfastError && thrown.code === 'pm2.instance-changed')
+        service.stopDraining(target);
+      throw thrown;
+    }
+    service.drop(target);
+    failover.forgetSlot(service.name, target.pmId);
+    const instance = process === undefined ? { pmId: target.pmId, pid: null, port: null } : refOf(process);
+    this.#noteInOperation(service, 'stopped', instance);
+    const tookMs = Math.round(clock.nowMs() - beganMs);
+    events.emit('instance.stopped', { service: service.name, instance, why, tookMs });
+    onChange();
+  }
+
+  async #halt(service: SupervisedService, target: InstanceId): Promise<void> {
+    const { manager, onChange } = this.#options;
+    await service.whileRemoving(target.pmId, () => manager.haltInstance(target));
+    const process = service.find(target.pmId);
+    if (process !== undefined) service.add({ ...process, pid: null, status: 'stopped' });
+    this.#announce(service, 'quarantined');
+    onChange();
+  }
+
+  #announce(service: SupervisedService, why: string): void {
+    announce(service, this.#options.events, this.#options.clock, why);
+  }
+
+  #noteInOperation(
+    service: SupervisedService,
+    list: 'started' | 'stopped',
+    instance: { pmId: number; pid: number | null; port: number | null },
+  ): void {
+    const { operation } = service;
+    if (operation !== null) service.operation = { ...operation, [list]: [...operation[list], instance] };
+  }
+}
+
+/** Tells who may get traffic now, where that changed. The one place from which these events come. */
+export function announce(service: SupervisedService, events: EventLog, clock: Clock, why: string): void {
+  const { added, removed } = service.announcements();
+  for (const key of removed) {
+    const pmId = pmIdOf(key);
+    const process = service.find(pmId);
+    const instance = process === undefined ? { pmId, pid: null, port: null } : refOf(process);
+    events.emit('instance.withdrawn', { service: service.name, instance, why });
+  }
+  for (const process of added) {
+    const afterMs = Math.max(0, Math.round(clock.wallMs() - process.startedAtMs));
+    events.emit('instance.serving', { service: service.name, instance: refOf(process), afterMs });
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Finds live processes of ours that PM2 does not list and ends them: ghosts at once when seen twice, orphans of a dead
+ * daemon (which may be the only ones that still serve) once their service is whole again, or after a patience.
+ */
+import { messageOf } from '../domain/errors.js';
+import type { StrayProcess } from '../domain/model.js';
+import type { Clock, Logger, ProcessManager } from '../ports.js';
+import type { EventLog } from './eventLog.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export interface StrayWatchOptions {
+  readonly manager: ProcessManager;
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly logger: Logger;
+  readonly find: (service: string) => SupervisedService | undefined;
+}
+
+/** Between two scans of the process table while there is nothing to suspect. */
+const SCAN_INTERVAL_MS = 15_000;
+/** While strays are known. */
+const FOLLOW_UP_MS = 1_000;
+/** A ghost seen for this long was not just being started or stopped. */
+const GHOST_GRACE_MS = 3_000;
+/** An orphan goes after this long even if its service never became whole. */
+const ORPHAN_PATIENCE_MS = 60_000;
+
+export class StrayWatch {
+  readonly #options: StrayWatchOptions;
+  /** First seen (Clock.nowMs), by pid and start. */
+  #seen = new Map<string, number>();
+  #nextScanMs = 0;
+  #scanning = false;
+
+  constructor(options: StrayWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Scan at the next opportunity: the daemon changed, or the supervisor has just started. */
+  suspect(): void {
+    this.#nextScanMs = 0;
+  }
+
+  /** Never rejects; does nothing when no scan is due or one is under way. */
+  async review(): Promise<void> {
+    const { clock, manager, logger } = this.#options;
+    if (this.#scanning || clock.nowMs() < this.#nextScanMs) return;
+    this.#scanning = true;
+    try {
+      const strays = await manager.findStrays();
+      const seen = new Map<string, number>();
+      for (const stray of strays) {
+        const key = `${stray.pid}@${stray.pidStartTicks}`;
+        const sinceMs = this.#seen.get(key) ?? clock.nowMs();
+        if (this.#mayEnd(stray, clock.nowMs() - sinceMs)) await this.#end(stray);
+        else seen.set(key, sinceMs);
+      }
+      this.#seen = seen;
+    } catch (thrown) {
+      logger.debug('no look at stray processes', { problem: messageOf(thrown) });
+    } finally {
+      this.#scanning = false;
+      this.#nextScanMs = clock.nowMs() + (this.#seen.size > 0 ? FOLLOW_UP_MS : SCAN_INTERVAL_MS);
+    }
+  }
+
+  #mayEnd(stray: StrayProcess, seenForMs: number): boolean {
+    if (stray.kind === 'ghost') return seenForMs >= GHOST_GRACE_MS;
+    const service = this.#options.find(stray.service);
+    if (service === undefined) return false;
+    const isWhole = service.adopted && service.settledServing().length >= service.desired;
+    return isWhole || seenForMs >= ORPHAN_PATIENCE_MS;
+  }
+
+  async #end(stray: StrayProcess): Promise<void> {
+    const { manager, events } = this.#options;
+    const { service, pid, kind } = stray;
+    if (await manager.endStray(stray)) events.emit('stray.ended', { service, pid, kind });
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * Everything the supervisor knows of one service, in one place with one owner: what is wanted (persisted), what was
+ * last seen of it in PM2, which instances are on their way out, and which are announced as serving. The rules that
+ * decide are in domain/; this turns its state into their input and into views.
+ */
+import { fitnessOf } from '../domain/health.js';
+import type { HealthState } from '../domain/health.js';
+import { instanceKey } from '../domain/model.js';
+import type {
+  Fitness,
+  InstanceId,
+  InstanceRef,
+  InstanceView,
+  ManagedProcess,
+  OperationKind,
+  ServiceState,
+  ServiceView,
+} from '../domain/model.js';
+import type { ServicePolicy } from '../domain/policy.js';
+import type { Action, Slot, SlotState } from '../domain/reconcile.js';
+import type { Clock, ProcessFigures } from '../ports.js';
+import type { FailoverManager } from './failoverManager.js';
+import type { HealthMonitor } from './healthMonitor.js';
+
+/** Replacing all instances that were there when it began. Persisted. */
+export interface Rollout {
+  readonly kind: 'failover' | 'deploy';
+  /** Keys (domain/model instanceKey) of those to be replaced. */
+  readonly outdated: readonly string[];
+  readonly canaryVerified: boolean;
+}
+
+/** What an operator asked for and is under way. Persisted, so that a restarted supervisor ends what it began. */
+export interface Operation {
+  readonly id: string;
+  readonly kind: OperationKind;
+  readonly reason: string;
+  /** Wall clock. */
+  readonly sinceMs: number;
+  readonly from: number;
+  readonly to: number;
+  readonly started: readonly InstanceRef[];
+  readonly stopped: readonly InstanceRef[];
+  /** Set once it failed and what it began is being taken back. */
+  readonly failure: { readonly code: string; readonly message: string } | null;
+}
+
+interface Draining {
+  readonly sinceMs: number;
+  readonly why: string;
+}
+
+export interface Collaborators {
+  readonly clock: Clock;
+  readonly failover: FailoverManager;
+  readonly health: HealthMonitor;
+}
+
+export class SupervisedService {
+  readonly name: string;
+  policy: ServicePolicy;
+  desired: number;
+  /** False until the first list was seen and a desired count is known. */
+  adopted = false;
+  rollout: Rollout | null = null;
+  operation: Operation | null = null;
+  lastAction: Action = { kind: 'hold', untilMs: null, reason: 'not looked at yet' };
+  /** Since when (Clock.nowMs) fewer serve than a scale decision wants; null when it was reached. */
+  scaleSinceMs: number | null = null;
+  /** When (Clock.nowMs) something first failed that has not been recovered and verified yet. */
+  incident: { readonly sinceMs: number; restoredAtMs: number | null } | null = null;
+
+  #processes: readonly ManagedProcess[] = [];
+  #figures: ReadonlyMap<number, ProcessFigures> = new Map();
+  readonly #draining = new Map<string, Draining>();
+  readonly #recycle = new Map<string, string>();
+  readonly #announced = new Set<string>();
+  readonly #removing = new Set<number>();
+  readonly #endedUnasked = new Set<number>();
+  readonly #collaborators: Collaborators;
+
+  constructor(policy: ServicePolicy, collaborators: Collaborators) {
+    this.name = policy.name;
+    this.policy = policy;
+    this.desired = policy.scaling.minInstances;
+    this.#collaborators = collaborators;
+  }
+
+  get processes(): readonly ManagedProcess[] {
+    return this.#processes;
+  }
+
+  /** Replaces what was seen; whatever is remembered of processes that are gone is forgotten. */
+  see(processes: readonly ManagedProcess[]): void {
+    this.#processes = processes;
+    const keys = new Set(processes.map(instanceKey));
+    for (const key of this.#draining.keys()) if (!keys.has(key)) this.#draining.delete(key);
+    for (const key of this.#recycle.keys()) if (!keys.has(key)) this.#recycle.delete(key);
+    const numbers = new Set(processes.map(({ pmId }) => pmId));
+    for (const pmId of this.#endedUnasked) if (!numbers.has(pmId)) this.#endedUnasked.delete(pmId);
+  }
+
+  /** Adds one that was just started, before the next list shows it. */
+  add(started: ManagedProcess): void {
+    this.#processes = [...this.#processes.filter(({ pmId }) => pmId !== started.pmId), started];
+  }
+
+  drop(target: InstanceId): void {
+    this.see(this.#processes.filter(({ pmId }) => pmId !== target.pmId));
+  }
+
+  find(pmId: number): ManagedProcess | undefined {
+    return this.#processes.find((candidate) => candidate.pmId === pmId);
+  }
+
+  measure(figures: ReadonlyMap<number, ProcessFigures>): void {
+    this.#figures = figures;
+  }
+
+  figuresOf({ pid }: ManagedProcess): ProcessFigures | null {
+    return pid === null ? null : (this.#figures.get(pid) ?? null);
+  }
+
+  drain(target: InstanceId, draining: Draining): void {
+    this.#draining.set(instanceKey(target), draining);
+  }
+
+  isDraining(id: InstanceId): boolean {
+    return this.#draining.has(instanceKey(id));
+  }
+
+  stopDraining(id: InstanceId): void {
+    this.#draining.delete(instanceKey(id));
+  }
+
+  /** Marks an instance to be replaced though it serves: its memory nears the limit. */
+  recycle(id: InstanceId, why: string): void {
+    this.#recycle.set(instanceKey(id), why);
+  }
+
+  isRecycling(): boolean {
+    return this.#recycle.size > 0;
+  }
+
+  /** While we remove an instance, its exit is no failure. */
+  async whileRemoving<T>(pmId: number, run: () => Promise<T>): Promise<T> {
+    this.#removing.add(pmId);
+    try {
+      return await run();
+    } finally {
+      this.#removing.delete(pmId);
+    }
+  }
+
+  isRemoving(pmId: number): boolean {
+    return this.#removing.has(pmId);
+  }
+
+  /** Remembers whether the last end of that number was asked for: a stopped row means something else then. */
+  noteEnd(pmId: number, asked: boolean): void {
+    if (asked) this.#endedUnasked.delete(pmId);
+    else this.#endedUnasked.add(pmId);
+  }
+
+  /** Every row stopped, none by us: an operator wants it so. */
+  isStoppedByOperator(): boolean {
+    return (
+      this.#processes.length > 0 &&
+      this.#processes.every(
+        ({ pmId, status }) =>
+          status === 'stopped' && !this.#endedUnasked.has(pmId) && !this.#isQuarantined(pmId),
+      )
+    );
+  }
+
+  isServing(process: ManagedProcess): boolean {
+    const key = instanceKey(process);
+    return (
+      !this.#draining.has(key) && this.#collaborators.health.state(key)?.kind === 'fit' && isAlive(process)
+    );
+  }
+
+  serving(): readonly ManagedProcess[] {
+    return this.#processes.filter((process) => this.isServing(process));
+  }
+
+  /** Instances that are here to stay: not draining, not outdated, not quarantined. */
+  settledServing(): readonly ManagedProcess[] {
+    return this.serving().filter(
+      (process) => !this.#isOutdated(process) && !this.#isQuarantined(process.pmId),
+    );
+  }
+
+  /** What changed in who may get traffic since the last call. */
+  announcements(): { readonly added: readonly ManagedProcess[]; readonly removed: readonly string[] } {
+    const serving = new Map(this.serving().map((process) => [instanceKey(process), process]));
+    const added = [...serving].filter(([key]) => !this.#announced.has(key)).map(([, process]) => process);
+    const removed = [...this.#announced].filter((key) => !serving.has(key));
+    for (const key of removed) this.#announced.delete(key);
+    for (const key of serving.keys()) this.#announced.add(key);
+    return { added, removed };
+  }
+
+  slots(): readonly Slot[] {
+    return this.#processes.map((process) => ({
+      id: { service: process.service, pmId: process.pmId, startedAtMs: process.startedAtMs },
+      state: this.#slotState(process),
+      outdated: this.#isOutdated(process),
+    }));
+  }
+
+  #slotState(process: ManagedProcess): SlotState {
+    const key = instanceKey(process);
+    const draining = this.#draining.get(key);
+    if (draining !== undefined) return { kind: 'draining', ...draining };
+    const health = this.#collaborators.health.state(key);
+    const quarantined = this.#collaborators.failover.quarantinedSlot(this.name, process.pmId);
+    if (quarantined !== null) {
+      const running = isAlive(process) && health?.kind !== 'fit';
+      return { kind: 'quarantined', running, failOpen: quarantined.failOpen };
+    }
+    if (!isAlive(process)) return { kind: 'debris', detail: `PM2 says ${process.status}` };
+    if (health?.kind === 'fit') return { kind: 'fit' };
+    if (health?.kind === 'unfit') return { kind: 'unfit', cause: health.cause, detail: health.detail };
+    return { kind: 'starting' };
+  }
+
+  #isOutdated(id: InstanceId): boolean {
+    const key = instanceKey(id);
+    return this.#recycle.has(key) || (this.rollout?.outdated.includes(key) ?? false);
+  }
+
+  #isQuarantined(pmId: number): boolean {
+    return this.#collaborators.failover.quarantinedSlot(this.name, pmId) !== null;
+  }
+
+  state(): ServiceState {
+    if (this.isStoppedByOperator()) return 'stopped';
+    if (this.#collaborators.failover.quarantine(this.name).kind !== 'none') return 'quarantined';
+    const serving = this.serving().length;
+    if (serving === 0) return 'unhealthy';
+    return serving < this.desired ? 'degraded' : 'healthy';
+  }
+
+  view(): ServiceView {
+    const { operation } = this;
+    return {
+      name: this.name,
+      state: this.state(),
+      desired: this.desired,
+      serving: this.serving().length,
+      min: this.policy.scaling.minInstances,
+      max: this.policy.scaling.maxInstances,
+      reason: this.#reason(),
+      operation:
+        operation === null
+          ? null
+          : { id: operation.id, kind: operation.kind, since: new Date(operation.sinceMs).toISOString() },
+      instances: this.#processes.map((process) => this.#instanceView(process)),
+    };
+  }
+
+  #reason(): string {
+    if (this.isStoppedByOperator())
+      return `stopped through PM2; \`pm2 start ${this.name}\` or a scale-up starts it`;
+    const quarantine = this.#collaborators.failover.quarantine(this.name);
+    if (quarantine.kind === 'none') return this.lastAction.reason;
+    const next =
+      quarantine.kind === 'trial'
+        ? `pm ${quarantine.pmId} is on trial`
+        : `next trial at ${new Date(quarantine.nextTrialAtMs).toISOString()}`;
+    return `restart budget spent (${quarantine.reason}); ${next}; \`reset-failure\` ends it`;
+  }
+
+  #instanceView(process: ManagedProcess): InstanceView {
+    const { failover, health } = this.#collaborators;
+    const key = instanceKey(process);
+    const figures = this.figuresOf(process);
+    const state = health.state(key);
+    return {
+      ...process,
+      fitness: this.#fitness(state),
+      serving: this.isServing(process),
+      draining: this.#draining.has(key),
+      quarantined: failover.quarantinedSlot(this.name, process.pmId) !== null,
+      attemptsUsed: failover.attemptsUsed(this.name, process.pmId),
+      cpuPercent: figures?.cpuPercent ?? null,
+      memoryBytes: figures?.memoryBytes ?? null,
+      eluPercent: figures?.eluPercent ?? null,
+    };
+  }
+
+  /** With the time it began in wall-clock time: for display. */
+  #fitness(state: HealthState | null): Fitness {
+    const fitness: Fitness = state === null ? { kind: 'starting' } : fitnessOf(state);
+    if (fitness.kind === 'starting') return fitness;
+    const { clock } = this.#collaborators;
+    return { ...fitness, sinceMs: Math.round(clock.wallMs() - (clock.nowMs() - fitness.sinceMs)) };
+  }
+}
+
+/** Whether there is a process, or PM2 is about to make one. */
+export function isAlive({ status, pid }: ManagedProcess): boolean {
+  if (status === 'stopped' || status === 'errored') return false;
+  return pid !== null || status === 'launching' || status === 'waiting restart';
+}
+
+export function refOf({ pmId, pid, port }: ManagedProcess): InstanceRef {
+  return { pmId, pid, port };
+}

@@ -1,0 +1,183 @@
+/** Figures of the whole control plane, put together for the API. Reads only. */
+import { instanceKey } from '../domain/model.js';
+import type { ManagedProcess } from '../domain/model.js';
+import type { ServicePolicy } from '../domain/policy.js';
+import type {
+  FailoverView,
+  InstanceMetrics,
+  MetricsView,
+  Percentiles,
+  ServiceMetrics,
+} from '../domain/views.js';
+import type { HostFigures } from '../ports.js';
+import type { ControlLoop } from './controlLoop.js';
+import { isAlive, refOf } from './supervisedService.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export function metricsView(
+  loop: ControlLoop,
+  host: HostFigures,
+  supervisor: MetricsView['supervisor'],
+  dropped: MetricsView['dropped'],
+): MetricsView {
+  const { memoryAvailableBytes, ...system } = host;
+  const memoryUsedPercent = round(100 * (1 - memoryAvailableBytes / host.memoryTotalBytes));
+  return {
+    system: { ...system, memoryUsedPercent },
+    supervisor,
+    services: [...loop.services.values()].map((service) => serviceMetrics(loop, service)),
+    highAvailability: loop.availability.overall(),
+    dropped,
+  };
+}
+
+function serviceMetrics(loop: ControlLoop, service: SupervisedService): ServiceMetrics {
+  const instances = service.processes.map((process) => instanceMetrics(loop, service, process));
+  const present = <T>(values: readonly (T | null)[]): T[] => values.filter((value) => value !== null);
+  const cpu = present(instances.map(({ cpuPercent }) => cpuPercent));
+  const memory = present(instances.map(({ memoryBytes }) => memoryBytes));
+  const errors = present(instances.map(({ errorRate }) => errorRate));
+  return {
+    name: service.name,
+    desired: service.desired,
+    serving: service.serving().length,
+    cpuPercent: cpu.length === 0 ? null : round(sum(cpu) / cpu.length),
+    memoryBytes: memory.length === 0 ? null : sum(memory),
+    responseTimeMs: worst(present(instances.map(({ responseTimeMs }) => responseTimeMs))),
+    errorRate: errors.length === 0 ? null : sum(errors) / errors.length,
+    throughputPerSecond: null,
+    restarts: sum(service.processes.map(({ restarts }) => restarts)),
+    instances,
+    highAvailability: loop.availability.figures(service.name),
+  };
+}
+
+function instanceMetrics(
+  loop: ControlLoop,
+  service: SupervisedService,
+  process: ManagedProcess,
+): InstanceMetrics {
+  const figures = service.figuresOf(process);
+  const { responseTimeMs, errorRate } = loop.health.figures(instanceKey(process));
+  return {
+    ...refOf(process),
+    cpuPercent: figures?.cpuPercent == null ? null : round(figures.cpuPercent),
+    memoryBytes: figures?.memoryBytes ?? null,
+    eventLoopPercent: figures?.eluPercent ?? null,
+    uptimeMs: isAlive(process) ? Math.max(0, loop.moment().wallMs - process.startedAtMs) : 0,
+    restarts: process.restarts,
+    responseTimeMs,
+    errorRate,
+    throughputPerSecond: null,
+  };
+}
+
+/** Of several instances: the slowest at each percentile, because percentiles can't be averaged. */
+function worst(all: readonly Percentiles[]): Percentiles | null {
+  if (all.length === 0) return null;
+  const most = (pick: (one: Percentiles) => number): number => Math.max(...all.map(pick));
+  return { p50: most(({ p50 }) => p50), p95: most(({ p95 }) => p95), p99: most(({ p99 }) => p99) };
+}
+
+/** @param policy whose limits are shown: those of the default service. */
+export function failoverView(loop: ControlLoop, policy: ServicePolicy): FailoverView {
+  const { health, failure } = policy;
+  return {
+    limits: {
+      healthCheckIntervalMs: health.intervalMs,
+      healthCheckTimeoutMs: health.timeoutMs,
+      maxRestartAttempts: failure.maxRestartAttempts,
+      restartCooldownMs: failure.restartCooldownMs,
+      restartWindowMs: failure.windowMs,
+      unhealthyThreshold: health.fall,
+      healthyThreshold: health.rise,
+    },
+    services: [...loop.services.values()].map((service) => serviceFailover(loop, service)),
+  };
+}
+
+function serviceFailover(loop: ControlLoop, service: SupervisedService): FailoverView['services'][number] {
+  const { failover, availability } = loop;
+  const { name } = service;
+  const quarantine = failover.quarantine(name);
+  const lastFailure = failover.lastFailure(name);
+  const lastRecovery = availability.lastRecovery(name);
+  return {
+    name,
+    state: service.state(),
+    attemptsUsed: failover.attemptsUsed(name),
+    attemptsMax: service.policy.failure.maxRestartAttempts,
+    quarantine:
+      quarantine.kind === 'none'
+        ? null
+        : {
+            since: iso(quarantine.sinceMs),
+            reason: quarantine.reason,
+            nextTrialAt: quarantine.kind === 'quarantined' ? iso(quarantine.nextTrialAtMs) : null,
+            trials: quarantine.trials,
+          },
+    lastFailure:
+      lastFailure === null
+        ? null
+        : {
+            at: iso(lastFailure.atMs),
+            cause: lastFailure.cause,
+            detail: lastFailure.detail,
+            pmId: lastFailure.pmId,
+          },
+    lastRecovery:
+      lastRecovery === null ? null : { at: iso(lastRecovery.atMs), afterMs: lastRecovery.afterMs },
+    instances: service.processes.map((process) => instanceFailover(loop, service, process)),
+  };
+}
+
+function instanceFailover(
+  loop: ControlLoop,
+  service: SupervisedService,
+  process: ManagedProcess,
+): FailoverView['services'][number]['instances'][number] {
+  const key = instanceKey(process);
+  const health = loop.health.state(key);
+  const probe = loop.health.lastProbe(key);
+  const { state, detail } = describe(loop, service, process);
+  return {
+    pmId: process.pmId,
+    state,
+    detail,
+    attemptsUsed: loop.failover.attemptsUsed(service.name, process.pmId),
+    consecutiveFailures: health?.kind === 'fit' || health?.kind === 'starting' ? health.failures : 0,
+    lastProbe:
+      probe === null
+        ? null
+        : { at: iso(probe.atWallMs), ok: probe.ok, latencyMs: round(probe.latencyMs), detail: probe.detail },
+  };
+}
+
+function describe(
+  loop: ControlLoop,
+  service: SupervisedService,
+  process: ManagedProcess,
+): Pick<FailoverView['services'][number]['instances'][number], 'state' | 'detail'> {
+  if (loop.failover.quarantinedSlot(service.name, process.pmId) !== null) {
+    return { state: 'quarantined', detail: 'its restart budget is spent' };
+  }
+  if (service.isDraining(process))
+    return { state: 'draining', detail: 'withdrawn from traffic, about to stop' };
+  if (!isAlive(process)) return { state: 'stopped', detail: `PM2 says ${process.status}` };
+  const health = loop.health.state(instanceKey(process));
+  if (health === null || health.kind === 'starting') return { state: 'starting', detail: 'not verified yet' };
+  if (health.kind === 'unfit') return { state: 'unfit', detail: `${health.cause}: ${health.detail}` };
+  return { state: 'fit', detail: health.problem ?? 'serving' };
+}
+
+function iso(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

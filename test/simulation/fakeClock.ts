@@ -1,0 +1,70 @@
+/** A clock that only moves when told, and lets everything that became due run in order. */
+import type { Clock } from '../../backend/src/ports.js';
+
+interface Timer {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+export class FakeClock implements Clock {
+  #nowMs = 0;
+  #order = 0;
+  readonly #timers = new Set<Timer>();
+  static readonly epochMs = 1_700_000_000_000;
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  wallMs(): number {
+    return FakeClock.epochMs + this.#nowMs;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer: Timer = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.after(delayMs, resolve));
+  }
+
+  /** Runs what is due within the next `durationMs`, each timer at its own time. */
+  async advance(durationMs: number): Promise<void> {
+    const endMs = this.#nowMs + durationMs;
+    await settle();
+    for (let next = this.#next(endMs); next !== undefined; next = this.#next(endMs)) {
+      this.#timers.delete(next);
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      next.run();
+      await settle();
+    }
+    this.#nowMs = endMs;
+  }
+
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  #next(endMs: number): Timer | undefined {
+    let first: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (timer.atMs > endMs) continue;
+      if (
+        first === undefined ||
+        timer.atMs < first.atMs ||
+        (timer.atMs === first.atMs && timer.order < first.order)
+      ) {
+        first = timer;
+      }
+    }
+    return first;
+  }
+}
+
+/** Lets promises that are already resolved run to their next wait: chains here are short. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 40; turn++) await Promise.resolve();
+}

@@ -1,0 +1,200 @@
+/** The real control plane on a fake clock and a fake PM2: everything between the ports is what production runs. */
+import type { EventRecord } from '../../backend/src/domain/events.js';
+import type { ServicePolicy } from '../../backend/src/domain/policy.js';
+import type { History, HostMeter, Logger, ProcessMeter, StateStore } from '../../backend/src/ports.js';
+import { ControlLoop } from '../../backend/src/services/controlLoop.js';
+import { EventLog } from '../../backend/src/services/eventLog.js';
+import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
+import { FakeClock } from './fakeClock.js';
+import { FakePm2 } from './fakePm2.js';
+
+export function policyOf(name: string, changes: Partial<ServicePolicy> = {}): ServicePolicy {
+  return {
+    name,
+    ports: { first: 13_004, last: 13_099 },
+    memoryLimitBytes: 512 * 1024 * 1024,
+    scaling: {
+      minInstances: 1,
+      maxInstances: 4,
+      cpuHighPercent: 80,
+      cpuLowPercent: 30,
+      memoryHighPercent: 80,
+      memoryLowPercent: 30,
+      cooldownMs: 60_000,
+      upWindowMs: 10_000,
+      downWindowMs: 120_000,
+      autoscale: true,
+    },
+    health: {
+      probe: { kind: 'http', path: '/health', statusMin: 200, statusMax: 399, bodyIncludes: null },
+      intervalMs: 30_000,
+      timeoutMs: 5_000,
+      fastIntervalMs: 1_000,
+      fall: 3,
+      rise: 2,
+      startTimeoutMs: 30_000,
+    },
+    failure: {
+      maxRestartAttempts: 3,
+      windowMs: 600_000,
+      restartCooldownMs: 60_000,
+      backoffBaseMs: 1_000,
+      stableMs: 10_000,
+    },
+    lifecycle: { drainGraceMs: 1_000, killTimeoutMs: 10_000, canaryMs: 5_000 },
+    ...changes,
+  };
+}
+
+class MemoryStore implements StateStore {
+  state: unknown = null;
+  refuses = false;
+
+  load(): Promise<{ state: unknown }> {
+    return Promise.resolve({ state: structuredClone(this.state) });
+  }
+
+  save(state: unknown): Promise<void> {
+    if (this.refuses) return Promise.reject(new Error('ENOSPC: no space left on device'));
+    // What can't be written as JSON can't be persisted.
+    this.state = JSON.parse(JSON.stringify(state));
+    return Promise.resolve();
+  }
+}
+
+class MemoryHistory implements History {
+  readonly events: EventRecord[] = [];
+
+  append(event: EventRecord): void {
+    this.events.push(event);
+    if (this.events.length > 5_000) this.events.splice(0, 1_000);
+  }
+
+  query(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[] {
+    return this.events.slice(-filter.limit);
+  }
+
+  dropped(): number {
+    return 0;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+const silent: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+const hostMeter: HostMeter = {
+  figures: () => ({
+    cores: 4,
+    cpuPercent: null,
+    memoryTotalBytes: 16e9,
+    memoryAvailableBytes: 12e9,
+    diskUsedPercent: null,
+    connections: null,
+    loadAverage1m: 0,
+    uptimeSeconds: 1,
+  }),
+  oomKills: () => 0,
+};
+
+/** A small seeded generator (mulberry32): a failing run can be repeated from its printed seed. */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export class World {
+  readonly clock = new FakeClock();
+  readonly pm2: FakePm2;
+  readonly store = new MemoryStore();
+  readonly history = new MemoryHistory();
+  readonly random: () => number;
+  readonly policies: readonly ServicePolicy[];
+  /** CPU percent of each instance of a service; null: not measured. */
+  readonly cpu = new Map<string, number | null>();
+  loop!: ControlLoop;
+  ha!: HighAvailabilityManager;
+  #ids = 0;
+
+  constructor(seed: number, policies: readonly ServicePolicy[]) {
+    this.random = seeded(seed);
+    this.policies = policies;
+    this.pm2 = new FakePm2(this.clock, this.random);
+  }
+
+  /** A supervisor starts, with whatever its predecessor left behind. */
+  async startSupervisor(): Promise<void> {
+    const events = new EventLog({ clock: this.clock, history: this.history, notifiers: [], logger: silent });
+    this.loop = await ControlLoop.create({
+      clock: this.clock,
+      random: this.random,
+      newId: () => `op-${++this.#ids}`,
+      manager: this.pm2,
+      prober: this.pm2,
+      processMeter: this.#meter(),
+      hostMeter,
+      store: this.store,
+      events,
+      logger: silent,
+      policies: this.policies,
+      initialInstances: () => 2,
+      observeIntervalMs: 1_000,
+      onDaemonReplaced: () => Promise.resolve(),
+    });
+    this.ha = new HighAvailabilityManager({
+      loop: this.loop,
+      events,
+      hostMeter,
+      version: '0.0.0',
+      node: { hostname: 'sim', pid: 1 },
+      defaultService: null,
+      self: () => ({ cpuPercent: null, memoryBytes: 0 }),
+      dropped: () => ({ events: 0, notifications: 0 }),
+    });
+    void this.loop.start();
+    await this.clock.advance(10);
+  }
+
+  /** kill -9: nothing is written, no loop ends well; what it had asked PM2 for still happens. */
+  async killSupervisor(): Promise<void> {
+    const { state } = this.store;
+    void this.loop.close();
+    this.pm2.callerDied();
+    await this.clock.advance(0);
+    this.store.state = state;
+  }
+
+  eventsOf(type: EventRecord['type']): readonly EventRecord[] {
+    return this.history.events.filter((event) => event.type === type);
+  }
+
+  #meter(): ProcessMeter {
+    return {
+      sample: (processes) => {
+        const byPid = new Map(this.pm2.rows().map((row) => [row.pid, row]));
+        return Promise.resolve(
+          new Map(
+            processes.flatMap(({ pid }) => {
+              const row = byPid.get(pid);
+              if (row === undefined) return [];
+              const cpuPercent = this.cpu.get(row.service) ?? null;
+              return [[pid, { cpuPercent, memoryBytes: 60e6, eluPercent: null }] as const];
+            }),
+          ),
+        );
+      },
+    };
+  }
+}
