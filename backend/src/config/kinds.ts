@@ -96,7 +96,7 @@ export function matching(pattern: RegExp, allowed: string): Kind<string> {
     schema: z.preprocess(trimmed, line),
     allowed,
     unit: null,
-    format: (value) => JSON.stringify(value),
+    format: plain,
   };
 }
 
