@@ -27,10 +27,16 @@ shell_scripts() {
   shellcheck scripts/*.sh .ci/run
 }
 
+# The settings' documentation is derived from the registry, by the compiled registry.
+documents() {
+  node scripts/build.mjs --quiet && node backend/dist/config/docs.js --check
+}
+
 check format prettier --check --log-level warn .
 check lint oxlint
 check types tsc --noEmit -p .
 check dead-code knip --no-progress
+check documents documents
 check shell shell_scripts
 
 [ -z "$failed" ] || { echo "Failed:$failed" >&2; exit 1; }
