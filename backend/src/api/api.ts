@@ -7,6 +7,7 @@ import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { ControlPlane } from '../domain/views.js';
+import type { Logger } from '../ports.js';
 import { errorMapper } from './errorMapper.js';
 import { EventStream } from './eventStream.js';
 import { HttpServer } from './httpServer.js';
@@ -20,14 +21,14 @@ import { Authenticator } from './security/authenticator.js';
 import { securityHeaders } from './security/headers.js';
 import { isLoopback, sameOriginOnly } from './security/sameOrigin.js';
 import { defaultLimits } from './settings.js';
-import type { ApiLimits, ApiLogger, ApiSettings, Readiness } from './settings.js';
+import type { ApiLimits, ApiSettings, Readiness } from './settings.js';
 
-export type { ApiLimits, ApiLogger, ApiSettings, Readiness } from './settings.js';
+export type { ApiLimits, ApiSettings, Readiness } from './settings.js';
 
 export interface ApiOptions {
   readonly controlPlane: ControlPlane;
   readonly settings: ApiSettings;
-  readonly logger: ApiLogger;
+  readonly logger: Logger;
   /** Asked on every `/readyz`; must answer at once. */
   readonly readiness: () => Readiness;
   /** Names the process that listens on a port, or null; used for the message of `port.taken`. Default: unknown. */

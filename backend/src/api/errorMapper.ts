@@ -5,12 +5,12 @@
  */
 import type { ErrorRequestHandler, Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
+import type { Logger } from '../ports.js';
 import { failure } from './envelope.js';
 import { requestIdOf } from './requestLog.js';
-import type { ApiLogger } from './settings.js';
 
 /** Express's error handler. Answers in the envelope, or cuts the connection when an answer has already begun. */
-export function errorMapper(logger: ApiLogger, bodyLimitBytes: number): ErrorRequestHandler {
+export function errorMapper(logger: Logger, bodyLimitBytes: number): ErrorRequestHandler {
   return (thrown: unknown, request, response, _next) => {
     const requestId = requestIdOf(response);
     const error = asHoldfastError(thrown, bodyLimitBytes) ?? unexpected(requestId);

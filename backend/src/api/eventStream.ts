@@ -13,7 +13,8 @@ import type { Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 import type { ControlPlane } from '../domain/views.js';
-import type { ApiLimits, ApiLogger } from './settings.js';
+import type { Logger } from '../ports.js';
+import type { ApiLimits } from './settings.js';
 
 interface Client {
   readonly response: Response;
@@ -31,17 +32,13 @@ const EVENT_ID = /^(\d{1,15})-(\d{1,15})$/;
 export class EventStream {
   readonly #controlPlane: Pick<ControlPlane, 'events' | 'subscribe'>;
   readonly #limits: ApiLimits;
-  readonly #logger: ApiLogger;
+  readonly #logger: Logger;
   readonly #clients = new Set<Client>();
   #stopListening: (() => void) | null = null;
   #dropped = 0;
   #closed = false;
 
-  constructor(
-    controlPlane: Pick<ControlPlane, 'events' | 'subscribe'>,
-    limits: ApiLimits,
-    logger: ApiLogger,
-  ) {
+  constructor(controlPlane: Pick<ControlPlane, 'events' | 'subscribe'>, limits: ApiLimits, logger: Logger) {
     this.#controlPlane = controlPlane;
     this.#limits = limits;
     this.#logger = logger;
@@ -87,7 +84,7 @@ export class EventStream {
   /** Ends every stream, with a comment that says why. */
   close(): void {
     this.#closed = true;
-    for (const client of [...this.#clients]) {
+    for (const client of this.#clients) {
       client.response.end(': the supervisor is stopping\n\n');
       this.#remove(client);
     }

@@ -6,14 +6,15 @@ import { createServer } from 'node:http';
 import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { HoldfastError, messageOf } from '../domain/errors.js';
+import type { Logger } from '../ports.js';
 import { failure } from './envelope.js';
-import type { ApiLimits, ApiLogger } from './settings.js';
+import type { ApiLimits } from './settings.js';
 
 export interface HttpServerOptions {
   readonly host: string;
   readonly port: number;
   readonly limits: ApiLimits;
-  readonly logger: ApiLogger;
+  readonly logger: Logger;
   /** Who holds a port, for the message of `port.taken`; null when that can't be found out. */
   readonly describePortHolder: (port: number) => Promise<string | null>;
 }
@@ -112,8 +113,13 @@ export class HttpServer {
 
   /** What could not even be parsed, or came too slowly: one answer, then the connection ends. */
   #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-    const answering = [...this.#inFlight].some((response) => response.socket === socket);
-    if (!socket.writable || error.code === 'ECONNRESET' || answering) {
+    const answering = [...this.#inFlight].find((response) => response.socket === socket);
+    if (answering?.req.complete === true && !answering.headersSent && socket.writable) {
+      // Garbage behind a good request: that one still gets its answer, the connection ends with it.
+      answering.setHeader('Connection', 'close');
+      return;
+    }
+    if (answering?.headersSent === true || !socket.writable || error.code === 'ECONNRESET') {
       socket.destroy();
       return;
     }

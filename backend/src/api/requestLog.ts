@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
-import type { ApiLogger } from './settings.js';
+import type { Logger } from '../ports.js';
 
 const SANE_ID = /^[\w.:-]{1,64}$/;
 
@@ -16,7 +16,7 @@ export interface FinishedRequest {
   readonly durationSeconds: number;
 }
 
-export function requestLog(logger: ApiLogger, observe: (finished: FinishedRequest) => void): RequestHandler {
+export function requestLog(logger: Logger, observe: (finished: FinishedRequest) => void): RequestHandler {
   return (request, response, next) => {
     const startedMs = performance.now();
     const offered = request.get('x-request-id');

@@ -1,4 +1,4 @@
-/** What the API is built from: settings of the operator, limits of ours, and the logger it talks to. */
+/** What the API is built from: the operator's settings and limits of ours. */
 
 export interface ApiSettings {
   /** Address to bind. Anything but loopback requires `token`. */
@@ -62,14 +62,6 @@ export const defaultLimits: ApiLimits = {
   guessRefillMs: 6_000,
   guessAddresses: 1_024,
 };
-
-/** The part of the house's logger that the API uses. */
-export interface ApiLogger {
-  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
-}
 
 export interface Readiness {
   readonly ready: boolean;

@@ -55,7 +55,8 @@ it('callers that come while a check runs share it', async () => {
 it('the whole: healthy, degraded without daemon, unhealthy when nothing serves', async () => {
   const whole = async () => {
     const { status, json } = await get('/api/health');
-    return [status, (json.data ?? json.error?.details).status];
+    const view = json.success ? json.data : json.error?.details;
+    return [status, view.status];
   };
   expect(await whole()).toEqual([200, 'healthy']);
   harness.controlPlane.daemon = 'unresponsive';

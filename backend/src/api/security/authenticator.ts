@@ -6,7 +6,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import { HoldfastError } from '../../domain/errors.js';
 import { remoteAddressOf } from '../requestLog.js';
-import type { ApiLimits, ApiLogger, ApiSettings } from '../settings.js';
+import type { Logger } from '../../ports.js';
+import type { ApiLimits, ApiSettings } from '../settings.js';
 import { GuessLimiter } from './guessLimiter.js';
 import { SessionCookies, expiredCookie } from './sessionCookie.js';
 
@@ -16,10 +17,10 @@ export class Authenticator {
   readonly #expected: Buffer | null;
   readonly #sessions: SessionCookies | null;
   readonly #guesses: GuessLimiter;
-  readonly #logger: ApiLogger;
+  readonly #logger: Logger;
   #refused = 0;
 
-  constructor(settings: Pick<ApiSettings, 'token' | 'sessionSecret'>, limits: ApiLimits, logger: ApiLogger) {
+  constructor(settings: Pick<ApiSettings, 'token' | 'sessionSecret'>, limits: ApiLimits, logger: Logger) {
     const token = settings.token === '' ? null : settings.token;
     const secret = settings.sessionSecret === '' ? null : settings.sessionSecret;
     this.#expected = token === null ? null : digest(token);
