@@ -1,0 +1,347 @@
+/**
+ * The control plane's process: reads the configuration, builds every part, wires them, runs until told to stop.
+ * Exactly one per data directory: a second one waits for the first to end (a handover takes seconds) and then gives up.
+ *
+ * It writes nothing to stdout (a process that does so dies with PM2's daemon); what people must see before there is a
+ * log goes to stderr. It exits with 78 for what only a person can mend (configuration, port taken): PM2 is told not to
+ * restart it then.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { systemClock } from './adapters/clock.js';
+import { FileHistory } from './adapters/history/fileHistory.js';
+import { createLogger } from './adapters/logging/logger.js';
+import type { ClosableLogger } from './adapters/logging/logger.js';
+import { SystemHostMeter } from './adapters/meters/hostMeter.js';
+import { SystemProcessMeter } from './adapters/meters/processMeter.js';
+import { describePortHolder } from './adapters/net/portHolder.js';
+import { WebhookNotifier } from './adapters/notify/webhook.js';
+import type { AppDefinition } from './adapters/pm2/appDefinition.js';
+import { loadEcosystem } from './adapters/pm2/ecosystem.js';
+import { startLogRotation } from './adapters/pm2/logRotation.js';
+import { createPm2ProcessManager } from './adapters/pm2/processManager.js';
+import type { Pm2ProcessManager } from './adapters/pm2/processManager.js';
+import { prober } from './adapters/probes/index.js';
+import { FileStateStore } from './adapters/state/fileStateStore.js';
+import { createApi } from './api/api.js';
+import type { Api } from './api/api.js';
+import { loadConfig } from './config/load.js';
+import type { Config } from './config/load.js';
+import { servicePolicy } from './config/policy.js';
+import { formatProblems } from './config/problems.js';
+import { ConfigWatcher } from './config/watch.js';
+import { HoldfastError, messageOf } from './domain/errors.js';
+import type { ManagedProcess } from './domain/model.js';
+import type { ServicePolicy } from './domain/policy.js';
+import { acquirePidLock } from './lib/pidLock.js';
+import { ControlLoop } from './services/controlLoop.js';
+import { EventLog } from './services/eventLog.js';
+import { HighAvailabilityManager } from './services/highAvailabilityManager.js';
+
+/** sysexits.h EX_CONFIG: restarting won't help. The ecosystem files list it under stop_exit_codes. */
+const EXIT_NEEDS_A_PERSON = 78;
+/** How long a successor waits for its predecessor to let go. */
+const LOCK_WAIT_MS = 15_000;
+/** From the stop signal to leaving: requests in flight get this long. */
+const SHUTDOWN_GRACE_MS = 5_000;
+/** Applications of Holdfast itself; everything else in the ecosystem file is a supervised service. */
+const OWN_PREFIX = 'ha-';
+const DAY_MS = 86_400_000;
+const ROTATED_LOGS_KEPT = 5;
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What goes wrong before anything runs, and what to do about it. */
+class StartProblem extends Error {}
+
+function readConfig(): Config {
+  const result = loadConfig({ root, env: process.env });
+  for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
+  if (!result.ok) throw new StartProblem(formatProblems(result.problems));
+  return result.config;
+}
+
+function versionOf(): string {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  return manifest.version;
+}
+
+/** CPU of this process since the last call, and its memory. */
+function selfMeter(): () => { cpuPercent: number | null; memoryBytes: number } {
+  let last = { atMs: performance.now(), cpu: process.cpuUsage() };
+  return () => {
+    const atMs = performance.now();
+    const { user, system } = process.cpuUsage(last.cpu);
+    const elapsedMs = atMs - last.atMs;
+    const cpuPercent = elapsedMs < 100 ? null : Math.round((user + system) / elapsedMs / 0.1) / 100;
+    if (cpuPercent !== null) last = { atMs, cpu: process.cpuUsage() };
+    return { cpuPercent, memoryBytes: process.memoryUsage.rss() };
+  };
+}
+
+class Supervisor {
+  readonly #config: Config;
+  readonly #logger: ClosableLogger;
+  readonly #hostMeter: SystemHostMeter;
+  readonly #closers: (() => Promise<void> | void)[] = [];
+  /** By name; filled anew from the ecosystem file, which a deploy may have changed. */
+  #definitions: readonly AppDefinition[] = [];
+  #policies: readonly ServicePolicy[] = [];
+  #manager!: Pm2ProcessManager;
+  #api!: Api;
+  #ending = false;
+
+  constructor(config: Config, logger: ClosableLogger) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#hostMeter = new SystemHostMeter({ diskPath: config.dataDir });
+  }
+
+  async run(): Promise<void> {
+    const config = this.#config;
+    const logger = this.#logger;
+    await this.#acquireLock();
+    this.#definitions = await this.#loadDefinitions();
+    this.#policies = this.#policiesOf(config);
+    const history = await FileHistory.open({ file: join(config.dataDir, 'events.jsonl'), logger });
+    const { notifyWebhookUrl } = config;
+    const notifiers =
+      notifyWebhookUrl === null
+        ? []
+        : [new WebhookNotifier({ url: notifyWebhookUrl, logger, clock: systemClock })];
+    const events = new EventLog({ clock: systemClock, history, notifiers, logger });
+    this.#manager = this.#createManager(events);
+    const loop = await this.#createLoop(events);
+    const version = versionOf();
+    const plane = new HighAvailabilityManager({
+      loop,
+      events,
+      hostMeter: this.#hostMeter,
+      version,
+      node: { hostname: hostname(), pid: process.pid },
+      defaultService: config.defaultService,
+      self: selfMeter(),
+      dropped: () => ({
+        events: history.dropped() + logger.dropped(),
+        notifications: notifiers.reduce((total, notifier) => total + notifier.dropped(), 0),
+      }),
+    });
+    this.#api = this.#createApi(plane, loop, version);
+    const { url } = await this.#api.listen();
+    await loop.start();
+    const adopted = [...loop.services.values()].reduce((total, { processes }) => total + processes.length, 0);
+    events.emit('supervisor.started', { version, adopted });
+    logger.info('the control API listens', { url });
+    this.#rotateLogs();
+    this.#watchConfig(loop, events);
+    this.#endOnSignal(events);
+    // Last in, first out: the API first, so that nobody asks for what is being taken down.
+    this.#closers.push(
+      () => history.close(),
+      ...notifiers.map((notifier) => () => notifier.close()),
+      () => this.#manager.close(),
+      () => loop.close(),
+    );
+  }
+
+  async #acquireLock(): Promise<void> {
+    const { dataDir } = this.#config;
+    mkdirSync(dataDir, { recursive: true });
+    const release = await acquirePidLock(join(dataDir, 'supervisor.lock'), { waitMs: LOCK_WAIT_MS });
+    if (release === null) {
+      throw new StartProblem(
+        `Another supervisor already uses ${dataDir}. Stop it first (npm stop), or give this one its own HA_DATA_DIR.`,
+      );
+    }
+    this.#closers.push(release);
+  }
+
+  async #loadDefinitions(): Promise<readonly AppDefinition[]> {
+    const { ecosystemFile, ecosystemEnv, pm2Home } = this.#config;
+    return loadEcosystem({ file: ecosystemFile, envName: ecosystemEnv, pm2Home });
+  }
+
+  /** Services of the ecosystem file, and those that config.yml declares beside them. */
+  #policiesOf(config: Config): readonly ServicePolicy[] {
+    const { cores, memoryTotalBytes } = this.#hostMeter.figures();
+    const defined = this.#definitions.filter(({ name }) => !name.startsWith(OWN_PREFIX));
+    const names = new Set(defined.map(({ name }) => name));
+    const adopted = [...config.services.keys()].filter((name) => !names.has(name)).map((name) => ({ name }));
+    const described = defined.map(({ name, port, options }) => {
+      const limit = options['max_memory_restart'];
+      return {
+        name,
+        ...(port === null ? {} : { startPort: port }),
+        ...(typeof limit === 'number' ? { memoryLimitBytes: limit } : {}),
+      };
+    });
+    return [...described, ...adopted].map((service) =>
+      servicePolicy(config, service, { cores, memoryBytes: memoryTotalBytes }),
+    );
+  }
+
+  #createManager(events: EventLog): Pm2ProcessManager {
+    const { pm2Home, pm2Bin } = this.#config;
+    const policyOf = (name: string): ServicePolicy | undefined =>
+      this.#policies.find((policy) => policy.name === name);
+    return createPm2ProcessManager({
+      pm2Home,
+      services: () => this.#policies.map(({ name }) => name),
+      definitions: () => this.#loadDefinitions(),
+      portRange: (service) => policyOf(service)?.ports ?? null,
+      killTimeoutMs: (service) => policyOf(service)?.lifecycle.killTimeoutMs ?? SHUTDOWN_GRACE_MS,
+      clock: systemClock,
+      logger: this.#logger,
+      onPortOccupied: (occupied) => events.emit('port.occupied', occupied),
+      ...(pm2Bin === null ? {} : { pm2Bin }),
+    });
+  }
+
+  #createLoop(events: EventLog): Promise<ControlLoop> {
+    const { dataDir, observeIntervalMs } = this.#config;
+    return ControlLoop.create({
+      clock: systemClock,
+      random: Math.random,
+      newId: () => randomUUID().slice(0, 8),
+      manager: this.#manager,
+      prober,
+      processMeter: new SystemProcessMeter(),
+      hostMeter: this.#hostMeter,
+      store: new FileStateStore(join(dataDir, 'supervisor-state.json')),
+      events,
+      logger: this.#logger,
+      policies: this.#policies,
+      initialInstances: (service) => this.#initialInstances(service),
+      observeIntervalMs,
+      onDaemonReplaced: (processes) => this.#handOver(processes, events),
+    });
+  }
+
+  /** As PM2 reads `instances`: 0 or less counts from the number of cores. */
+  #initialInstances(service: string): number {
+    const instances = this.#definitions.find(({ name }) => name === service)?.instances ?? 1;
+    const { cores } = this.#hostMeter.figures();
+    return instances > 0 ? instances : Math.max(1, cores + instances);
+  }
+
+  #createApi(plane: HighAvailabilityManager, loop: ControlLoop, version: string): Api {
+    const { host, port, apiToken, sessionSecret } = this.#config;
+    return createApi({
+      controlPlane: plane,
+      settings: { host, port, token: apiToken, sessionSecret, version },
+      logger: this.#logger,
+      describePortHolder,
+      readiness: () =>
+        loop.observer.isConnected()
+          ? { ready: true, reason: "PM2's daemon answers" }
+          : { ready: false, reason: `PM2's daemon: ${loop.observer.daemon().problem ?? 'not connected'}` },
+    });
+  }
+
+  #rotateLogs(): void {
+    const { logMaxBytes, logMaxAgeDays } = this.#config;
+    const stop = startLogRotation({
+      files: () => this.#manager.logFiles(),
+      reopen: () => this.#manager.reopenLogs(),
+      limits: { maxBytes: logMaxBytes, maxAgeMs: logMaxAgeDays * DAY_MS, keep: ROTATED_LOGS_KEPT },
+      clock: systemClock,
+      logger: this.#logger,
+    });
+    this.#closers.push(stop);
+  }
+
+  #watchConfig(loop: ControlLoop, events: EventLog): void {
+    const watcher = new ConfigWatcher({
+      root,
+      env: process.env,
+      current: this.#config,
+      onListenerError: (error) =>
+        this.#logger.error('a new configuration was not applied', { problem: messageOf(error) }),
+    });
+    watcher.on('changed', ({ config, keys, needRestart, warnings }) => {
+      this.#policies = this.#policiesOf(config);
+      loop.reconfigure(this.#policies);
+      for (const warning of warnings) this.#logger.warn(warning);
+      if (needRestart.length > 0)
+        this.#logger.warn('some settings apply at the next start', { keys: needRestart });
+      events.emit('config.reloaded', { changed: [...keys] });
+    });
+    watcher.on('rejected', ({ problems }) => {
+      events.emit('config.rejected', { problems: formatProblems(problems).split('\n').slice(1) });
+    });
+    this.#closers.push(() => watcher.close());
+  }
+
+  /**
+   * PM2's daemon died and we, a fork-mode process, survived it: the new daemon does not know us. It gets a supervisor
+   * of its own, which waits for our lock, and we leave.
+   */
+  async #handOver(processes: readonly ManagedProcess[], events: EventLog): Promise<void> {
+    const ownName = process.env['name'];
+    const isUnderPm2 = process.env['pm_id'] !== undefined && ownName !== undefined;
+    if (this.#ending || !isUnderPm2 || processes.some(({ pid }) => pid === process.pid)) return;
+    const listed = processes.find(({ service, pid }) => service === ownName && pid !== null);
+    const successor = listed ?? (await this.#manager.startInstance(ownName));
+    events.emit('supervisor.handedOver', { successorPid: successor.pid });
+    await this.end(0);
+  }
+
+  #endOnSignal(events: EventLog): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (this.#ending) process.exit(1);
+        events.emit('supervisor.stopping', { signal });
+        void this.end(0);
+      });
+    }
+  }
+
+  /** Answers what is in flight, writes what is remembered, leaves. Services are left running. */
+  async end(code: number): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    await this.#api.close({ graceMs: SHUTDOWN_GRACE_MS }).catch(() => undefined);
+    for (const close of this.#closers.reverse()) {
+      await Promise.resolve(close()).catch((thrown: unknown) =>
+        this.#logger.error('not everything could be closed well', { problem: messageOf(thrown) }),
+      );
+    }
+    await this.#logger.close();
+    process.exit(code);
+  }
+}
+
+async function main(): Promise<void> {
+  const config = readConfig();
+  const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
+  const logger = createLogger({
+    file: join(logDir, 'ha-supervisor.log'),
+    level: logLevel,
+    maxBytes: logMaxBytes,
+    maxAgeDays: logMaxAgeDays,
+  });
+  // A bug: what is in memory can't be trusted any more. PM2 starts us again; what matters is on disk.
+  const onBug = (thrown: unknown): void => {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    logger.error('the supervisor hit a bug and restarts', { problem: messageOf(thrown), stack });
+    void logger.close().finally(() => process.exit(1));
+  };
+  process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
+  try {
+    await new Supervisor(config, logger).run();
+  } catch (thrown) {
+    const needsAPerson = thrown instanceof StartProblem || thrown instanceof HoldfastError;
+    logger.error('the supervisor cannot start', { problem: messageOf(thrown) });
+    process.stderr.write(`The supervisor cannot start. ${messageOf(thrown)}\n`);
+    await logger.close();
+    process.exit(needsAPerson ? EXIT_NEEDS_A_PERSON : 1);
+  }
+}
+
+main().catch((thrown: unknown) => {
+  process.stderr.write(`${messageOf(thrown)}\n`);
+  process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
+});
