@@ -156,6 +156,18 @@ describe('growing', () => {
   });
 });
 
+test('memory must be high for the whole up-window too', () => {
+  const decision = ask(history(5_000, () => ({ load: 50, memory: 90 })));
+  expect(decision).toMatchObject({ action: 'hold', cause: 'memory-high', limitedBy: 'window' });
+});
+
+test("instances on their way have their part of the host's memory already", () => {
+  const samples = history(15_000, () => ({ ready: 2, starting: 1, load: 140, memory: 20 }));
+  const host = { memoryTotalBytes: 1000 * MEBIBYTE, memoryAvailableBytes: 390 * MEBIBYTE };
+  // Room for two: one is starting, one is left.
+  expect(ask(samples, { desired: 3, host })).toMatchObject({ to: 4, limitedBy: 'host-memory' });
+});
+
 describe('shrinking', () => {
   const idle = history(70_000, () => ({ load: 20 }));
 
@@ -180,6 +192,11 @@ describe('shrinking', () => {
   test('a hole in the samples is not quiet', () => {
     const holed = idle.filter((s) => s.atMs < NOW_MS - 40_000 || s.atMs > NOW_MS - 20_000);
     expect(ask(holed)).toMatchObject({ action: 'hold', limitedBy: 'window' });
+  });
+
+  test('an instance that was silent within the window may have been busy', () => {
+    const samples = history(70_000, (ago) => ({ known: ago > 30_000 && ago < 50_000 ? 1 : 2, load: 5 }));
+    expect(ask(samples)).toMatchObject({ action: 'hold', limitedBy: 'window' });
   });
 
   test('jumps as far as the target allows', () => {

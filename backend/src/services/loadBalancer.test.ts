@@ -91,6 +91,28 @@ describe('LoadBalancer', () => {
     expect(nowMs).toBe(361_000);
   });
 
+  test('a cooldown does not use up that patience a second time', () => {
+    const balancer = new LoadBalancer();
+    const slow = scalingPolicyOf({ cooldownMs: 400_000 }, 'shop');
+    const full = [0, 1].map((pmId) => instanceWith({ pmId, cpuPercent: 1, memoryBytes: 220 * 2 ** 20 }));
+    balancer.noteMove('shop', 1, 2, 0, 'operator');
+    let nowMs = 0;
+    for (;;) {
+      balancer.observe(slow, full, nowMs);
+      const { action } = balancer.decide(slow, { desired: 2, host, blocked: null }, at(nowMs));
+      if (action !== 'hold' || nowMs > 1_000_000) break;
+      nowMs += 1000;
+    }
+    expect(nowMs).toBe(400_000);
+  });
+
+  test('keeps samples no longer than a lengthened window needs them', () => {
+    const balancer = new LoadBalancer();
+    run(balancer, 0, 1_000_000, 2, 50);
+    // Four down-windows of a minute at a sample a second, and the one that covers the far end.
+    expect(balancer.samplesKept).toBe(241);
+  });
+
   test('a window of an hour is kept in bounded memory and still decides', () => {
     const balancer = new LoadBalancer();
     const slow = scalingPolicyOf({ downWindowMs: 3_600_000 }, 'shop');
@@ -101,6 +123,7 @@ describe('LoadBalancer', () => {
       if (decision.action === 'down') moved = nowMs;
     }
     expect(moved).toBeGreaterThanOrEqual(3_600_000);
+    expect(balancer.samplesKept).toBeLessThanOrEqual(2048);
     expect(moved).toBeLessThan(3_620_000);
   });
 

@@ -130,6 +130,11 @@ export class LoadBalancer {
     };
   }
 
+  /** Samples held in memory, over all services. */
+  get samplesKept(): number {
+    return [...this.#entries.values()].reduce((sum, { samples }) => sum + samples.length, 0);
+  }
+
   /** Drops everything known about a service that is no longer supervised. */
   forget(service: string): void {
     this.#entries.delete(service);
