@@ -1,4 +1,7 @@
-/** The one shape of every JSON answer. `success` always agrees with the status: true below 400, false from there. */
+/**
+ * The one shape of every JSON answer. `success` says whether the call did what it was asked; the status agrees
+ * with it, but for a health check that worked and found nothing serving: that is `data` with 503.
+ */
 import { z } from 'zod';
 
 export interface Success {

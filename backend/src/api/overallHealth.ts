@@ -4,7 +4,7 @@ import type { StatusView } from '../domain/views.js';
 export type OverallState = 'healthy' | 'degraded' | 'unhealthy';
 
 /** Whether a service that should serve serves nothing. One that an operator stopped should not. */
-export function servesNothing(service: { state: string; desired: number; serving: number }): boolean {
+function servesNothing(service: { state: string; desired: number; serving: number }): boolean {
   return service.state !== 'stopped' && service.desired > 0 && service.serving === 0;
 }
 

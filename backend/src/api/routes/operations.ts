@@ -27,7 +27,9 @@ const refusals = {
 
 const scaleBody = z.strictObject({
   targetInstances: targetInstances.optional(),
-  serviceName: serviceName.optional().describe('Default: the first supervised service.'),
+  serviceName: serviceName
+    .optional()
+    .describe('Default: the service that the configuration names, else the first.'),
   timeoutMs,
 });
 

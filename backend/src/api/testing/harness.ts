@@ -22,7 +22,6 @@ export interface Answer {
 }
 
 // Tests look into answers freely; their shapes are held to the schemas in openapi.test.ts.
-// oxlint-disable-next-line typescript/no-explicit-any
 type Loose = any;
 
 export interface Envelope {
