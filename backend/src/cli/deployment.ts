@@ -13,6 +13,7 @@ import type { CliContext } from './context.js';
 import { readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
 import { isPortFree } from './portCheck.js';
 import type { Pm2App } from './pm2Command.js';
+import { markDeployed } from './release.js';
 
 const POLL_MS = 250;
 const START_TIMEOUT_MS = 60_000;
@@ -60,6 +61,7 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
   await context.pm2.ensureDaemon();
   const only = apps.map(({ name }) => name).join(',');
   await context.pm2.run(['start', ecosystemFile, '--env', ecosystemEnv, '--only', only], START_TIMEOUT_MS);
+  if (apps.some(({ name }) => name !== SUPERVISOR_NAME)) await markDeployed(context.config.root);
 }
 
 /** Waits until the API answers. @throws HoldfastError `supervisor.not-starting` with the end of its error log. */

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { build, currentBuild, isInstalled } from './release.js';
+import { build, isInstalled, markDeployed, readBuilds } from './release.js';
 
 let root = '';
 
@@ -71,7 +71,16 @@ describe('build', () => {
     await expect(build(root)).rejects.toThrow(/line 3 is wrong/);
   });
 
-  it('has no fingerprint before there is one', async () => {
-    await expect(currentBuild(root)).resolves.toBeNull();
+  it('is known by its fingerprint, and so are the one before and the one that runs', async () => {
+    await expect(readBuilds(root)).resolves.toEqual({ current: null, previous: null, deployed: null });
+    for (const [directory, print] of [
+      ['dist', 'new'],
+      ['dist.previous', 'old'],
+    ] as const) {
+      mkdirSync(join(root, 'backend', directory), { recursive: true });
+      writeFileSync(join(root, 'backend', directory, '.fingerprint'), print);
+    }
+    await markDeployed(root);
+    await expect(readBuilds(root)).resolves.toEqual({ current: 'new', previous: 'old', deployed: 'new' });
   });
 });

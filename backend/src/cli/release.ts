@@ -6,7 +6,7 @@
  * until the next installation. The build does the same with dist (scripts/build.mjs).
  */
 import { spawn } from 'node:child_process';
-import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { HoldfastError, messageOf } from '../domain/errors.js';
@@ -14,6 +14,7 @@ import { HoldfastError, messageOf } from '../domain/errors.js';
 const INSTALL_TIMEOUT_MS = 600_000;
 const BUILD_TIMEOUT_MS = 300_000;
 const OUTPUT_KEPT_CHARACTERS = 8_000;
+const DEPLOYED_FILE = 'run/deployed-build';
 
 interface LockFile {
   readonly packages?: Readonly<Record<string, { readonly version?: string; readonly optional?: boolean }>>;
@@ -96,9 +97,31 @@ export async function revertBuild(root: string): Promise<void> {
   await runStep(process.execPath, ['scripts/build.mjs', '--rollback', '--quiet'], root, BUILD_TIMEOUT_MS);
 }
 
-/** The build that lies in dist, by its fingerprint; null: none, or one not made by scripts/build.mjs. */
-export async function currentBuild(root: string): Promise<string | null> {
-  return readFile(join(root, 'backend/dist/.fingerprint'), 'utf8').catch(() => null);
+/** Which builds there are, by fingerprint; null: none, or one not made by scripts/build.mjs. */
+export interface Builds {
+  /** In dist: what the next start runs. */
+  readonly current: string | null;
+  /** In dist.previous: what can be gone back to. */
+  readonly previous: string | null;
+  /** What the services were last started or rolled with. */
+  readonly deployed: string | null;
+}
+
+export async function readBuilds(root: string): Promise<Builds> {
+  const read = (path: string): Promise<string | null> => readFile(join(root, path), 'utf8').catch(() => null);
+  const [current, previous, deployed] = await Promise.all([
+    read('backend/dist/.fingerprint'),
+    read('backend/dist.previous/.fingerprint'),
+    read(DEPLOYED_FILE),
+  ]);
+  return { current, previous, deployed };
+}
+
+/** Notes that the services run the current build. */
+export async function markDeployed(root: string): Promise<void> {
+  const { current } = await readBuilds(root);
+  await mkdir(join(root, 'run'), { recursive: true });
+  await writeFile(join(root, DEPLOYED_FILE), current ?? '');
 }
 
 /** Runs a program to its end; what it printed is in the error when it fails. */

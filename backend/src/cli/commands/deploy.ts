@@ -15,8 +15,16 @@ import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitSupervisor, pause } from '../deployment.js';
-import { SUPERVISOR_NAME } from '../ecosystemFile.js';
-import { build, currentBuild, install, isInstalled, revertBuild, revertInstall } from '../release.js';
+import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import {
+  build,
+  install,
+  isInstalled,
+  markDeployed,
+  readBuilds,
+  revertBuild,
+  revertInstall,
+} from '../release.js';
 import { duration } from '../terminal.js';
 import { startHighAvailability } from './startHa.js';
 import { startAll } from './up.js';
@@ -46,15 +54,22 @@ Log: logs/ha-startup.log
     });
     const log = openLog(context.config, 'ha-startup.log');
     try {
-      const isRunning = await context.api.isUp();
+      const before = { supervisor: await context.api.isUp(), services: await hasRunningServices(context) };
       const release = await prepare(
         context,
         { install: !values['skip-install'], build: !values['skip-build'] },
         log,
       );
-      return isRunning
-        ? await rollOut(context, release, values.service ?? null, log)
-        : await startAll(context, WAIT_MS);
+      if (!before.supervisor) {
+        const code = await startAll(context, WAIT_MS);
+        if (code !== 0) return code;
+      }
+      // Services that were just started run the new build already.
+      const rolls = before.supervisor || before.services;
+      const rolled = rolls ? await rollOut(context, release, values.service ?? null, log) : [];
+      if (before.supervisor && release.changes) await renewSupervisor(context, release, rolled, log);
+      await markDeployed(context.config.root);
+      return await startHighAvailability(context, WAIT_MS, log);
     } catch (error) {
       log.error('deploy failed', { problem: messageOf(error) });
       throw error;
@@ -64,10 +79,13 @@ Log: logs/ha-startup.log
   },
 };
 
-/** What this deploy changed on disk, and therefore has to take back when it does not verify. */
+/** What lies on disk now, compared with what runs. */
 interface Release {
-  readonly isInstalled: boolean;
-  readonly isBuilt: boolean;
+  /** Something new is to be run. */
+  readonly changes: boolean;
+  /** What has to be taken back when it does not verify. */
+  readonly revertsInstall: boolean;
+  readonly revertsBuild: boolean;
 }
 
 async function prepare(
@@ -81,7 +99,7 @@ async function prepare(
     await install(root);
     terminal.done('Dependencies installed.');
   }
-  const before = await currentBuild(root);
+  const before = await readBuilds(root);
   if (wanted.build) {
     terminal.progress('building');
     try {
@@ -91,10 +109,43 @@ async function prepare(
       throw error;
     }
   }
-  const isBuilt = before !== (await currentBuild(root));
-  terminal.done(isBuilt ? 'Built.' : 'The build is up to date.');
-  log.info('release prepared', { installed: needsInstall, built: isBuilt });
-  return { isInstalled: needsInstall, isBuilt };
+  const { current, previous } = await readBuilds(root);
+  const running = before.deployed ?? before.current;
+  const isNew = current !== running;
+  terminal.done(current === before.current ? 'The build is up to date.' : 'Built.');
+  if (isNew && running !== null && previous !== running) {
+    terminal.warning(
+      'The build that runs is not kept any more; should the new one fail, there is none to go back to.',
+    );
+  }
+  const release = {
+    changes: isNew || needsInstall,
+    revertsInstall: needsInstall,
+    revertsBuild: isNew && previous !== null && previous === running,
+  };
+  log.info('release prepared', release);
+  return release;
+}
+
+async function hasRunningServices({ pm2, config }: CliContext): Promise<boolean> {
+  const services = readEcosystem(config.ecosystemFile).filter(({ name }) => name !== SUPERVISOR_NAME);
+  return (await pm2.list()).some((row) => row.pid !== null && services.some(({ name }) => name === row.name));
+}
+
+/** Which services: those asked for, or all that the ecosystem file defines and the supervisor looks after. */
+async function chooseServices(
+  { api, config }: CliContext,
+  only: readonly string[] | null,
+): Promise<readonly string[]> {
+  const { data: status } = await api.get<StatusView>('/api/ha/status');
+  const supervised = status.services.map(({ name }) => name);
+  const unknown = (only ?? []).filter((name) => !supervised.includes(name));
+  if (unknown.length > 0) {
+    const message = `There is no service ${unknown.join(', ')}. Supervised are: ${supervised.join(', ')}.`;
+    throw new HoldfastError('service.unknown', message);
+  }
+  const defined = new Set(readEcosystem(config.ecosystemFile).map(({ name }) => name));
+  return only ?? supervised.filter((name) => defined.has(name));
 }
 
 async function rollOut(
@@ -102,28 +153,23 @@ async function rollOut(
   release: Release,
   only: readonly string[] | null,
   log: CommandLog,
-): Promise<number> {
-  const { data: status } = await context.api.get<StatusView>('/api/ha/status');
-  const supervised = status.services.map(({ name }) => name);
-  const unknown = (only ?? []).filter((name) => !supervised.includes(name));
-  if (unknown.length > 0) {
-    throw new HoldfastError(
-      'service.unknown',
-      `There is no service ${unknown.join(', ')}. Supervised are: ${supervised.join(', ')}.`,
-    );
-  }
+): Promise<readonly string[]> {
   const rolled: string[] = [];
-  for (const service of only ?? supervised) {
-    try {
+  try {
+    for (const service of await chooseServices(context, only)) {
       await rollService(context, service, log);
-    } catch (error) {
-      await takeBack(context, release, rolled, log);
-      throw new HoldfastError('deploy.failed', `${service}: ${messageOf(error)}`, { cause: error });
+      rolled.push(service);
     }
-    rolled.push(service);
+  } catch (error) {
+    // Still under way is not failed: taking the build away under it would mix two versions.
+    const isUnfinished = error instanceof HoldfastError && error.code === 'deploy.unfinished';
+    if (!isUnfinished) {
+      await revert(context, release, log);
+      await rollBack(context, release, rolled, log);
+    }
+    throw error;
   }
-  if (release.isBuilt || release.isInstalled) await renewSupervisor(context, release, log);
-  return startHighAvailability(context, WAIT_MS, log);
+  return rolled;
 }
 
 async function rollService(
@@ -133,9 +179,13 @@ async function rollService(
 ): Promise<void> {
   terminal.progress(`rolling ${serviceName}: one canary, then the rest`);
   const body = { serviceName, timeoutMs: SERVICE_TIMEOUT_MS };
-  const { data } = await api.post<OperationReport>('/api/ha/deploy', body, {
-    timeoutMs: SERVICE_TIMEOUT_MS + 5_000,
-  });
+  const { data } = await api
+    .post<OperationReport>('/api/ha/deploy', body, { timeoutMs: SERVICE_TIMEOUT_MS + 5_000 })
+    .catch((error: unknown) => {
+      throw new HoldfastError('deploy.failed', `${serviceName} was not rolled: ${messageOf(error)}`, {
+        cause: error,
+      });
+    });
   if (!data.done)
     throw new HoldfastError(
       'deploy.unfinished',
@@ -145,35 +195,56 @@ async function rollService(
   log.info('service rolled', { ...data });
 }
 
-/** Disk first, so that whatever restarts meanwhile runs the old build again; then the services that already moved. */
-async function takeBack(
+/** On disk, so that whatever restarts from now on runs the old build again. */
+async function revert({ config, terminal }: CliContext, release: Release, log: CommandLog): Promise<void> {
+  if (release.revertsInstall) await revertInstall(config.root);
+  if (release.revertsBuild) {
+    await revertBuild(config.root);
+    terminal.warning('The build before is in place again; the failed one is kept in dist.previous.');
+  }
+  log.warn('release taken back', { ...release });
+}
+
+/** The services that moved already. */
+async function rollBack(
+  context: CliContext,
+  { revertsInstall, revertsBuild }: Release,
+  rolled: readonly string[],
+  log: CommandLog,
+): Promise<void> {
+  if (!revertsBuild && !revertsInstall) return;
+  for (const service of rolled) {
+    try {
+      await rollService(context, service, log);
+    } catch (error) {
+      context.terminal.problem(
+        `${service} could not be rolled back to the build before: ${messageOf(error)}`,
+      );
+    }
+  }
+}
+
+/** Services are untouched while the supervisor is away for a second; it adopts what runs. */
+async function renewSupervisor(
   context: CliContext,
   release: Release,
   rolled: readonly string[],
   log: CommandLog,
 ): Promise<void> {
-  const { config, terminal } = context;
-  if (release.isBuilt) await revertBuild(config.root);
-  if (release.isInstalled) await revertInstall(config.root);
-  if (release.isBuilt)
-    terminal.warning('The build before is in place again (the failed one is kept in dist.previous).');
-  log.warn('release taken back', { ...release, rolledBack: rolled });
-  if (!release.isBuilt && !release.isInstalled) return;
-  for (const service of rolled) await rollService(context, service, log);
-}
-
-/** Services are untouched while the supervisor is away for a second; it adopts what runs. */
-async function renewSupervisor(context: CliContext, release: Release, log: CommandLog): Promise<void> {
   const { terminal, pm2 } = context;
   terminal.progress('restarting the supervisor with the new build');
   const before = await startedAt(context);
-  await pm2.run(['restart', SUPERVISOR_NAME], WAIT_MS);
-  try {
+  const restart = async (): Promise<void> => {
+    await pm2.run(['restart', SUPERVISOR_NAME], WAIT_MS);
     await awaitSupervisor(context, WAIT_MS);
     await awaitSuccessor(context, before);
+  };
+  try {
+    await restart();
   } catch (error) {
-    await takeBack(context, release, [], log);
-    await pm2.run(['restart', SUPERVISOR_NAME], WAIT_MS);
+    await revert(context, release, log);
+    await restart();
+    await rollBack(context, release, rolled, log);
     throw error;
   }
   terminal.done('The supervisor runs the new build.');
