@@ -44,6 +44,8 @@ export class GracefulServer {
   readonly #connections = new Map<Socket, Connection>();
   readonly #answers = new Set<http.ServerResponse>();
   #drained: Promise<void> | null = null;
+  /** Counts connections and requests as they come in. */
+  #activity = 0;
 
   constructor(listener: http.RequestListener, options: GracefulServerOptions = {}) {
     this.#lingerMs = options.lingerMs ?? 200;
@@ -55,6 +57,11 @@ export class GracefulServer {
 
   get draining(): boolean {
     return this.#drained !== null;
+  }
+
+  /** Requests whose answer is not complete. */
+  get requestsInFlight(): number {
+    return this.#answers.size;
   }
 
   /** The socket belongs to `listener` from then on: `drain` does not wait for it. */
@@ -93,6 +100,7 @@ export class GracefulServer {
   async #drain(): Promise<void> {
     for (const answer of this.#answers) if (!answer.headersSent) answer.shouldKeepAlive = false;
     await sleep(this.#lingerMs);
+    await this.#untilQuietTurn();
     // net's close, not http's: the latter would destroy idle connections (see above). Its callback is not
     // awaited, as it also waits for the sockets that were upgraded away from us.
     net.Server.prototype.close.call(this.#server);
@@ -101,6 +109,20 @@ export class GracefulServer {
       await sleep(SWEEP_INTERVAL_MS);
     }
     this.#server.close(); // now only stops http's own timer
+  }
+
+  /**
+   * Ends right after a turn of the event loop that had nothing to accept or to answer, so that closing the
+   * listener resets next to no connection (the kernel leaves no way to be certain). Under a load that leaves no
+   * such turn it gives up after another `lingerMs`.
+   */
+  async #untilQuietTurn(): Promise<void> {
+    const deadlineMs = performance.now() + this.#lingerMs;
+    let before: number;
+    do {
+      before = this.#activity;
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.#activity !== before && performance.now() < deadlineMs);
   }
 
   #closeQuietConnections(nowMs: number): void {
@@ -118,6 +140,7 @@ export class GracefulServer {
   }
 
   #onConnection(socket: Socket): void {
+    this.#activity += 1;
     this.#connections.set(socket, {
       inFlight: 0,
       quietSinceMs: performance.now(),
@@ -137,6 +160,7 @@ export class GracefulServer {
       request.socket.destroy(); // it crossed our FIN: there is no way left to answer
       return;
     }
+    this.#activity += 1;
     connection.inFlight += 1;
     this.#answers.add(response);
     if (this.draining) response.shouldKeepAlive = false;

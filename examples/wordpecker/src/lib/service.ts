@@ -99,7 +99,7 @@ export async function startService(
       instance: settings.instance,
       checks: parts.checks,
       health,
-      isDraining: () => server.draining,
+      server,
     }),
   );
   if (faults.enabled) app.use('/debug', faultRoutes({ health, exit }));

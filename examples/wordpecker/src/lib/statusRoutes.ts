@@ -25,7 +25,7 @@ export interface StatusRoutesOptions {
   readonly instance: number | null;
   readonly checks: readonly DependencyCheck[];
   readonly health: HealthSwitch;
-  readonly isDraining: () => boolean;
+  readonly server: { readonly draining: boolean; readonly requestsInFlight: number };
 }
 
 /**
@@ -35,7 +35,7 @@ export interface StatusRoutesOptions {
  * - `GET /api/health`: the same with every dependency asked.
  */
 export function statusRoutes(options: StatusRoutesOptions): Router {
-  const { service, version, instance, checks, health, isDraining } = options;
+  const { service, version, instance, checks, health, server } = options;
   const router = express.Router();
   router.use((_request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
@@ -50,7 +50,7 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
     if (health.mode === 'hang') return;
     if (health.mode === 'wrong-body') response.type('text/plain').send('It works!\n');
     else if (typeof health.mode === 'number') response.status(health.mode).json({ status: 'fault', service });
-    else if (isDraining()) response.status(503).json({ status: 'draining', service });
+    else if (server.draining) response.status(503).json({ status: 'draining', service });
     else response.json({ status: 'ok', service });
   });
 
@@ -60,7 +60,7 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
     );
     const down = results.filter((result) => result.status === 'down');
     const required = down.some((result) => result.required);
-    const status = isDraining()
+    const status = server.draining
       ? 'draining'
       : required
         ? 'unhealthy'
@@ -73,7 +73,15 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
 
   router.get('/api/status', (_request, response) => {
     const uptimeSeconds = Math.round(process.uptime());
-    response.json({ success: true, name: service, version, pid: process.pid, instance, uptimeSeconds });
+    response.json({
+      success: true,
+      name: service,
+      version,
+      pid: process.pid,
+      instance,
+      uptimeSeconds,
+      requestsInFlight: server.requestsInFlight,
+    });
   });
 
   router.get('/api/client-ip', (request, response) => {
