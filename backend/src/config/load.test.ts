@@ -124,6 +124,15 @@ describe('loadConfig', () => {
     expect(config.pm2Bin).toBeNull();
   });
 
+  it('reads files as Windows editors write them', () => {
+    const config = configOf({
+      yaml: '\uFEFFhaPort: 4000\r\nmaxInstances: 5\r\n',
+      dotEnv: '\uFEFFMIN_INSTANCES=2\r\n',
+    });
+    expect(config.port).toBe(4000);
+    expect(config.serviceDefaults).toMatchObject({ minInstances: 2, maxInstances: 5 });
+  });
+
   it('finds the files where HA_ROOT and HA_CONFIG say', () => {
     mkdirSync(join(root, 'etc'));
     writeFileSync(join(root, 'etc', 'other.yml'), 'haPort: 4005\n');

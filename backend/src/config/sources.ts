@@ -73,7 +73,7 @@ function readText(file: string, label: string, reading: Reading): string | null 
   const whole = (allowed: string): Problem => ({ source: label, key: '', value: null, allowed });
   try {
     const text = readFileIfAny(file);
-    if (text === null || text.length <= LARGEST_FILE_CHARACTERS) return text;
+    if (text === null || text.length <= LARGEST_FILE_CHARACTERS) return text?.replace(/^\uFEFF/, '') ?? null;
     reading.problems.push(whole('larger than 1 MiB; that is no configuration'));
   } catch (error) {
     reading.problems.push(whole(`cannot be read: ${messageOf(error)}`));

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { waitFor } from '../../../../test/support/waitFor.js';
 import { RotatingFile, type RotatingFileOptions } from './rotatingFile.js';
 
 let directory: string;
@@ -36,13 +37,16 @@ function openFile(options: Partial<RotatingFileOptions> = {}): RotatingFile {
 }
 
 const linesOf = (file: string): string[] => readFileSync(file, 'utf8').split('\n').slice(0, -1);
+/** Until the last line of the live file is this one. */
+const written = (last: string): Promise<unknown> =>
+  waitFor(() => linesOf(path).at(-1) === last, { intervalMs: 1, what: `"${last}" to be written` });
 const filesThere = (): string[] => readdirSync(join(directory, 'logs')).sort();
 
 describe('RotatingFile', () => {
   it('appends lines in order, in a directory that it makes, readable by the group at most', async () => {
     const file = openFile();
     for (let i = 0; i < 1_000; i += 1) file.write(`line ${i}`);
-    await file.flush();
+    await written('line 999');
     file.write('and one more');
     await file.close();
     expect(linesOf(path)).toEqual([...Array.from({ length: 1_000 }, (_, i) => `line ${i}`), 'and one more']);
@@ -103,7 +107,7 @@ describe('RotatingFile', () => {
     let nowMs = Date.now();
     const file = openFile({ maxAgeMs: 60_000, wallMs: () => nowMs });
     file.write('old');
-    await file.flush();
+    await written('old');
     nowMs += 61_000;
     const lastWrite = new Date(nowMs - 20_000);
     utimesSync(path, lastWrite, lastWrite);
@@ -117,7 +121,7 @@ describe('RotatingFile', () => {
     let nowMs = Date.now();
     const file = openFile({ wallMs: () => nowMs });
     file.write('before');
-    await file.flush();
+    await written('before');
     renameSync(path, join(directory, 'moved'));
     nowMs += 10_000;
     file.write('after');
@@ -129,29 +133,28 @@ describe('RotatingFile', () => {
   it('keeps lines while the place is unusable, says so once, and recovers without a loss', async () => {
     writeFileSync(join(directory, 'logs'), 'a file where the directory should be');
     const told: string[] = [];
-    const recovered = new Promise<number>((resolve) => {
-      const file = openFile({
-        retryBaseMs: 5,
-        onFailing: (problem) => told.push(problem),
-        onRecovered: resolve,
-      });
-      file.write('first');
-      void file.flush().then(() => {
-        expect(file.problem()).toMatch(/EEXIST|ENOTDIR/);
-        file.write('second');
-        rmSync(join(directory, 'logs'));
-      });
+    let lostWhileFailing = -1;
+    const file = openFile({
+      retryBaseMs: 5,
+      onFailing: (problem) => told.push(problem),
+      onRecovered: (dropped) => (lostWhileFailing = dropped),
     });
-    expect(await recovered).toBe(0);
-    expect(told).toHaveLength(1);
+    file.write('first');
+    await waitFor(() => told.length > 0, { what: 'the failure' });
+    file.write('second');
+    rmSync(join(directory, 'logs'));
+    await waitFor(() => lostWhileFailing === 0, { what: 'the recovery' });
+    await written('second');
     expect(linesOf(path)).toEqual(['first', 'second']);
+    expect(told).toEqual([expect.stringMatching(/EEXIST|ENOTDIR/)]);
   });
 
   it('bounds what waits, counts what it drops, and gives up on close', async () => {
-    const file = openFile({ path: '/dev/full', maxPendingBytes: 50 });
+    const told: string[] = [];
+    const onFailing = (problem: string): void => void told.push(problem);
+    const file = openFile({ path: '/dev/full', maxPendingBytes: 50, onFailing });
     for (let i = 0; i < 20; i += 1) file.write('123456789');
-    await file.flush();
-    expect(file.problem()).toMatch(/ENOSPC/);
+    await waitFor(() => told[0]?.includes('ENOSPC'), { what: 'the failure' });
     expect(file.dropped()).toBe(15);
     await file.close();
     expect(file.dropped()).toBe(20);

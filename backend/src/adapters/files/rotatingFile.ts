@@ -70,7 +70,7 @@ export class RotatingFile {
   #closing = false;
   #wake: () => void = () => undefined;
 
-  #problem: string | null = null;
+  #failing = false;
   #dropped = 0;
   #droppedWhenFailing = 0;
   #identityCheckedAtMs = 0;
@@ -100,18 +100,6 @@ export class RotatingFile {
     return this.#dropped;
   }
 
-  /** Why writing fails at the moment, or null. */
-  problem(): string | null {
-    return this.#problem;
-  }
-
-  /** Resolves when everything queued so far is written, or when writing fails. */
-  async flush(): Promise<void> {
-    while (this.#pumping !== null && this.#problem === null) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
-
   /** Tries once more to write what is queued, then lets go of the file. Never rejects; what was lost is counted. */
   async close(): Promise<void> {
     this.#closing = true;
@@ -125,30 +113,30 @@ export class RotatingFile {
   }
 
   #startPump(): void {
-    if (this.#pumping !== null) return;
-    this.#pumping = this.#pump().finally(() => {
-      this.#pumping = null;
-    });
+    this.#pumping ??= this.#pump();
   }
 
+  /** Ends in the same turn in which it finds nothing left to do: a line queued later finds no pump and starts one. */
   async #pump(): Promise<void> {
     // Lines of the same turn of the event loop go out together.
     await Promise.resolve();
-    let delayMs = this.#options.retryBaseMs ?? 1_000;
+    const { retryBaseMs = 1_000 } = this.#options;
+    let delayMs = retryBaseMs;
     while (this.#batch !== null || this.#pending.length > 0) {
       const lastTry = this.#closing;
       try {
         await this.#writeSome();
-        delayMs = this.#options.retryBaseMs ?? 1_000;
+        delayMs = retryBaseMs;
         this.#works();
       } catch (error) {
         this.#fails(messageOf(error));
         await this.#letGo();
-        if (lastTry) return;
+        if (lastTry) break;
         await this.#sleep(delayMs);
         delayMs = Math.min(delayMs * 2, RETRY_CAP_MS);
       }
     }
+    this.#pumping = null;
   }
 
   async #sleep(delayMs: number): Promise<void> {
@@ -275,16 +263,15 @@ export class RotatingFile {
   }
 
   #fails(problem: string): void {
-    if (this.#problem === null) {
-      this.#droppedWhenFailing = this.#dropped;
-      this.#options.onFailing?.(problem);
-    }
-    this.#problem = problem;
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#droppedWhenFailing = this.#dropped;
+    this.#options.onFailing?.(problem);
   }
 
   #works(): void {
-    if (this.#problem === null) return;
-    this.#problem = null;
+    if (!this.#failing) return;
+    this.#failing = false;
     this.#options.onRecovered?.(this.#dropped - this.#droppedWhenFailing);
   }
 

@@ -87,9 +87,7 @@ export class WebhookNotifier implements Notifier {
       suppressed,
     };
     if (this.#queue.push(notification) !== undefined) this.#dropped += 1;
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = null;
-    });
+    this.#sending ??= this.#sendAll();
   }
 
   /** Notifications that nobody received. */
@@ -131,6 +129,8 @@ export class WebhookNotifier implements Notifier {
       if (!outcome.ok) this.#dropped += 1;
       this.#logChange(outcome);
     }
+    // In the same turn in which the queue was found empty: whoever queues later starts a new sender.
+    this.#sending = null;
   }
 
   async #sendOne(notification: Notification): Promise<Attempt> {
