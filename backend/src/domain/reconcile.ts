@@ -245,7 +245,7 @@ function settle(input: ReconcileInput, { keep, condemned, draining, fit }: Group
   }
   if (condemned.length > 0) return hold(`${names(condemned)} stays until a replacement is fit`);
   if (input.holes > 0) return hold(`${fit.length} serving, ${input.holes} quarantined`);
-  return hold(`${fit.length} of ${target} serving`);
+  return hold(fit.length === target ? 'nothing to do' : `${fit.length} of ${target} serving`);
 }
 
 function names(slots: readonly Slot[]): string {

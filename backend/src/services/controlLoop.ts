@@ -68,6 +68,8 @@ export class ControlLoop {
   readonly #startedMs: number;
   /** Desired counts of a former life, until the service is adopted. */
   readonly #remembered = new Map<string, number>();
+  /** Services that have served at least once in this life: from then on, availability is counted. */
+  readonly #judgedOnce = new Set<string>();
   #sampledMs = Number.NEGATIVE_INFINITY;
   #savedMs = 0;
   #closed = false;
@@ -313,7 +315,12 @@ export class ControlLoop {
     for (const service of services) {
       service.measure(figures);
       this.loadBalancer.observe(service.policy, service.view().instances, now);
-      this.availability.observe(service.name, service.serving().length > 0);
+      const isServing = service.serving().length > 0;
+      // Before the first probes have answered nobody knows, so it counts neither as up nor as down.
+      if (isServing || this.#judgedOnce.has(service.name)) {
+        this.#judgedOnce.add(service.name);
+        this.availability.observe(service.name, isServing);
+      }
     }
   }
 

@@ -121,12 +121,7 @@ export class FailoverManager {
 
   #quarantine(record: Budget, id: InstanceId, charges: readonly Charge[], reason: string): number {
     record.slots.delete(id.pmId);
-    const cause = charges.at(-1)?.cause;
-    const hole: Hole = {
-      pmId: id.pmId,
-      charges,
-      failOpen: cause === 'unhealthy' || cause === 'unresponsive',
-    };
+    const hole: Hole = { pmId: id.pmId, charges, failOpen: mayFailOpen(charges.at(-1)?.cause) };
     const { quarantine } = record;
     const now = this.#clock.wallMs();
     if (quarantine.kind === 'none') {
@@ -150,7 +145,7 @@ export class FailoverManager {
   #trialFailed(record: Budget, trial: Extract<Quarantine, { kind: 'trial' }>, failure: Charge): number {
     const trials = trial.trials + 1;
     const delayMs = trialDelayMs(trials, record.policy, this.#random());
-    const failOpen = failure.cause === 'unhealthy' || failure.cause === 'unresponsive';
+    const failOpen = mayFailOpen(failure.cause);
     const hole: Hole = { pmId: trial.pmId, charges: [...trial.trialCharges, failure], failOpen };
     record.quarantine = {
       kind: 'quarantined',
@@ -375,6 +370,11 @@ export class FailoverManager {
     if (record === undefined) throw new Error(`bug: ${service} is not supervised`);
     return record;
   }
+}
+
+/** Whoever still runs may be better than nothing; whoever keeps dying is not. */
+function mayFailOpen(cause: FailureCause | undefined): boolean {
+  return cause !== 'crashed' && cause !== 'oom-killed';
 }
 
 const causeSchema = z.enum(['crashed', 'oom-killed', 'unhealthy', 'unresponsive', 'not-ready', 'memory']);

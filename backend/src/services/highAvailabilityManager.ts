@@ -93,7 +93,10 @@ export class HighAvailabilityManager implements ControlPlane {
     }));
     const services = [...loop.services.values()].map(serviceCheck);
     const checks = [pm2, ...services, ...instances];
-    const isDown = [...loop.services.values()].some((service) => service.serving().length === 0);
+    // What an operator stopped is down because it should be.
+    const isDown = [...loop.services.values()].some(
+      (service) => service.serving().length === 0 && service.state() !== 'stopped',
+    );
     const status = isDown ? 'unhealthy' : checks.every(({ ok }) => ok) ? 'healthy' : 'degraded';
     return { status, checks };
   }

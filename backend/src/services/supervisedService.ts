@@ -50,6 +50,9 @@ interface Draining {
   readonly why: string;
 }
 
+/** How long PM2 may take to restart what exited, before its row counts as abandoned. */
+const RESTART_GRACE_MS = 1_500;
+
 export interface Collaborators {
   readonly clock: Clock;
   readonly failover: FailoverManager;
@@ -75,6 +78,8 @@ export class SupervisedService {
   readonly #draining = new Map<string, Draining>();
   readonly #recycle = new Map<string, string>();
   readonly #announced = new Set<string>();
+  /** Since when (Clock.nowMs) a row has no process. */
+  readonly #lifelessSinceMs = new Map<string, number>();
   readonly #removing = new Set<number>();
   readonly #endedUnasked = new Set<number>();
   readonly #collaborators: Collaborators;
@@ -94,6 +99,11 @@ export class SupervisedService {
   see(processes: readonly ManagedProcess[]): void {
     this.#processes = processes;
     const keys = new Set(processes.map(instanceKey));
+    const lifeless = new Set(processes.filter((process) => !isAlive(process)).map(instanceKey));
+    for (const key of this.#lifelessSinceMs.keys()) if (!lifeless.has(key)) this.#lifelessSinceMs.delete(key);
+    for (const key of lifeless) {
+      if (!this.#lifelessSinceMs.has(key)) this.#lifelessSinceMs.set(key, this.#collaborators.clock.nowMs());
+    }
     for (const key of this.#draining.keys()) if (!keys.has(key)) this.#draining.delete(key);
     for (const key of this.#recycle.keys()) if (!keys.has(key)) this.#recycle.delete(key);
     const numbers = new Set(processes.map(({ pmId }) => pmId));
@@ -219,7 +229,12 @@ export class SupervisedService {
       const running = isAlive(process) && health?.kind !== 'fit';
       return { kind: 'quarantined', running, failOpen: quarantined.failOpen };
     }
-    if (!isAlive(process)) return { kind: 'debris', detail: `PM2 says ${process.status}` };
+    if (!isAlive(process)) {
+      // PM2 shows what it is about to restart as stopped for a moment.
+      const sinceMs = this.#lifelessSinceMs.get(key) ?? this.#collaborators.clock.nowMs();
+      const settled = this.#collaborators.clock.nowMs() - sinceMs >= RESTART_GRACE_MS;
+      return settled ? { kind: 'debris', detail: `PM2 says ${process.status}` } : { kind: 'starting' };
+    }
     if (health?.kind === 'fit') return { kind: 'fit' };
     if (health?.kind === 'unfit') return { kind: 'unfit', cause: health.cause, detail: health.detail };
     return { kind: 'starting' };
