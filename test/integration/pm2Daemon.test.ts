@@ -95,6 +95,27 @@ describe('a daemon that is stopped', () => {
   });
 });
 
+describe('a daemon that was stopped before anybody connected', () => {
+  it('is announced when it continues', async () => {
+    await tiny.manager().ensureDaemon();
+    const pid = daemonPid();
+    const manager = tiny.manager({}, { callTimeoutMs: 200 });
+    const connected: { pid: number | null }[] = [];
+    manager.on('connected', (event) => connected.push(event));
+    sendSignal(pid, 'SIGSTOP');
+    try {
+      await expect(manager.list()).rejects.toMatchObject({ code: 'pm2.timeout' });
+      await expect(manager.list()).rejects.toMatchObject({ code: 'pm2.timeout' });
+    } finally {
+      sendSignal(pid, 'SIGCONT');
+    }
+    await waitFor(() => manager.list(), { what: 'an answer after SIGCONT' });
+    await waitFor(() => connected.length > 0, { what: 'the announcement' });
+    await manager.list();
+    expect(connected).toMatchObject([{ pid }]);
+  });
+});
+
 describe('a daemon that is killed', () => {
   it('is announced as lost, brought back once, and its survivors are found and ended', async () => {
     // Without PM2's preload and silent, a fork instance does not notice that its daemon died.

@@ -1,9 +1,13 @@
 /** The process manager on a real PM2 daemon in a PM2 home of its own, in both of PM2's modes. */
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rotate } from '../../backend/src/adapters/pm2/logRotation.js';
 import type { Pm2ProcessManager } from '../../backend/src/adapters/pm2/processManager.js';
+import type { ManagedProcess } from '../../backend/src/domain/model.js';
 import type { ProcessExit } from '../../backend/src/ports.js';
-import { isAlive, sendSignal, waitFor } from '../support/pm2.js';
+import { isAlive, processesMentioning, sendSignal, waitFor } from '../support/pm2.js';
 import { askTiny, createTinyService, tinyApp, type TinyService } from '../support/tinyService.js';
 
 let tiny: TinyService;
@@ -172,12 +176,77 @@ describe.each([
     }
   });
 
+  it('keeps its books through twenty overlapping starts and fifteen removals', async () => {
+    const left: ManagedProcess[] = [];
+    const startAndMaybeRemove = async (index: number): Promise<void> => {
+      const started = await manager.startInstance('tiny');
+      if (index % 4 === 0) left.push(started);
+      else await manager.removeInstance(started);
+    };
+    // Three at once, so that the twelve ports do for all.
+    const lanes = [0, 1, 2].map(async (lane) => {
+      for (let index = lane; index < 20; index += 3) await startAndMaybeRemove(index);
+    });
+    await Promise.all(lanes);
+    const listed = await manager.list();
+    expect(listed.map((each) => each.pid).sort()).toEqual(left.map((each) => each.pid).sort());
+    expect(new Set(listed.map((each) => each.port)).size).toBe(5);
+    const pids = await Promise.all(listed.map(async (each) => (await askTiny(each.port)).pid));
+    expect(pids).toEqual(listed.map((each) => each.pid));
+    const alive = processesMentioning(tiny.pm2.home).filter((pid) => pid !== tiny.pm2.daemonPid());
+    expect(alive.sort()).toEqual(pids.sort());
+  });
+
+  it('goes on writing after its log files were rotated', async () => {
+    const out = join(tiny.pm2.home, 'out.log');
+    manager = tiny.manager({ ...app, out_file: out, error_file: '/dev/null', merge_logs: true });
+    const started = await manager.startInstance('tiny');
+    await askTiny(started.port);
+    await waitFor(() => readFileSync(out, 'utf8').includes('answered 1'), { what: 'the first line' });
+    expect(manager.logFiles()).toEqual([out, '/dev/null']);
+    const limits = { maxBytes: 1, maxAgeMs: 86_400_000, keep: 1 };
+    expect(await rotate(manager.logFiles(), limits, Date.now())).toEqual([out]);
+    await manager.reopenLogs();
+    await waitFor(() => existsSync(out), { what: 'the new file' });
+    await askTiny(started.port);
+    await waitFor(() => readFileSync(out, 'utf8').includes('answered 2'), { what: 'the second line' });
+    expect(readFileSync(`${out}.1`, 'utf8')).toContain('answered 1');
+  });
+
   it('reports and cleans up what cannot be launched', async () => {
     const broken =
       mode === 'cluster' ? { node_args: ['--no-such-option'] } : { interpreter: '/no/such/node' };
     manager = tiny.manager({ ...app, ...broken, autorestart: false });
     await expect(manager.startInstance('tiny')).rejects.toMatchObject({ code: 'pm2.instance-failed' });
     expect(await manager.list()).toEqual([]);
+  });
+
+  it('does not resume on a port that somebody took meanwhile', async () => {
+    await manager.haltInstance(await manager.startInstance('tiny'));
+    const [halted] = await manager.list();
+    const stranger = createServer();
+    await new Promise<void>((resolve) => stranger.listen(firstPort, '127.0.0.1', resolve));
+    await expect(manager.resumeInstance(halted!)).rejects.toMatchObject({
+      code: 'port.occupied',
+      message: expect.stringContaining(`pid ${process.pid} (`) as string,
+    });
+    // The halted one keeps its port, so the next instance gets another.
+    await new Promise((resolve) => stranger.close(resolve));
+    expect((await manager.startInstance('tiny')).port).toBe(firstPort + 1);
+    await manager.removeInstance(halted!);
+    await expect(manager.resumeInstance(halted!)).rejects.toMatchObject({ code: 'pm2.instance-gone' });
+    await expect(manager.haltInstance(halted!)).rejects.toMatchObject({ code: 'pm2.instance-gone' });
+  });
+
+  it('leaves PORT alone where the service has no range, and says so when the script is missing', async () => {
+    manager = tiny.manager({ ...app, env: { PORT: firstPort + 9 } }, { portRange: () => null });
+    expect((await manager.startInstance('tiny')).port).toBe(firstPort + 9);
+    manager = tiny.manager({ ...app, script: './not-built.js' });
+    await expect(manager.startInstance('tiny')).rejects.toMatchObject({
+      code: 'pm2.instance-failed',
+      message: expect.stringContaining('not-built.js does not exist') as string,
+    });
+    expect(await manager.list()).toHaveLength(1);
   });
 
   it('clones a service that only PM2 knows, also after its last instance is gone', async () => {

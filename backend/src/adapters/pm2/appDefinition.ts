@@ -169,13 +169,12 @@ function baseName(script: string): string {
   return file.lastIndexOf('.') > 0 ? file.slice(0, file.lastIndexOf('.')) : file;
 }
 
+/** The path, or that of a command in the PATH. It need not exist yet: what is missing is said at the start. */
 function resolveScript(script: string | null, cwd: string, name: string): string {
   if (script === null) throw invalid(name, '"script" is required');
   const path = resolve(cwd, script);
-  if (existsSync(path)) return path;
-  const command = isAbsolute(script) || script.includes('/') ? null : which(script);
-  if (command !== null) return command;
-  throw invalid(name, `"script" not found: ${path}. If it is built, build it first`);
+  if (existsSync(path) || isAbsolute(script) || script.includes('/')) return path;
+  return which(script) ?? path;
 }
 
 /** What runs the file: by its extension, as PM2 does; without one, node unless it is a binary or says otherwise. */
@@ -193,6 +192,7 @@ function interpreterFor(script: string): string {
   };
   const known = byExtension[extname(script)];
   if (known !== undefined) return known;
+  if (!existsSync(script)) return 'node';
   const head = Buffer.alloc(512);
   const file = openSync(script, 'r');
   const length = readSync(file, head, 0, head.length, 0);

@@ -122,6 +122,15 @@ describe('loadEcosystem', () => {
     expect(await one({ name: 'shell', script: 'sh' })).toMatchObject([{ interpreter: 'none' }]);
   });
 
+  it('does not let a script that is not built yet stand in the way of the others', async () => {
+    expect(await one({ script: './dist/later.js' })).toMatchObject([
+      { script: join(folder, 'dist/later.js') },
+    ]);
+    expect(await one({ script: 'later' })).toMatchObject([
+      { script: join(folder, 'later'), interpreter: 'node' },
+    ]);
+  });
+
   it('reads it again every time, with the local files it requires', async () => {
     const file = write('ecosystem.config.js', `module.exports = { apps: [require('./shared.js')] }`);
     write('shared.js', `module.exports = { name: 'one', script: 'app.js' }`);
@@ -141,7 +150,6 @@ describe('loadEcosystem', () => {
 
   it.each([
     [{ name: 'web' }, '"script" is required'],
-    [{ script: 'missing.js' }, '"script" not found'],
     [{ script: 'app.js', exec_mode: 'threads' }, '"exec_mode"'],
     [{ script: 'app.js', instances: 'many' }, '"instances"'],
     [{ script: 'app.js', max_memory_restart: 'lots' }, '"max_memory_restart"'],

@@ -23,10 +23,10 @@ describe('choosePort', () => {
       fc.property(ports, ports, (taken, reserved) => {
         const range = { first: 100, last: 110 };
         const excluded = new Set([...taken, ...reserved]);
-        const free = Array.from({ length: 11 }, (_, index) => 100 + index).filter(
+        const lowest = Array.from({ length: 11 }, (_, index) => 100 + index).find(
           (port) => !excluded.has(port),
         );
-        expect(choosePort(range, new Set(taken), new Set(reserved))).toBe(free[0] ?? null);
+        expect(choosePort(range, new Set(taken), new Set(reserved))).toBe(lowest ?? null);
       }),
     );
   });

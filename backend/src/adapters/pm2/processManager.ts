@@ -10,7 +10,7 @@
  * PM2 may still carry out a mutation whose call timed out, once a stopped daemon continues. The caller's next list
  * tells; only the port of a start is kept reserved meanwhile.
  */
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../domain/model.js';
@@ -22,9 +22,17 @@ import type { AppDefinition } from './appDefinition.js';
 import { BusClient } from './busClient.js';
 import { ensureDaemon, readDaemonPid } from './daemon.js';
 import { endProcess, goneWithin } from './endProcess.js';
+import { changed, gone, nameOf, startFailed, stillThere } from './instanceErrors.js';
 import { launchRecord } from './launch.js';
 import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './portAllocator.js';
-import { instanceNumberOf, killTimeoutOf, parseList, type ProcessRow } from './processRow.js';
+import {
+  freeInstanceNumber,
+  killTimeoutOf,
+  parseList,
+  pidsOf,
+  portsOf,
+  type ProcessRow,
+} from './processRow.js';
 import { RpcClient } from './rpcClient.js';
 import { SerialQueue } from './serialQueue.js';
 import { StrayFinder } from './strays.js';
@@ -82,6 +90,8 @@ class Pm2 implements Pm2ProcessManager {
   readonly #templates: TemplateStore;
   /** The last list, for what events and log rotation need to know about a process. */
   #rows: readonly ProcessRow[] = [];
+  /** Whether `connected` was emitted for this connection. */
+  #announced = false;
   #starting: Promise<'running' | 'started'> | null = null;
 
   constructor(options: Pm2Options) {
@@ -208,14 +218,12 @@ class Pm2 implements Pm2ProcessManager {
   #forward(): void {
     this.#rpc.on('open', () => {
       this.#bus.open();
-      const announce = async (): Promise<void> => {
-        const version = await this.#rpc.call('getVersion', {});
-        this.#events.emit('connected', { version: String(version), pid: readDaemonPid(this.#home) });
-      };
-      // It accepts but does not answer: the callers' own time-outs say so.
-      announce().catch(() => undefined);
+      void this.#announce();
     });
-    this.#rpc.on('lost', (lost) => this.#events.emit('lost', lost));
+    this.#rpc.on('lost', (lost) => {
+      this.#announced = false;
+      this.#events.emit('lost', lost);
+    });
     this.#bus.on('online', (online) => this.#events.emit('online', online));
     this.#bus.on('exit', (exit) => {
       const known = this.#rows.find(
@@ -225,8 +233,21 @@ class Pm2 implements Pm2ProcessManager {
     });
   }
 
+  /** Tells, once per connection, that a daemon answers: at the connection, or when one that hung goes on. */
+  async #announce(): Promise<void> {
+    try {
+      const version = await this.#rpc.call('getVersion', {});
+      if (this.#announced) return;
+      this.#announced = true;
+      this.#events.emit('connected', { version: String(version), pid: readDaemonPid(this.#home) });
+    } catch {
+      // It accepts but does not answer. The callers' own time-outs say so, and the next good list tries again.
+    }
+  }
+
   async #list(): Promise<readonly ProcessRow[]> {
     const rows = parseList(await this.#rpc.call('getMonitorData', {}));
+    if (!this.#announced) void this.#announce();
     this.#rows = rows;
     this.#templates.remember(rows);
     return rows;
@@ -238,6 +259,10 @@ class Pm2 implements Pm2ProcessManager {
     lease: PortLease | null,
   ): Promise<ManagedProcess> {
     const service = definition.name;
+    if (!existsSync(definition.script)) {
+      lease?.release();
+      throw startFailed(service, `${definition.script} does not exist; if it is built, build it first`);
+    }
     const record = launchRecord(definition, {
       pm2Home: this.#home,
       port: lease?.port ?? null,
@@ -258,7 +283,7 @@ class Pm2 implements Pm2ProcessManager {
       if (error instanceof HoldfastError && error.code === 'pm2.timeout' && lease !== null) {
         this.#options.clock.after(DOUBTFUL_START_MS, () => lease.release());
       } else lease?.release();
-      throw error;
+      throw error instanceof HoldfastError ? error : startFailed(service, messageOf(error));
     }
   }
 
@@ -295,13 +320,7 @@ class Pm2 implements Pm2ProcessManager {
   /** The row of exactly that start, null when PM2 has no such instance. Rejects with `pm2.instance-changed`. */
   async #find(target: InstanceId): Promise<ProcessRow | null> {
     const row = await this.#rowOf(target);
-    if (row !== null && row.process.startedAtMs !== target.startedAtMs) {
-      throw new HoldfastError(
-        'pm2.instance-changed',
-        `${nameOf(target)} was restarted in the meantime: what was meant is gone, and the new process is left alone.`,
-        { status: 409, details: { service: target.service, pmId: target.pmId } },
-      );
-    }
+    if (row !== null && row.process.startedAtMs !== target.startedAtMs) throw changed(target);
     return row;
   }
 
@@ -312,48 +331,9 @@ class Pm2 implements Pm2ProcessManager {
   }
 }
 
-function portsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
-  return new Set(rows.map((row) => row.process.port).filter((port) => port !== null));
-}
-
-function pidsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
-  return new Set(rows.map((row) => row.process.pid).filter((pid) => pid !== null));
-}
-
-function freeInstanceNumber(rows: readonly ProcessRow[], service: string): number {
-  const used = new Set(
-    rows.filter((row) => row.process.service === service).map((row) => instanceNumberOf(row.record)),
-  );
-  let number = 0;
-  while (used.has(number)) number += 1;
-  return number;
-}
-
 /** With `wait_ready` PM2 answers only when the application says so, or after its own `listen_timeout`. */
 function startTimeout({ options }: AppDefinition, callTimeoutMs: number): number {
   if (options['wait_ready'] !== true) return callTimeoutMs;
   const listenTimeoutMs = Number(options['listen_timeout']);
   return callTimeoutMs + (Number.isFinite(listenTimeoutMs) ? listenTimeoutMs : 3_000);
-}
-
-function nameOf({ service, pmId }: Pick<InstanceId, 'service' | 'pmId'>): string {
-  return `${service}#${pmId}`;
-}
-
-function gone(target: InstanceId): HoldfastError {
-  return new HoldfastError('pm2.instance-gone', `PM2 has no ${nameOf(target)} any more.`, { status: 409 });
-}
-
-function stillThere(target: InstanceId, problem: string): HoldfastError {
-  return new HoldfastError('pm2.not-ended', `${nameOf(target)} is still ${problem}.`, {
-    status: 503,
-    retryable: true,
-  });
-}
-
-function startFailed(service: string, problem: string): HoldfastError {
-  return new HoldfastError('pm2.instance-failed', `A new instance of ${service} did not start: ${problem}.`, {
-    status: 503,
-    retryable: true,
-  });
 }

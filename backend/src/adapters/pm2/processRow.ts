@@ -62,9 +62,29 @@ export function killTimeoutOf(record: Readonly<Record<string, unknown>>): number
 }
 
 /** What its instance variable (NODE_APP_INSTANCE by default) says. */
-export function instanceNumberOf(record: Readonly<Record<string, unknown>>): number | null {
+function instanceNumberOf(record: Readonly<Record<string, unknown>>): number | null {
   const name = record['instance_var'];
   return integerOf(record[typeof name === 'string' ? name : 'NODE_APP_INSTANCE']);
+}
+
+/** Ports that the listed instances have, also the stopped ones: they may be resumed. */
+export function portsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
+  return new Set(rows.map((row) => row.process.port).filter((port) => port !== null));
+}
+
+/** Pids of the listed processes. */
+export function pidsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
+  return new Set(rows.map((row) => row.process.pid).filter((pid) => pid !== null));
+}
+
+/** The lowest instance number that no listed instance of the service has. */
+export function freeInstanceNumber(rows: readonly ProcessRow[], service: string): number {
+  const used = new Set(
+    rows.filter((row) => row.process.service === service).map((row) => instanceNumberOf(row.record)),
+  );
+  let number = 0;
+  while (used.has(number)) number += 1;
+  return number;
 }
 
 function parseStatus(status: unknown): ProcessStatus {

@@ -16,7 +16,7 @@
  *
  * Linux only; elsewhere there is no /proc to look at and nothing is found.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StrayProcess } from '../../domain/model.js';
 import { readProcStat, type ProcStat } from '../../lib/processIdentity.js';
@@ -40,14 +40,24 @@ interface Instance {
   readonly port: number | null;
 }
 
+interface Candidate {
+  readonly pid: number;
+  readonly procStat: ProcStat;
+  readonly instance: Instance;
+}
+
 /** Younger than this, a process may still show the environment of the one it was forked from. */
-const SETTLED_AFTER_MS = 5_000;
+const SETTLED_AFTER_SECONDS = 5;
+/** Unit of start times in /proc, the same on every Linux of today. */
+const TICKS_PER_SECOND = 100;
+/** Between two pauses: some milliseconds of looking, so that nothing else has to wait long. */
+const PROCESSES_PER_TURN = 100;
 
 export class StrayFinder {
   readonly #options: StrayFinderOptions;
   readonly #graceMs: number;
-  /** Processes known to be no instance, and since when others are known: `pid:startTicks`, rebuilt by every scan. */
-  #strangers = new Map<string, number>();
+  /** Processes known to be no instance, `pid:startTicks`; rebuilt by every scan. Makes the next one cheap. */
+  #strangers: ReadonlySet<string> = new Set();
   #ghostsSince = new Map<string, number>();
 
   constructor(options: StrayFinderOptions) {
@@ -63,9 +73,11 @@ export class StrayFinder {
     // Listed again: whatever was being launched during the scan is in the list by now.
     const listed = candidates.length === 0 ? listedBefore : await this.#options.listedPids();
     const daemons = daemonPids(this.#options.pm2Home, listed);
+    const services = this.#options.services();
     const ghosts = new Map<string, number>();
     const found: StrayProcess[] = [];
     for (const { pid, procStat, instance } of candidates) {
+      if (!services.has(instance.service) || daemons.has(pid)) continue;
       if (descendsFrom(listed, pid) || descendsFrom(new Set([pid]), process.pid)) continue;
       const kind = daemons.has(procStat.parentPid) ? 'ghost' : 'orphan';
       if (kind === 'ghost') {
@@ -80,39 +92,32 @@ export class StrayFinder {
     return found;
   }
 
-  async #scan(
-    listed: ReadonlySet<number>,
-  ): Promise<{ pid: number; procStat: ProcStat; instance: Instance }[]> {
-    const strangers = new Map<string, number>();
-    const candidates: { pid: number; procStat: ProcStat; instance: Instance }[] = [];
-    const ownUid = process.getuid?.();
-    for (const entry of await readdir('/proc')) {
-      const pid = Number(entry);
-      if (!Number.isInteger(pid) || pid === process.pid || listed.has(pid)) continue;
+  async #scan(listed: ReadonlySet<number>): Promise<Candidate[]> {
+    const strangers = new Set<string>();
+    const candidates: Candidate[] = [];
+    const settledTicks = (uptimeSeconds() - SETTLED_AFTER_SECONDS) * TICKS_PER_SECOND;
+    const pids = readdirSync('/proc').map(Number).filter(Number.isInteger);
+    for (const [index, pid] of pids.entries()) {
+      if (index % PROCESSES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (pid === process.pid || listed.has(pid)) continue;
       const procStat = readProcStat(pid);
       if (procStat === null) continue;
       const key = `${pid}:${procStat.startTicks}`;
-      const knownSinceMs = this.#strangers.get(key) ?? this.#options.nowMs();
-      strangers.set(key, knownSinceMs);
-      // Seen for a while and never an instance: its environment will not change any more.
-      if (this.#options.nowMs() - knownSinceMs > SETTLED_AFTER_MS) continue;
-      const owner = await stat(`/proc/${pid}`).catch(() => null);
-      if (owner === null || (ownUid !== 0 && owner.uid !== ownUid)) continue;
-      const instance = await this.#instanceIn(pid, procStat);
-      if (instance === null) continue;
-      strangers.delete(key);
-      candidates.push({ pid, procStat, instance });
+      const instance = this.#strangers.has(key) ? null : this.#instanceIn(pid, procStat);
+      if (instance !== null) candidates.push({ pid, procStat, instance });
+      else if (procStat.startTicks < settledTicks) strangers.add(key);
     }
     this.#strangers = strangers;
     return candidates;
   }
 
-  async #instanceIn(pid: number, procStat: ProcStat): Promise<Instance | null> {
-    const environ = parseEnviron(await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''));
+  #instanceIn(pid: number, procStat: ProcStat): Instance | null {
+    if (!isOwn(pid)) return null;
+    const environ = parseEnviron(readText(`/proc/${pid}/environ`));
     const instance = instanceOf(environ, procStat.sessionId === pid, this.#options.pm2Home);
-    if (instance === null || !this.#options.services().has(instance.service)) return null;
-    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-    return looksLikeDaemon(commandLine.replaceAll('\0', ' ').trim()) ? null : instance;
+    if (instance === null) return null;
+    const commandLine = readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
+    return looksLikeDaemon(commandLine) ? null : instance;
   }
 }
 
@@ -157,6 +162,30 @@ function descendsFrom(pids: ReadonlySet<number>, pid: number): boolean {
     current = parent;
   }
   return false;
+}
+
+/** Whether it runs as our user; root looks after everybody's. */
+function isOwn(pid: number): boolean {
+  const ownUid = process.getuid?.();
+  if (ownUid === 0) return true;
+  try {
+    return statSync(`/proc/${pid}`).uid === ownUid;
+  } catch {
+    return false;
+  }
+}
+
+/** Empty when the process is gone or may not be looked at. */
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function uptimeSeconds(): number {
+  return Number(readText('/proc/uptime').split(' ')[0]);
 }
 
 function parseEnviron(raw: string): Record<string, string> {

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import type { Logger } from '../../ports.js';
+import { resolveDefinition, type AppDefinition } from './appDefinition.js';
+import { parseList } from './processRow.js';
+import { TemplateStore } from './templates.js';
+
+function definition(name: string, script = '/srv/file.js'): AppDefinition {
+  return resolveDefinition({ name, script }, { folder: '/srv', pm2Home: '/pm2', envName: null });
+}
+
+function running(name: string): ReturnType<typeof parseList> {
+  const paths = { pm_exec_path: '/srv/by-hand.js', pm_cwd: '/srv', pm_pid_path: '/pm2/pids/x.pid' };
+  const logs = { pm_out_log_path: '/pm2/logs/out.log', pm_err_log_path: '/pm2/logs/err.log' };
+  return parseList([{ pid: 1, pm2_env: { name, pm_id: 0, ...paths, ...logs, env: { FROM: 'instance' } } }]);
+}
+
+function recordingLogger(): { logger: Logger; warnings: string[] } {
+  const warnings: string[] = [];
+  const quiet = (): void => undefined;
+  const warn = (_message: string, fields?: Readonly<Record<string, unknown>>): void =>
+    void warnings.push(String(fields?.['problem']));
+  return { logger: { debug: quiet, info: quiet, error: quiet, warn }, warnings };
+}
+
+describe('TemplateStore', () => {
+  it('prefers the file as it is now to anything remembered', async () => {
+    let script = '/srv/one.js';
+    const store = new TemplateStore(
+      () => Promise.resolve([definition('web', script)]),
+      recordingLogger().logger,
+    );
+    store.remember(running('web'));
+    expect((await store.definitionOf('web')).script).toBe('/srv/one.js');
+    script = '/srv/two.js';
+    expect((await store.definitionOf('web')).script).toBe('/srv/two.js');
+  });
+
+  it('goes on with the last good answer of a file that broke, and warns once per problem', async () => {
+    const { logger, warnings } = recordingLogger();
+    let problem = '';
+    const load = (): Promise<readonly AppDefinition[]> =>
+      problem === '' ? Promise.resolve([definition('web')]) : Promise.reject(new Error(problem));
+    const store = new TemplateStore(load, logger);
+    await store.definitionOf('web');
+    for (const each of ['syntax', 'syntax', 'other', '', 'other']) {
+      problem = each;
+      expect((await store.definitionOf('web')).script).toBe('/srv/file.js');
+    }
+    expect(warnings).toEqual(['syntax', 'other', 'other']);
+  });
+
+  it('rejects with the problem of the file when there is nothing else to go by', async () => {
+    const store = new TemplateStore(() => Promise.reject(new Error('syntax')), recordingLogger().logger);
+    await expect(store.definitionOf('web')).rejects.toThrow('syntax');
+    store.remember(running('web'));
+    expect((await store.definitionOf('web')).script).toBe('/srv/by-hand.js');
+  });
+
+  it('remembers an instance of a service that no file describes, for when the last one is gone', async () => {
+    const store = new TemplateStore(() => Promise.resolve([definition('other')]), recordingLogger().logger);
+    await expect(store.definitionOf('web')).rejects.toMatchObject({ code: 'service.undefined', status: 404 });
+    store.remember(running('web'));
+    store.remember([]);
+    expect(await store.definitionOf('web')).toMatchObject({
+      script: '/srv/by-hand.js',
+      env: { FROM: 'instance' },
+    });
+  });
+
+  it('forgets the service unseen for longest beyond its bound', async () => {
+    const store = new TemplateStore(() => Promise.resolve([]), recordingLogger().logger);
+    store.remember(running('first'));
+    for (let number = 0; number < 256; number += 1) store.remember(running(`web-${number}`));
+    await expect(store.definitionOf('first')).rejects.toMatchObject({ code: 'service.undefined' });
+    expect((await store.definitionOf('web-0')).name).toBe('web-0');
+  });
+});
