@@ -118,7 +118,7 @@ export const GLOBAL_SETTINGS = {
   logMaxSize: setting(
     bytes(64 * 1024, 10 * GIBIBYTE),
     10 * MEBIBYTE,
-    'A log file that has grown to this is rotated.',
+    'A log file is rotated before it grows beyond this; five rotated ones are kept.',
     AT_START,
   ),
   logMaxAge: setting(days(1, 3_650), 14, 'Rotated log files older than this are deleted.', AT_START),
