@@ -8,10 +8,10 @@ const SLICE_MS = 10;
 const MAX_DEBT_MS = 50;
 
 export class CpuBurn {
-  #timer: NodeJS.Immediate | NodeJS.Timeout | null = null;
+  #cancel: (() => void) | null = null;
 
   get active(): boolean {
-    return this.#timer !== null;
+    return this.#cancel !== null;
   }
 
   /** Replaces a burn that is under way. `percent` is of one core, 1–100; `durationMs` 0 only stops. */
@@ -27,16 +27,24 @@ export class CpuBurn {
       debtMs = Math.min(MAX_DEBT_MS, debtMs + ((nowMs - lastMs) * percent) / 100);
       lastMs = nowMs;
       if (debtMs >= 1) debtMs -= spin(Math.min(debtMs, SLICE_MS));
-      this.#timer = debtMs >= 1 ? setImmediate(step) : setTimeout(step, SLICE_MS);
+      this.#next(step, debtMs >= 1 ? 0 : SLICE_MS);
     };
-    this.#timer = setImmediate(step);
+    this.#next(step, 0);
   }
 
   stop(): void {
-    if (this.#timer === null) return;
-    clearImmediate(this.#timer as NodeJS.Immediate);
-    clearTimeout(this.#timer as NodeJS.Timeout);
-    this.#timer = null;
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
+  #next(step: () => void, delayMs: number): void {
+    if (delayMs === 0) {
+      const immediate = setImmediate(step);
+      this.#cancel = () => clearImmediate(immediate);
+    } else {
+      const timeout = setTimeout(step, delayMs);
+      this.#cancel = () => clearTimeout(timeout);
+    }
   }
 }
 
