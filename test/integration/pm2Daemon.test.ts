@@ -190,6 +190,21 @@ describe('a daemon that is killed', () => {
   });
 });
 
+describe('the pm2 command', () => {
+  it('may be the one of the user', async () => {
+    const bin = fileURLToPath(new URL('../../node_modules/.bin/pm2', import.meta.url));
+    expect(await tiny.manager({}, { pm2Bin: bin }).ensureDaemon()).toBe('started');
+    expect(daemons()).toHaveLength(1);
+  });
+
+  it('is named when it cannot be run', async () => {
+    await expect(tiny.manager({}, { pm2Bin: '/no/such/pm2' }).ensureDaemon()).rejects.toMatchObject({
+      code: 'pm2.start-failed',
+      message: expect.stringContaining('/no/such/pm2') as string,
+    });
+  });
+});
+
 describe('a daemon without a socket', () => {
   it('gets no second one beside it', async () => {
     const manager = tiny.manager();

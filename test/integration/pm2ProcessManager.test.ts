@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { rotate } from '../../backend/src/adapters/pm2/logRotation.js';
 import type { Pm2ProcessManager } from '../../backend/src/adapters/pm2/processManager.js';
+import type { HoldfastError } from '../../backend/src/domain/errors.js';
 import type { ManagedProcess } from '../../backend/src/domain/model.js';
 import type { ProcessExit } from '../../backend/src/ports.js';
 import { isAlive, processesMentioning, sendSignal, waitFor } from '../support/pm2.js';
@@ -195,6 +196,29 @@ describe.each([
     expect(pids).toEqual(listed.map((each) => each.pid));
     const alive = processesMentioning(tiny.pm2.home).filter((pid) => pid !== tiny.pm2.daemonPid());
     expect(alive.sort()).toEqual(pids.sort());
+  });
+
+  it('survives everything being done to one instance at once', async () => {
+    const started = await manager.startInstance('tiny');
+    await askTiny(started.port);
+    const outcomes = await Promise.allSettled([
+      manager.haltInstance(started),
+      manager.resumeInstance(started),
+      manager.removeInstance(started),
+      manager.haltInstance(started),
+      manager.resumeInstance(started),
+      manager.removeInstance(started),
+    ]);
+    // Resuming begins a new start of it, so whoever meant the old one is told.
+    const codes = outcomes.map((each) =>
+      each.status === 'fulfilled' ? 'done' : (each.reason as HoldfastError).code,
+    );
+    const changed = 'pm2.instance-changed';
+    expect(codes).toEqual(['done', 'done', changed, changed, changed, changed]);
+    const [resumed] = await manager.list();
+    expect((await askTiny(started.port)).pid).toBe(resumed?.pid);
+    const alive = processesMentioning(tiny.pm2.home).filter((pid) => pid !== tiny.pm2.daemonPid());
+    expect(alive).toEqual([resumed?.pid]);
   });
 
   it('goes on writing after its log files were rotated', async () => {

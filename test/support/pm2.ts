@@ -10,8 +10,8 @@ import { dirname, join } from 'node:path';
 import { isAlive, processesMentioning, sendSignal } from './processes.js';
 import { waitFor } from './waitFor.js';
 
-export { freePortRange, isPortFree } from './ports.js';
-export { isAlive, processesMentioning, readEnviron, sendSignal } from './processes.js';
+export { freePortRange } from './ports.js';
+export { isAlive, processesMentioning, sendSignal } from './processes.js';
 export { waitFor } from './waitFor.js';
 
 /** The pm2 command of this repository. */

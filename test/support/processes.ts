@@ -21,21 +21,6 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-/** The environment that a process was started with; empty when it is gone or not ours. */
-export function readEnviron(pid: number): Record<string, string> {
-  let raw: string;
-  try {
-    raw = readFileSync(`/proc/${pid}/environ`, 'utf8');
-  } catch {
-    return {};
-  }
-  const entries = raw
-    .split('\0')
-    .filter((line) => line.includes('='))
-    .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const);
-  return Object.fromEntries(entries);
-}
-
 /** Pids of live processes (not this one) whose starting environment mentions `text`, e.g. a temporary folder. */
 export function processesMentioning(text: string): number[] {
   const found: number[] = [];

@@ -12,7 +12,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { HoldfastError } from '../../domain/errors.js';
 import { acquirePidLock } from '../../lib/pidLock.js';
 import { isSameProcessAlive } from '../../lib/processIdentity.js';
@@ -20,7 +20,7 @@ import { baseEnvironment } from './launch.js';
 
 export interface DaemonOptions {
   readonly pm2Home: string;
-  /** The pm2 command to start a daemon with. Default: the one this package depends on. */
+  /** The pm2 command to start a daemon with: a path, or a name in the PATH. Default: the one this package depends on. */
   readonly pm2Bin?: string;
   /** Asks the daemon something cheap; rejects with `pm2.timeout` or `pm2.unreachable`. */
   readonly ping: () => Promise<unknown>;
@@ -109,11 +109,14 @@ function accepts(socketPath: string): Promise<boolean> {
 }
 
 function start(options: DaemonOptions, timeoutMs: number): Promise<void> {
-  const bin = options.pm2Bin ?? ownPm2();
-  // A script runs under our own node, so that it also works where node is not in the PATH of a service manager.
-  const [command, args] = /\.(cmd|exe)$/.test(bin) ? [bin, ['ping']] : [process.execPath, [bin, 'ping']];
+  // Our own is run under our own node. A configured one may be a script, a binary or a shim: it runs as what it is.
+  const { pm2Bin } = options;
+  const [command, args] = pm2Bin === undefined ? [process.execPath, [ownPm2(), 'ping']] : [pm2Bin, ['ping']];
   const settings = Object.entries(process.env).filter(([name]) => DAEMON_SETTINGS.test(name));
-  const env = { ...baseEnvironment(), ...Object.fromEntries(settings), PM2_HOME: options.pm2Home };
+  const base = baseEnvironment();
+  // Under a service manager node is often not in the PATH, where `#!/usr/bin/env node` looks for it.
+  const path = [base['PATH'], dirname(process.execPath)].filter((part) => part !== undefined).join(delimiter);
+  const env = { ...base, PATH: path, ...Object.fromEntries(settings), PM2_HOME: options.pm2Home };
   return new Promise((resolve, reject) => {
     // The daemon lives on in this folder: the PM2 home will not be in anybody's way.
     execFile(command, args, { env, cwd: options.pm2Home, timeout: timeoutMs }, (error, stdout, stderr) => {
