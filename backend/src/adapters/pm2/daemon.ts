@@ -12,7 +12,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HoldfastError } from '../../domain/errors.js';
 import { acquirePidLock } from '../../lib/pidLock.js';
 import { isSameProcessAlive } from '../../lib/processIdentity.js';
@@ -113,10 +113,7 @@ function start(options: DaemonOptions, timeoutMs: number): Promise<void> {
   const { pm2Bin } = options;
   const [command, args] = pm2Bin === undefined ? [process.execPath, [ownPm2(), 'ping']] : [pm2Bin, ['ping']];
   const settings = Object.entries(process.env).filter(([name]) => DAEMON_SETTINGS.test(name));
-  const base = baseEnvironment();
-  // Under a service manager node is often not in the PATH, where `#!/usr/bin/env node` looks for it.
-  const path = [base['PATH'], dirname(process.execPath)].filter((part) => part !== undefined).join(delimiter);
-  const env = { ...base, PATH: path, ...Object.fromEntries(settings), PM2_HOME: options.pm2Home };
+  const env = { ...baseEnvironment(), ...Object.fromEntries(settings), PM2_HOME: options.pm2Home };
   return new Promise((resolve, reject) => {
     // The daemon lives on in this folder: the PM2 home will not be in anybody's way.
     execFile(command, args, { env, cwd: options.pm2Home, timeout: timeoutMs }, (error, stdout, stderr) => {

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { baseEnvironment, definitionFromRecord, launchRecord } from './launch.js';
 
@@ -47,7 +48,9 @@ describe('baseEnvironment', () => {
       NODE_APP_INSTANCE: '0',
     };
     const env = baseEnvironment({ ...source, HOME: '/home/me' });
-    expect(env).toEqual({ PATH: '/bin', LC_ALL: 'C', TZ: 'UTC', HOME: '/home/me' });
+    const path = `/bin:${dirname(process.execPath)}`;
+    expect(env).toEqual({ PATH: path, LC_ALL: 'C', TZ: 'UTC', HOME: '/home/me' });
+    expect(baseEnvironment({ PATH: path })['PATH']).toBe(path);
   });
 });
 

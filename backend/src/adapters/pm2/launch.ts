@@ -7,6 +7,7 @@
  * NODE_APP_INSTANCE that PM2 gave it) is not in there unless the definition says so.
  */
 import { homedir, userInfo } from 'node:os';
+import { delimiter, dirname } from 'node:path';
 import { PASSED_ON, type AppDefinition } from './appDefinition.js';
 import { isRecord, killTimeoutOf } from './processRow.js';
 
@@ -22,13 +23,18 @@ export interface LaunchOptions {
 
 const BASE_NAMES = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LANGUAGE', 'TZ', 'SHELL', 'TMPDIR']);
 
-/** What every process needs, and nothing that belongs to this one. */
+/**
+ * What every process needs, and nothing that belongs to this one. Our own node is in the PATH, at its end where it
+ * was not: a service manager often starts things without, and PM2 and its scripts look for `node` there.
+ */
 export function baseEnvironment(source: Readonly<NodeJS.ProcessEnv> = process.env): Record<string, string> {
   const env: Record<string, string> = { HOME: homedir() };
   for (const [name, value] of Object.entries(source)) {
     if (value !== undefined && (BASE_NAMES.has(name) || name.startsWith('LC_'))) env[name] = value;
   }
-  return env;
+  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  const ownNode = dirname(process.execPath);
+  return { ...env, PATH: (folders.includes(ownNode) ? folders : [...folders, ownNode]).join(delimiter) };
 }
 
 /** The record for `prepare`. Without `instances`, so that the daemon starts exactly one and renumbers nothing. */
