@@ -2,7 +2,6 @@
 import express from 'express';
 import { GroupHub } from './groups/groupHub.js';
 import { RedisBus } from './groups/redisBus.js';
-import { EnvReader } from './lib/env.js';
 import { messageOf } from './lib/errors.js';
 import type { ServiceDefinition } from './lib/service.js';
 import type { CheckResult, DependencyCheck } from './lib/statusRoutes.js';
@@ -17,12 +16,10 @@ const CHECK_TIMEOUT_MS = 1500;
 export const backend: ServiceDefinition = {
   name: 'wordpecker-backend',
   defaultPort: 13_004,
-  create(env, log) {
-    const reader = new EnvReader(env);
+  create(reader, log) {
     const redisUrl = reader.url('REDIS_CONN_STRING', ['redis:', 'rediss:']);
-    reader.finish();
-    const sessions = new SessionCookies(readSessionSecret(env, log));
-    const store = openStore(env, log);
+    const sessions = new SessionCookies(readSessionSecret(reader, log));
+    const store = openStore(reader, log);
     const bus = redisUrl === null ? null : new RedisBus(redisUrl, log);
     const hub = new GroupHub({ bus });
 

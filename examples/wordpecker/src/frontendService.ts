@@ -3,7 +3,6 @@ import express from 'express';
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { createForwarder } from './frontend/forward.js';
-import { EnvReader } from './lib/env.js';
 import { messageOf } from './lib/errors.js';
 import type { ServiceDefinition } from './lib/service.js';
 import type { CheckResult } from './lib/statusRoutes.js';
@@ -14,10 +13,8 @@ const CHECK_TIMEOUT_MS = 1500;
 export const frontend: ServiceDefinition = {
   name: 'wordpecker-frontend',
   defaultPort: 13_100,
-  create(env) {
-    const reader = new EnvReader(env);
+  create(reader) {
     const target = new URL(reader.url('BACKEND_URL', ['http:']) ?? 'http://127.0.0.1:13004');
-    reader.finish();
     const forwarder = createForwarder({ target });
     return {
       checks: [{ name: 'backend', required: false, check: () => askBackend(target) }],

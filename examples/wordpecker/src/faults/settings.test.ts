@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readFaultSettings } from './settings.js';
+import { EnvReader } from '../lib/env.js';
+import { readFaultSettings, type FaultSettings } from './settings.js';
 
 let folder: string;
 beforeAll(() => {
@@ -15,7 +16,12 @@ const fileWith = (text: string): string => {
   writeFileSync(file, text);
   return file;
 };
-const read = (env: Record<string, string>) => readFaultSettings({ ENABLE_FAULTS: 'true', ...env }, 'me');
+const read = (env: Record<string, string>): FaultSettings => {
+  const reader = new EnvReader({ ENABLE_FAULTS: 'true', ...env });
+  const settings = readFaultSettings(reader, 'me');
+  reader.finish();
+  return settings;
+};
 
 describe('readFaultSettings', () => {
   it('is blind to every fault unless they are enabled', () => {
@@ -24,7 +30,11 @@ describe('readFaultSettings', () => {
       FAULT_EXIT_AFTER_MS: '1',
       FAULT_FILE: fileWith('{"FAULT_START":"crash"}'),
     };
-    expect(readFaultSettings(env, 'me')).toEqual({ enabled: false, start: null, exitAfterMs: null });
+    expect(read({ ...env, ENABLE_FAULTS: 'false' })).toEqual({
+      enabled: false,
+      start: null,
+      exitAfterMs: null,
+    });
   });
 
   it('takes them from the environment, and the file over it', () => {
@@ -59,7 +69,7 @@ describe('readFaultSettings', () => {
   });
 
   it('refuses a value that is not allowed', () => {
-    expect(() => readFaultSettings({ ENABLE_FAULTS: 'maybe' }, 'me')).toThrow(/ENABLE_FAULTS is "maybe"/);
+    expect(() => read({ ENABLE_FAULTS: 'maybe' })).toThrow(/ENABLE_FAULTS is "maybe"/);
     expect(() => read({ FAULT_START: 'explode' })).toThrow(/explode/);
   });
 });

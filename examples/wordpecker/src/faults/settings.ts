@@ -9,7 +9,7 @@
  * means no faults from it.
  */
 import fs from 'node:fs';
-import { EnvReader, type Env } from '../lib/env.js';
+import type { Env, EnvReader } from '../lib/env.js';
 import { codeOf, messageOf } from '../lib/errors.js';
 
 const START_FAULTS = ['crash', 'never-listen', 'status-500'] as const;
@@ -25,22 +25,16 @@ export interface FaultSettings {
 
 const NAMES = ['FAULT_START', 'FAULT_EXIT_AFTER_MS'];
 
-/** @throws SettingsError naming every problem. */
-export function readFaultSettings(env: Env, service: string): FaultSettings {
-  const reader = new EnvReader(env);
-  const enabled = reader.flag('ENABLE_FAULTS');
-  reader.finish();
-  if (!enabled) return { enabled: false, start: null, exitAfterMs: null };
-
+/** Puts what is wrong into the reader's problems. */
+export function readFaultSettings(reader: EnvReader, service: string): FaultSettings {
+  if (!reader.flag('ENABLE_FAULTS')) return { enabled: false, start: null, exitAfterMs: null };
   const file = reader.text('FAULT_FILE');
-  const fromFile = file === null ? {} : readFaultFile(file, service, reader);
-  reader.finish();
-
-  const faults = new EnvReader({ ...env, ...fromFile });
-  const start = faults.oneOf('FAULT_START', START_FAULTS);
-  const exitAfterMs = faults.optionalInteger('FAULT_EXIT_AFTER_MS', 0, 86_400_000);
-  faults.finish();
-  return { enabled, start, exitAfterMs };
+  const faults = file === null ? reader : reader.over(readFaultFile(file, service, reader));
+  return {
+    enabled: true,
+    start: faults.oneOf('FAULT_START', START_FAULTS),
+    exitAfterMs: faults.optionalInteger('FAULT_EXIT_AFTER_MS', 0, 86_400_000),
+  };
 }
 
 function readFaultFile(file: string, service: string, reader: EnvReader): Env {

@@ -16,10 +16,21 @@ export class SettingsError extends Error {
 
 export class EnvReader {
   readonly #env: Env;
-  readonly #problems: string[] = [];
+  readonly #problems: string[];
 
-  constructor(env: Env) {
+  constructor(env: Env, problems: string[] = []) {
     this.#env = env;
+    this.#problems = problems;
+  }
+
+  /** A reader that sees `extra` over this one's variables; its problems are this one's too. */
+  over(extra: Env): EnvReader {
+    return new EnvReader({ ...this.#env, ...extra }, this.#problems);
+  }
+
+  /** As it is, spaces and all: for passwords. */
+  exact(name: string): string {
+    return this.#env[name] ?? '';
   }
 
   text(name: string): string | null {

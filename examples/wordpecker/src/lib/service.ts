@@ -37,8 +37,11 @@ export interface ServiceDefinition {
   readonly name: string;
   /** Used when PORT is not set. */
   readonly defaultPort: number;
-  /** @throws SettingsError when `env` does not fit. Must not connect to anything yet. */
-  create(env: Env, log: Log): ServiceParts;
+  /**
+   * Reads its settings and puts what is wrong with them into the reader's problems; then the parts are thrown
+   * away, so nothing may be opened or connected here yet.
+   */
+  create(settings: EnvReader, log: Log): ServiceParts;
 }
 
 export interface RunningService {
@@ -57,34 +60,49 @@ interface ServerSettings {
 /** A second signal within this time is the same one twice: npm passes on a Ctrl-C that the terminal sent too. */
 const SAME_SIGNAL_MS = 500;
 
+interface Prepared {
+  readonly name: string;
+  readonly settings: ServerSettings;
+  readonly faults: FaultSettings;
+  readonly parts: ServiceParts;
+}
+
 /** Runs `definition` as this process, to its end. */
 export async function runService(definition: ServiceDefinition, env: Env = process.env): Promise<void> {
-  const log = createLog(definition.name);
+  const { name } = definition;
+  const log = createLog(name);
   try {
-    const settings = readServerSettings(env, definition.defaultPort);
-    const faults = readFaultSettings(env, definition.name);
+    const prepared = prepare(definition, env, log);
+    const { faults, settings } = prepared;
     if (faults.start === 'crash')
-      throw new Error('FAULT_START=crash: ends before it listens, as a broken build would');
-    scheduleExitFault(faults, definition.name);
+      throw new Error('FAULT_START=crash: ends before it listens, as a bad build would');
+    scheduleExitFault(faults, name);
     if (faults.start === 'never-listen') return void setInterval(() => undefined, 60_000);
-    const running = await startService(definition, env, log);
-    stopOnSignals(definition.name, running, settings.shutdownTimeoutMs, log);
+    const running = await start(prepared, log);
+    stopOnSignals(name, running, settings.shutdownTimeoutMs, log);
     process.send?.('ready'); // for PM2's wait_ready
   } catch (error) {
-    exitWith(`${definition.name} cannot start: ${explainStartFailure(error)}`, 1);
+    exitWith(`${name} cannot start: ${explainStartFailure(error)}`, 1);
   }
 }
 
-/** Starts `definition` inside this process, without touching signals. */
-export async function startService(
-  definition: ServiceDefinition,
-  env: Env,
-  log: Log,
-): Promise<RunningService> {
-  const { name } = definition;
-  const settings = readServerSettings(env, definition.defaultPort);
-  const faults = readFaultSettings(env, name);
-  const parts = definition.create(env, log);
+/** Starts `definition` inside this process, without touching signals. Rejects with SettingsError or the system's. */
+export function startService(definition: ServiceDefinition, env: Env, log: Log): Promise<RunningService> {
+  return start(prepare(definition, env, log), log);
+}
+
+/** @throws SettingsError naming every setting that is wrong. */
+function prepare(definition: ServiceDefinition, env: Env, log: Log): Prepared {
+  const { name, defaultPort } = definition;
+  const reader = new EnvReader(env);
+  const settings = readServerSettings(reader, defaultPort);
+  const faults = readFaultSettings(reader, name);
+  const parts = definition.create(reader, log);
+  reader.finish();
+  return { name, settings, faults, parts };
+}
+
+async function start({ name, settings, faults, parts }: Prepared, log: Log): Promise<RunningService> {
   const health: HealthSwitch = { mode: 'truth' };
   const app = createApp();
   const server = new GracefulServer(app);
@@ -157,9 +175,8 @@ function stopOnSignals(name: string, running: RunningService, timeoutMs: number,
   });
 }
 
-function readServerSettings(env: Env, defaultPort: number): ServerSettings {
-  const reader = new EnvReader(env);
-  const settings = {
+function readServerSettings(reader: EnvReader, defaultPort: number): ServerSettings {
+  return {
     port: reader.integer('PORT', defaultPort, 0, 65_535),
     host: reader.text('HOST') ?? '127.0.0.1',
     shutdownTimeoutMs: reader.integer('SHUTDOWN_TIMEOUT_MS', 8000, 0, 600_000),
@@ -167,8 +184,6 @@ function readServerSettings(env: Env, defaultPort: number): ServerSettings {
       reader.optionalInteger('HOLDFAST_INSTANCE', 0, 1_000_000) ??
       reader.optionalInteger('NODE_APP_INSTANCE', 0, 1_000_000),
   };
-  reader.finish();
-  return settings;
 }
 
 function readVersion(): string {

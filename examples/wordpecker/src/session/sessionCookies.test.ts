@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { SettingsError } from '../lib/env.js';
+import { EnvReader } from '../lib/env.js';
 import { recordingLog } from '../lib/testing/recordingLog.js';
 import { readSessionSecret, SESSION_TTL_MS, SessionCookies } from './sessionCookies.js';
 
@@ -66,17 +66,24 @@ describe('SessionCookies', () => {
 });
 
 describe('readSessionSecret', () => {
+  const read = (env: Record<string, string>, log = recordingLog()): string => {
+    const reader = new EnvReader(env);
+    const secret = readSessionSecret(reader, log);
+    reader.finish();
+    return secret;
+  };
+
   it('is required in production, and nowhere too short', () => {
     const log = recordingLog();
-    expect(() => readSessionSecret({ NODE_ENV: 'production' }, log)).toThrow(SettingsError);
-    expect(() => readSessionSecret({ SESSION_SECRET: 'short' }, log)).toThrow(/shorter than 16/);
-    expect(readSessionSecret({ NODE_ENV: 'production', SESSION_SECRET: SECRET }, log)).toBe(SECRET);
+    expect(() => read({ NODE_ENV: 'production' }, log)).toThrow(/SESSION_SECRET is not set/);
+    expect(() => read({ SESSION_SECRET: 'short' }, log)).toThrow(/shorter than 16/);
+    expect(read({ NODE_ENV: 'production', SESSION_SECRET: SECRET }, log)).toBe(SECRET);
     expect(log.lines).toEqual([]);
   });
 
   it('is the same for every instance in development, with a warning', () => {
     const log = recordingLog();
-    expect(readSessionSecret({}, log)).toBe(readSessionSecret({}, log));
+    expect(read({}, log)).toBe(read({}, log));
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'warn']);
   });
 });

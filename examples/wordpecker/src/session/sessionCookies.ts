@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { isLoopback } from '../lib/clientIp.js';
-import { EnvReader, type Env } from '../lib/env.js';
+import type { EnvReader } from '../lib/env.js';
 import type { Log } from '../lib/log.js';
 
 const COOKIE = 'wordpecker_session';
@@ -60,22 +60,21 @@ export class SessionCookies {
 /**
  * SESSION_SECRET. In production it is required; elsewhere it may be missing: then one is derived from this
  * machine and folder, the same for all instances here, and a warning says so.
- * @throws SettingsError
+ * Puts what is wrong into the reader's problems.
  */
-export function readSessionSecret(env: Env, log: Log): string {
-  const reader = new EnvReader(env);
+export function readSessionSecret(reader: EnvReader, log: Log): string {
   const secret = reader.text('SESSION_SECRET');
   if (secret !== null && secret.length < MIN_SECRET_LENGTH) {
     reader.problem(
       `SESSION_SECRET is shorter than ${MIN_SECRET_LENGTH} characters: make one with "openssl rand -hex 32"`,
     );
   }
-  if (secret === null && env['NODE_ENV'] === 'production') {
+  if (secret === null && reader.text('NODE_ENV') === 'production') {
     reader.problem(
       'SESSION_SECRET is not set: in production give one secret to all instances, e.g. from "openssl rand -hex 32"',
     );
+    return '';
   }
-  reader.finish();
   if (secret !== null) return secret;
   log.warn('SESSION_SECRET is not set: sessions are signed with a guessable development secret');
   const here = fileURLToPath(new URL('../..', import.meta.url));
