@@ -35,3 +35,17 @@ export function processesMentioning(text: string): number[] {
   }
   return found;
 }
+
+/** The environment that a process was started with; empty when it is gone or not ours. */
+export function readEnviron(pid: number): Readonly<Record<string, string>> {
+  try {
+    const lines = readFileSync(`/proc/${pid}/environ`, 'utf8')
+      .split('\0')
+      .filter((line) => line.includes('='));
+    return Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    );
+  } catch {
+    return {};
+  }
+}

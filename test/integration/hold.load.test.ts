@@ -1,0 +1,75 @@
+/** Load decides: up by one decision within one window, down after the down-window, and never back within a minute. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { BACKEND, Deployment } from '../support/deployment.js';
+
+const UP_WINDOW_MS = 5_000;
+const DOWN_WINDOW_MS = 10_000;
+
+let deployment: Deployment;
+
+beforeAll(async () => {
+  deployment = await Deployment.start({
+    SCALE_UP_WINDOW: String(UP_WINDOW_MS),
+    SCALE_DOWN_WINDOW: String(DOWN_WINDOW_MS),
+    SCALE_COOLDOWN: '20000',
+  });
+  await deployment.post('scale-down', { targetInstances: 1 });
+});
+
+afterAll(async () => {
+  await deployment.dispose();
+});
+
+it('grows with load and shrinks without, though another client makes PM2 report nonsense', async () => {
+  // `monit.cpu` is wrong as soon as a second client polls; ours must not care.
+  let polling = true;
+  const poller = (async () => {
+    while (polling) await deployment.pm2.jlist();
+  })();
+  try {
+    await burnUntilGrown();
+    await idleUntilShrunk();
+  } finally {
+    polling = false;
+    await poller;
+  }
+}, 240_000);
+
+async function burnUntilGrown(): Promise<void> {
+  // Operators' moves start the cooldown, too: begin where it does not matter.
+  await deployment.until('the cooldown to end', () => true);
+  const [only] = await deployment.instances();
+  await deployment.fault(only!, 'burn?ms=60000&percent=95');
+  await deployment.until(
+    'the service to grow',
+    ({ services }) => services.find(({ name }) => name === BACKEND)!.desired > 1,
+    60_000,
+  );
+  await deployment.untilWhole(BACKEND, 2);
+  const moves = (await deployment.events('service.scaled')).filter(({ data }) => data['by'] === 'autoscaler');
+  expect(moves).toHaveLength(1);
+  expect(moves[0]!.data['reason']).toMatch(/load \d+ ?% .*above 80 ?%/);
+  const view = await deployment.loadBalancer();
+  const up = view.services
+    .find(({ name }) => name === BACKEND)!
+    .decisions.find(({ action }) => action === 'up');
+  expect(up).toMatchObject({ from: 1, to: 2 });
+  await deployment.fault(only!, 'burn?ms=0&percent=0');
+}
+
+async function idleUntilShrunk(): Promise<void> {
+  const grownAt = Date.parse((await deployment.events('service.scaled')).at(-1)!.at);
+  await deployment.until(
+    'the service to shrink',
+    ({ services }) => services.find(({ name }) => name === BACKEND)!.desired === 1,
+    150_000,
+  );
+  const moves = (await deployment.events('service.scaled')).filter(({ data }) => data['by'] === 'autoscaler');
+  expect(moves.map(({ data }) => [data['from'], data['to']])).toEqual([
+    [1, 2],
+    [2, 1],
+  ]);
+  expect(Date.parse(moves[1]!.at) - grownAt).toBeGreaterThanOrEqual(60_000);
+  expect(moves[1]!.data['reason']).toMatch(/below 30 ?%/);
+  await deployment.untilWhole(BACKEND, 1);
+}
