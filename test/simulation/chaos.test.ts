@@ -106,7 +106,7 @@ it.each(seeds)(
           if (event.type !== 'instance.withdrawn' || event.service !== service.name) return;
           const { why } = event.data as { why: string };
           // Taken out by a plan, not by its own failure: somebody else must serve.
-          if (/wanted|superseded|used$/.test(why) && service.serving().length === 0) {
+          if (/are wanted|superseded|recycled/.test(why) && service.serving().length === 0) {
             withdrawnLast.push(`seed ${seed}, ${event.at}: ${service.name} ${why}`);
           }
         });

@@ -5,7 +5,7 @@
  * Slots fall in groups:
  *
  *   keep       starting or fit, and current            counts towards the target
- *   condemned  unfit, or outdated by a rollout         leaves, once its replacement is fit
+ *   condemned  unfit, or outdated                      leaves, once its replacement is fit
  *   draining   withdrawn from traffic                  stops after its grace
  *   debris     listed without a process, not by us     discarded
  *   quarantined                                        halted, then left alone; each is a hole that is not filled
@@ -31,7 +31,7 @@ export type SlotState =
 export interface Slot {
   readonly id: InstanceId;
   readonly state: SlotState;
-  /** A rollout wants it replaced. */
+  /** To be replaced though nothing is wrong with it: by a rollout, or because its memory nears the limit. */
   readonly outdated: boolean;
 }
 
@@ -82,7 +82,7 @@ export function reconcile(input: ReconcileInput): Action {
     stopDrained(input, groups) ??
     haltQuarantined(input, groups) ??
     discardDebris(groups) ??
-    startTrial(input) ??
+    startTrial(input, groups) ??
     fill(input, groups, target) ??
     removeCondemned(input, groups, target) ??
     removeSurplus(input, groups, target) ??
@@ -98,6 +98,8 @@ interface Groups {
   readonly debris: readonly Slot[];
   /** Fit ones, outdated included: those that can take traffic now. */
   readonly fit: readonly Slot[];
+  /** Processes that are not on their way out, quarantined ones that still run included. */
+  readonly running: number;
 }
 
 function groupSlots(slots: readonly Slot[]): Groups {
@@ -106,13 +108,16 @@ function groupSlots(slots: readonly Slot[]): Groups {
   const keep = slots.filter(
     (slot) => !slot.outdated && (slot.state.kind === 'starting' || slot.state.kind === 'fit'),
   );
+  const condemned = slots.filter(isCondemned);
+  const failingOpen = slots.filter(({ state }) => state.kind === 'quarantined' && state.running);
   return {
     keep,
     keepFit: keep.filter(({ state }) => state.kind === 'fit'),
-    condemned: slots.filter(isCondemned),
+    condemned,
     draining: slots.filter(({ state }) => state.kind === 'draining'),
     debris: slots.filter(({ state }) => state.kind === 'debris'),
     fit: slots.filter(({ state }) => state.kind === 'fit'),
+    running: keep.length + condemned.length + failingOpen.length,
   };
 }
 
@@ -125,10 +130,12 @@ function stopDrained({ drainGraceMs, nowMs }: ReconcileInput, { draining }: Grou
   return null;
 }
 
-function haltQuarantined({ slots }: ReconcileInput, { fit }: Groups): Action | null {
+function haltQuarantined({ slots, desired }: ReconcileInput, { keep, fit, running }: Groups): Action | null {
+  // Failed trials leave one more behind each time: those beyond what is wanted are of no use to anybody.
+  const mayFailOpen = fit.length === 0 && (keep.length > 0 || running <= desired);
   for (const { id, state } of slots) {
     if (state.kind !== 'quarantined' || !state.running) continue;
-    if (state.failOpen && fit.length === 0) continue;
+    if (state.failOpen && mayFailOpen) continue;
     return { kind: 'halt', target: id, reason: `pm ${id.pmId} is quarantined: its restart budget is spent` };
   }
   return null;
@@ -144,8 +151,9 @@ function discardDebris({ debris }: Groups): Action | null {
   };
 }
 
-function startTrial({ trial, service }: ReconcileInput): Action | null {
-  if (trial === null) return null;
+/** Within the surge, too: while a replacement is under way or too many run, the trial waits. */
+function startTrial({ trial, service, desired }: ReconcileInput, { running }: Groups): Action | null {
+  if (trial === null || running >= desired + SURGE) return null;
   return {
     kind: 'trial',
     target: trial.target,
@@ -178,7 +186,7 @@ function fill(input: ReconcileInput, { keep, condemned, draining }: Groups, targ
   return {
     kind: 'start',
     replaces: replaced.id,
-    reason: `replaces pm ${replaced.id.pmId}: ${whyCondemned(replaced)}`,
+    reason: `replaces pm ${replaced.id.pmId}: ${whyCondemned(replaced, input)}`,
   };
 }
 
@@ -186,13 +194,18 @@ function isAwaitingCanary({ rollout }: ReconcileInput): boolean {
   return rollout?.kind === 'deploy' && !rollout.canaryVerified;
 }
 
-/** Unfit before merely outdated: who serves leaves last. */
+/** Unfit before merely outdated, and of these the ones that still start: who serves leaves last. */
 function worst(condemned: readonly Slot[]): Slot | undefined {
-  return condemned.find(({ state }) => state.kind === 'unfit') ?? condemned[0];
+  return (
+    condemned.find(({ state }) => state.kind === 'unfit') ??
+    condemned.find(({ state }) => state.kind === 'starting') ??
+    condemned[0]
+  );
 }
 
-function whyCondemned({ state }: Slot): string {
-  return state.kind === 'unfit' ? `${state.cause}, ${state.detail}` : 'superseded by the rollout';
+function whyCondemned({ state }: Slot, { rollout }: ReconcileInput): string {
+  if (state.kind === 'unfit') return `${state.cause}, ${state.detail}`;
+  return rollout === null ? 'recycled before its memory limit' : 'superseded by the rollout';
 }
 
 function removeCondemned(
@@ -205,11 +218,15 @@ function removeCondemned(
   if (victim.state.kind === 'unfit') {
     // Better than nothing while there is nothing else (fail open).
     if (keep.length + condemned.length <= 1) return null;
-  } else if (fit.length <= 1 || isAwaitingCanary(input)) {
+  } else if (fit.length <= 1 || (isAwaitingCanary(input) && keep.length > 0)) {
     // Whoever takes traffic now goes only while another one does, and not before the canary has proved itself.
     return null;
+  } else if (isAwaitingCanary(input)) {
+    // There is no canary yet, because more run than are wanted: it needs the room.
+    const reason = `${condemned.length} instances run, ${target} are wanted`;
+    return { kind: 'withdraw', target: victim.id, reason };
   }
-  return { kind: 'withdraw', target: victim.id, reason: whyCondemned(victim) };
+  return { kind: 'withdraw', target: victim.id, reason: whyCondemned(victim, input) };
 }
 
 /** More than wanted: those still starting first, then the youngest, whose caches are the coldest. */
