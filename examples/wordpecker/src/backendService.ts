@@ -71,6 +71,6 @@ function redisCheck(bus: RedisBus): DependencyCheck {
   return {
     name: 'redis',
     required: false,
-    check: () => Promise.resolve(bus.ready() ? { status: 'up' } : down),
+    check: async () => ((await bus.ping()) ? { status: 'up' } : down),
   };
 }

@@ -5,7 +5,7 @@
  */
 const SLICE_MS = 10;
 /** Time that could not be burnt (starved machine, blocked loop) is caught up only this far. */
-const MAX_DEBT_MS = 50;
+const MAX_DEBT_MS = 200;
 
 export class CpuBurn {
   #cancel: (() => void) | null = null;

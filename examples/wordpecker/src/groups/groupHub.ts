@@ -107,8 +107,7 @@ export class GroupHub {
       return this.#send(socket, error('groups.too-many', text));
     }
     client.groups.add(message.group);
-    this.#subscribe(socket, message.group);
-    this.#send(socket, { type: 'subscribed', group: message.group });
+    void this.#subscribe(socket, message.group);
   }
 
   async #publish(socket: WebSocket, group: string, data: unknown): Promise<void> {
@@ -117,14 +116,13 @@ export class GroupHub {
     this.#send(socket, { type: 'published', group, reach: sent ? 'cluster' : 'instance' });
   }
 
-  #subscribe(socket: WebSocket, group: string): void {
+  async #subscribe(socket: WebSocket, group: string): Promise<void> {
     const members = this.#groups.get(group);
-    if (members !== undefined) {
-      members.add(socket);
-      return;
-    }
-    this.#groups.set(group, new Set([socket]));
-    this.#bus?.join(group);
+    if (members === undefined) this.#groups.set(group, new Set([socket]));
+    else members.add(socket);
+    // Answered when the other instances' messages come too: whoever reads it may rely on it.
+    await this.#bus?.join(group);
+    this.#send(socket, { type: 'subscribed', group });
   }
 
   #unsubscribe(socket: WebSocket, group: string): void {

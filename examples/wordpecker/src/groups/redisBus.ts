@@ -12,7 +12,7 @@ import type { GroupBus } from './groupBus.js';
 
 const PREFIX = 'wordpecker:group:';
 const CONNECT_TIMEOUT_MS = 3000;
-const COMMAND_TIMEOUT_MS = 2000;
+const COMMAND_TIMEOUT_MS = 1500;
 const MAX_RECONNECT_DELAY_MS = 2000;
 
 interface Envelope {
@@ -30,7 +30,8 @@ export class RedisBus implements GroupBus {
   readonly #url: string;
   readonly #id = randomUUID();
   readonly #outage: Outage;
-  readonly #groups = new Set<string>();
+  /** Joined groups, each with its pending or done subscription. */
+  readonly #groups = new Map<string, Promise<void>>();
   #connections: Promise<Connections> | null = null;
   #publisher: Redis | null = null;
   #subscriber: Redis | null = null;
@@ -58,14 +59,24 @@ export class RedisBus implements GroupBus {
     this.#listener = listener;
   }
 
-  ready(): boolean {
-    return this.#publisher?.status === 'ready' && this.#subscriber?.status === 'ready';
+  async ping(): Promise<boolean> {
+    try {
+      if (!this.#connected()) return false;
+      await this.#publisher?.ping(); // a server that is frozen keeps its connections
+      return true;
+    } catch {
+      return false;
+    }
   }
 
-  join(group: string): void {
-    this.#groups.add(group);
-    // Not ready: the subscriber's 'ready' handler takes the whole set.
-    if (this.#subscriber?.status === 'ready') this.#subscribe(this.#subscriber, [group]);
+  join(group: string): Promise<void> {
+    const joined = this.#groups.get(group);
+    if (joined !== undefined) return joined;
+    // Not ready: the subscriber's 'ready' handler takes all groups.
+    const subscriber = this.#subscriber?.status === 'ready' ? this.#subscriber : null;
+    const joining = subscriber === null ? Promise.resolve() : this.#subscribe(subscriber, [group]);
+    this.#groups.set(group, joining);
+    return joining;
   }
 
   leave(group: string): void {
@@ -108,23 +119,29 @@ export class RedisBus implements GroupBus {
       redis.on('error', (error: Error) => this.#outage.failed(error));
       redis.on('close', () => this.#outage.failed(new Error('the connection closed')));
       redis.on('ready', () => {
-        if (this.ready()) this.#outage.works();
+        if (this.#connected()) this.#outage.works();
       });
       return redis;
     };
     const subscriber = connect();
-    subscriber.on('ready', () => this.#subscribe(subscriber, [...this.#groups]));
+    subscriber.on('ready', () => void this.#subscribe(subscriber, [...this.#groups.keys()]));
     subscriber.on('message', (channel: string, text: string) => this.#receive(channel, text));
     return { publisher: connect(), subscriber };
   }
 
-  #subscribe(subscriber: Redis, groups: readonly string[]): void {
+  #connected(): boolean {
+    return this.#publisher?.status === 'ready' && this.#subscriber?.status === 'ready';
+  }
+
+  async #subscribe(subscriber: Redis, groups: readonly string[]): Promise<void> {
     if (groups.length === 0) return;
-    subscriber.subscribe(...groups.map((group) => PREFIX + group)).catch((error: unknown) => {
+    try {
+      await subscriber.subscribe(...groups.map((group) => PREFIX + group));
+    } catch (error) {
       this.#outage.failed(error);
       // Half subscribed is worse than not connected: start over, 'ready' subscribes to everything again.
       subscriber.disconnect(true);
-    });
+    }
   }
 
   #receive(channel: string, text: string): void {

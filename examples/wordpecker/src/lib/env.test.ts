@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EnvReader, SettingsError } from './env.js';
+import { EnvReader, type SettingsError } from './env.js';
 
 function problemsOf(reader: EnvReader): readonly string[] {
   try {
