@@ -3,6 +3,8 @@
  * answer's `data` or throws a HoldfastError: the API's own code, or `supervisor.unreachable` when nothing (or
  * something that is not Holdfast) answers there.
  */
+import { get } from 'node:http';
+import type { Readable } from 'node:stream';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 
@@ -47,14 +49,24 @@ export class ApiClient {
     }
   }
 
-  /** Opens the stream of live events; it ends with `signal` or with the connection. Throws when it can't be opened. */
-  async events(signal: AbortSignal): Promise<AsyncIterable<EventRecord>> {
-    const response = await this.#fetch('/api/ha/stream', { headers: this.#headers, signal });
-    if (response.body === null || response.status !== 200) {
-      const message = `${this.url}/api/ha/stream answered HTTP ${response.status}.`;
-      throw new HoldfastError('supervisor.unreachable', message);
-    }
-    return readEvents(response.body);
+  /**
+   * Opens the stream of live events; it ends with `signal` or with the connection. Rejects when it can't be opened.
+   * Not with fetch: after a garbage collection its connection no longer heeds the signal (seen with Node 20.20).
+   */
+  events(signal: AbortSignal): Promise<AsyncIterable<EventRecord>> {
+    return new Promise((resolve, reject) => {
+      const request = get(
+        `${this.url}/api/ha/stream`,
+        { headers: this.#headers, signal, agent: false },
+        (response) => {
+          if (response.statusCode === 200) return resolve(readEvents(response));
+          response.resume();
+          const message = `${this.url}/api/ha/stream answered HTTP ${response.statusCode ?? 0}.`;
+          return reject(new HoldfastError('supervisor.unreachable', message));
+        },
+      );
+      request.once('error', (error) => reject(this.#unreachable(error)));
+    });
   }
 
   async #call<T>(
@@ -119,11 +131,11 @@ export class ApiClient {
 }
 
 /** Server-sent events: frames end with an empty line; only their `data:` lines matter here. */
-async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<EventRecord, void, undefined> {
+async function* readEvents(body: Readable): AsyncGenerator<EventRecord, void, undefined> {
   const decoder = new TextDecoder();
   let pending = '';
   for await (const chunk of body) {
-    const frames = (pending + decoder.decode(chunk, { stream: true })).split('\n\n');
+    const frames = (pending + decoder.decode(chunk as Buffer, { stream: true })).split('\n\n');
     pending = frames.pop() ?? '';
     for (const frame of frames) {
       const lines = frame.split('\n').filter((line) => line.startsWith('data:'));

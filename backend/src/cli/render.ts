@@ -21,8 +21,11 @@ export function serviceLine(terminal: Terminal, service: ServiceView, nameWidth:
     service.name.padEnd(nameWidth),
     terminal.paint(colour, service.state.padEnd(11)),
     `${count} (${service.min}–${service.max})`.padEnd(24),
-    terminal.paint('dim', service.reason),
-  ].join(' ');
+    // The plain reason repeats the count.
+    service.reason === count ? '' : terminal.paint('dim', service.reason),
+  ]
+    .join(' ')
+    .trimEnd();
 }
 
 export function serviceLines(terminal: Terminal, services: readonly ServiceView[]): string[] {
@@ -59,8 +62,8 @@ export function clockTime(iso: string): string {
 }
 
 function decisionLine(service: string, { at, action, from, to, reason }: DecisionView): string {
-  const move = action === 'hold' ? 'hold' : `${from} → ${to}`;
-  return `${clockTime(at)}  ${service}  ${move}: ${reason}`;
+  const move = action === 'hold' ? '' : `${from} → ${to}: `;
+  return `${clockTime(at)}  ${service}  ${move}${reason}`;
 }
 
 /** The latest decision of every service, then up to `limit` moves, newest last. */
