@@ -33,8 +33,9 @@ export type BudgetVerdict =
   | { readonly kind: 'spent'; readonly attempts: number };
 
 /**
- * Charges one failure: `maxRestartAttempts` failures are retried, the next one is one too many. The first retry is immediate; later ones back off exponentially with full jitter, so that
- * instances that failed together don't return together.
+ * Charges one failure: `maxRestartAttempts` failures are retried, the next one is one too many. The first retry is
+ * immediate; later ones back off exponentially with full jitter, so that instances that failed together don't return
+ * together. A tenth of the window is the longest wait.
  * @param random in [0, 1).
  */
 export function charge(
@@ -47,9 +48,9 @@ export function charge(
   if (recent.length > policy.maxRestartAttempts) {
     return { charges: recent, verdict: { kind: 'spent', attempts: policy.maxRestartAttempts } };
   }
-  const doublings = recent.length - 1;
-  const backoffMs =
-    doublings === 0 ? 0 : Math.min(policy.windowMs / 10, policy.backoffBaseMs * 2 ** doublings) * random;
+  // The first retry is immediate, the second waits up to the base, each later one up to twice as long.
+  const ceilingMs = recent.length === 1 ? 0 : policy.backoffBaseMs * 2 ** (recent.length - 2);
+  const backoffMs = Math.min(policy.windowMs / 10, ceilingMs) * random;
   return { charges: recent, verdict: { kind: 'retry', backoffMs } };
 }
 

@@ -156,6 +156,25 @@ describe('shrinking', () => {
     expect(next(2, slots)).toMatchObject({ kind: 'withdraw', target: idOf(0) });
   });
 
+  test('waits until those that are to leave anyway have left', () => {
+    const slots = slotsOf('starting', 'starting', 'unfit');
+    expect(next(1, slots)).toMatchObject({ kind: 'hold', reason: 'waiting for pm 0, pm 1 to become ready' });
+  });
+
+  test('of several that drain, looks again when the first is done', () => {
+    const draining = (pmId: number, sinceMs: number): Slot => ({
+      id: idOf(pmId),
+      state: { kind: 'draining', sinceMs, why: 'to shrink' },
+      outdated: false,
+    });
+    const slots = [...slotsOf('fit'), draining(1, NOW_MS - 100), draining(2, NOW_MS - 900)];
+    expect(next(1, slots)).toEqual({
+      kind: 'hold',
+      untilMs: NOW_MS + 100,
+      reason: 'draining pm 1, pm 2',
+    });
+  });
+
   test('never takes the last one that serves, even when none is wanted', () => {
     expect(next(0, slotsOf('fit')).kind).toBe('hold');
   });
