@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LoadBalancerView } from '../../backend/src/domain/views.js';
 import { createCheckout, type Checkout } from '../support/checkout.js';
 
 const scripts = {
@@ -196,5 +197,22 @@ describe('the services alone (npm run cluster)', () => {
     expect(daemon).not.toContain('hunter2');
     expect(existsSync(join(checkout.root, 'logs/cluster-backend-out.log'))).toBe(true);
     await checkout.run('scripts/holdfast.sh', ['down']);
+  });
+});
+
+describe('the standard deployment', () => {
+  it('is one of each, without autoscaling, with its own log files', async () => {
+    const up = await checkout.run('scripts/holdfast.sh', ['up', '--standard']);
+    expect(up).toMatchObject({ code: 0, stderr: '' });
+    const rows = (await checkout.pm2.jlist()).map(({ name, pm2_env }) => `${name} ${pm2_env.status}`).sort();
+    expect(rows).toEqual(['ha-supervisor online', 'wordpecker-backend online', 'wordpecker-frontend online']);
+    const { services } = await checkout.api<LoadBalancerView>('/api/ha/load-balancer');
+    expect(services.map(({ name, desired, autoscale }) => ({ name, desired, autoscale }))).toEqual([
+      { name: 'wordpecker-backend', desired: 1, autoscale: false },
+      { name: 'wordpecker-frontend', desired: 1, autoscale: false },
+    ]);
+    expect(existsSync(join(checkout.root, 'logs/pm2-backend-out.log'))).toBe(true);
+    expect(await checkout.run('scripts/holdfast.sh', ['down'])).toMatchObject({ code: 0 });
+    expect(checkout.pm2.daemonPid()).toBeNull();
   });
 });

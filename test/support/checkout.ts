@@ -51,10 +51,22 @@ export interface Checkout {
   readonly frontendPort: number;
   /** Runs a program of the checkout ("scripts/health-check.sh"), from another directory; ends within a minute or two. */
   run(program: string, args?: readonly string[], env?: Readonly<Record<string, string>>): Promise<Run>;
-  /** The supervisor's API. */
-  url(path: string): string;
+  /** Runs npm there: `npm('start')`. */
+  npm(...args: readonly string[]): Promise<Run>;
+  /** The `data` of the supervisor's answer to a GET. */
+  api<T>(path: string): Promise<T>;
   dispose(): Promise<void>;
 }
+
+/** Quick enough for a test to see a whole life, with nothing else changed. */
+export const QUICK: Readonly<Record<string, string>> = {
+  HEALTH_CHECK_INTERVAL: '1000',
+  HEALTH_CHECK_TIMEOUT: '1000',
+  HEALTH_CHECK_FAST_INTERVAL: '200',
+  STABLE_PERIOD: '500',
+  CANARY_PERIOD: '1000',
+  DRAIN_GRACE: '300',
+};
 
 const RUN_TIMEOUT_MS = 110_000;
 
@@ -90,6 +102,11 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
     await pm2.dispose();
     rmSync(root, { recursive: true, force: true });
   };
+  const npm = (...args: readonly string[]): Promise<Run> => runToEnd('npm', ['--prefix', root, ...args], env);
+  const api = async <T>(path: string): Promise<T> => {
+    const response = await fetch(`http://127.0.0.1:${haPort}${path}`);
+    return ((await response.json()) as { data: T }).data;
+  };
   return {
     root,
     pm2,
@@ -98,7 +115,8 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
     backendPort,
     frontendPort,
     run,
-    url: (path) => `http://127.0.0.1:${haPort}${path}`,
+    npm,
+    api,
     dispose,
   };
 }

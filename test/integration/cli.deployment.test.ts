@@ -1,0 +1,234 @@
+/** A deployment as its operator lives with it: started, looked at, disturbed, updated, stopped. In this order. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServiceView } from '../../backend/src/domain/model.js';
+import type { StatusView } from '../../backend/src/domain/views.js';
+import { createCheckout, QUICK, type Checkout } from '../support/checkout.js';
+import { waitFor } from '../support/waitFor.js';
+
+let checkout: Checkout;
+
+beforeAll(async () => {
+  checkout = await createCheckout({ ...QUICK, ENABLE_FAULTS: 'true', AUTOSCALE: 'false' });
+});
+afterAll(() => checkout.dispose());
+
+async function service(name: string): Promise<ServiceView> {
+  const { services } = await checkout.api<StatusView>('/api/ha/status');
+  const found = services.find((candidate) => candidate.name === name);
+  if (found === undefined) throw new Error(`${name} is not supervised`);
+  return found;
+}
+
+const pidsOf = async (name: string): Promise<(number | null)[]> =>
+  (await service(name)).instances.map(({ pid }) => pid).sort();
+
+const logLines = (name: string): Record<string, unknown>[] =>
+  readFileSync(join(checkout.root, 'logs', name), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+/** Puts a line before the sample backend's start, in place of the one before. */
+function editBackend(line: string): void {
+  const start = 'await runService(backend);';
+  const source = 'examples/wordpecker/src/backend.ts';
+  const original = readFileSync(new URL(`../../${source}`, import.meta.url), 'utf8');
+  if (!original.includes(start)) throw new Error(`${source} does not start its service with ${start}`);
+  writeFileSync(join(checkout.root, source), original.replace(start, `${line}\n${start}`));
+}
+
+describe('npm start', () => {
+  it('refuses a taken port: which one, for whom, and by whom', async () => {
+    const stranger = createServer();
+    await new Promise<void>((resolve) => stranger.listen(checkout.haPort, '127.0.0.1', resolve));
+    try {
+      const { code, stderr } = await checkout.npm('start');
+      expect(code).toBe(1);
+      expect(stderr).toContain(
+        `Port ${checkout.haPort}, which ha-supervisor needs, is taken by pid ${process.pid}`,
+      );
+      expect(checkout.pm2.daemonPid()).toBeNull();
+    } finally {
+      await new Promise((resolve) => stranger.close(resolve));
+    }
+  });
+
+  it('brings everything up, waits until it serves, and says where', async () => {
+    const { code, stdout } = await checkout.npm('start');
+    expect(stdout).toContain('Started ha-supervisor, wordpecker-backend, wordpecker-frontend.');
+    expect(code).toBe(0);
+    const frontend = new RegExp(`http://127.0.0.1:${checkout.frontendPort}/ui`);
+    expect(stdout).toMatch(frontend);
+    expect(stdout).toContain('npm stop');
+    expect((await service('wordpecker-backend')).serving).toBe(2);
+    expect((await fetch(`http://127.0.0.1:${checkout.frontendPort}/ui`)).status).toBe(200);
+  });
+
+  it('changes nothing the second time', async () => {
+    const before = (await checkout.pm2.jlist()).map(({ pid }) => pid);
+    const { code, stdout } = await checkout.npm('start');
+    expect(code).toBe(0);
+    expect(stdout).toContain('Already running; nothing to start.');
+    expect((await checkout.pm2.jlist()).map(({ pid }) => pid)).toEqual(before);
+  });
+
+  it('writes the logs where it says', () => {
+    for (const name of [
+      'backend-out',
+      'backend-error',
+      'frontend-out',
+      'frontend-error',
+      'supervisor-error',
+    ]) {
+      expect(existsSync(join(checkout.root, `logs/cluster-${name}.log`))).toBe(true);
+    }
+  });
+});
+
+describe('pm2 start on what runs', () => {
+  it('leaves every instance its own port', async () => {
+    const ports = async (): Promise<unknown[]> =>
+      (await checkout.pm2.jlist()).map(({ name, pm2_env }) => `${name}:${String(pm2_env['PORT'])}`).sort();
+    const before = await ports();
+    await checkout.pm2.pm2(
+      'start',
+      join(checkout.root, 'ecosystem.cluster.config.js'),
+      '--env',
+      'production',
+    );
+    expect(await ports()).toEqual(before);
+    await waitFor(async () => (await service('wordpecker-backend')).state === 'healthy', {
+      what: 'a healthy backend',
+      deadlineMs: 30_000,
+    });
+  });
+});
+
+describe('scripts/health-check.sh', () => {
+  it('prints a line a service and logs every run and every probe', async () => {
+    const { code, stdout } = await checkout.run('scripts/health-check.sh');
+    expect(code).toBe(0);
+    for (const name of ['wordpecker-backend', 'wordpecker-frontend'])
+      expect(stdout).toMatch(new RegExp(`^ok +${name} `, 'm'));
+    expect(logLines('health-check.log').at(-1)).toMatchObject({ message: 'healthy' });
+    expect(logLines('ha-health.log').length).toBeGreaterThanOrEqual(2);
+  });
+
+  it('shows every probe, the load and the last decisions when asked', async () => {
+    const verbose = await checkout.run('scripts/health-check.sh', ['--verbose']);
+    expect(verbose.stdout).toMatch(/^ok +wordpecker-backend#\d+ +[\d.]+ ms/m);
+    const status = await checkout.run('scripts/health-check.sh', ['--status']);
+    expect(status.stdout).toContain('INSTANCE');
+    expect(status.stdout).toContain('Last events');
+  });
+
+  it('speaks JSON and nothing else', async () => {
+    const { code, stdout } = await checkout.run('scripts/health-check.sh', ['--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ ok: true, health: { status: 'healthy' } });
+  });
+});
+
+describe('scripts/start-high-availability.sh', () => {
+  it('turns management on again', async () => {
+    await fetch(`http://127.0.0.1:${checkout.haPort}/api/ha/stop`, { method: 'POST' });
+    const { code, stdout } = await checkout.run('scripts/start-high-availability.sh');
+    expect(stdout).toContain('Automatic management is on now.');
+    expect(code).toBe(0);
+    expect((await checkout.api<StatusView>('/api/ha/status')).running).toBe(true);
+    expect(logLines('ha-startup.log').at(-1)).toMatchObject({ level: 'info' });
+  });
+
+  it('starts a supervisor that is not there, and leaves the services alone', async () => {
+    const before = await pidsOf('wordpecker-backend');
+    await checkout.pm2.pm2('delete', 'ha-supervisor');
+    const { code, stdout } = await checkout.run('scripts/start-high-availability.sh');
+    expect(stdout).toContain('Started the supervisor');
+    expect(code).toBe(0);
+    expect(await pidsOf('wordpecker-backend')).toEqual(before);
+  });
+});
+
+describe('scripts/test-high-availability.sh', () => {
+  it('loses nothing, and leaves the deployment as it was', async () => {
+    const { code, stdout, stderr } = await checkout.run('scripts/test-high-availability.sh');
+    expect({ code, stderr, stdout: stdout.slice(-2_000) }).toMatchObject({ code: 0, stderr: '' });
+    expect(stdout).toContain('5 passed, 0 failed, 0 skipped.');
+    expect(stdout.match(/, 0 lost/g)).toHaveLength(5);
+    const { desired, serving, state } = await service('wordpecker-backend');
+    expect({ desired, serving, state }).toEqual({ desired: 2, serving: 2, state: 'healthy' });
+    expect(logLines('ha-test.log').filter(({ message }) => String(message).endsWith(' passed')).length).toBe(
+      5,
+    );
+  });
+
+  it('runs one part of it, and refuses one that is not there', async () => {
+    const { code, stdout } = await checkout.run('scripts/test-high-availability.sh', ['--only', 'scale']);
+    expect({ code, parts: stdout.match(/ passed, /g)?.length }).toEqual({ code: 0, parts: 1 });
+    const wrong = await checkout.run('scripts/test-high-availability.sh', ['--only', 'luck']);
+    expect(wrong).toMatchObject({ code: 2 });
+    expect(wrong.stderr).toContain('there are api, scale, kill, hang, failover');
+  });
+});
+
+describe('scripts/deploy.sh', () => {
+  it('rolls a good build: new processes, the supervisor too', async () => {
+    const before = await pidsOf('wordpecker-backend');
+    const { startedAt } = await checkout.api<StatusView>('/api/ha/status');
+    editBackend(`process.env['EDITION'] = 'two';`);
+    const { code, stdout, stderr } = await checkout.run('scripts/deploy.sh');
+    expect({ code, stderr, stdout }).toMatchObject({ code: 0, stderr: '' });
+    expect(stdout).toContain('Built.');
+    const after = await pidsOf('wordpecker-backend');
+    expect(after).toHaveLength(before.length);
+    expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+    expect((await checkout.api<StatusView>('/api/ha/status')).startedAt).not.toBe(startedAt);
+    expect(readFileSync(join(checkout.root, 'examples/wordpecker/dist/backend.js'), 'utf8')).toContain(
+      `'two'`,
+    );
+  });
+
+  it('takes a bad build back: old instances never leave, the old build lies on disk', async () => {
+    const before = await pidsOf('wordpecker-backend');
+    editBackend(`if (process.pid > 0) process.exit(77);`);
+    const { code, stdout, stderr } = await checkout.run('scripts/deploy.sh');
+    expect({ code, stdout, stderr }).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('The build before is in place again') as string,
+      stderr: expect.stringContaining('wordpecker-backend was not rolled') as string,
+    });
+    expect(await pidsOf('wordpecker-backend')).toEqual(before);
+    const built = readFileSync(join(checkout.root, 'examples/wordpecker/dist/backend.js'), 'utf8');
+    expect(built).toContain(`'two'`);
+    expect(built).not.toContain('77');
+    expect(logLines('ha-startup.log').at(-1)).toMatchObject({ level: 'error', message: 'deploy failed' });
+    // Somebody who now runs npm start must not get the broken build after all.
+    const start = await checkout.npm('start');
+    expect(start.code).toBe(0);
+    expect(start.stdout).toContain('taken back after a failed deploy');
+    expect(await pidsOf('wordpecker-backend')).toEqual(before);
+  });
+
+  it('touches nothing when it does not compile', async () => {
+    const before = await pidsOf('wordpecker-backend');
+    editBackend(`const count: number = 'three';`);
+    const { code, stderr } = await checkout.run('scripts/deploy.sh', ['--skip-install']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('does not compile');
+    expect(await pidsOf('wordpecker-backend')).toEqual(before);
+  });
+});
+
+describe('npm stop', () => {
+  it('stops everything, and the daemon with it', async () => {
+    const pids = (await checkout.pm2.jlist()).map(({ pid }) => pid);
+    const { code, stdout } = await checkout.npm('stop');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/Stopped ha-supervisor[^]*Stopped wordpecker-backend, wordpecker-frontend/);
+    expect(checkout.pm2.daemonPid()).toBeNull();
+    expect(pids.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+  });
+});
