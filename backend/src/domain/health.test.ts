@@ -242,9 +242,11 @@ describe('any sequence of results', () => {
             const delayMs = probeDelayMs(state, policy, nowMs, random);
             const short = state.kind === 'unfit' || isUnsettled(state);
             expect(delayMs).toBeGreaterThanOrEqual(
-              Math.min(20, 0.9 * policy.intervalMs, 0.9 * policy.fastIntervalMs),
+              Math.min(20, 0.9 * policy.intervalMs, 0.9 * policy.fastIntervalMs) - 1e-6,
             );
-            expect(delayMs).toBeLessThanOrEqual(1.1 * (short ? policy.fastIntervalMs : policy.intervalMs));
+            expect(delayMs).toBeLessThanOrEqual(
+              1.1 * (short ? policy.fastIntervalMs : policy.intervalMs) + 1e-6,
+            );
           }
         },
       ),
