@@ -98,9 +98,11 @@ export class ControlLoop {
       health: this.health,
       newId: options.newId,
       setDesired: (service, to, reason) => this.#setDesired(service, to, 'operator', reason),
-      onChange: async (service) => {
-        await this.desiredState.save();
+      // Beside the write, not after it: a sync takes as long as an instance takes to listen. Whoever asked is answered
+      // after both, and a supervisor that dies before the write is done finds the old count and takes back the surplus.
+      onChange: (service) => {
         void this.#reconciler.pump(service);
+        return this.desiredState.save();
       },
     });
     this.#reconciler = new Reconciler({

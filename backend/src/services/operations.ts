@@ -24,7 +24,7 @@ export interface OperationsOptions {
   readonly newId: () => string;
   /** Changes the desired count, and tells. */
   readonly setDesired: (service: SupervisedService, to: number, reason: string) => void;
-  /** The desired state changed: persist it, resolve when that is safe, then let the reconciler go on. */
+  /** The desired state changed: let the reconciler go on, persist it, resolve when that is safe. */
   readonly onChange: (service: SupervisedService) => Promise<void>;
 }
 
