@@ -68,12 +68,14 @@ describe('the supervisor is killed', () => {
         services[0]!.state === 'quarantined' &&
         services[0]!.instances.some(({ status }) => status === 'stopped'),
     );
-    const exits = (await deployment.events('instance.exited')).length;
+    const charged = async () =>
+      (await deployment.events('instance.exited')).filter(({ data }) => data['charged'] === true);
+    const before = await charged();
     await killSupervisor();
     await deployment.until('the other one to serve', ({ services }) => services[0]!.serving === 1);
     const service = await deployment.service();
     expect(service).toMatchObject({ state: 'quarantined', desired: 2 });
-    expect((await deployment.events('instance.exited')).length).toBe(exits);
+    expect(await charged()).toEqual(before);
     deployment.nextStarts({});
     await deployment.post(`reset-failure/${BACKEND}`);
     await deployment.untilWhole(BACKEND, 2);

@@ -1,5 +1,5 @@
 /**
- * The clustered deployment as users run it (`pm2 start ecosystem.cluster.config.js --env production`), with its own
+ * A deployment as users run it (`pm2 start ecosystem.cluster.config.js --env production`), with its own
  * PM2 home, ports, data and logs, faults enabled, and quick settings where a test would otherwise wait for minutes.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -71,17 +71,20 @@ export class Deployment {
   }
 
   /** Starts it and waits until everything serves. `settings`: as in the environment (SPEC 4, 5). */
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<Deployment> {
+  static async start(
+    settings: Readonly<Record<string, string>> = {},
+    ecosystem = 'ecosystem.cluster.config.js',
+  ): Promise<Deployment> {
     const pm2 = createPm2Home();
     const haPort = await freePortRange(1 + 2 * RANGE);
     const deployment = new Deployment(pm2, haPort, settings);
     Object.assign(pm2.env, deployment.env);
-    await deployment.up();
+    await deployment.up(ecosystem);
     return deployment;
   }
 
-  async up(): Promise<void> {
-    await this.pm2.pm2('start', join(repository, 'ecosystem.cluster.config.js'), '--env', 'production');
+  async up(ecosystem: string): Promise<void> {
+    await this.pm2.pm2('start', join(repository, ecosystem), '--env', 'production');
     await this.until('everything serves', (status) =>
       status.services.every(({ state }) => state === 'healthy'),
     );
