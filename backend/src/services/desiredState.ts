@@ -74,8 +74,10 @@ export class DesiredState {
   /** Resolves when the state as of this call, or a newer one, is on disk or was refused by it. Never rejects. */
   async save(): Promise<void> {
     if (this.#closed) return;
+    // The next one is asked for first: between the end of a save and the begin of the next, both are there.
+    if (this.#next !== null) return this.#next;
     if (this.#saving === null) return this.#write();
-    this.#next ??= this.#saving.then(() => {
+    this.#next = this.#saving.then(() => {
       this.#next = null;
       return this.#write();
     });
@@ -84,8 +86,9 @@ export class DesiredState {
 
   /** Saves once more; after that nothing is written, because a successor may already own the file. */
   async close(): Promise<void> {
-    await this.save();
+    const last = this.save();
     this.#closed = true;
+    await last;
   }
 
   async #write(): Promise<void> {

@@ -36,7 +36,7 @@ export class EventLog {
       data,
     };
     logger[severityOf(type)](type, { ...data });
-    history.append(event);
+    this.#safely(() => history.append(event));
     for (const notifier of notifiers) this.#safely(() => notifier.notify(event));
     for (const listener of this.#listeners) this.#safely(() => listener(event));
   }
@@ -54,7 +54,7 @@ export class EventLog {
     try {
       run();
     } catch (thrown) {
-      this.#options.logger.error('an event listener failed', { problem: messageOf(thrown) });
+      this.#options.logger.error('somebody who is told of events failed', { problem: messageOf(thrown) });
     }
   }
 }

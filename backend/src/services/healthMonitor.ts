@@ -40,6 +40,7 @@ interface Tracked {
   readonly results: RingBuffer<{ ok: boolean; latencyMs: number }>;
   state: HealthState;
   lastProbe: LastProbe | null;
+  /** Probes of its own pace without an answer so far, at most `fall`. */
   outstanding: number;
   /** Numbers probes in the order they were sent; an answer older than one already counted says nothing new. */
   sent: number;
@@ -120,7 +121,12 @@ export class HealthMonitor {
 
   #send(tracked: Tracked): void {
     const { clock } = this.#options;
-    void this.#probe(tracked).then(() => this.#schedule(tracked));
+    tracked.outstanding += 1;
+    void this.#probe(tracked).then(() => {
+      tracked.outstanding -= 1;
+      // While others are unanswered, their own pace goes on: an answer to one must not put off the next.
+      if (tracked.outstanding === 0) this.#schedule(tracked);
+    });
     tracked.cancelTimer();
     tracked.cancelTimer = clock.after(tracked.policy.fastIntervalMs, () => {
       if (tracked.outstanding > 0 && tracked.outstanding < tracked.policy.fall) this.#send(tracked);
@@ -139,13 +145,11 @@ export class HealthMonitor {
     const { prober } = this.#options;
     const { instance, policy } = tracked;
     const number = ++tracked.sent;
-    tracked.outstanding += 1;
     // A service that listens on no port is as healthy as PM2's "online" says.
     const result: ProbeResult =
       instance.port === null
         ? { ok: true, latencyMs: 0 }
         : await prober.probe({ host: INSTANCE_HOST, port: instance.port }, policy.probe, policy.timeoutMs);
-    tracked.outstanding -= 1;
     if (this.#isLive(tracked) && number > tracked.counted) {
       tracked.counted = number;
       this.#count(tracked, result);

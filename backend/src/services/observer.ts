@@ -31,6 +31,7 @@ export class Observer {
   #next: Promise<void> | null = null;
   #cancelTimer: () => void = () => undefined;
   #reviveNotBeforeMs = 0;
+  #reviveProblem: string | null = null;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #closed = false;
   readonly #unsubscribe: () => void;
@@ -74,10 +75,12 @@ export class Observer {
   /** Resolves after a look that began after this call. */
   async look(): Promise<void> {
     if (this.#closed) return;
+    // The next one is asked for first: between the end of a look and the begin of the next, both are there.
+    if (this.#next !== null) return this.#next;
     if (this.#looking === null) return this.#begin();
-    this.#next ??= this.#looking.then(() => {
+    this.#next = this.#looking.then(() => {
       this.#next = null;
-      return this.#begin();
+      return this.#closed ? undefined : this.#begin();
     });
     return this.#next;
   }
@@ -114,12 +117,15 @@ export class Observer {
   }
 
   async #onFailure(thrown: unknown): Promise<void> {
+    // What is under way when we leave fails because we leave.
+    if (this.#closed) return;
     const { events, clock } = this.#options;
     const problem = messageOf(thrown);
     const unreachable = thrown instanceof HoldfastError && thrown.code === 'pm2.unreachable';
     if (unreachable) {
       if (this.#daemon.state !== 'lost') events.emit('daemon.lost', { problem });
-      this.#setDaemon('lost', problem);
+      // Why it can't be brought back says more than that it is not there.
+      this.#setDaemon('lost', this.#reviveProblem ?? problem);
       await this.#revive();
       return;
     }
@@ -135,9 +141,11 @@ export class Observer {
     this.#reviveNotBeforeMs = clock.nowMs() + REVIVE_PAUSE_MS;
     try {
       const outcome = await manager.ensureDaemon();
+      this.#reviveProblem = null;
       if (outcome === 'started') events.emit('daemon.started', { by: 'supervisor' });
     } catch (thrown) {
-      this.#setDaemon('lost', messageOf(thrown));
+      this.#reviveProblem = messageOf(thrown);
+      this.#setDaemon('lost', this.#reviveProblem);
     }
   }
 

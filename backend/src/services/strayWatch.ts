@@ -46,21 +46,24 @@ export class StrayWatch {
     const { clock, manager, logger } = this.#options;
     if (this.#scanning || clock.nowMs() < this.#nextScanMs) return;
     this.#scanning = true;
+    this.#nextScanMs = Number.POSITIVE_INFINITY;
     try {
       const strays = await manager.findStrays();
       const seen = new Map<string, number>();
       for (const stray of strays) {
         const key = `${stray.pid}@${stray.pidStartTicks}`;
         const sinceMs = this.#seen.get(key) ?? clock.nowMs();
-        if (this.#mayEnd(stray, clock.nowMs() - sinceMs)) await this.#end(stray);
-        else seen.set(key, sinceMs);
+        const isDone = this.#mayEnd(stray, clock.nowMs() - sinceMs) && (await this.#end(stray));
+        if (!isDone) seen.set(key, sinceMs);
       }
       this.#seen = seen;
     } catch (thrown) {
       logger.debug('no look at stray processes', { problem: messageOf(thrown) });
     } finally {
       this.#scanning = false;
-      this.#nextScanMs = clock.nowMs() + (this.#seen.size > 0 ? FOLLOW_UP_MS : SCAN_INTERVAL_MS);
+      const pauseMs = this.#seen.size > 0 ? FOLLOW_UP_MS : SCAN_INTERVAL_MS;
+      // Whoever became suspicious during the scan has asked for another one.
+      this.#nextScanMs = Math.min(this.#nextScanMs, clock.nowMs() + pauseMs);
     }
   }
 
@@ -72,9 +75,16 @@ export class StrayWatch {
     return isWhole || seenForMs >= ORPHAN_PATIENCE_MS;
   }
 
-  async #end(stray: StrayProcess): Promise<void> {
-    const { manager, events } = this.#options;
+  /** False when it could not be ended; the others are not kept waiting for it. */
+  async #end(stray: StrayProcess): Promise<boolean> {
+    const { manager, events, logger } = this.#options;
     const { service, pid, kind } = stray;
-    if (await manager.endStray(stray)) events.emit('stray.ended', { service, pid, kind });
+    try {
+      if (await manager.endStray(stray)) events.emit('stray.ended', { service, pid, kind });
+      return true;
+    } catch (thrown) {
+      logger.warn('a stray process could not be ended', { service, pid, problem: messageOf(thrown) });
+      return false;
+    }
   }
 }

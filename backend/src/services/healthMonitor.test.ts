@@ -1,0 +1,354 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { FakeClock } from '../../../test/simulation/fakeClock.js';
+import { policyOf, seeded } from '../../../test/simulation/world.js';
+import { instanceKey } from '../domain/model.js';
+import type { ManagedProcess } from '../domain/model.js';
+import type { HealthPolicy } from '../domain/policy.js';
+import type { ProbeResult, Prober } from '../ports.js';
+import { HealthMonitor, percentilesOf } from './healthMonitor.js';
+
+const POLICY = policyOf('api').health;
+const OK: ProbeResult = { ok: true, latencyMs: 2 };
+const ERROR: ProbeResult = { ok: false, latencyMs: 2, kind: 'status', detail: 'HTTP 500' };
+
+type Answer = { readonly afterMs: number; readonly result: ProbeResult } | 'never';
+
+/** Answers each probe as told at the time it is sent; never later than the time-out. */
+class ScriptedProber implements Prober {
+  readonly sentAtMs: number[] = [];
+  outstanding = 0;
+  most = 0;
+  readonly #clock: FakeClock;
+  answer: (probe: number) => Answer = () => ({ afterMs: 2, result: OK });
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+  }
+
+  async probe(_target: unknown, _spec: unknown, timeoutMs: number): Promise<ProbeResult> {
+    const answer = this.answer(this.sentAtMs.length);
+    this.sentAtMs.push(this.#clock.nowMs());
+    this.outstanding += 1;
+    this.most = Math.max(this.most, this.outstanding);
+    const isLate = answer === 'never' || answer.afterMs >= timeoutMs;
+    await this.#clock.sleep(isLate ? timeoutMs : answer.afterMs);
+    this.outstanding -= 1;
+    if (!isLate) return answer.result;
+    return { ok: false, latencyMs: timeoutMs, kind: 'timeout', detail: `no answer in ${timeoutMs} ms` };
+  }
+}
+
+function processAt(pmId: number, changes: Partial<ManagedProcess> = {}): ManagedProcess {
+  return {
+    service: 'api',
+    pmId,
+    pid: 100 + pmId,
+    port: 13_004 + pmId,
+    startedAtMs: FakeClock.epochMs,
+    createdAtMs: FakeClock.epochMs,
+    status: 'online',
+    mode: 'fork',
+    restarts: 0,
+    ...changes,
+  };
+}
+
+function monitoring(random: () => number = () => 0.5) {
+  const clock = new FakeClock();
+  const prober = new ScriptedProber(clock);
+  const changes: { pmId: number; before: string; after: string; atMs: number }[] = [];
+  const daemon = { answers: true };
+  const monitor = new HealthMonitor({
+    clock,
+    prober,
+    random,
+    daemonAnswers: () => daemon.answers,
+    onChange: ({ pmId }, before, after) =>
+      changes.push({ pmId, before: before.kind, after: after.kind, atMs: clock.nowMs() }),
+  });
+  return { clock, prober, changes, daemon, monitor };
+}
+
+const INSTANCE = processAt(0);
+const KEY = instanceKey(INSTANCE);
+
+/** Tracks one instance and waits until it is fit and settled. */
+async function fit(instance = INSTANCE, policy: HealthPolicy = POLICY, random?: () => number) {
+  const it = monitoring(random);
+  it.monitor.track(instance, policy, false);
+  await it.clock.advance(1_000);
+  expect(it.monitor.state(instanceKey(instance))?.kind).toBe('fit');
+  return it;
+}
+
+/** From now on nothing is answered; returns how long after the first such probe it was found unfit. */
+async function timeToUnfit({ clock, prober, changes }: Awaited<ReturnType<typeof fit>>): Promise<number> {
+  prober.answer = () => 'never';
+  const first = prober.sentAtMs.length;
+  for (let waited = 0; waited < 1_000 && changes.at(-1)?.after !== 'unfit'; waited++) {
+    await clock.advance(1_000);
+  }
+  return changes.at(-1)!.atMs - prober.sentAtMs[first]!;
+}
+
+describe('one that never answers', () => {
+  test('is out after the time-out and two fast intervals, not after three time-outs', async () => {
+    const it = await fit();
+    expect(await timeToUnfit(it)).toBe(5_000 + 2 * 1_000);
+    expect(it.monitor.state(KEY)).toMatchObject({ cause: 'unresponsive' });
+  });
+
+  test('is out after timeout + (fall − 1) × fast interval, whatever these are', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 50, max: 5_000 }),
+        fc.integer({ min: 1, max: 10_000 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1 }),
+        async (fastIntervalMs, moreMs, fall, seed) => {
+          const timeoutMs = fastIntervalMs + moreMs;
+          const it = await fit(INSTANCE, { ...POLICY, fastIntervalMs, timeoutMs, fall }, seeded(seed));
+          expect(await timeToUnfit(it)).toBeCloseTo(timeoutMs + (fall - 1) * fastIntervalMs, 3);
+          expect(it.prober.most).toBeLessThanOrEqual(fall);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  test('with a time-out shorter than the fast interval is probed one after the other', async () => {
+    const it = await fit(INSTANCE, { ...POLICY, timeoutMs: 500 });
+    expect(await timeToUnfit(it)).toBe(3 * 500 + 2 * 1_000);
+    expect(it.prober.most).toBe(1);
+  });
+
+  test('does not get more probes at once than it takes to judge it, for as long as it is silent', async () => {
+    const it = await fit();
+    it.prober.answer = () => 'never';
+    await it.clock.advance(600_000);
+    expect(it.prober.most).toBe(POLICY.fall);
+  });
+
+  test('is probed on, and comes back', async () => {
+    const it = await fit();
+    await timeToUnfit(it);
+    it.prober.answer = () => ({ afterMs: 2, result: OK });
+    await it.clock.advance(10_000);
+    expect(it.monitor.state(KEY)?.kind).toBe('fit');
+  });
+});
+
+describe('answers that overlap', () => {
+  test('one that is older than what was counted says nothing new', async () => {
+    const it = await fit();
+    // The first answers well but late; the one sent a second after it fails at once.
+    const slow = it.prober.sentAtMs.length;
+    it.prober.answer = (probe) =>
+      probe === slow ? { afterMs: 3_500, result: OK } : { afterMs: 100, result: ERROR };
+    await it.clock.advance(30_000);
+    while (it.prober.sentAtMs[slow] === undefined) await it.clock.advance(100);
+    const sentAtMs = it.prober.sentAtMs[slow];
+    await it.clock.advance(sentAtMs + 3_400 - it.clock.nowMs());
+    const before = it.monitor.state(KEY);
+    await it.clock.advance(200);
+    expect(before).toMatchObject({ kind: 'unfit', cause: 'unhealthy' });
+    expect(it.monitor.state(KEY)).toEqual(before);
+    expect(it.changes.filter(({ after }) => after === 'unfit')).toHaveLength(1);
+  });
+
+  test('the newest is shown', async () => {
+    const it = await fit();
+    const slow = it.prober.sentAtMs.length;
+    it.prober.answer = (probe) => (probe === slow ? 'never' : { afterMs: 1, result: OK });
+    while (it.prober.sentAtMs[slow + 1] === undefined) await it.clock.advance(500);
+    await it.clock.advance(10_000);
+    expect(it.monitor.lastProbe(KEY)).toMatchObject({ ok: true, detail: 'ok' });
+    expect(it.monitor.state(KEY)).toMatchObject({ kind: 'fit', failures: 0 });
+  });
+
+  test('asking for all at once disturbs no pace: it goes on probing', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ pauseMs: fc.nat({ max: 40_000 }), afterMs: fc.nat({ max: 6_000 }) }), {
+          minLength: 1,
+          maxLength: 10,
+        }),
+        async (calls) => {
+          const it = await fit();
+          for (const { pauseMs, afterMs } of calls) {
+            await it.clock.advance(pauseMs);
+            it.prober.answer = () => ({ afterMs, result: OK });
+            void it.monitor.probeAll();
+          }
+          await it.clock.advance(20_000);
+          const sent = it.prober.sentAtMs.length;
+          it.prober.answer = () => ({ afterMs: 2, result: OK });
+          await it.clock.advance(34_000);
+          expect(it.prober.sentAtMs.length).toBeGreaterThan(sent);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  test('asking for all at once counts', async () => {
+    const it = await fit();
+    it.prober.answer = () => ({ afterMs: 1, result: ERROR });
+    for (let i = 0; i < POLICY.fall; i++) {
+      const all = it.monitor.probeAll();
+      await it.clock.advance(2);
+      expect(await all).toEqual([{ instance: INSTANCE, result: ERROR }]);
+    }
+    expect(it.monitor.state(KEY)).toMatchObject({ kind: 'unfit', cause: 'unhealthy' });
+  });
+});
+
+describe("while PM2's daemon does not answer", () => {
+  test.each([
+    ['cluster', 'fit'],
+    ['fork', 'unfit'],
+  ] as const)('a failing instance in %s mode is %s', async (mode, expected) => {
+    const instance = processAt(0, { mode });
+    const it = await fit(instance);
+    it.daemon.answers = false;
+    it.prober.answer = () => 'never';
+    await it.clock.advance(120_000);
+    expect(it.monitor.state(instanceKey(instance))?.kind).toBe(expected);
+    // Shown it is, in either case.
+    expect(it.monitor.lastProbe(instanceKey(instance))).toMatchObject({ ok: false });
+  });
+
+  test('in cluster mode failures count from the moment it answers again', async () => {
+    const instance = processAt(0, { mode: 'cluster' });
+    const it = await fit(instance);
+    it.daemon.answers = false;
+    it.prober.answer = () => ({ afterMs: 1, result: ERROR });
+    await it.clock.advance(120_000);
+    it.daemon.answers = true;
+    await it.clock.advance(40_000);
+    expect(it.monitor.state(instanceKey(instance))?.kind).toBe('unfit');
+  });
+
+  test('a pass counts: who answers is well', async () => {
+    const instance = processAt(0, { mode: 'cluster' });
+    const it = monitoring();
+    it.daemon.answers = false;
+    it.monitor.track(instance, POLICY, true);
+    await it.clock.advance(1_000);
+    expect(it.monitor.state(instanceKey(instance))?.kind).toBe('fit');
+  });
+});
+
+describe('tracking', () => {
+  test('twice is once', async () => {
+    const it = await fit();
+    const sent = it.prober.sentAtMs.length;
+    it.monitor.track(INSTANCE, POLICY, true);
+    expect(it.prober.sentAtMs).toHaveLength(sent);
+    expect(it.monitor.state(KEY)?.kind).toBe('fit');
+  });
+
+  test('a new start of the same number begins anew', async () => {
+    const it = await fit();
+    const again = processAt(0, { startedAtMs: FakeClock.epochMs + 500 });
+    it.monitor.track(again, POLICY, false);
+    expect(it.monitor.state(instanceKey(again))?.kind).toBe('starting');
+    expect(it.monitor.keys()).toEqual([KEY, instanceKey(again)]);
+  });
+
+  test('what is not tracked any more is not probed, and late answers change nothing', async () => {
+    const it = await fit();
+    it.prober.answer = () => 'never';
+    await it.clock.advance(35_000);
+    const sent = it.prober.sentAtMs.length;
+    expect(it.prober.outstanding).toBeGreaterThan(0);
+    it.monitor.untrack(KEY);
+    await it.clock.advance(120_000);
+    expect(it.prober.sentAtMs).toHaveLength(sent);
+    expect(it.changes.filter(({ after }) => after === 'unfit')).toEqual([]);
+    expect(it.monitor.state(KEY)).toBeNull();
+    expect(it.clock.pending).toBe(0);
+  });
+
+  test('closing ends every pace', async () => {
+    const it = await fit();
+    it.monitor.track(processAt(1), POLICY, false);
+    it.monitor.close();
+    await it.clock.advance(120_000);
+    expect(it.clock.pending).toBe(0);
+    expect(it.monitor.keys()).toEqual([]);
+  });
+
+  test('a service that listens on no port is as healthy as PM2 says', async () => {
+    const silent = processAt(0, { port: null });
+    const it = await fit(silent);
+    await it.clock.advance(60_000);
+    expect(it.prober.sentAtMs).toEqual([]);
+    expect(it.monitor.state(instanceKey(silent))?.kind).toBe('fit');
+  });
+
+  test('tells only of changes of the kind', async () => {
+    const it = await fit();
+    it.prober.answer = (probe) => ({ afterMs: 1, result: probe % 2 === 0 ? OK : ERROR });
+    await it.clock.advance(300_000);
+    expect(it.changes).toEqual([{ pmId: 0, before: 'starting', after: 'fit', atMs: expect.any(Number) }]);
+  });
+
+  test('knows which service has one in doubt', async () => {
+    const it = await fit();
+    expect(it.monitor.isUnsettled('api')).toBe(false);
+    expect(it.monitor.isUnsettled('web')).toBe(false);
+    it.monitor.track(processAt(1, { service: 'web' }), POLICY, false);
+    expect(it.monitor.isUnsettled('web')).toBe(true);
+    expect(it.monitor.isUnsettled('api')).toBe(false);
+  });
+});
+
+describe('figures', () => {
+  test('refusals before it ever answered are how starting looks, not errors', async () => {
+    const it = monitoring();
+    it.prober.answer = (probe) => ({
+      afterMs: 1,
+      result: probe < 3 ? { ok: false, latencyMs: 1, kind: 'refused', detail: 'connection refused' } : OK,
+    });
+    it.monitor.track(INSTANCE, POLICY, false);
+    await it.clock.advance(1_000);
+    expect(it.monitor.figures(KEY)).toEqual({ responseTimeMs: { p50: 2, p95: 2, p99: 2 }, errorRate: 0 });
+  });
+
+  test('cover the last hundred, latencies of passes only', async () => {
+    const it = await fit();
+    it.prober.answer = (probe) => ({
+      afterMs: 1,
+      result: probe % 4 === 0 ? ERROR : { ok: true, latencyMs: 7 },
+    });
+    for (let i = 0; i < 400; i++) {
+      void it.monitor.probeAll();
+      await it.clock.advance(2);
+    }
+    const { responseTimeMs, errorRate } = it.monitor.figures(KEY);
+    expect(responseTimeMs).toEqual({ p50: 7, p95: 7, p99: 7 });
+    expect(errorRate).toBeCloseTo(0.25, 2);
+  });
+
+  test('of nothing are missing, not zero', () => {
+    expect(monitoring().monitor.figures('nobody')).toEqual({ responseTimeMs: null, errorRate: null });
+    expect(percentilesOf([])).toBeNull();
+  });
+
+  test('percentiles are values that occurred, in order', () => {
+    expect(percentilesOf(Array.from({ length: 100 }, (_, i) => 100 - i))).toEqual({
+      p50: 51,
+      p95: 96,
+      p99: 100,
+    });
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { minLength: 1 }), (values) => {
+        const { p50, p95, p99 } = percentilesOf(values)!;
+        for (const value of [p50, p95, p99]) expect(values).toContain(value);
+        expect(p50 <= p95 && p95 <= p99).toBe(true);
+      }),
+    );
+  });
+});
