@@ -33,7 +33,7 @@ export class Traffic {
   #clients: Promise<void>[] = [];
   #sent = 0;
   #answered = 0;
-  #running = true;
+  readonly #stopping = new AbortController();
 
   private constructor(options: TrafficOptions) {
     this.#options = { concurrency: 8, path: '/debug/slow?ms=100', ...options };
@@ -49,7 +49,7 @@ export class Traffic {
   }
 
   async stop(): Promise<Losses> {
-    this.#running = false;
+    this.#stopping.abort();
     await Promise.all(this.#clients);
     this.#abort.abort();
     return { sent: this.#sent, answered: this.#answered, lost: this.#lost };
@@ -102,7 +102,7 @@ export class Traffic {
   }
 
   async #client(number: number): Promise<void> {
-    for (let turn = number; this.#running; turn++) {
+    for (let turn = number; !this.#stopping.signal.aborted; turn++) {
       const serving = [...this.#serving.values()];
       const target = serving[turn % serving.length];
       if (target === undefined) {

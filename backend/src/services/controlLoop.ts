@@ -76,27 +76,43 @@ export class ControlLoop {
 
   private constructor(options: ControlLoopOptions, restored: PersistedState | null) {
     this.#options = options;
-    const { clock, random, events, manager, hostMeter, logger } = options;
+    const { clock, random, events, store } = options;
     this.#startedMs = clock.nowMs();
     this.failover = new FailoverManager({ clock, random });
     this.availability = new AvailabilityKeeper(clock);
-    this.health = new HealthMonitor({
-      clock,
-      random,
-      prober: options.prober,
+    this.health = this.#createHealthMonitor();
+    this.desiredState = new DesiredState({ store, events, capture: () => this.#capture() });
+    this.operations = this.#createOperations();
+    this.#reconciler = this.#createReconciler();
+    this.#watch = this.#createFailureWatch();
+    this.#strays = new StrayWatch({ ...options, find: (service) => this.services.get(service) });
+    this.observer = new Observer(
+      {
+        ...options,
+        intervalMs: options.observeIntervalMs,
+        onList: (processes, newDaemon) => this.#onList(processes, newDaemon),
+      },
+      restored?.daemonPid ?? null,
+    );
+  }
+
+  #createHealthMonitor(): HealthMonitor {
+    return new HealthMonitor({
+      ...this.#options,
       daemonAnswers: () => this.observer.answersNow(),
       onChange: (instance, _before, after) => {
         const service = this.services.get(instance.service);
         if (service !== undefined) this.#watch.healthChanged(service, instance, after);
       },
     });
-    this.desiredState = new DesiredState({ store: options.store, events, capture: () => this.#capture() });
-    this.operations = new Operations({
-      clock,
-      events,
-      failover: this.failover,
-      health: this.health,
-      newId: options.newId,
+  }
+
+  #createOperations(): Operations {
+    const { failover, health } = this;
+    return new Operations({
+      ...this.#options,
+      failover,
+      health,
       setDesired: (service, to, reason) => this.#setDesired(service, to, 'operator', reason),
       // Beside the write, not after it: a sync takes as long as an instance takes to listen. Whoever asked is answered
       // after both, and a supervisor that dies before the write is done finds the old count and takes back the surplus.
@@ -105,47 +121,34 @@ export class ControlLoop {
         return this.desiredState.save();
       },
     });
-    this.#reconciler = new Reconciler({
-      clock,
-      events,
-      manager,
-      failover: this.failover,
-      health: this.health,
+  }
+
+  #createReconciler(): Reconciler {
+    const { failover, health } = this;
+    return new Reconciler({
+      ...this.#options,
+      failover,
+      health,
       mayAct: (service) => this.#mayAct(service),
       onStep: (service) => this.#afterStep(service),
       onChange: () => void this.desiredState.save(),
     });
-    this.#watch = new FailureWatch({
-      clock,
-      events,
-      hostMeter,
-      failover: this.failover,
-      health: this.health,
-      operations: this.operations,
-      availability: this.availability,
+  }
+
+  #createFailureWatch(): FailureWatch {
+    const { failover, health, operations, availability } = this;
+    return new FailureWatch({
+      ...this.#options,
+      failover,
+      health,
+      operations,
+      availability,
       onFailure: (service) => {
         void this.desiredState.save();
         void this.#reconciler.pump(service);
         this.observer.poke();
       },
     });
-    this.#strays = new StrayWatch({
-      manager,
-      clock,
-      events,
-      logger,
-      find: (service) => this.services.get(service),
-    });
-    this.observer = new Observer(
-      {
-        manager,
-        clock,
-        events,
-        intervalMs: options.observeIntervalMs,
-        onList: (processes, newDaemon) => this.#onList(processes, newDaemon),
-      },
-      restored?.daemonPid ?? null,
-    );
   }
 
   /** Loads what was remembered; nothing runs until `start`. */

@@ -10,12 +10,12 @@
  * A quarantined slot is a *hole*: counted in the desired number, not filled. It touches no process itself; the
  * reconciler halts what is quarantined and carries out the trial that is due.
  */
-import { z } from 'zod';
 import { charge, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
 import type { Charge } from '../domain/failover.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { FailurePolicy } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
+import type { FailoverSnapshot } from './failoverSnapshot.js';
 
 interface Hole {
   /** null when PM2 no longer lists it. */
@@ -376,38 +376,3 @@ export class FailoverManager {
 function mayFailOpen(cause: FailureCause | undefined): boolean {
   return cause !== 'crashed' && cause !== 'oom-killed';
 }
-
-const causeSchema = z.enum(['crashed', 'oom-killed', 'unhealthy', 'unresponsive', 'not-ready', 'memory']);
-const chargeSchema = z.object({ atMs: z.number(), ranMs: z.number(), cause: causeSchema });
-const heldShape = {
-  sinceMs: z.number(),
-  reason: z.string(),
-  trials: z.number().int(),
-  holes: z.array(
-    z.object({ pmId: z.number().nullable(), charges: z.array(chargeSchema), failOpen: z.boolean() }),
-  ),
-};
-
-/** What is persisted; validated when it is read back. */
-export const failoverSnapshotSchema = z.record(
-  z.string(),
-  z.object({
-    slots: z.array(z.object({ pmId: z.number(), charges: z.array(chargeSchema) })),
-    quarantine: z.discriminatedUnion('kind', [
-      z.object({ kind: z.literal('none') }),
-      z.object({ kind: z.literal('quarantined'), nextTrialAtMs: z.number(), ...heldShape }),
-      z.object({
-        kind: z.literal('trial'),
-        startedAtMs: z.number(),
-        pmId: z.number(),
-        trialCharges: z.array(chargeSchema),
-        mustLastMs: z.number(),
-        ...heldShape,
-      }),
-    ]),
-    lastFailure: z
-      .object({ atMs: z.number(), cause: causeSchema, detail: z.string(), pmId: z.number() })
-      .nullable(),
-  }),
-);
-export type FailoverSnapshot = z.infer<typeof failoverSnapshotSchema>;

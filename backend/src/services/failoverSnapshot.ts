@@ -1,0 +1,36 @@
+/** What is persisted of restart budgets and quarantines; validated when it is read back. */
+import { z } from 'zod';
+
+const causeSchema = z.enum(['crashed', 'oom-killed', 'unhealthy', 'unresponsive', 'not-ready', 'memory']);
+const chargeSchema = z.object({ atMs: z.number(), ranMs: z.number(), cause: causeSchema });
+const heldShape = {
+  sinceMs: z.number(),
+  reason: z.string(),
+  trials: z.number().int(),
+  holes: z.array(
+    z.object({ pmId: z.number().nullable(), charges: z.array(chargeSchema), failOpen: z.boolean() }),
+  ),
+};
+
+export const failoverSnapshotSchema = z.record(
+  z.string(),
+  z.object({
+    slots: z.array(z.object({ pmId: z.number(), charges: z.array(chargeSchema) })),
+    quarantine: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('none') }),
+      z.object({ kind: z.literal('quarantined'), nextTrialAtMs: z.number(), ...heldShape }),
+      z.object({
+        kind: z.literal('trial'),
+        startedAtMs: z.number(),
+        pmId: z.number(),
+        trialCharges: z.array(chargeSchema),
+        mustLastMs: z.number(),
+        ...heldShape,
+      }),
+    ]),
+    lastFailure: z
+      .object({ atMs: z.number(), cause: causeSchema, detail: z.string(), pmId: z.number() })
+      .nullable(),
+  }),
+);
+export type FailoverSnapshot = z.infer<typeof failoverSnapshotSchema>;
