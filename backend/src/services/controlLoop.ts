@@ -6,8 +6,9 @@ import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { Clock, HostMeter, Logger, ProcessManager, ProcessMeter, Prober, StateStore } from '../ports.js';
+import { Autoscaler } from './autoscaler.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
-import { DesiredState, loadState } from './desiredState.js';
+import { capturedService, DesiredState, loadState } from './desiredState.js';
 import type { PersistedState } from './desiredState.js';
 import type { EventLog } from './eventLog.js';
 import { FailoverManager } from './failoverManager.js';
@@ -44,8 +45,6 @@ export interface ControlLoopOptions {
 const BOOT_GRACE_MS = 2_000;
 /** Older than this when first seen: it is no longer starting. */
 const ADOPTED_AGE_MS = 10_000;
-/** Figures closer together than this are noise. */
-const MIN_SAMPLE_GAP_MS = 900;
 /** The state is written at least this often, for what changes all the time (availability). */
 const SAVE_INTERVAL_MS = 30_000;
 
@@ -62,15 +61,13 @@ export class ControlLoop {
 
   readonly #options: ControlLoopOptions;
   readonly #reconciler: Reconciler;
+  readonly #autoscaler: Autoscaler;
   readonly #watch: FailureWatch;
   readonly #strays: StrayWatch;
   readonly #unsubscribes: (() => void)[] = [];
   readonly #startedMs: number;
   /** Desired counts of a former life, until the service is adopted. */
   readonly #remembered = new Map<string, number>();
-  /** Services that have served at least once in this life: from then on, availability is counted. */
-  readonly #judgedOnce = new Set<string>();
-  #sampledMs = Number.NEGATIVE_INFINITY;
   #savedMs = 0;
   #closed = false;
 
@@ -81,6 +78,7 @@ export class ControlLoop {
     this.failover = new FailoverManager({ clock, random });
     this.availability = new AvailabilityKeeper(clock);
     this.health = this.#createHealthMonitor();
+    this.#autoscaler = this.#createAutoscaler();
     this.desiredState = new DesiredState({ store, events, capture: () => this.#capture() });
     this.operations = this.#createOperations();
     this.#reconciler = this.#createReconciler();
@@ -107,13 +105,24 @@ export class ControlLoop {
     });
   }
 
+  #createAutoscaler(): Autoscaler {
+    const { failover, availability, loadBalancer } = this;
+    return new Autoscaler({
+      ...this.#options,
+      failover,
+      availability,
+      loadBalancer,
+      onMove: () => void this.desiredState.save(),
+    });
+  }
+
   #createOperations(): Operations {
     const { failover, health } = this;
     return new Operations({
       ...this.#options,
       failover,
       health,
-      setDesired: (service, to, reason) => this.#setDesired(service, to, 'operator', reason),
+      setDesired: (service, to, reason) => this.#autoscaler.setDesired(service, to, 'operator', reason),
       // Beside the write, not after it: a sync takes as long as an instance takes to listen. Whoever asked is answered
       // after both, and a supervisor that dies before the write is done finds the old count and takes back the surplus.
       onChange: (service) => {
@@ -243,7 +252,7 @@ export class ControlLoop {
 
   #afterStep(service: SupervisedService): void {
     this.operations.check(service);
-    this.#noteScaleReached(service);
+    this.#autoscaler.noteReached(service);
   }
 
   async #onList(processes: readonly ManagedProcess[], newDaemon: boolean): Promise<void> {
@@ -259,10 +268,10 @@ export class ControlLoop {
       );
     }
     this.#untrackGone();
-    await this.#measure();
+    await this.#autoscaler.measure([...this.services.values()]);
     for (const service of this.services.values()) {
       this.#watch.review(service);
-      this.#autoscale(service);
+      if (service.adopted) this.#autoscaler.apply(service, this.running);
       this.#afterStep(service);
       void this.#reconciler.pump(service);
     }
@@ -307,101 +316,16 @@ export class ControlLoop {
     for (const key of this.health.keys()) if (!present.has(key)) this.health.untrack(key);
   }
 
-  async #measure(): Promise<void> {
-    const { clock, processMeter } = this.#options;
-    const now = clock.nowMs();
-    if (now - this.#sampledMs < MIN_SAMPLE_GAP_MS) return;
-    this.#sampledMs = now;
-    const services = [...this.services.values()];
-    const running = services.flatMap(({ processes }) =>
-      processes.flatMap(({ pid, startedAtMs }) => (pid === null ? [] : [{ pid, startedAtMs }])),
-    );
-    const figures = await processMeter.sample(running);
-    for (const service of services) {
-      service.measure(figures);
-      this.loadBalancer.observe(service.policy, service.view().instances, now);
-      const isServing = service.serving().length > 0;
-      // Before the first probes have answered nobody knows, so it counts neither as up nor as down.
-      if (isServing || this.#judgedOnce.has(service.name)) {
-        this.#judgedOnce.add(service.name);
-        this.availability.observe(service.name, isServing);
-      }
-    }
-  }
-
-  #autoscale(service: SupervisedService): void {
-    if (!service.adopted) return;
-    const { memoryTotalBytes, memoryAvailableBytes } = this.#options.hostMeter.figures();
-    const policy = this.running
-      ? service.policy
-      : { ...service.policy, scaling: { ...service.policy.scaling, autoscale: false } };
-    const decision = this.loadBalancer.decide(
-      policy,
-      {
-        desired: service.desired,
-        host: { memoryTotalBytes, memoryAvailableBytes },
-        blocked: this.#blocked(service),
-      },
-      this.moment(),
-    );
-    if (decision.action === 'hold') return;
-    this.#setDesired(service, decision.to, 'autoscaler', decision.reason);
-    void this.desiredState.save();
-  }
-
-  /** The desired count changes: remembers, tells, starts the stop-watch. */
-  #setDesired(service: SupervisedService, to: number, by: 'autoscaler' | 'operator', reason: string): void {
-    const { clock, events } = this.#options;
-    const from = service.desired;
-    if (from === to) return;
-    service.desired = to;
-    service.scaleSinceMs = clock.nowMs();
-    this.loadBalancer.noteMove(service.name, from, to, clock.nowMs(), by);
-    events.emit('service.scaled', { service: service.name, from, to, by, reason });
-  }
-
-  #blocked(
-    service: SupervisedService,
-  ): { by: 'quarantine' | 'operation' | 'stopped'; reason: string } | null {
-    const { operation } = service;
-    if (operation !== null) return { by: 'operation', reason: `${operation.kind} is under way` };
-    if (service.isStoppedByOperator()) return { by: 'stopped', reason: 'stopped through PM2' };
-    if (this.failover.quarantine(service.name).kind !== 'none') {
-      return { by: 'quarantine', reason: 'the service is quarantined' };
-    }
-    return null;
-  }
-
-  #noteScaleReached(service: SupervisedService): void {
-    if (service.scaleSinceMs === null || service.settledServing().length !== service.desired) return;
-    this.availability.scaled(service.name, this.#options.clock.nowMs() - service.scaleSinceMs);
-    service.scaleSinceMs = null;
-  }
-
   #capture(): PersistedState {
     // Of a service that was never seen nothing is known yet: it is not written down.
     const known = [...this.services.values()].filter(
       ({ name, adopted }) => adopted || this.#remembered.has(name),
     );
-    const services = known.map(
-      ({ name, adopted, desired, rollout, operation }) =>
-        [
-          name,
-          {
-            desired: adopted ? desired : (this.#remembered.get(name) ?? desired),
-            rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
-            operation:
-              operation === null
-                ? null
-                : { ...operation, started: [...operation.started], stopped: [...operation.stopped] },
-          },
-        ] as const,
-    );
     return {
       version: 1,
       running: this.running,
       daemonPid: this.observer.daemonPid,
-      services: Object.fromEntries(services),
+      services: Object.fromEntries(known.map((service) => [service.name, capturedService(service)])),
       failover: this.failover.snapshot(),
       scaling: this.loadBalancer.snapshot(this.moment()),
       availability: this.availability.snapshot(),

@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { messageOf } from '../domain/errors.js';
 import type { StateStore } from '../ports.js';
 import type { EventLog } from './eventLog.js';
-import { failoverSnapshotSchema } from './failoverManager.js';
+import { failoverSnapshotSchema } from './failoverSnapshot.js';
+import type { SupervisedService } from './supervisedService.js';
 
 const instanceRefSchema = z.object({
   pmId: z.number(),
@@ -52,6 +53,22 @@ const stateSchema = z.object({
 });
 
 export type PersistedState = z.infer<typeof stateSchema>;
+
+/** The part of one service. */
+export function capturedService({
+  desired,
+  rollout,
+  operation,
+}: Pick<SupervisedService, 'desired' | 'rollout' | 'operation'>): PersistedState['services'][string] {
+  return {
+    desired,
+    rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
+    operation:
+      operation === null
+        ? null
+        : { ...operation, started: [...operation.started], stopped: [...operation.stopped] },
+  };
+}
 
 export interface DesiredStateOptions {
   readonly store: StateStore;

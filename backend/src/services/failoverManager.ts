@@ -12,45 +12,12 @@
  */
 import { charge, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
 import type { Charge } from '../domain/failover.js';
+import { mayFailOpen } from '../domain/quarantine.js';
+import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { FailurePolicy } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
 import type { FailoverSnapshot } from './failoverSnapshot.js';
-
-interface Hole {
-  /** null when PM2 no longer lists it. */
-  readonly pmId: number | null;
-  readonly charges: readonly Charge[];
-  readonly failOpen: boolean;
-}
-
-interface Held {
-  readonly sinceMs: number;
-  readonly reason: string;
-  readonly holes: readonly Hole[];
-  /** Failed trials so far. */
-  readonly trials: number;
-}
-
-/** Times are wall clock: a quarantine survives the supervisor. */
-export type Quarantine =
-  | { readonly kind: 'none' }
-  | ({ readonly kind: 'quarantined'; readonly nextTrialAtMs: number } & Held)
-  | ({
-      readonly kind: 'trial';
-      readonly startedAtMs: number;
-      /** Who is on trial. */
-      readonly pmId: number;
-      readonly trialCharges: readonly Charge[];
-      readonly mustLastMs: number;
-    } & Held);
-
-export interface LastFailure {
-  readonly atMs: number;
-  readonly cause: FailureCause;
-  readonly detail: string;
-  readonly pmId: number;
-}
 
 interface Budget {
   policy: FailurePolicy;
@@ -370,9 +337,4 @@ export class FailoverManager {
     if (record === undefined) throw new Error(`bug: ${service} is not supervised`);
     return record;
   }
-}
-
-/** Whoever still runs may be better than nothing; whoever keeps dying is not. */
-function mayFailOpen(cause: FailureCause | undefined): boolean {
-  return cause !== 'crashed' && cause !== 'oom-killed';
 }

@@ -1,0 +1,109 @@
+/**
+ * Feeds the LoadBalancer with figures, and makes its answers the desired counts. The one place where a desired count
+ * changes, whoever asked for it: the move is remembered (cooldown), told, and timed until it is reached.
+ */
+import type { Clock, HostMeter, ProcessMeter } from '../ports.js';
+import type { AvailabilityKeeper } from './availabilityKeeper.js';
+import type { EventLog } from './eventLog.js';
+import type { FailoverManager } from './failoverManager.js';
+import type { LoadBalancer, ScalingFacts } from './loadBalancer.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export interface AutoscalerOptions {
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly processMeter: ProcessMeter;
+  readonly hostMeter: HostMeter;
+  readonly loadBalancer: LoadBalancer;
+  readonly failover: FailoverManager;
+  readonly availability: AvailabilityKeeper;
+  /** A desired count changed by load: keep it. */
+  readonly onMove: () => void;
+}
+
+/** Figures closer together than this are noise. */
+const MIN_SAMPLE_GAP_MS = 900;
+
+export class Autoscaler {
+  readonly #options: AutoscalerOptions;
+  /** Services that have served at least once in this life: from then on, availability is counted. */
+  readonly #served = new Set<string>();
+  #sampledMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: AutoscalerOptions) {
+    this.#options = options;
+  }
+
+  /** One sample of all services' processes, unless the last one was only just taken. */
+  async measure(services: readonly SupervisedService[]): Promise<void> {
+    const { clock, processMeter, loadBalancer } = this.#options;
+    const now = clock.nowMs();
+    if (now - this.#sampledMs < MIN_SAMPLE_GAP_MS) return;
+    this.#sampledMs = now;
+    const running = services.flatMap(({ processes }) =>
+      processes.flatMap(({ pid, startedAtMs }) => (pid === null ? [] : [{ pid, startedAtMs }])),
+    );
+    const figures = await processMeter.sample(running);
+    for (const service of services) {
+      service.measure(figures);
+      loadBalancer.observe(service.policy, service.view().instances, now);
+      this.#countAvailability(service);
+    }
+  }
+
+  /** Before the first probes have answered nobody knows, so it counts neither as up nor as down. */
+  #countAvailability(service: SupervisedService): void {
+    const isServing = service.serving().length > 0;
+    if (!isServing && !this.#served.has(service.name)) return;
+    this.#served.add(service.name);
+    this.#options.availability.observe(service.name, isServing);
+  }
+
+  /** Decides, and applies unless `running` is false: then the decision is only shown. */
+  apply(service: SupervisedService, running: boolean): void {
+    const { clock, hostMeter, loadBalancer, onMove } = this.#options;
+    const { memoryTotalBytes, memoryAvailableBytes } = hostMeter.figures();
+    const { policy } = service;
+    const decision = loadBalancer.decide(
+      running ? policy : { ...policy, scaling: { ...policy.scaling, autoscale: false } },
+      {
+        desired: service.desired,
+        host: { memoryTotalBytes, memoryAvailableBytes },
+        blocked: this.#blocked(service),
+      },
+      { nowMs: clock.nowMs(), wallMs: clock.wallMs() },
+    );
+    if (decision.action === 'hold') return;
+    this.setDesired(service, decision.to, 'autoscaler', decision.reason);
+    onMove();
+  }
+
+  #blocked(service: SupervisedService): ScalingFacts['blocked'] {
+    const { operation } = service;
+    if (operation !== null) return { by: 'operation', reason: `${operation.kind} is under way` };
+    if (service.isStoppedByOperator()) return { by: 'stopped', reason: 'stopped through PM2' };
+    if (this.#options.failover.quarantine(service.name).kind !== 'none') {
+      return { by: 'quarantine', reason: 'the service is quarantined' };
+    }
+    return null;
+  }
+
+  /** The desired count changes: remembers, tells, starts the stop-watch. */
+  setDesired(service: SupervisedService, to: number, by: 'autoscaler' | 'operator', reason: string): void {
+    const { clock, events, loadBalancer } = this.#options;
+    const from = service.desired;
+    if (from === to) return;
+    service.desired = to;
+    service.scaleSinceMs = clock.nowMs();
+    loadBalancer.noteMove(service.name, from, to, clock.nowMs(), by);
+    events.emit('service.scaled', { service: service.name, from, to, by, reason });
+  }
+
+  /** Stops the stop-watch when as many serve as are wanted. */
+  noteReached(service: SupervisedService): void {
+    if (service.scaleSinceMs === null || service.settledServing().length !== service.desired) return;
+    const { availability, clock } = this.#options;
+    availability.scaled(service.name, clock.nowMs() - service.scaleSinceMs);
+    service.scaleSinceMs = null;
+  }
+}
