@@ -267,7 +267,8 @@ export class ControlLoop {
         newDaemon,
       );
     }
-    this.#untrackGone();
+    const alive = [...this.services.values()].flatMap((service) => service.processes.filter(isAlive));
+    this.health.retain(new Set(alive.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);
     for (const service of this.services.values()) {
       this.#watch.review(service);
@@ -306,14 +307,6 @@ export class ControlLoop {
     if (isBooting && (live === 0 || (remembered === undefined && live < wanted))) return;
     service.desired = clamp(wanted, service.policy);
     service.adopted = true;
-  }
-
-  #untrackGone(): void {
-    const present = new Set<string>();
-    for (const service of this.services.values()) {
-      for (const process of service.processes) if (isAlive(process)) present.add(instanceKey(process));
-    }
-    for (const key of this.health.keys()) if (!present.has(key)) this.health.untrack(key);
   }
 
   #capture(): PersistedState {

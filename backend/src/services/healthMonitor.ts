@@ -84,8 +84,9 @@ export class HealthMonitor {
     this.#tracked.delete(key);
   }
 
-  keys(): readonly string[] {
-    return [...this.#tracked.keys()];
+  /** Forgets all others. */
+  retain(keys: ReadonlySet<string>): void {
+    for (const key of this.#tracked.keys()) if (!keys.has(key)) this.untrack(key);
   }
 
   state(key: string): HealthState | null {
@@ -116,7 +117,7 @@ export class HealthMonitor {
   }
 
   close(): void {
-    for (const key of this.keys()) this.untrack(key);
+    this.retain(new Set());
   }
 
   #send(tracked: Tracked): void {
