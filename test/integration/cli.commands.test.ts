@@ -1,6 +1,6 @@
 /** What somebody at a shell sees before, beside and without a supervisor. The deployment itself: cli.deployment. */
 import { createServer } from 'node:http';
-import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LoadBalancerView } from '../../backend/src/domain/views.js';
@@ -65,6 +65,19 @@ describe('every script', () => {
     }
   });
 
+  it('says what to run when nothing is installed', async () => {
+    const bare = await createCheckout();
+    try {
+      unlinkSync(join(bare.root, 'node_modules'));
+      const { code, stderr } = await bare.run('scripts/health-check.sh');
+      expect(code).toBe(1);
+      expect(stderr).toContain(`cd ${bare.root} && npm ci`);
+      expect(stderr).not.toContain('node:internal');
+    } finally {
+      await bare.dispose();
+    }
+  });
+
   it('lists its commands', async () => {
     const help = await checkout.run('scripts/holdfast.sh', ['--help']);
     expect(help.code).toBe(0);
@@ -92,6 +105,14 @@ describe('without a supervisor', () => {
       ok: false,
       problem: expect.stringContaining('does not answer') as string,
     });
+  });
+
+  it('a warning does not get between a machine and its JSON', async () => {
+    const { stdout, stderr } = await checkout.run('scripts/health-check.sh', ['--json'], {
+      MAX_INSTANCE: '3',
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ ok: false });
+    expect(stderr).toContain('MAX_INSTANCE is not a setting and is ignored; did you mean MAX_INSTANCES?');
   });
 
   it('there is nothing to test, and nothing to stop', async () => {
@@ -122,8 +143,10 @@ describe('a configuration that is wrong', () => {
     const { code, stderr } = await checkout.run('scripts/holdfast.sh', ['up'], {
       MAX_INSTANCES: 'many',
       CPU_THRESHOLD_HIGH: '120',
+      MIN_INSTANCE: '1',
     });
     expect(code).toBe(1);
+    expect(stderr).toContain('did you mean MIN_INSTANCES?');
     expect(stderr).toContain('MAX_INSTANCES');
     expect(stderr).toContain('many');
     expect(stderr).toContain('CPU_THRESHOLD_HIGH');

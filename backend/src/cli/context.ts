@@ -21,8 +21,8 @@ const installedRoot = fileURLToPath(new URL('../../..', import.meta.url));
 /** @throws HoldfastError `config.invalid` listing every problem of the configuration. */
 export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliContext {
   const loaded = loadConfig({ root: installedRoot, env });
-  if (!loaded.ok) throw new HoldfastError('config.invalid', formatProblems(loaded.problems));
   for (const warning of loaded.warnings) terminal.warning(warning);
+  if (!loaded.ok) throw new HoldfastError('config.invalid', formatProblems(loaded.problems));
   const { config } = loaded;
   return {
     config,

@@ -48,8 +48,10 @@ export class Terminal {
     this.line(`${this.paint('green', '✓')} ${text}`);
   }
 
+  /** One line on stderr: `--json` promises stdout to machines. */
   warning(text: string): void {
-    this.line(`${this.paint('yellow', '!')} ${text}`);
+    this.#clearProgress();
+    this.#err.write(`${this.paint('yellow', '!')} ${text}\n`);
   }
 
   /** What is being waited for. Replaces the progress before it; off a terminal, each new text is a line. */
