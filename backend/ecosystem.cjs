@@ -106,6 +106,8 @@ function supervisorApp({ file, autoscale, settings, secret }, logs) {
     instance_var: 'HOLDFAST_INSTANCE',
     // A supervisor that needs a big heap is a bug, and small young generations keep its resident size down.
     node_args: ['--max-semi-space-size=1', '--max-old-space-size=192'],
+    // It leaves with 78 for what only a person can mend: restarting it would not help.
+    stop_exit_codes: [78],
     ...common(logs),
     env: {
       ...pick(process.env, BASE, SAMPLE, SETTING),
@@ -159,8 +161,36 @@ function hostOf(variables) {
   return variables.HOST && net.isIP(variables.HOST) ? { HOST: variables.HOST } : {};
 }
 
+/** Settings, directories and log files that the applications of one deployment share. */
+function deploymentOf(logPrefix) {
+  const settings = readSettings();
+  const logDirectory = path.resolve(root, settings.HA_LOG_DIR || 'logs');
+  const dataDirectory = path.resolve(root, settings.HA_DATA_DIR || 'data');
+  const logs = (name) => ({
+    out: path.join(logDirectory, `${logPrefix}-${name}-out.log`),
+    error: path.join(logDirectory, `${logPrefix}-${name}-error.log`),
+  });
+  return { settings, dataDirectory, logs };
+}
+
 /**
- * The applications of one deployment.
+ * The supervisor alone, for the ecosystem file of your own applications:
+ *
+ *     module.exports = { apps: [defineSupervisor({ file: __filename }), { name: 'my-api', … }] };
+ *
+ * @param {object} deployment
+ * @param {string} deployment.file path of that ecosystem file; the supervisor reads it again later
+ * @param {boolean} [deployment.autoscale] whether it may change the number of instances by load; default true
+ */
+function defineSupervisor({ file, autoscale = true }) {
+  const { settings, dataDirectory, logs } = deploymentOf('pm2');
+  requireBuild(['backend/dist/supervisor.js']);
+  const secret = sessionSecret(settings, dataDirectory);
+  return supervisorApp({ file, autoscale, settings, secret }, logs('supervisor'));
+}
+
+/**
+ * The applications of one deployment of the sample services.
  * @param {object} deployment
  * @param {string} deployment.file path of the ecosystem file itself; the supervisor reads it again later
  * @param {boolean} deployment.autoscale whether the supervisor may change the number of instances by load
@@ -169,15 +199,9 @@ function hostOf(variables) {
  * @param {string} deployment.logPrefix first part of the names of PM2's log files
  */
 function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
-  const settings = readSettings();
+  const { settings, dataDirectory, logs } = deploymentOf(logPrefix);
   const backendPort = portOf(settings, 'START_PORT', 13004);
   const frontendPort = portOf(settings, 'FRONTEND_START_PORT', 13100);
-  const logDirectory = path.resolve(root, settings.HA_LOG_DIR || 'logs');
-  const dataDirectory = path.resolve(root, settings.HA_DATA_DIR || 'data');
-  const logs = (name) => ({
-    out: path.join(logDirectory, `${logPrefix}-${name}-out.log`),
-    error: path.join(logDirectory, `${logPrefix}-${name}-error.log`),
-  });
   requireBuild([
     'backend/dist/supervisor.js',
     'examples/wordpecker/dist/backend.js',
@@ -215,4 +239,4 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
   ];
 }
 
-module.exports = { defineApps, SETTING };
+module.exports = { defineApps, defineSupervisor, SETTING };

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -31,6 +31,7 @@ interface App {
   readonly name: string;
   readonly instances: number;
   readonly port?: number;
+  readonly stop_exit_codes?: readonly number[];
   readonly out_file: string;
   readonly error_file: string;
   readonly env: Readonly<Record<string, string>>;
@@ -99,6 +100,28 @@ describe('the deployments', () => {
     expect(supervisor.env).not.toHaveProperty('AUTOSCALE');
     expect(backend.out_file).toBe(join(project, 'logs/cluster-backend-out.log'));
     expect(frontend.error_file).toBe(join(project, 'logs/cluster-frontend-error.log'));
+  });
+
+  it('leave a supervisor alone that says that only a person can help', () => {
+    const { supervisor, backend } = appsOf('ecosystem.config.js');
+    expect(supervisor.stop_exit_codes).toEqual([78]);
+    expect(backend.stop_exit_codes).toBeUndefined();
+  });
+
+  it('lend their supervisor to the ecosystem file of somebody else, anywhere', () => {
+    const file = join(mkdtempSync(join(project, 'elsewhere-')), 'ecosystem.config.js');
+    writeFileSync(
+      file,
+      `const { defineSupervisor } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
+      module.exports = { apps: [defineSupervisor({ file: __filename }), { name: 'my-api', script: 'server.js' }] };`,
+    );
+    rmSync(join(project, 'examples'), { recursive: true });
+    const [supervisor, own] = evaluate(relative(project, file)).apps();
+    expect(supervisor?.name).toBe('ha-supervisor');
+    expect(supervisor?.env['HA_ROOT']).toBe(project);
+    expect(supervisor?.env['HA_ECOSYSTEM_FILE']).toBe(file);
+    expect(supervisor?.env).not.toHaveProperty('AUTOSCALE');
+    expect(own).toEqual({ name: 'my-api', script: 'server.js' });
   });
 
   it('tell the supervisor which file defined it', () => {

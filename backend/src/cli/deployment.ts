@@ -72,10 +72,16 @@ export async function awaitSupervisor(context: CliContext, timeoutMs: number): P
     if (await context.api.isUp()) return;
     // PM2's list costs a process: every two seconds is enough.
     const row = round % 8 === 7 ? await supervisorRow(context) : undefined;
-    const hopeless =
+    // "stopped" is what PM2 makes of an exit that says that restarting won't help.
+    const hasLeft = row?.status === 'stopped';
+    const isLooping =
       row !== undefined && (row.status === 'errored' || row.restarts - restartsBefore >= HOPELESS_RESTARTS);
-    if (hopeless || performance.now() > deadline) {
-      const problem = hopeless ? 'exits again and again' : `does not answer within ${timeoutMs / 1_000} s`;
+    if (hasLeft || isLooping || performance.now() > deadline) {
+      const problem = hasLeft
+        ? 'has left'
+        : isLooping
+          ? 'exits again and again'
+          : `does not answer within ${timeoutMs / 1_000} s`;
       throw new HoldfastError(
         'supervisor.not-starting',
         `The supervisor ${problem} (${context.api.url}).\n${await supervisorLog(context)}`,

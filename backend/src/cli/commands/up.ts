@@ -123,13 +123,21 @@ async function startServices(context: CliContext, timeoutMs: number): Promise<nu
   }
 }
 
+/** What to open: the sample's pages by what is on them, any other service by its first port. */
+const PAGES: Readonly<Record<string, readonly [label: string, path: string]>> = {
+  'wordpecker-frontend': ['Word lists', '/ui'],
+  'wordpecker-backend': ['Backend API', '/api/status'],
+};
+
 function addresses(context: CliContext, defined: readonly DefinedApp[]): string[] {
-  const portOf = (name: string): number | null => defined.find((app) => app.name === name)?.port ?? null;
-  const frontend = portOf('wordpecker-frontend');
-  const backend = portOf('wordpecker-backend');
-  return [
-    `Supervisor   ${context.api.url}/api/ha/status`,
-    ...(frontend === null ? [] : [`Word lists   http://127.0.0.1:${frontend}/ui`]),
-    ...(backend === null ? [] : [`Backend API  http://127.0.0.1:${backend}/api/status`]),
+  const rows: (readonly [label: string, url: string])[] = [
+    ['Supervisor', `${context.api.url}/api/ha/status`],
   ];
+  for (const { name, port } of defined) {
+    if (name === SUPERVISOR_NAME || port === null) continue;
+    const [label, path] = PAGES[name] ?? [name, '/'];
+    rows.push([label, `http://127.0.0.1:${port}${path}`]);
+  }
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, url]) => `${label.padEnd(width)}  ${url}`);
 }
