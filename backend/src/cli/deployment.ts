@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { StatusView } from '../domain/views.js';
 import { describePortHolder } from '../adapters/net/portHolder.js';
@@ -60,7 +61,9 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
   const { ecosystemFile, ecosystemEnv } = context.config;
   await context.pm2.ensureDaemon();
   const only = apps.map(({ name }) => name).join(',');
-  await context.pm2.run(['start', ecosystemFile, '--env', ecosystemEnv, '--only', only], START_TIMEOUT_MS);
+  const start = ['start', ecosystemFile, '--env', ecosystemEnv, '--only', only];
+  // From the file's own folder, which is what the supervisor takes its relative paths from.
+  await context.pm2.run(start, START_TIMEOUT_MS, dirname(ecosystemFile));
   if (apps.some(({ name }) => name !== SUPERVISOR_NAME)) await markDeployed(context.config.root);
 }
 

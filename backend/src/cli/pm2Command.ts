@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { HoldfastError } from '../domain/errors.js';
 
 /** One process in PM2's list, as far as the commands look at it. */
@@ -78,16 +79,21 @@ export class Pm2Command {
   /** Starts a daemon when there is none. */
   async ensureDaemon(): Promise<'running' | 'started'> {
     if (await this.isDaemonUp()) return 'running';
-    await this.#execute(['ping'], this.#environment(DAEMON_NEEDS), DEFAULT_TIMEOUT_MS);
+    await this.#execute(['ping'], this.#environment(DAEMON_NEEDS), DEFAULT_TIMEOUT_MS, this.#options.root);
     return 'started';
   }
 
   /**
+   * @param cwd where it runs: PM2 takes the relative paths of an ecosystem file from there. Default: the root.
    * @returns what it printed on stdout.
    * @throws HoldfastError `pm2.timeout`, `pm2.missing`, or `pm2.refused` with what PM2 said.
    */
-  run(args: readonly string[], timeoutMs = DEFAULT_TIMEOUT_MS): Promise<string> {
-    return this.#execute(args, this.#environment(null), timeoutMs);
+  run(
+    args: readonly string[],
+    timeoutMs = DEFAULT_TIMEOUT_MS,
+    cwd: string = this.#options.root,
+  ): Promise<string> {
+    return this.#execute(args, this.#environment(null), timeoutMs, cwd);
   }
 
   #environment(only: RegExp | null): NodeJS.ProcessEnv {
@@ -97,13 +103,18 @@ export class Pm2Command {
     return { ...Object.fromEntries(kept), PM2_HOME: this.#options.home };
   }
 
-  #execute(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number): Promise<string> {
+  #execute(
+    args: readonly string[],
+    env: NodeJS.ProcessEnv,
+    timeoutMs: number,
+    cwd: string,
+  ): Promise<string> {
     const call = `pm2 ${args.join(' ')}`;
-    const options = { env, cwd: this.#options.root, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 };
+    const options = { env, cwd, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 };
     return new Promise((resolve, reject) => {
       execFile(this.#program, args, options, (error, stdout, stderr) => {
         if (error === null) return resolve(stdout);
-        const said = `${stdout}\n${stderr}`.trim();
+        const said = stripVTControlCharacters(`${stdout}\n${stderr}`).trim();
         if (error.code === 'ENOENT') {
           const message = `${this.#program} is not there; run \`npm ci\` in ${this.#options.root}, or set PM2_BIN.`;
           return reject(new HoldfastError('pm2.missing', message, { cause: error }));
