@@ -254,7 +254,7 @@ describe('tracking', () => {
     const again = processAt(0, { startedAtMs: FakeClock.epochMs + 500 });
     it.monitor.track(again, POLICY, false);
     expect(it.monitor.state(instanceKey(again))?.kind).toBe('starting');
-    expect(it.monitor.keys()).toEqual([KEY, instanceKey(again)]);
+    expect(it.monitor.state(KEY)?.kind).toBe('fit');
   });
 
   test('what is not tracked any more is not probed, and late answers change nothing', async () => {
@@ -271,13 +271,23 @@ describe('tracking', () => {
     expect(it.clock.pending).toBe(0);
   });
 
+  test('only those that are still there are kept', async () => {
+    const it = await fit();
+    const [second, third] = [processAt(1), processAt(2)];
+    it.monitor.track(second, POLICY, false);
+    it.monitor.track(third, POLICY, false);
+    it.monitor.retain(new Set([instanceKey(second), 'api#9@1']));
+    const kept = [INSTANCE, second, third].map((one) => it.monitor.state(instanceKey(one)) !== null);
+    expect(kept).toEqual([false, true, false]);
+  });
+
   test('closing ends every pace', async () => {
     const it = await fit();
     it.monitor.track(processAt(1), POLICY, false);
     it.monitor.close();
     await it.clock.advance(120_000);
     expect(it.clock.pending).toBe(0);
-    expect(it.monitor.keys()).toEqual([]);
+    expect(it.monitor.state(KEY)).toBeNull();
   });
 
   test('a service that listens on no port is as healthy as PM2 says', async () => {

@@ -4,7 +4,7 @@
  * ends what was begun, and it always ends:
  *
  *   running ──everything as asked──▶ done
- *      └── a new instance failed for good ──▶ taken back ──▶ failed
+ *      └── a new instance failed for good, or none can be started ──▶ taken back ──▶ failed
  */
 import { HoldfastError } from '../domain/errors.js';
 import { instanceKey, pmIdOf } from '../domain/model.js';
@@ -74,6 +74,7 @@ export class Operations {
       failure: null,
     };
     service.operation = operation;
+    service.refusedStarts = null;
     this.#options.setDesired(service, to, reason);
     if (kind === 'failover' || kind === 'deploy') {
       const outdated = service.processes.filter(isAlive).map(instanceKey);
@@ -147,6 +148,15 @@ export class Operations {
 
   /** Why it can't succeed any more, or null. */
   #problem(service: SupervisedService, operation: Operation): { code: string; message: string } | null {
+    const { refusedStarts, rollout, policy } = service;
+    const refused = operation.kind === 'scale-down' ? 0 : (refusedStarts?.count ?? 0);
+    if (refusedStarts !== null && refused > policy.failure.maxRestartAttempts) {
+      const isCanary = rollout?.kind === 'deploy' && !rollout.canaryVerified;
+      const message =
+        `${operation.kind} of ${service.name} failed: no instance can be started (${refusedStarts.problem}). ` +
+        'What it began was taken back.';
+      return { code: isCanary ? 'deploy.canary-failed' : 'operation.failed', message };
+    }
     for (const { pmId } of operation.started) {
       if (this.#options.failover.quarantinedSlot(service.name, pmId) === null) continue;
       const failure = this.#options.failover.lastFailure(service.name);
@@ -172,6 +182,7 @@ export class Operations {
       }
     }
     service.rollout = null;
+    service.refusedStarts = null;
     this.#options.setDesired(service, operation.from, `${operation.kind} failed and is taken back`);
     service.operation = { ...operation, failure };
     void this.#options.onChange(service);

@@ -29,8 +29,9 @@ export interface ReconcilerOptions {
   readonly onChange: () => void;
 }
 
-/** After an action failed: long enough not to spin, short enough not to matter. */
+/** After an action failed: long enough not to spin, short enough not to matter. Doubles while starts are refused. */
 const FAILED_ACTION_PAUSE_MS = 1_000;
+const LONGEST_START_PAUSE_MS = 15_000;
 /** More steps than any plan needs; a guard against two rules that undo each other. */
 const MAX_STEPS = 200;
 
@@ -135,7 +136,10 @@ export class Reconciler {
       return true;
     } catch (thrown) {
       if (action.kind === 'trial') failover.trialNotStarted(service.name);
-      failover.delayStart(service.name, FAILED_ACTION_PAUSE_MS);
+      if (action.kind === 'start') this.#noteRefusal(service, thrown);
+      const doublings = Math.max(0, (service.refusedStarts?.count ?? 0) - 1);
+      const pauseMs = Math.min(LONGEST_START_PAUSE_MS, FAILED_ACTION_PAUSE_MS * 2 ** doublings);
+      failover.delayStart(service.name, pauseMs);
       service.lastAction = {
         kind: 'hold',
         untilMs: null,
@@ -148,6 +152,14 @@ export class Reconciler {
       });
       return false;
     }
+  }
+
+  /** A daemon that is away has refused nothing; whatever else it was will be so the next time, too. */
+  #noteRefusal(service: SupervisedService, thrown: unknown): void {
+    const code = thrown instanceof HoldfastError ? thrown.code : null;
+    if (code === 'pm2.unreachable' || code === 'pm2.timeout') return;
+    const count = (service.refusedStarts?.count ?? 0) + 1;
+    service.refusedStarts = { count, problem: messageOf(thrown) };
   }
 
   async #carryOut(service: SupervisedService, action: Exclude<Action, { kind: 'hold' }>): Promise<void> {
@@ -169,6 +181,7 @@ export class Reconciler {
   async #start(service: SupervisedService, replaces: InstanceId | null, why: string): Promise<void> {
     const { manager, events, failover, health, onChange } = this.#options;
     const started = await manager.startInstance(service.name);
+    service.refusedStarts = null;
     service.add(started);
     health.track(started, service.policy.health, false);
     if (replaces !== null) failover.inherit(service.name, replaces.pmId, started.pmId);

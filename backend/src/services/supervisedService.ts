@@ -68,6 +68,8 @@ export class SupervisedService {
   rollout: Rollout | null = null;
   operation: Operation | null = null;
   lastAction: Action = { kind: 'hold', untilMs: null, reason: 'not looked at yet' };
+  /** Starts that were refused (PM2 could not, no port is free) since the last one that worked. */
+  refusedStarts: { readonly count: number; readonly problem: string } | null = null;
   /** Since when (Clock.nowMs) fewer serve than a scale decision wants; null when it was reached. */
   scaleSinceMs: number | null = null;
   /** When (Clock.nowMs) something first failed that has not been recovered and verified yet. */
