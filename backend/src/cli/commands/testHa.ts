@@ -186,6 +186,7 @@ async function attemptsUsed({ context, serviceName }: Scene): Promise<number> {
   return data.services.find(({ name }) => name === serviceName)?.attemptsUsed ?? 0;
 }
 
+/** Only the switch's own answer counts: an application may answer anything with 200. */
 function hasFaultSwitches({ instances }: ServiceView): Promise<boolean> {
   const port = instances.find(({ serving }) => serving)?.port ?? null;
   if (port === null) return Promise.resolve(false);
@@ -193,8 +194,14 @@ function hasFaultSwitches({ instances }: ServiceView): Promise<boolean> {
     const probe = get(
       { host: '127.0.0.1', port, path: '/debug/slow?ms=0', timeout: 5_000, agent: false },
       (response) => {
-        response.resume();
-        resolve(response.statusCode === 200);
+        let body = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          body = `${body}${chunk}`.slice(0, 100);
+        });
+        response.once('error', () => resolve(false));
+        response.once('end', () =>
+          resolve(response.statusCode === 200 && body.startsWith('{"success":true,"ms":0}')),
+        );
       },
     );
     probe.once('timeout', () => probe.destroy(new Error('no answer')));

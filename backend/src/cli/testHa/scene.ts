@@ -85,7 +85,7 @@ export async function awaitService(
       const now = `${service.serving} of ${service.desired} serving, ${service.state}: ${service.reason}`;
       throw new HoldfastError(
         'test.timeout',
-        `${what} did not happen within ${timeoutMs / 1_000} s (${now}).`,
+        `${what} did not happen within ${timeoutMs / 1_000} s (${now})`,
       );
     }
     scene.context.terminal.progress(`${what} (${service.serving} of ${service.desired} serving)`);
