@@ -1,0 +1,379 @@
+/** What is charged to whom, once, and when a recovery counts. Real parts, a clock and lists that the test holds. */
+import { beforeEach, describe, expect, test } from 'vitest';
+import { FakeClock } from '../../../test/simulation/fakeClock.js';
+import { policyOf } from '../../../test/simulation/world.js';
+import { recordedEvents } from '../../../test/support/recordedEvents.js';
+import { instanceKey } from '../domain/model.js';
+import type { ManagedProcess } from '../domain/model.js';
+import type { HostMeter, ProcessExit } from '../ports.js';
+import { AvailabilityKeeper } from './availabilityKeeper.js';
+import { FailoverManager } from './failoverManager.js';
+import { FailureWatch } from './failureWatch.js';
+import { HealthMonitor } from './healthMonitor.js';
+import { Operations } from './operations.js';
+import { SupervisedService } from './supervisedService.js';
+
+const SERVICE = 'api';
+const POLICY = policyOf(SERVICE, { memoryLimitBytes: 100e6 });
+const SICK = { kind: 'unfit', sinceMs: 0, passes: 0, cause: 'unhealthy', detail: 'HTTP 503' } as const;
+
+async function watching() {
+  const clock = new FakeClock();
+  const events = recordedEvents(clock);
+  const failover = new FailoverManager({ clock, random: () => 0.5 });
+  failover.supervise(SERVICE, POLICY.failure);
+  const health = new HealthMonitor({
+    clock,
+    prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
+    random: () => 0.5,
+    daemonAnswers: () => true,
+    onChange: () => undefined,
+  });
+  const service = new SupervisedService(POLICY, { clock, failover, health });
+  const host: { oomKills: number | null } = { oomKills: 5 };
+  const hostMeter: HostMeter = {
+    figures: () => {
+      throw new Error('not asked for here');
+    },
+    oomKills: () => host.oomKills,
+  };
+  const availability = new AvailabilityKeeper(clock);
+  const operations = new Operations({
+    clock,
+    events: events.log,
+    failover,
+    health,
+    newId: () => 'op-1',
+    setDesired: (one, to) => void (one.desired = to),
+    onChange: () => Promise.resolve(),
+  });
+  const asked = { count: 0 };
+  const watch = new FailureWatch({
+    clock,
+    events: events.log,
+    failover,
+    health,
+    hostMeter,
+    operations,
+    availability,
+    onFailure: () => void (asked.count += 1),
+  });
+  service.adopted = true;
+  service.desired = 2;
+  /** PM2 shows these now; whoever is new is probed until it is fit. */
+  const show = async (...processes: ManagedProcess[]): Promise<void> => {
+    const before = service.processes;
+    service.see(processes);
+    watch.compare(service, before, processes);
+    health.retain(new Set(processes.map(instanceKey)));
+    for (const one of processes) if (one.pid !== null) health.track(one, POLICY.health, true);
+    await clock.advance(500);
+  };
+  await clock.advance(60_000);
+  await show(row(0), row(1));
+  service.announcements();
+  return { clock, events, failover, health, service, host, availability, watch, show, asked };
+}
+
+function row(pmId: number, changes: Partial<ManagedProcess> = {}): ManagedProcess {
+  const startedAtMs = FakeClock.epochMs;
+  const createdAtMs = startedAtMs;
+  const fixed = { service: SERVICE, status: 'online', mode: 'cluster', restarts: 0 } as const;
+  return { ...fixed, pmId, pid: 100 + pmId, port: 13_004 + pmId, startedAtMs, createdAtMs, ...changes };
+}
+
+/** The same number, started again. */
+const restarted = (pmId: number, seconds: number): ManagedProcess =>
+  row(pmId, { pid: 200 + pmId + seconds, startedAtMs: FakeClock.epochMs + seconds * 1_000, restarts: 1 });
+
+function exitOf(pmId: number, changes: Partial<ProcessExit> = {}): ProcessExit {
+  const { service, pid, startedAtMs } = row(pmId);
+  return { service, pmId, startedAtMs, pid, exitCode: 1, signal: null, asked: false, ...changes };
+}
+
+let it: Awaited<ReturnType<typeof watching>>;
+beforeEach(async () => {
+  it = await watching();
+});
+
+const used = (pmId: number): number => it.failover.attemptsUsed(SERVICE, pmId);
+const exits = (): readonly unknown[] => it.events.of('instance.exited').map(({ data }) => data);
+
+describe('an exit', () => {
+  test('is charged, told with how and after how long, and taken out of traffic at once', () => {
+    it.watch.exited(it.service, exitOf(0));
+    expect(used(0)).toBe(1);
+    expect(exits()).toEqual([
+      {
+        service: SERVICE,
+        instance: { pmId: 0, pid: 100, port: 13_004 },
+        exitCode: 1,
+        signal: null,
+        charged: true,
+        ranMs: 60_500,
+      },
+    ]);
+    expect(it.events.of('instance.withdrawn').map(({ data }) => data)).toMatchObject([
+      { instance: { pmId: 0 }, why: 'it exited' },
+    ]);
+    expect(it.service.serving().map(({ pmId }) => pmId)).toEqual([1]);
+    expect(it.asked.count).toBe(1);
+  });
+
+  test('is judged once, however often it is reported', async () => {
+    it.watch.exited(it.service, exitOf(0));
+    it.watch.exited(it.service, exitOf(0));
+    await it.show(restarted(0, 61), row(1));
+    await it.show(restarted(0, 61), row(1));
+    expect(exits()).toHaveLength(1);
+    expect(used(0)).toBe(1);
+  });
+
+  test('of the next start of the same number is another one', () => {
+    it.watch.exited(it.service, exitOf(0));
+    it.watch.exited(it.service, exitOf(0, { startedAtMs: FakeClock.epochMs + 61_000, pid: 261 }));
+    expect(used(0)).toBe(2);
+  });
+
+  test('that the bus lost is found between two lists, and judged at the second look', async () => {
+    await it.show(restarted(0, 61), row(1));
+    expect(exits()).toEqual([]);
+    await it.show(restarted(0, 61), row(1));
+    expect(exits()).toMatchObject([{ instance: { pmId: 0 }, charged: true }]);
+    expect(used(0)).toBe(1);
+    // The one that runs now was not touched by it.
+    expect(it.service.serving()).toHaveLength(2);
+  });
+
+  test('whose event comes late tells how it ended: a kill is not charged', async () => {
+    await it.show(restarted(0, 61), row(1));
+    it.watch.exited(it.service, exitOf(0, { signal: 'SIGKILL', exitCode: null }));
+    await it.show(restarted(0, 61), row(1));
+    expect(exits()).toMatchObject([{ signal: 'SIGKILL', charged: false }]);
+    expect(used(0)).toBe(0);
+  });
+
+  test.each([
+    ['deleted', []],
+    ['stopped', [row(0, { status: 'stopped', pid: null })]],
+    ['being stopped', [row(0, { status: 'stopping', pid: null })]],
+  ])('of one that PM2 shows as %s was asked for', async (_how, rest) => {
+    await it.show(...rest, row(1));
+    await it.show(...rest, row(1));
+    expect(exits()).toMatchObject([{ charged: false }]);
+    expect(used(0)).toBe(0);
+    expect(it.service.incident).toBeNull();
+  });
+
+  test('while we remove it was asked for, whatever the daemon says', async () => {
+    await it.service.whileRemoving(0, async () => {
+      it.watch.exited(it.service, exitOf(0));
+      await Promise.resolve();
+    });
+    expect(used(0)).toBe(0);
+    it.watch.exited(it.service, exitOf(1));
+    expect(used(1)).toBe(1);
+  });
+
+  test('by the kernel for memory is charged; a kill -9 beside it is not', () => {
+    it.host.oomKills = 6;
+    it.watch.exited(it.service, exitOf(0, { signal: 'SIGKILL', exitCode: null }));
+    expect(it.failover.lastFailure(SERVICE)).toMatchObject({ cause: 'oom-killed', pmId: 0 });
+    it.watch.exited(it.service, exitOf(1, { signal: 'SIGKILL', exitCode: null }));
+    expect(used(0)).toBe(1);
+    expect(used(1)).toBe(0);
+  });
+
+  test('where the kernel does not tell, no kill is charged', () => {
+    it.host.oomKills = null;
+    it.watch.exited(it.service, exitOf(0, { signal: 'SIGKILL', exitCode: null }));
+    it.host.oomKills = 9;
+    it.watch.exited(it.service, exitOf(1, { signal: 'SIGKILL', exitCode: null }));
+    expect(used(0) + used(1)).toBe(0);
+  });
+
+  test("with PM2's daemon is nobody's: what its lists showed is not compared", async () => {
+    await it.show(restarted(0, 61), row(1));
+    it.watch.daemonReplaced();
+    await it.show(restarted(0, 61), row(1));
+    expect(exits()).toEqual([]);
+  });
+});
+
+describe('one that turned unfit', () => {
+  test('is told and charged', () => {
+    it.watch.healthChanged(it.service, row(0), SICK);
+    expect(it.events.of('instance.unfit').map(({ data }) => data)).toMatchObject([
+      { instance: { pmId: 0 }, cause: 'unhealthy', detail: 'HTTP 503' },
+    ]);
+    expect(used(0)).toBe(1);
+  });
+
+  test('while it drains is not: it leaves anyway', () => {
+    it.service.drain(row(0), { sinceMs: it.clock.nowMs(), why: 'to shrink' });
+    it.watch.healthChanged(it.service, row(0), SICK);
+    expect(it.events.of('instance.unfit')).toEqual([]);
+    expect(used(0)).toBe(0);
+  });
+
+  test('too often is quarantined, told once as its own and once as the service’s', () => {
+    for (let i = 0; i < 6; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    const { failure } = POLICY;
+    expect(it.events.of('instance.quarantined').map(({ data }) => data)).toMatchObject([
+      { instance: { pmId: 0 }, attempts: failure.maxRestartAttempts, detail: 'HTTP 503' },
+    ]);
+    expect(it.events.of('service.quarantined').map(({ data }) => data)).toEqual([
+      { service: SERVICE, reason: 'unhealthy: HTTP 503', nextTrialMs: failure.restartCooldownMs },
+    ]);
+    expect(it.failover.holes(SERVICE)).toBe(1);
+    expect(it.availability.figures(SERVICE).failoverSuccessPercent).toBe(0);
+  });
+
+  test('on trial fails the trial, which is told with the next one', async () => {
+    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    await it.clock.advance(POLICY.failure.restartCooldownMs);
+    it.failover.trialStarted(SERVICE, 0);
+    it.watch.healthChanged(it.service, row(0), SICK);
+    expect(it.events.of('service.trialFailed').map(({ data }) => data)).toEqual([
+      { service: SERVICE, detail: 'HTTP 503', nextTrialMs: 2 * POLICY.failure.restartCooldownMs },
+    ]);
+  });
+});
+
+describe('a trial', () => {
+  beforeEach(async () => {
+    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    await it.clock.advance(POLICY.failure.restartCooldownMs);
+    it.failover.trialStarted(SERVICE, 0);
+  });
+
+  test('ends with whom somebody deleted', async () => {
+    await it.show(row(1));
+    it.watch.review(it.service);
+    expect(it.failover.quarantine(SERVICE)).toEqual({ kind: 'none' });
+  });
+
+  test('ends well when its instance has stayed fit for long enough', async () => {
+    it.watch.review(it.service);
+    const before = it.failover.quarantine(SERVICE).kind;
+    await it.clock.advance(10 * POLICY.failure.windowMs);
+    it.watch.review(it.service);
+    expect([before, it.failover.quarantine(SERVICE).kind]).toEqual(['trial', 'none']);
+    expect(it.events.of('service.reset').map(({ data }) => data)).toEqual([
+      { service: SERVICE, by: 'pm 0 stayed fit' },
+    ]);
+  });
+});
+
+describe('an incident', () => {
+  const { stableMs } = POLICY.failure;
+  const recoveries = (): readonly unknown[] => it.events.of('service.recovered').map(({ data }) => data);
+
+  test('is over when all that are wanted serve, and have done so for the stable period', async () => {
+    it.watch.exited(it.service, exitOf(0));
+    await it.clock.advance(2_000);
+    it.watch.review(it.service);
+    await it.show(restarted(0, 61), row(1));
+    it.watch.review(it.service);
+    await it.clock.advance(stableMs - 1);
+    it.watch.review(it.service);
+    expect(recoveries()).toEqual([]);
+    await it.clock.advance(1);
+    it.watch.review(it.service);
+    // From the first failure to when it was whole again; the stable period only proves it.
+    expect(recoveries()).toEqual([{ service: SERVICE, afterMs: 2_500 }]);
+    expect(it.service.incident).toBeNull();
+    expect(it.availability.figures(SERVICE)).toMatchObject({ failures: 1, recoveries: 1, mttrMs: 2_500 });
+  });
+
+  test('that another failure interrupts goes on: one incident, counted from the first', async () => {
+    it.watch.exited(it.service, exitOf(0));
+    await it.show(restarted(0, 61), row(1));
+    it.watch.review(it.service);
+    await it.clock.advance(stableMs / 2);
+    it.watch.exited(it.service, exitOf(1));
+    await it.show(restarted(0, 61), restarted(1, 66));
+    it.watch.review(it.service);
+    await it.clock.advance(stableMs);
+    it.watch.review(it.service);
+    expect(recoveries()).toEqual([{ service: SERVICE, afterMs: 500 + stableMs / 2 + 500 }]);
+    expect(it.availability.figures(SERVICE).failures).toBe(1);
+  });
+
+  test('is open while a hole is', async () => {
+    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    it.service.desired = 1;
+    for (let look = 0; look < 5; look++) {
+      it.watch.review(it.service);
+      await it.clock.advance(stableMs);
+    }
+    expect(recoveries()).toEqual([]);
+    it.failover.reset(SERVICE);
+    it.watch.review(it.service);
+    await it.clock.advance(stableMs);
+    it.watch.review(it.service);
+    expect(recoveries()).toHaveLength(1);
+  });
+
+  test('of a kill from outside is one, though it costs no budget', () => {
+    it.watch.exited(it.service, exitOf(0, { signal: 'SIGKILL' }));
+    expect(it.service.incident).not.toBeNull();
+    expect(used(0)).toBe(0);
+  });
+});
+
+describe('memory near the limit', () => {
+  const weigh = (...bytes: (number | null)[]): void =>
+    it.service.measure(
+      new Map(
+        bytes.map((memoryBytes, pmId) => [100 + pmId, { cpuPercent: 1, memoryBytes, eluPercent: null }]),
+      ),
+    );
+  const outdated = (): readonly number[] =>
+    it.service
+      .slots()
+      .filter((slot) => slot.outdated)
+      .map(({ id }) => id.pmId);
+
+  test('recycles at nine tenths of it, and says how full it is', () => {
+    weigh(90e6 - 1, 50e6);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([]);
+    weigh(90e6, 50e6);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([0]);
+    expect(it.events.of('instance.unfit').map(({ data }) => data)).toMatchObject([
+      { instance: { pmId: 0 }, cause: 'memory', detail: '86 MB of 95 MB used' },
+    ]);
+    expect(used(0)).toBe(0);
+  });
+
+  test('one at a time, and not sooner than a cooldown after the last', async () => {
+    weigh(95e6, 95e6);
+    it.watch.review(it.service);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([0]);
+    // Its replacement serves, and it is gone.
+    await it.show(row(1), row(2));
+    weigh(0, 95e6, 10e6);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([]);
+    await it.clock.advance(POLICY.failure.restartCooldownMs);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([1]);
+  });
+
+  test('what was not measured is not full', () => {
+    weigh(null, null);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([]);
+  });
+
+  test('waits while an operation is under way', () => {
+    weigh(95e6, 95e6);
+    const common = { id: 'op-1', kind: 'failover', reason: 'test', sinceMs: 0, from: 2, to: 2 } as const;
+    it.service.operation = { ...common, started: [], stopped: [], failure: null };
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([]);
+  });
+});
