@@ -10,6 +10,7 @@ interface Timer {
 export class FakeClock implements Clock {
   #nowMs = 0;
   #order = 0;
+  #wallShiftMs = 0;
   readonly #timers = new Set<Timer>();
   static readonly epochMs = 1_700_000_000_000;
 
@@ -18,7 +19,12 @@ export class FakeClock implements Clock {
   }
 
   wallMs(): number {
-    return FakeClock.epochMs + this.#nowMs;
+    return FakeClock.epochMs + this.#nowMs + this.#wallShiftMs;
+  }
+
+  /** Somebody sets the wall clock. */
+  setWall(byMs: number): void {
+    this.#wallShiftMs += byMs;
   }
 
   after(delayMs: number, run: () => void): () => void {

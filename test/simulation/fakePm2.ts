@@ -7,6 +7,7 @@ import { HoldfastError } from '../../backend/src/domain/errors.js';
 import { Emitter } from '../../backend/src/lib/emitter.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../backend/src/domain/model.js';
 import type { Prober, ProbeResult, ProcessManager, ProcessManagerEvents } from '../../backend/src/ports.js';
+import type { ProbeSpec } from '../../backend/src/domain/policy.js';
 import type { FakeClock } from './fakeClock.js';
 
 /** What a start of an instance will do; decided when it starts, from its build. */
@@ -15,6 +16,8 @@ export interface Behaviour {
   /** Exits with code 1 that long after its start; null: never. */
   readonly exitsAfterMs: number | null;
   readonly answers: 'ok' | 'error' | 'never';
+  /** `autorestart: false`, or an exit code that PM2 is told to stop at: the row stays, stopped. Default false. */
+  readonly staysDown?: boolean;
 }
 
 interface Row {
@@ -43,6 +46,8 @@ export class FakePm2 implements ProcessManager, Prober {
   /** Share of starts that PM2 refuses. */
   startRefusal = 0;
   starts = 0;
+  /** What kinds of probes were sent. */
+  readonly probed: string[] = [];
 
   readonly #clock: FakeClock;
   readonly #random: () => number;
@@ -73,25 +78,38 @@ export class FakePm2 implements ProcessManager, Prober {
     return this.rows(service).filter(({ status }) => status === 'online');
   }
 
-  /** Ends a process; PM2 starts it again at once under the same number. */
+  /** Ends a process; PM2 starts it again at once under the same number, unless its build says otherwise. */
   kill(row: Row, end: { exitCode: number | null; signal: string | null }): void {
     if (row.status !== 'online') return;
     row.cancelExit();
     const { service, pmId, pid, startedAtMs } = row;
     const exit = { service, pmId, pid, startedAtMs, ...end, asked: false };
+    if (row.behaviour.staysDown === true) row.status = 'stopped';
     if (this.#random() >= this.eventLoss) this.#emitter.emit('exit', exit);
+    if (row.behaviour.staysDown === true) return;
     row.restarts += 1;
     this.#run(row);
   }
 
   /** An operator's `pm2 stop`. */
   operatorStop(service: string): void {
-    for (const row of this.alive(service)) {
-      row.cancelExit();
-      row.status = 'stopped';
-      const { pmId, pid, startedAtMs } = row;
-      this.#emitter.emit('exit', { service, pmId, pid, startedAtMs, exitCode: 0, signal: null, asked: true });
-    }
+    for (const row of this.alive(service)) this.#stop(row);
+  }
+
+  /** The same of an instance that takes its time to end. */
+  operatorStopSlowly(row: Row, tookMs: number): void {
+    row.status = 'stopping';
+    this.#clock.after(tookMs, () => this.#stop(row));
+  }
+
+  /** Ends on request; PM2 tells. */
+  #stop(row: Row): void {
+    const hadProcess = row.status === 'online' || row.status === 'stopping';
+    row.cancelExit();
+    row.status = 'stopped';
+    const { service, pmId, pid, startedAtMs } = row;
+    const exit = { service, pmId, pid, startedAtMs, exitCode: 0, signal: null, asked: true };
+    if (hadProcess) this.#emitter.emit('exit', exit);
   }
 
   operatorStart(service: string): void {
@@ -151,7 +169,7 @@ export class FakePm2 implements ProcessManager, Prober {
     await this.#mutate(target.service, () => {
       const row = this.#identified(target);
       if (row === undefined) return;
-      row.cancelExit();
+      this.#stop(row);
       this.#rows.delete(row.pmId);
     });
   }
@@ -159,9 +177,7 @@ export class FakePm2 implements ProcessManager, Prober {
   async haltInstance(target: InstanceId): Promise<void> {
     await this.#mutate(target.service, () => {
       const row = this.#identified(target);
-      if (row === undefined) return;
-      row.cancelExit();
-      row.status = 'stopped';
+      if (row !== undefined) this.#stop(row);
     });
   }
 
@@ -212,7 +228,8 @@ export class FakePm2 implements ProcessManager, Prober {
 
   // ── Prober ──
 
-  async probe(target: { port: number }, _spec: unknown, timeoutMs: number): Promise<ProbeResult> {
+  async probe(target: { port: number }, spec: ProbeSpec, timeoutMs: number): Promise<ProbeResult> {
+    if (this.probed.push(spec.kind) > 10_000) this.probed.shift();
     const row = [...this.#rows.values()].find(
       ({ port, status }) => port === target.port && status === 'online',
     );
@@ -300,6 +317,6 @@ export class FakePm2 implements ProcessManager, Prober {
 
 function processOf(row: Row): ManagedProcess {
   const { service, pmId, port, startedAtMs, createdAtMs, status, restarts } = row;
-  const pid = status === 'online' ? row.pid : null;
+  const pid = status === 'online' || status === 'stopping' ? row.pid : null;
   return { service, pmId, pid, port, startedAtMs, createdAtMs, status, restarts, mode: 'cluster' };
 }

@@ -43,6 +43,8 @@ export class FailureWatch {
   /** Processes that vanished between two lists without an event so far; judged if still so at the next look. */
   readonly #vanished = new Map<string, { service: SupervisedService; exit: ProcessExit }>();
   #oomKills: number | null;
+  /** Services that an operator is known to have stopped. */
+  readonly #stopped = new Set<string>();
   /** Clock.nowMs() of the last recycling, per service: one at a time, and not in a hurry. */
   readonly #recycledAtMs = new Map<string, number>();
 
@@ -134,6 +136,7 @@ export class FailureWatch {
 
   /** Called every look: time-driven judgements. */
   review(service: SupervisedService): void {
+    this.#reviewOperatorStop(service);
     this.#reviewQuarantine(service);
     this.#reviewMemory(service);
     this.#reviewIncident(service);
@@ -158,6 +161,15 @@ export class FailureWatch {
     this.#options.availability.lost(name);
     events.emit('instance.quarantined', { service: name, instance, attempts, detail });
     events.emit('service.quarantined', { service: name, reason: `${cause}: ${detail}`, nextTrialMs });
+  }
+
+  #reviewOperatorStop(service: SupervisedService): void {
+    const { name } = service;
+    if (!service.isStoppedByOperator()) this.#stopped.delete(name);
+    else if (!this.#stopped.has(name)) {
+      this.#stopped.add(name);
+      this.#options.events.emit('service.stoppedByOperator', { service: name });
+    }
   }
 
   #reviewQuarantine(service: SupervisedService): void {

@@ -83,6 +83,7 @@ export class SupervisedService {
   /** Since when (Clock.nowMs) a row has no process. */
   readonly #lifelessSinceMs = new Map<string, number>();
   readonly #removing = new Set<number>();
+  /** Numbers whose last end was not an operator's doing. */
   readonly #endedUnasked = new Set<number>();
   readonly #collaborators: Collaborators;
 
@@ -110,6 +111,8 @@ export class SupervisedService {
     for (const key of this.#recycle.keys()) if (!keys.has(key)) this.#recycle.delete(key);
     const numbers = new Set(processes.map(({ pmId }) => pmId));
     for (const pmId of this.#endedUnasked) if (!numbers.has(pmId)) this.#endedUnasked.delete(pmId);
+    // Halting it is asked for, too, but by us: once its quarantine has ended it is to be replaced.
+    for (const pmId of numbers) if (this.#isQuarantined(pmId)) this.#endedUnasked.add(pmId);
   }
 
   /** Adds one that was just started, before the next list shows it. */
@@ -174,22 +177,23 @@ export class SupervisedService {
     else this.#endedUnasked.add(pmId);
   }
 
-  /** Every row stopped, none by us: an operator wants it so. */
+  /** Every row stopped, or still ending beside one that is, and none by us: an operator wants it so. */
   isStoppedByOperator(): boolean {
     return (
-      this.#processes.length > 0 &&
+      this.#processes.some(({ status }) => status === 'stopped') &&
       this.#processes.every(
-        ({ pmId, status }) =>
-          status === 'stopped' && !this.#endedUnasked.has(pmId) && !this.#isQuarantined(pmId),
+        (process) =>
+          (process.status === 'stopped' || (process.status === 'stopping' && !this.isDraining(process))) &&
+          !this.#endedUnasked.has(process.pmId) &&
+          !this.#isQuarantined(process.pmId),
       )
     );
   }
 
   isServing(process: ManagedProcess): boolean {
     const key = instanceKey(process);
-    return (
-      !this.#draining.has(key) && this.#collaborators.health.state(key)?.kind === 'fit' && isAlive(process)
-    );
+    const isFit = this.#collaborators.health.state(key)?.kind === 'fit';
+    return isFit && isAlive(process) && process.status !== 'stopping' && !this.#draining.has(key);
   }
 
   serving(): readonly ManagedProcess[] {
@@ -237,6 +241,8 @@ export class SupervisedService {
       const settled = this.#collaborators.clock.nowMs() - sinceMs >= RESTART_GRACE_MS;
       return settled ? { kind: 'debris', detail: `PM2 says ${process.status}` } : { kind: 'starting' };
     }
+    // Being restarted or stopped by an operator: the next look tells which.
+    if (process.status === 'stopping') return { kind: 'starting' };
     if (health?.kind === 'fit') return { kind: 'fit' };
     if (health?.kind === 'unfit') return { kind: 'unfit', cause: health.cause, detail: health.detail };
     return { kind: 'starting' };

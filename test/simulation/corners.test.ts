@@ -1,0 +1,63 @@
+/** What is rare, and what an operator does beside Holdfast: each of these once went wrong. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ServicePolicy } from '../../backend/src/domain/policy.js';
+import { policyOf, World } from './world.js';
+
+const SERVICE = 'api';
+const GOOD = { readyAfterMs: 100, exitsAfterMs: null, answers: 'ok' } as const;
+let world: World;
+
+async function begin(instances = 2, changes: Partial<ServicePolicy> = {}): Promise<void> {
+  world = new World(1, [policyOf(SERVICE, changes)]);
+  world.pm2.seed(SERVICE, instances);
+  await world.startSupervisor();
+  await world.clock.advance(5_000);
+}
+
+afterEach(async () => {
+  expect(world.pm2.violations).toEqual([]);
+  await world.killSupervisor();
+});
+
+function service() {
+  return world.loop.services.get(SERVICE)!;
+}
+
+describe('budgets', () => {
+  it('bring the only instance back after a reset, though it was Holdfast that stopped it', async () => {
+    await begin(1, { scaling: { ...policyOf(SERVICE).scaling, maxInstances: 1 } });
+    world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 500 });
+    world.pm2.kill(world.pm2.alive(SERVICE)[0]!, { exitCode: 1, signal: null });
+    await world.clock.advance(10_000);
+    expect(service().state()).toBe('quarantined');
+    world.pm2.behave = () => GOOD;
+    await world.ha.resetFailure(SERVICE, 'test');
+    await world.clock.advance(5_000);
+    expect(service().state()).toBe('healthy');
+  });
+});
+
+describe('an operator at the PM2 command line', () => {
+  it('stops a service whose instances end one after the other, and they stay stopped', async () => {
+    await begin(2);
+    const [first, second] = world.pm2.alive(SERVICE);
+    world.pm2.operatorStopSlowly(first!, 100);
+    world.pm2.operatorStopSlowly(second!, 8_000);
+    await world.clock.advance(30_000);
+    expect(world.pm2.starts).toBe(0);
+    expect(service().state()).toBe('stopped');
+    expect(world.eventsOf('service.stoppedByOperator')).toHaveLength(1);
+  });
+
+  it('stops one instance: no traffic goes there from the moment PM2 ends it', async () => {
+    await begin(2);
+    const [first] = world.pm2.alive(SERVICE);
+    world.pm2.operatorStopSlowly(first!, 8_000);
+    await world.clock.advance(1_100);
+    expect(
+      service()
+        .serving()
+        .map(({ pmId }) => pmId),
+    ).not.toContain(first!.pmId);
+  });
+});
