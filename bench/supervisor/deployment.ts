@@ -117,7 +117,8 @@ function ecosystem({ home, instances, mode, firstPort, apiPort }: EcosystemOptio
     pmx: false,
     vizion: false,
     merge_logs: true,
-    env: { NODE_ENV: 'production' },
+    // What any process gets from PM2's command line: the supervisor hands the same on to the instances it adds.
+    env: { ...baseEnv(), NODE_ENV: 'production' },
   };
   return `'use strict';
 Object.assign(process.env, ${JSON.stringify(settings)});
@@ -128,4 +129,14 @@ const supervisor = defineApps(deployment).find(({ name }) => name === ${JSON.str
 supervisor.env.HA_ROOT = ${JSON.stringify(home)};
 module.exports = { apps: [supervisor, ${JSON.stringify(service)}] };
 `;
+}
+
+function baseEnv(): Record<string, string> {
+  const names = ['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'SHELL'];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
