@@ -283,6 +283,21 @@ describe('the supervisor itself', () => {
     },
   );
 
+  it('takes back an instance whose scale-up its predecessor died before writing down', async () => {
+    await begin(3);
+    world.store.isStuck = true;
+    void world.ha.scale({ direction: 'up', timeoutMs: 300_000 }).catch(() => undefined);
+    await world.clock.advance(400);
+    expect(world.pm2.alive(SERVICE)).toHaveLength(4);
+    await world.killSupervisor();
+    world.store.isStuck = false;
+    await world.startSupervisor();
+    await world.clock.advance(30_000);
+    expect(service().desired).toBe(3);
+    expect(service().serving()).toHaveLength(3);
+    expect(world.pm2.alive(SERVICE)).toHaveLength(3);
+  });
+
   it('remembers quarantine and desired count', async () => {
     await begin(3);
     const [row] = world.pm2.alive(SERVICE);

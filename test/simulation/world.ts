@@ -49,6 +49,8 @@ export function policyOf(name: string, changes: Partial<ServicePolicy> = {}): Se
 class MemoryStore implements StateStore {
   state: unknown = null;
   refuses = false;
+  /** A disk that takes for ever. */
+  isStuck = false;
 
   load(): Promise<{ state: unknown }> {
     return Promise.resolve({ state: structuredClone(this.state) });
@@ -56,6 +58,7 @@ class MemoryStore implements StateStore {
 
   save(state: unknown): Promise<void> {
     if (this.refuses) return Promise.reject(new Error('ENOSPC: no space left on device'));
+    if (this.isStuck) return new Promise(() => undefined);
     // What can't be written as JSON can't be persisted.
     this.state = JSON.parse(JSON.stringify(state));
     return Promise.resolve();
