@@ -68,7 +68,7 @@ export async function deploy(instances: number, mode: 'cluster' | 'fork'): Promi
         deadlineMs: START_DEADLINE_MS,
         intervalMs: 250,
       }).catch((error: unknown) => {
-        const log = readFileSync(join(pm2.home, 'logs/bench-supervisor-error.log'), 'utf8').slice(-2_000);
+        const log = readFileSync(join(pm2.home, 'logs/pm2-supervisor-error.log'), 'utf8').slice(-2_000);
         throw new Error(`the supervisor did not come up; it said: ${log || 'nothing'}`, { cause: error });
       });
       return { api, pid: (await api.status()).node.pid };
@@ -122,9 +122,8 @@ function ecosystem({ home, instances, mode, firstPort, apiPort }: EcosystemOptio
   };
   return `'use strict';
 Object.assign(process.env, ${JSON.stringify(settings)});
-const { defineApps } = require(${JSON.stringify(join(rootFolder, 'backend/ecosystem.cjs'))});
-const deployment = { file: __filename, autoscale: false, backends: 1, frontends: 1, logPrefix: 'bench' };
-const supervisor = defineApps(deployment).find(({ name }) => name === ${JSON.stringify(SUPERVISOR)});
+const { defineSupervisor } = require(${JSON.stringify(join(rootFolder, 'backend/ecosystem.cjs'))});
+const supervisor = defineSupervisor({ file: __filename, autoscale: false });
 // Neither the checkout's .env nor its config.yml has a say in a measurement.
 supervisor.env.HA_ROOT = ${JSON.stringify(home)};
 module.exports = { apps: [supervisor, ${JSON.stringify(service)}] };
