@@ -35,6 +35,18 @@ describe('budgets', () => {
     await world.clock.advance(5_000);
     expect(service().state()).toBe('healthy');
   });
+
+  it('are spent also by a service that PM2 does not restart', async () => {
+    await begin(2);
+    world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 500, staysDown: true });
+    const [row] = world.pm2.alive(SERVICE);
+    row!.behaviour = world.pm2.behave(SERVICE);
+    world.pm2.kill(row!, { exitCode: 1, signal: null });
+    await world.clock.advance(55_000);
+    expect(service().state()).toBe('quarantined');
+    expect(world.pm2.starts).toBe(3);
+    expect(service().serving()).toHaveLength(1);
+  });
 });
 
 describe('an operator at the PM2 command line', () => {
@@ -54,10 +66,6 @@ describe('an operator at the PM2 command line', () => {
     const [first] = world.pm2.alive(SERVICE);
     world.pm2.operatorStopSlowly(first!, 8_000);
     await world.clock.advance(1_100);
-    expect(
-      service()
-        .serving()
-        .map(({ pmId }) => pmId),
-    ).not.toContain(first!.pmId);
+    expect(service().serving().map(({ pmId }) => pmId)).not.toContain(first!.pmId);
   });
 });

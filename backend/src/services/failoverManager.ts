@@ -185,7 +185,18 @@ export class FailoverManager {
     const charges = slots.get(fromPmId);
     if (charges === undefined) return;
     slots.delete(fromPmId);
-    slots.set(toPmId, charges);
+    slots.set(toPmId, [...charges, ...(slots.get(toPmId) ?? [])]);
+  }
+
+  /**
+   * A new instance that replaces nobody fills the place of one that is gone: of the most charged among them. Without
+   * it, what ends and is not restarted by PM2 would begin with a whole budget every time.
+   * @param present numbers that PM2 lists.
+   */
+  fillGap(service: string, toPmId: number, present: ReadonlySet<number>): void {
+    const gone = [...this.#record(service).slots].filter(([pmId]) => pmId !== toPmId && !present.has(pmId));
+    const [heaviest] = gone.sort(([, a], [, b]) => b.length - a.length);
+    if (heaviest !== undefined) this.inherit(service, heaviest[0], toPmId);
   }
 
   /** The slot is gone for good: its charges and its hole with it. */

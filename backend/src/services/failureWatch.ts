@@ -149,6 +149,8 @@ export class FailureWatch {
     const instance = process === undefined ? { pmId: id.pmId, pid: null, port: null } : refOf(process);
     // A slot that is already quarantined has nothing left to be charged to.
     if (failover.quarantinedSlot(name, id.pmId) !== null) return;
+    // Not listed yet: it failed while it was being started, in whosever place.
+    if (process === undefined) failover.fillGap(name, id.pmId, service.numbers());
     const outcome = failover.recordFailure(id, cause, detail);
     operations.canaryFailed(service, id.pmId, `${cause}, ${detail}`);
     if (outcome.kind === 'retry') return;

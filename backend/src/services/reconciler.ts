@@ -172,7 +172,7 @@ export class Reconciler {
         return this.#withdraw(service, action.target, action.reason);
       case 'stop':
       case 'discard':
-        return this.#remove(service, action.target, action.reason);
+        return this.#remove(service, action);
       case 'halt':
         return this.#halt(service, action.target);
     }
@@ -184,7 +184,8 @@ export class Reconciler {
     service.refusedStarts = null;
     service.add(started);
     health.track(started, service.policy.health, false);
-    if (replaces !== null) failover.inherit(service.name, replaces.pmId, started.pmId);
+    if (replaces === null) failover.fillGap(service.name, started.pmId, service.numbers());
+    else failover.inherit(service.name, replaces.pmId, started.pmId);
     const instance = refOf(started);
     this.#noteInOperation(service, 'started', instance);
     events.emit('instance.started', { service: service.name, instance, why });
@@ -215,7 +216,10 @@ export class Reconciler {
     return Promise.resolve();
   }
 
-  async #remove(service: SupervisedService, target: InstanceId, why: string): Promise<void> {
+  async #remove(
+    service: SupervisedService,
+    { kind, target, reason: why }: Extract<Action, { kind: 'stop' | 'discard' }>,
+  ): Promise<void> {
     const { manager, clock, events, failover, onChange } = this.#options;
     const process = service.find(target.pmId);
     const beganMs = clock.nowMs();
@@ -228,7 +232,8 @@ export class Reconciler {
       throw thrown;
     }
     service.drop(target);
-    failover.forgetSlot(service.name, target.pmId);
+    // The place of what was discarded is filled again: whoever comes next inherits its charges.
+    if (kind === 'stop') failover.forgetSlot(service.name, target.pmId);
     const instance = process === undefined ? { pmId: target.pmId, pid: null, port: null } : refOf(process);
     this.#noteInOperation(service, 'stopped', instance);
     const tookMs = Math.round(clock.nowMs() - beganMs);

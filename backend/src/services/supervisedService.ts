@@ -128,6 +128,11 @@ export class SupervisedService {
     return this.#processes.find((candidate) => candidate.pmId === pmId);
   }
 
+  /** PM2's numbers of all that it lists. */
+  numbers(): ReadonlySet<number> {
+    return new Set(this.#processes.map(({ pmId }) => pmId));
+  }
+
   measure(figures: ReadonlyMap<number, ProcessFigures>): void {
     this.#figures = figures;
   }
