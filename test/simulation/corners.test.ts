@@ -47,6 +47,18 @@ describe('budgets', () => {
     expect(world.pm2.starts).toBe(3);
     expect(service().serving()).toHaveLength(1);
   });
+
+  it('give a quarantined service its trial though the wall clock was set back', async () => {
+    await begin(2);
+    world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 500 });
+    world.pm2.kill(world.pm2.alive(SERVICE)[0]!, { exitCode: 1, signal: null });
+    await world.clock.advance(10_000);
+    expect(service().state()).toBe('quarantined');
+    world.pm2.behave = () => GOOD;
+    world.clock.setWall(-86_400_000);
+    await world.clock.advance(700_000);
+    expect(service().state()).toBe('healthy');
+  });
 });
 
 describe('an operator at the PM2 command line', () => {
@@ -66,6 +78,10 @@ describe('an operator at the PM2 command line', () => {
     const [first] = world.pm2.alive(SERVICE);
     world.pm2.operatorStopSlowly(first!, 8_000);
     await world.clock.advance(1_100);
-    expect(service().serving().map(({ pmId }) => pmId)).not.toContain(first!.pmId);
+    expect(
+      service()
+        .serving()
+        .map(({ pmId }) => pmId),
+    ).not.toContain(first!.pmId);
   });
 });

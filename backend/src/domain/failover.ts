@@ -62,6 +62,14 @@ export function trialDelayMs(trials: number, policy: FailurePolicy, random: numb
 }
 
 /**
+ * Whether the wait for a trial is over. One that is longer than any wait can be means that the wall clock was set back.
+ */
+export function isTrialDue(nextTrialAtMs: number, nowMs: number, policy: FailurePolicy): boolean {
+  const longestMs = Math.max(policy.restartCooldownMs * 10 * 1.1, policy.stableMs, policy.windowMs);
+  return nowMs >= nextTrialAtMs || nextTrialAtMs - nowMs > longestMs;
+}
+
+/**
  * How long a trial must stay fit. Twice the longest life among the failures that spent the budget: a process that
  * dies 30 s after every start does not pass by surviving 10 s.
  */

@@ -10,7 +10,7 @@
  * A quarantined slot is a *hole*: counted in the desired number, not filled. It touches no process itself; the
  * reconciler halts what is quarantined and carries out the trial that is due.
  */
-import { charge, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
+import { charge, isTrialDue, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
 import type { Charge } from '../domain/failover.js';
 import { mayFailOpen } from '../domain/quarantine.js';
 import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
@@ -127,8 +127,9 @@ export class FailoverManager {
 
   /** The halted instance whose trial is due, null for a new one; undefined when none is due. */
   dueTrial(service: string): { readonly pmId: number | null } | null {
-    const { quarantine } = this.#record(service);
-    if (quarantine.kind !== 'quarantined' || this.#clock.wallMs() < quarantine.nextTrialAtMs) return null;
+    const { quarantine, policy } = this.#record(service);
+    if (quarantine.kind !== 'quarantined') return null;
+    if (!isTrialDue(quarantine.nextTrialAtMs, this.#clock.wallMs(), policy)) return null;
     return { pmId: quarantine.holes[0]?.pmId ?? null };
   }
 
