@@ -1,0 +1,195 @@
+/**
+ * The gateway's books: what all workers together counted, per upstream, per pool and in all, and how fast it grows.
+ *
+ * Each worker reports its own counters, which begin at 0 with the worker. The ledger adds up what they grow by
+ * (`trafficCounters.growth`), so that its totals only grow, whichever workers and upstreams come and go. What a worker
+ * counted between its last report and its death is lost; at two reports a second that is half a second of counting.
+ *
+ * An upstream that has left the pool and that no worker mentions any more is forgotten; its pool keeps its part.
+ */
+import type { AnswerClasses, UpstreamCounters, UpstreamStats, WorkerStats } from './gatewayStats.js';
+import { SlidingWindow } from './slidingWindow.js';
+import {
+  NO_ANSWERS,
+  NO_TRAFFIC,
+  addAnswers,
+  addCounters,
+  growth,
+  subtractAnswers,
+  subtractCounters,
+} from './trafficCounters.js';
+
+/** Percentiles and error rates look back this far. */
+export const WINDOW_MS = 60_000;
+const STEP_MS = 5_000;
+
+/** Codes of refusals kept at most; they come from a fixed set, so more would be a defect of a worker. */
+const MOST_CODES = 100;
+
+interface Account {
+  total: UpstreamCounters;
+  readonly window: SlidingWindow<UpstreamCounters>;
+}
+
+/** What is now, of all workers together. */
+export interface Gauges {
+  readonly inFlight: number;
+  readonly connections: number;
+  /** Workers that keep it out because of its traffic. */
+  readonly ejectedBy: number;
+  /** Until the first of them takes it back, ms; 0 when none keeps it out. */
+  readonly ejectedForMs: number;
+}
+
+/** Counters over a stretch of time. */
+export interface Lately {
+  readonly counters: UpstreamCounters;
+  readonly elapsedMs: number;
+}
+
+export const NOTHING_LATELY: Lately = { counters: NO_TRAFFIC, elapsedMs: 0 };
+
+interface WorkerEntry {
+  readonly stats: WorkerStats;
+  readonly rows: ReadonlyMap<string, UpstreamStats>;
+}
+
+export class TrafficLedger {
+  readonly #workers = new Map<number, WorkerEntry>();
+  readonly #upstreams = new Map<string, Account>();
+  readonly #pools = new Map<string, Account>();
+  readonly #refusals = new Map<string, number>();
+  #answers: AnswerClasses = NO_ANSWERS;
+  #accepted = 0;
+  #accessLogDropped = 0;
+
+  /** @param workerId unique to one start of one worker. @param nowMs monotonic. */
+  report(workerId: number, stats: WorkerStats, nowMs: number): void {
+    const before = this.#workers.get(workerId);
+    const rows = new Map(stats.upstreams.map((row) => [upstreamKey(row.pool, row.id), row]));
+    for (const [key, row] of rows) {
+      const grown = growth(row.counters, before?.rows.get(key)?.counters);
+      addTo(accountOf(this.#upstreams, key, nowMs), grown, nowMs);
+      addTo(accountOf(this.#pools, row.pool, nowMs), grown, nowMs);
+    }
+    this.#answers = addAnswers(
+      this.#answers,
+      subtractAnswers(stats.clients.answers, before?.stats.clients.answers ?? NO_ANSWERS),
+    );
+    this.#accepted += Math.max(0, stats.clients.accepted - (before?.stats.clients.accepted ?? 0));
+    this.#accessLogDropped += Math.max(0, stats.accessLogDropped - (before?.stats.accessLogDropped ?? 0));
+    for (const [code, count] of Object.entries(stats.refusals)) {
+      this.#refuse(code, count - (before?.stats.refusals[code] ?? 0));
+    }
+    this.#workers.set(workerId, { stats, rows });
+  }
+
+  /** Its counters stay in the totals, its gauges go. */
+  workerGone(workerId: number): void {
+    this.#workers.delete(workerId);
+  }
+
+  /** Forgets upstreams and pools that are neither in `current` nor mentioned by a worker. */
+  retain(current: ReadonlySet<string>, pools: ReadonlySet<string>): void {
+    const mentioned = (key: string): boolean => [...this.#workers.values()].some(({ rows }) => rows.has(key));
+    for (const key of this.#upstreams.keys()) {
+      if (!current.has(key) && !mentioned(key)) this.#upstreams.delete(key);
+    }
+    for (const name of this.#pools.keys()) {
+      if (!pools.has(name)) this.#pools.delete(name);
+    }
+  }
+
+  upstreamTotal(pool: string, id: string): UpstreamCounters {
+    return this.#upstreams.get(upstreamKey(pool, id))?.total ?? NO_TRAFFIC;
+  }
+
+  poolTotal(pool: string): UpstreamCounters {
+    return this.#pools.get(pool)?.total ?? NO_TRAFFIC;
+  }
+
+  /** What it counted over the last `backMs` (at most WINDOW_MS, at least one step of 5 s once that has passed). */
+  upstreamLately(pool: string, id: string, nowMs: number, backMs = WINDOW_MS): Lately {
+    return lately(this.#upstreams.get(upstreamKey(pool, id)), nowMs, backMs);
+  }
+
+  poolLately(pool: string, nowMs: number, backMs = WINDOW_MS): Lately {
+    return lately(this.#pools.get(pool), nowMs, backMs);
+  }
+
+  gauges(pool: string, id: string): Gauges {
+    const key = upstreamKey(pool, id);
+    const rows = [...this.#workers.values()].flatMap(({ rows }) => rows.get(key) ?? []);
+    const ejections = rows.map((row) => row.ejectedForMs).filter((forMs) => forMs > 0);
+    return {
+      inFlight: sum(rows, (row) => row.inFlight),
+      connections: sum(rows, (row) => row.connections),
+      ejectedBy: ejections.length,
+      ejectedForMs: ejections.length === 0 ? 0 : Math.min(...ejections),
+    };
+  }
+
+  /** The latest report of each worker that lives. */
+  latest(workerId: number): WorkerStats | null {
+    return this.#workers.get(workerId)?.stats ?? null;
+  }
+
+  get clients(): { connections: number; upgraded: number; accepted: number; answers: AnswerClasses } {
+    const all = [...this.#workers.values()];
+    return {
+      connections: sum(all, ({ stats }) => stats.clients.connections),
+      upgraded: sum(all, ({ stats }) => stats.clients.upgraded),
+      accepted: this.#accepted,
+      answers: this.#answers,
+    };
+  }
+
+  /** Workers that have reported and live. */
+  get reporting(): number {
+    return this.#workers.size;
+  }
+
+  get refusals(): ReadonlyMap<string, number> {
+    return this.#refusals;
+  }
+
+  get accessLogDropped(): number {
+    return this.#accessLogDropped;
+  }
+
+  #refuse(code: string, more: number): void {
+    if (!(more > 0)) return;
+    const known = this.#refusals.has(code) || this.#refusals.size < MOST_CODES;
+    const name = known ? code : 'other';
+    this.#refusals.set(name, (this.#refusals.get(name) ?? 0) + more);
+  }
+}
+
+/** A key for maps of upstreams: the same address may serve in several pools. */
+export function upstreamKey(pool: string, id: string): string {
+  return `${pool}\n${id}`;
+}
+
+function accountOf(accounts: Map<string, Account>, key: string, nowMs: number): Account {
+  const known = accounts.get(key);
+  if (known !== undefined) return known;
+  const account: Account = { total: NO_TRAFFIC, window: new SlidingWindow(WINDOW_MS, STEP_MS) };
+  account.window.add(nowMs, NO_TRAFFIC);
+  accounts.set(key, account);
+  return account;
+}
+
+function addTo(account: Account, grown: UpstreamCounters | null, nowMs: number): void {
+  if (grown !== null) account.total = addCounters(account.total, grown);
+  account.window.add(nowMs, account.total);
+}
+
+function lately(account: Account | undefined, nowMs: number, backMs: number): Lately {
+  const before = account?.window.before(nowMs, backMs) ?? null;
+  if (account === undefined || before === null) return NOTHING_LATELY;
+  return { counters: subtractCounters(account.total, before.value), elapsedMs: before.elapsedMs };
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}
