@@ -85,3 +85,17 @@ describe('an operator at the PM2 command line', () => {
     ).not.toContain(first!.pmId);
   });
 });
+
+describe('management that is switched off', () => {
+  it('puts back into traffic what was only withdrawn so far', async () => {
+    await begin(3);
+    world.loop.reconfigure([
+      policyOf(SERVICE, { scaling: { ...policyOf(SERVICE).scaling, maxInstances: 2 } }),
+    ]);
+    while (service().serving().length === 3) await world.clock.advance(50);
+    await world.ha.stop('test');
+    await world.clock.advance(10_000);
+    expect(world.pm2.alive(SERVICE)).toHaveLength(3);
+    expect(service().serving()).toHaveLength(3);
+  });
+});

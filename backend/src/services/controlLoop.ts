@@ -206,6 +206,7 @@ export class ControlLoop {
     const changed = this.running !== running;
     this.running = running;
     if (changed && running) this.#adoptCounts();
+    if (changed && !running) this.#putBackWithdrawn();
     await this.desiredState.save();
     this.observer.poke();
     return changed;
@@ -241,6 +242,16 @@ export class ControlLoop {
       const live = service.processes.filter(isAlive).length;
       if (service.adopted && live > 0 && service.operation === null)
         service.desired = clamp(live, service.policy);
+    }
+  }
+
+  /** Nobody would stop them while management is off, and they serve as well as ever. */
+  #putBackWithdrawn(): void {
+    const { events, clock } = this.#options;
+    for (const service of this.services.values()) {
+      if (service.operation !== null) continue;
+      service.stopAllDraining();
+      announce(service, events, clock, 'management was switched off');
     }
   }
 

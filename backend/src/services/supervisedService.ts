@@ -5,7 +5,7 @@
  */
 import { fitnessOf } from '../domain/health.js';
 import type { HealthState } from '../domain/health.js';
-import { instanceKey } from '../domain/model.js';
+import { instanceKey, pmIdOf } from '../domain/model.js';
 import type {
   Fitness,
   InstanceId,
@@ -151,6 +151,11 @@ export class SupervisedService {
 
   stopDraining(id: InstanceId): void {
     this.#draining.delete(instanceKey(id));
+  }
+
+  /** Back into traffic with all that are not being ended already. */
+  stopAllDraining(): void {
+    for (const key of this.#draining.keys()) if (!this.isRemoving(pmIdOf(key))) this.#draining.delete(key);
   }
 
   /** Marks an instance to be replaced though it serves: its memory nears the limit. */
