@@ -99,3 +99,16 @@ describe('management that is switched off', () => {
     expect(service().serving()).toHaveLength(3);
   });
 });
+
+describe('a new configuration', () => {
+  it('corrects a desired count outside its bounds, also with autoscaling off, and says why', async () => {
+    const scaling = { ...policyOf(SERVICE).scaling, autoscale: false };
+    await begin(4, { scaling });
+    world.loop.reconfigure([policyOf(SERVICE, { scaling: { ...scaling, maxInstances: 2 } })]);
+    await world.clock.advance(10_000);
+    expect(service().desired).toBe(2);
+    expect(world.pm2.alive(SERVICE)).toHaveLength(2);
+    const [event] = world.eventsOf('service.scaled');
+    expect(event?.data).toMatchObject({ from: 4, to: 2, reason: expect.stringContaining('at most 2') });
+  });
+});

@@ -64,18 +64,32 @@ export class Autoscaler {
     const { clock, hostMeter, loadBalancer, onMove } = this.#options;
     const { memoryTotalBytes, memoryAvailableBytes } = hostMeter.figures();
     const { policy } = service;
+    const blocked = this.#blocked(service);
+    // The rule keeps the bounds as well, but not while autoscaling is off.
+    if (running && blocked === null && !policy.scaling.autoscale) this.#keepBounds(service);
     const decision = loadBalancer.decide(
       running ? policy : { ...policy, scaling: { ...policy.scaling, autoscale: false } },
       {
         desired: service.desired,
         host: { memoryTotalBytes, memoryAvailableBytes },
-        blocked: this.#blocked(service),
+        blocked,
       },
       { nowMs: clock.nowMs(), wallMs: clock.wallMs() },
     );
     if (decision.action === 'hold') return;
     this.setDesired(service, decision.to, 'autoscaler', decision.reason);
     onMove();
+  }
+
+  /** A new configuration may have moved them past the desired count. */
+  #keepBounds(service: SupervisedService): void {
+    const { minInstances, maxInstances } = service.policy.scaling;
+    const { desired } = service;
+    const to = Math.min(maxInstances, Math.max(minInstances, desired));
+    if (to === desired) return;
+    const bound = to < desired ? `at most ${maxInstances}` : `at least ${minInstances}`;
+    this.setDesired(service, to, 'autoscaler', `the configuration allows ${bound} instances`);
+    this.#options.onMove();
   }
 
   #blocked(service: SupervisedService): ScalingFacts['blocked'] {
