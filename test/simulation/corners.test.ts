@@ -111,4 +111,16 @@ describe('a new configuration', () => {
     const [event] = world.eventsOf('service.scaled');
     expect(event?.data).toMatchObject({ from: 4, to: 2, reason: expect.stringContaining('at most 2') });
   });
+
+  it('applies to the probes of instances that already run', async () => {
+    await begin(2);
+    const { health } = policyOf(SERVICE);
+    const probe = { kind: 'tcp' } as const;
+    world.loop.reconfigure([policyOf(SERVICE, { health: { ...health, probe, intervalMs: 2_000 } })]);
+    await world.clock.advance(40_000);
+    world.pm2.probed.length = 0;
+    await world.clock.advance(10_000);
+    expect(world.pm2.probed.length).toBeGreaterThanOrEqual(8);
+    expect(new Set(world.pm2.probed)).toEqual(new Set(['tcp']));
+  });
 });

@@ -36,7 +36,7 @@ export interface HealthMonitorOptions {
 
 interface Tracked {
   readonly instance: ManagedProcess;
-  readonly policy: HealthPolicy;
+  policy: HealthPolicy;
   readonly results: RingBuffer<{ ok: boolean; latencyMs: number }>;
   state: HealthState;
   lastProbe: LastProbe | null;
@@ -60,10 +60,19 @@ export class HealthMonitor {
     this.#options = options;
   }
 
-  /** Begins to probe; `adopted` when it was running before the supervisor saw it. Idempotent. */
+  /**
+   * Begins to probe; `adopted` when it was running before the supervisor saw it. Idempotent; for one that is tracked
+   * already only a new policy counts, from now on.
+   */
   track(instance: ManagedProcess, policy: HealthPolicy, adopted: boolean): void {
     const key = instanceKey(instance);
-    if (this.#tracked.has(key)) return;
+    const known = this.#tracked.get(key);
+    if (known !== undefined) {
+      if (known.policy === policy) return;
+      known.policy = policy;
+      if (known.outstanding === 0) this.#schedule(known);
+      return;
+    }
     const tracked: Tracked = {
       instance,
       policy,
