@@ -118,14 +118,15 @@ export class FailoverManager {
       kind: 'quarantined',
       sinceMs: trial.sinceMs,
       reason: trial.reason,
-      holes: [hole, ...trial.holes],
+      // At the end of the row: what only this slot suffers from must not keep the others from their trial.
+      holes: [...trial.holes, hole],
       trials,
       nextTrialAtMs: this.#clock.wallMs() + delayMs,
     };
     return delayMs;
   }
 
-  /** The halted instance whose trial is due, null for a new one; undefined when none is due. */
+  /** Whose trial is due (`pmId` null: that of a new instance), or null when none is. */
   dueTrial(service: string): { readonly pmId: number | null } | null {
     const { quarantine, policy } = this.#record(service);
     if (quarantine.kind !== 'quarantined') return null;
@@ -159,7 +160,9 @@ export class FailoverManager {
     if (quarantine.kind !== 'quarantined') return 0;
     const trials = quarantine.trials + 1;
     const delayMs = trialDelayMs(trials, record.policy, this.#random());
-    record.quarantine = { ...quarantine, trials, nextTrialAtMs: this.#clock.wallMs() + delayMs };
+    const [first, ...others] = quarantine.holes;
+    const holes = first === undefined ? others : [...others, first];
+    record.quarantine = { ...quarantine, holes, trials, nextTrialAtMs: this.#clock.wallMs() + delayMs };
     return delayMs;
   }
 

@@ -79,6 +79,9 @@ describe('a ghost', () => {
     expect(it.machine.ended).toEqual([]);
     await it.pass(1);
     expect(it.machine.ended).toEqual([7]);
+    const scans = it.machine.scans;
+    await it.pass(14);
+    expect(it.machine.scans).toBe(scans);
     expect(it.events.of('stray.ended').map(({ data }) => data)).toEqual([
       { service: SERVICE, pid: 7, kind: 'ghost' },
     ]);
@@ -177,6 +180,7 @@ describe('scans of the process table', () => {
     let nested = 0;
     it.machine.duringScan = () => {
       nested += 1;
+      it.watch.suspect();
       if (nested < 5) void it.watch.review();
     };
     await it.pass(1);
