@@ -299,7 +299,7 @@ type Step =
   | { readonly kind: 'drop'; readonly count: number };
 
 const pmIds = fc.nat({ max: 4 });
-/** Weighted so that about a third of the stories end in quarantine, and one in ten on trial. */
+/** Weighted so that half of the stories end in quarantine, and one in ten on trial. */
 const steps: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 10,
