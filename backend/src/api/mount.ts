@@ -14,7 +14,8 @@ export function mountRoutes(app: Express, routes: readonly Route[], bodyLimitByt
     const group = routes.filter((each) => each.path === path);
     const mounted = app.route(path);
     for (const each of group) {
-      const handlers = each.method === 'get' ? [call(each)] : [readBody, call(each)];
+      const read = each.bodyBytes === undefined ? readBody : jsonBody(each.bodyBytes);
+      const handlers = each.method === 'get' ? [call(each)] : [read, call(each)];
       mounted[each.method](...handlers);
     }
     mounted.all(otherMethods(path, group));

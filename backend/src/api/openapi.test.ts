@@ -117,6 +117,11 @@ describe('real answers', () => {
     ['POST', '/api/ha/failover', { body }],
     ['POST', '/api/ha/deploy', { body }],
     ['POST', '/api/ha/reset-failure/words', {}],
+    [
+      'POST',
+      '/api/ha/gateway/report',
+      { body: { gateway: 'box:1', workers: 1, leaving: false, upstreams: [] } },
+    ],
     ['DELETE', '/api/session', {}],
     ['GET', '/api/ha/status', {}],
     ['GET', '/api/ha/health', {}],

@@ -53,6 +53,8 @@ export interface RouteDoc {
   readonly answers: Readonly<Record<number, AnswerDoc>>;
   /** Refusals beyond those that every call shares. */
   readonly refusals?: Readonly<Record<number, string>>;
+  /** Largest body it takes, where that is more than every other call. */
+  readonly bodyBytes?: number;
 }
 
 export interface RouteInput<P, Q, B> {

@@ -69,6 +69,12 @@ export interface EventMap {
   'operation.started': { service: string; operationId: string; kind: OperationKind; reason: string };
   'operation.finished': { service: string; operationId: string; kind: OperationKind; tookMs: number };
   'operation.failed': { service: string; operationId: string; kind: OperationKind; problem: string };
+  /** A gateway on this machine reports traffic, for the first time since it started or fell silent. */
+  'gateway.connected': { gateway: string; workers: number };
+  /** It said that it stops. */
+  'gateway.left': { gateway: string };
+  /** It stopped reporting without a word: its figures are forgotten, and no stop waits for it any more. */
+  'gateway.silent': { gateway: string; forMs: number };
   /** An action on PM2 failed; it is tried again while it is still needed. */
   'action.failed': { service: string; action: string; problem: string };
 }
@@ -103,6 +109,7 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
     case 'config.rejected':
     case 'port.occupied':
     case 'stray.ended':
+    case 'gateway.silent':
       return 'warn';
     default:
       return 'info';

@@ -82,3 +82,8 @@ export interface ServicePolicy {
   readonly failure: FailurePolicy;
   readonly lifecycle: LifecyclePolicy;
 }
+
+/** `wanted`, or the nearest count that the policy allows. */
+export function clampInstances(wanted: number, { scaling }: ServicePolicy): number {
+  return Math.min(scaling.maxInstances, Math.max(scaling.minInstances, wanted));
+}

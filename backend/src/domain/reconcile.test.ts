@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   deepFreeze,
+  DRAIN_TIMEOUT_MS,
   fitOf,
   GRACE_MS,
   idOf,
@@ -164,7 +165,7 @@ describe('shrinking', () => {
   test('of several that drain, looks again when the first is done', () => {
     const draining = (pmId: number, sinceMs: number): Slot => ({
       id: idOf(pmId),
-      state: { kind: 'draining', sinceMs, why: 'to shrink' },
+      state: { kind: 'draining', sinceMs, why: 'to shrink', drained: null },
       outdated: false,
     });
     const slots = [...slotsOf('fit'), draining(1, NOW_MS - 100), draining(2, NOW_MS - 900)];
@@ -183,7 +184,7 @@ describe('shrinking', () => {
     const [slot] = slotsOf('draining');
     const since = (sinceMs: number): Slot => ({
       ...slot!,
-      state: { kind: 'draining', sinceMs, why: 'to shrink' },
+      state: { kind: 'draining', sinceMs, why: 'to shrink', drained: null },
     });
     const fit = slotsOf('fit', 'fit').slice(1);
     expect(next(1, [since(NOW_MS - GRACE_MS), ...fit])).toEqual({
@@ -194,6 +195,39 @@ describe('shrinking', () => {
     expect(next(1, [since(NOW_MS - GRACE_MS + 1), ...fit])).toMatchObject({
       kind: 'hold',
       untilMs: NOW_MS + 1,
+    });
+  });
+
+  describe('with gateways in front', () => {
+    const fit = slotsOf('fit', 'fit').slice(1);
+    const withdrawn = (agoMs: number, drained: boolean | null): Slot => ({
+      id: idOf(0),
+      state: { kind: 'draining', sinceMs: NOW_MS - agoMs, why: 'to shrink', drained },
+      outdated: false,
+    });
+
+    test('waits for the requests that are under way', () => {
+      expect(next(1, [withdrawn(GRACE_MS, false), ...fit])).toEqual({
+        kind: 'hold',
+        untilMs: NOW_MS - GRACE_MS + DRAIN_TIMEOUT_MS,
+        reason: 'draining pm 0; requests are under way in pm 0',
+      });
+    });
+
+    test('stops as soon as every gateway says it is drained, but not within the grace', () => {
+      expect(next(1, [withdrawn(GRACE_MS, true), ...fit])).toMatchObject({ kind: 'stop', target: idOf(0) });
+      expect(next(1, [withdrawn(GRACE_MS - 1, true), ...fit]).kind).toBe('hold');
+    });
+
+    test('waits no longer than the kill time-out', () => {
+      expect(next(1, [withdrawn(DRAIN_TIMEOUT_MS, false), ...fit])).toMatchObject({ kind: 'stop' });
+      expect(next(1, [withdrawn(DRAIN_TIMEOUT_MS - 1, false), ...fit]).kind).toBe('hold');
+    });
+
+    test('a grace that is longer than the time-out holds', () => {
+      const rest = { drainTimeoutMs: GRACE_MS / 2 };
+      expect(next(1, [withdrawn(GRACE_MS - 1, false), ...fit], rest).kind).toBe('hold');
+      expect(next(1, [withdrawn(GRACE_MS, false), ...fit], rest).kind).toBe('stop');
     });
   });
 });
@@ -380,11 +414,13 @@ describe('whatever the picture', () => {
   });
 
   test('what has drained, and what has no process, does not wait', () => {
-    always(({ slots, nowMs, drainGraceMs }, action) => {
+    always(({ slots, nowMs, drainGraceMs, drainTimeoutMs }, action) => {
       if (action.kind !== 'hold') return;
       for (const { state } of slots) {
         expect(state.kind).not.toBe('debris');
-        if (state.kind === 'draining') expect(nowMs - state.sinceMs).toBeLessThan(drainGraceMs);
+        if (state.kind !== 'draining') continue;
+        const mostMs = state.drained === false ? drainTimeoutMs : drainGraceMs;
+        expect(nowMs - state.sinceMs).toBeLessThan(mostMs);
       }
     });
   });

@@ -121,7 +121,15 @@ describe('when every start succeeds', () => {
 
 function emptyInput(desired: number): ReconcileInput {
   const rest = { rollout: null, holes: 0, trial: null, startNotBeforeMs: 0 };
-  return { service: 'shop', desired, slots: [], drainGraceMs: 1_000, nowMs: 0, ...rest };
+  return {
+    service: 'shop',
+    desired,
+    slots: [],
+    drainGraceMs: 1_000,
+    drainTimeoutMs: 10_000,
+    nowMs: 0,
+    ...rest,
+  };
 }
 
 describe('whatever happens in between', () => {

@@ -19,7 +19,13 @@ export type SlotState =
   | { readonly kind: 'starting' }
   | { readonly kind: 'fit' }
   | { readonly kind: 'unfit'; readonly cause: FailureCause; readonly detail: string }
-  | { readonly kind: 'draining'; readonly sinceMs: number; readonly why: string }
+  | {
+      readonly kind: 'draining';
+      readonly sinceMs: number;
+      readonly why: string;
+      /** Whether every gateway says that nothing is under way there any more; null: there is none to say so. */
+      readonly drained: boolean | null;
+    }
   /** In PM2's list without a process, and not because Holdfast or an operator wanted it so. */
   | { readonly kind: 'debris'; readonly detail: string }
   /**
@@ -54,7 +60,10 @@ export interface ReconcileInput {
   readonly trial: { readonly target: InstanceId | null } | null;
   /** Earliest time for the next start, same clock as nowMs: backoff after failures. */
   readonly startNotBeforeMs: number;
+  /** From withdrawal to the stop at the earliest, so that whoever routes has learnt it. */
   readonly drainGraceMs: number;
+  /** … and at the latest, when gateways still have requests under way there. */
+  readonly drainTimeoutMs: number;
   readonly nowMs: number;
 }
 
@@ -121,13 +130,21 @@ function groupSlots(slots: readonly Slot[]): Groups {
   };
 }
 
-function stopDrained({ drainGraceMs, nowMs }: ReconcileInput, { draining }: Groups): Action | null {
+function stopDrained(input: ReconcileInput, { draining }: Groups): Action | null {
   for (const { id, state } of draining) {
-    if (state.kind === 'draining' && nowMs - state.sinceMs >= drainGraceMs) {
+    if (state.kind === 'draining' && input.nowMs >= stopAtMs(state, input)) {
       return { kind: 'stop', target: id, reason: state.why };
     }
   }
   return null;
+}
+
+/** When a draining instance stops unless it is reported to be drained before. */
+function stopAtMs(
+  { sinceMs, drained }: Extract<SlotState, { kind: 'draining' }>,
+  { drainGraceMs, drainTimeoutMs }: ReconcileInput,
+): number {
+  return sinceMs + (drained === false ? Math.max(drainGraceMs, drainTimeoutMs) : drainGraceMs);
 }
 
 function haltQuarantined({ slots, desired }: ReconcileInput, { keep, fit, running }: Groups): Action | null {
@@ -257,8 +274,12 @@ function settle(input: ReconcileInput, { keep, condemned, draining, fit }: Group
   if (starting.length > 0) return hold(`waiting for ${names(starting)} to become ready`);
   if (isAwaitingCanary(input) && keep.length > 0) return hold(`watching the canary ${names(keep)}`);
   if (draining.length > 0) {
-    const since = draining.map(({ state }) => (state.kind === 'draining' ? state.sinceMs : input.nowMs));
-    return hold(`draining ${names(draining)}`, Math.min(...since) + input.drainGraceMs);
+    const stops = draining.map(({ state }) =>
+      state.kind === 'draining' ? stopAtMs(state, input) : input.nowMs,
+    );
+    const busy = draining.filter(({ state }) => state.kind === 'draining' && state.drained === false);
+    const suffix = busy.length === 0 ? '' : `; requests are under way in ${names(busy)}`;
+    return hold(`draining ${names(draining)}${suffix}`, Math.min(...stops));
   }
   if (condemned.length > 0) return hold(`${names(condemned)} stays until a replacement is fit`);
   if (input.holes > 0) return hold(`${fit.length} serving, ${input.holes} quarantined`);

@@ -1,6 +1,10 @@
 /** What the control plane shows: the `data` of the API's answers (SPEC 3). All times are ISO 8601, UTC. */
 import type { EventRecord } from './events.js';
 import type { FailureCause, InstanceRef, OperationReport, ServiceState, ServiceView } from './model.js';
+import type { Percentiles } from './percentiles.js';
+import type { TrafficReport } from './traffic.js';
+
+export type { Percentiles } from './percentiles.js';
 
 export interface StatusView {
   /** Automatic management on or off. */
@@ -15,8 +19,22 @@ export interface StatusView {
   };
   readonly daemon: DaemonView;
   readonly services: readonly ServiceView[];
+  /** Gateways that reported within the last seconds. */
+  readonly gateways: readonly GatewayView[];
   /** Newest last, at most 20. */
   readonly lastEvents: readonly EventRecord[];
+}
+
+/** A gateway as its last report shows it. */
+export interface GatewayView {
+  /** `<host>:<pid>`. */
+  readonly gateway: string;
+  /** Workers that serve. */
+  readonly workers: number;
+  readonly upstreams: number;
+  /** Requests under way in all of them. */
+  readonly inFlight: number;
+  readonly lastReportAt: string;
 }
 
 export interface DaemonView {
@@ -42,12 +60,6 @@ export interface HealthView {
   readonly checks: readonly HealthCheckView[];
 }
 
-export interface Percentiles {
-  readonly p50: number;
-  readonly p95: number;
-  readonly p99: number;
-}
-
 export interface InstanceMetrics extends InstanceRef {
   readonly cpuPercent: number | null;
   readonly memoryBytes: number | null;
@@ -55,11 +67,11 @@ export interface InstanceMetrics extends InstanceRef {
   readonly eventLoopPercent: number | null;
   readonly uptimeMs: number;
   readonly restarts: number;
-  /** Of health probes over the last 100, until real traffic is seen by a gateway. */
+  /** Of real traffic where a gateway reports it, else of health probes over the last 100. */
   readonly responseTimeMs: Percentiles | null;
-  /** Failed probes / probes over the last 100, 0–1. */
+  /** Share of failed requests where a gateway reports traffic, else of failed probes over the last 100, 0–1. */
   readonly errorRate: number | null;
-  /** Requests per second; null until a gateway or an agent counts them. */
+  /** Requests per second; null where no gateway counts them. */
   readonly throughputPerSecond: number | null;
 }
 
@@ -224,6 +236,8 @@ export interface ControlPlane {
   loadBalancer(): LoadBalancerView;
   failoverManager(): FailoverView;
   events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[];
+  /** What a gateway saw of real traffic. Rejected with `gateway.too-many` 429 when more report than are listened to. */
+  reportTraffic(report: TrafficReport): void;
   /** Live events; returns the unsubscribe. A listener that throws is dropped on the floor, counted. */
   subscribe(listener: (event: EventRecord) => void): () => void;
 }

@@ -4,6 +4,7 @@
  */
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
+import { clampInstances } from '../domain/policy.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { Clock, HostMeter, Logger, ProcessManager, ProcessMeter, Prober, StateStore } from '../ports.js';
 import { Autoscaler } from './autoscaler.js';
@@ -21,6 +22,7 @@ import { Operations } from './operations.js';
 import { announce, Reconciler } from './reconciler.js';
 import { StrayWatch } from './strayWatch.js';
 import { isAlive, SupervisedService } from './supervisedService.js';
+import { TrafficFeed } from './trafficFeed.js';
 
 export interface ControlLoopOptions {
   readonly clock: Clock;
@@ -52,6 +54,7 @@ export class ControlLoop {
   readonly services = new Map<string, SupervisedService>();
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
+  readonly traffic: TrafficFeed;
   readonly loadBalancer = new LoadBalancer();
   readonly operations: Operations;
   readonly availability: AvailabilityKeeper;
@@ -78,6 +81,8 @@ export class ControlLoop {
     this.failover = new FailoverManager({ clock, random });
     this.availability = new AvailabilityKeeper(clock);
     this.health = this.#createHealthMonitor();
+    const onDrained = (port: number): void => this.#reconciler.drained(this.services.values(), port);
+    this.traffic = new TrafficFeed({ clock, events, onDrained });
     this.#autoscaler = this.#createAutoscaler();
     this.desiredState = new DesiredState({ store, events, capture: () => this.#capture() });
     this.operations = this.#createOperations();
@@ -193,6 +198,7 @@ export class ControlLoop {
     this.observer.close();
     this.#reconciler.close();
     this.health.close();
+    this.traffic.close();
     await this.desiredState.close();
   }
 
@@ -229,10 +235,10 @@ export class ControlLoop {
       known.policy = policy;
       return;
     }
-    const { failover, health } = this;
+    const { failover, health, traffic } = this;
     this.services.set(
       policy.name,
-      new SupervisedService(policy, { clock: this.#options.clock, failover, health }),
+      new SupervisedService(policy, { clock: this.#options.clock, failover, health, traffic }),
     );
   }
 
@@ -241,7 +247,7 @@ export class ControlLoop {
     for (const service of this.services.values()) {
       const live = service.processes.filter(isAlive).length;
       if (service.adopted && live > 0 && service.operation === null)
-        service.desired = clamp(live, service.policy);
+        service.desired = clampInstances(live, service.policy);
     }
   }
 
@@ -316,7 +322,7 @@ export class ControlLoop {
     const remembered = this.#remembered.get(service.name);
     const wanted = remembered ?? Math.max(live, this.#options.initialInstances(service.name));
     if (isBooting && (live === 0 || (remembered === undefined && live < wanted))) return;
-    service.desired = clamp(wanted, service.policy);
+    service.desired = clampInstances(wanted, service.policy);
     service.adopted = true;
   }
 
@@ -350,8 +356,4 @@ export class ControlLoop {
     this.loadBalancer.restore(state.scaling, this.moment());
     this.availability.restore(state.availability);
   }
-}
-
-function clamp(wanted: number, { scaling }: ServicePolicy): number {
-  return Math.min(scaling.maxInstances, Math.max(scaling.minInstances, wanted));
 }

@@ -12,6 +12,7 @@ import { FailureWatch } from './failureWatch.js';
 import { HealthMonitor } from './healthMonitor.js';
 import { Operations } from './operations.js';
 import { SupervisedService } from './supervisedService.js';
+import { TrafficFeed } from './trafficFeed.js';
 
 const SERVICE = 'api';
 const POLICY = policyOf(SERVICE, { memoryLimitBytes: 100e6 });
@@ -29,7 +30,8 @@ async function watching() {
     daemonAnswers: () => true,
     onChange: () => undefined,
   });
-  const service = new SupervisedService(POLICY, { clock, failover, health });
+  const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });
+  const service = new SupervisedService(POLICY, { clock, failover, health, traffic });
   const host: { oomKills: number | null } = { oomKills: 5 };
   const hostMeter: HostMeter = {
     figures: () => {
@@ -148,6 +150,7 @@ describe('an exit', () => {
   test('whose event comes late tells how it ended: a kill is not charged', async () => {
     await it.show(restarted(0, 61), row(1));
     it.watch.exited(it.service, exitOf(0, { signal: 'SIGKILL', exitCode: null }));
+    expect(it.service.serving()).toHaveLength(2);
     await it.show(restarted(0, 61), row(1));
     expect(exits()).toMatchObject([{ signal: 'SIGKILL', charged: false }]);
     expect(used(0)).toBe(0);
@@ -217,7 +220,7 @@ describe('one that turned unfit', () => {
   });
 
   test('too often is quarantined, told once as its own and once as the service’s', () => {
-    for (let i = 0; i < 6; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    for (let i = 0; i < 10; i++) it.watch.healthChanged(it.service, row(0), SICK);
     const { failure } = POLICY;
     expect(it.events.of('instance.quarantined').map(({ data }) => data)).toMatchObject([
       { instance: { pmId: 0 }, attempts: failure.maxRestartAttempts, detail: 'HTTP 503' },
@@ -352,15 +355,21 @@ describe('memory near the limit', () => {
     weigh(95e6, 95e6);
     it.watch.review(it.service);
     it.watch.review(it.service);
+    // Also when its replacement takes long.
+    await it.clock.advance(2 * POLICY.failure.restartCooldownMs);
+    it.watch.review(it.service);
     expect(outdated()).toEqual([0]);
     // Its replacement serves, and it is gone.
     await it.show(row(1), row(2));
-    weigh(0, 95e6, 10e6);
+    weigh(0, 95e6, 95e6);
+    it.watch.review(it.service);
+    expect(outdated()).toEqual([1]);
+    await it.show(row(2));
     it.watch.review(it.service);
     expect(outdated()).toEqual([]);
     await it.clock.advance(POLICY.failure.restartCooldownMs);
     it.watch.review(it.service);
-    expect(outdated()).toEqual([1]);
+    expect(outdated()).toEqual([2]);
   });
 
   test('what was not measured is not full', () => {

@@ -5,6 +5,7 @@
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 import type { OperationReport } from '../domain/model.js';
+import type { TrafficReport } from '../domain/traffic.js';
 import type {
   ControlPlane,
   FailoverView,
@@ -66,6 +67,7 @@ export class HighAvailabilityManager implements ControlPlane {
       node: { ...node, cores, memoryTotalBytes },
       daemon: loop.observer.daemon(),
       services: [...loop.services.values()].map((service) => service.view()),
+      gateways: loop.traffic.views(),
       lastEvents: events.query({ limit: LAST_EVENTS }),
     };
   }
@@ -225,6 +227,11 @@ export class HighAvailabilityManager implements ControlPlane {
 
   events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[] {
     return this.#options.events.query(filter);
+  }
+
+  reportTraffic(report: TrafficReport): void {
+    if (this.#options.loop.traffic.accept(report)) return;
+    throw refuse('gateway.too-many', 429, 'More gateways report than are listened to; stop some of them.');
   }
 
   subscribe(listener: (event: EventRecord) => void): () => void {

@@ -69,6 +69,11 @@ export class Reconciler {
     }
   }
 
+  /** No gateway has anything under way at this port any more: what drains there need not wait longer. */
+  drained(services: Iterable<SupervisedService>, port: number): void {
+    for (const service of services) if (service.isDrainingAt(port)) void this.pump(service);
+  }
+
   /** Whether nothing is being done to that service right now. */
   isIdle(service: SupervisedService): boolean {
     return !this.#pumpOf(service.name).busy;
@@ -124,6 +129,7 @@ export class Reconciler {
       trial: due === null ? null : { target: trialTarget },
       startNotBeforeMs: failover.startNotBeforeMs(service.name),
       drainGraceMs: service.policy.lifecycle.drainGraceMs,
+      drainTimeoutMs: service.policy.lifecycle.killTimeoutMs,
       nowMs: clock.nowMs(),
     });
   }

@@ -21,6 +21,7 @@ import type { Action, Slot, SlotState } from '../domain/reconcile.js';
 import type { Clock, ProcessFigures } from '../ports.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
+import type { TrafficFeed } from './trafficFeed.js';
 
 /** Replacing all instances that were there when it began. Persisted. */
 export interface Rollout {
@@ -57,6 +58,7 @@ export interface Collaborators {
   readonly clock: Clock;
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
+  readonly traffic: TrafficFeed;
 }
 
 export class SupervisedService {
@@ -149,6 +151,10 @@ export class SupervisedService {
     return this.#draining.has(instanceKey(id));
   }
 
+  isDrainingAt(port: number): boolean {
+    return this.#processes.some((process) => process.port === port && this.isDraining(process));
+  }
+
   stopDraining(id: InstanceId): void {
     this.#draining.delete(instanceKey(id));
   }
@@ -238,7 +244,11 @@ export class SupervisedService {
   #slotState(process: ManagedProcess): SlotState {
     const key = instanceKey(process);
     const draining = this.#draining.get(key);
-    if (draining !== undefined) return { kind: 'draining', ...draining };
+    if (draining !== undefined) {
+      const { traffic } = this.#collaborators;
+      const drained = process.port === null ? null : traffic.drained(process.port, draining.sinceMs);
+      return { kind: 'draining', ...draining, drained };
+    }
     const health = this.#collaborators.health.state(key);
     const quarantined = this.#collaborators.failover.quarantinedSlot(this.name, process.pmId);
     if (quarantined !== null) {

@@ -1,14 +1,9 @@
 /** Figures of the whole control plane, put together for the API. Reads only. */
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
+import { slowest } from '../domain/percentiles.js';
 import type { ServicePolicy } from '../domain/policy.js';
-import type {
-  FailoverView,
-  InstanceMetrics,
-  MetricsView,
-  Percentiles,
-  ServiceMetrics,
-} from '../domain/views.js';
+import type { FailoverView, InstanceMetrics, MetricsView, ServiceMetrics } from '../domain/views.js';
 import type { HostFigures } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
 import { isAlive, refOf } from './supervisedService.js';
@@ -37,15 +32,16 @@ function serviceMetrics(loop: ControlLoop, service: SupervisedService): ServiceM
   const cpu = present(instances.map(({ cpuPercent }) => cpuPercent));
   const memory = present(instances.map(({ memoryBytes }) => memoryBytes));
   const errors = present(instances.map(({ errorRate }) => errorRate));
+  const throughput = present(instances.map(({ throughputPerSecond }) => throughputPerSecond));
   return {
     name: service.name,
     desired: service.desired,
     serving: service.serving().length,
     cpuPercent: cpu.length === 0 ? null : round(sum(cpu) / cpu.length),
     memoryBytes: memory.length === 0 ? null : sum(memory),
-    responseTimeMs: worst(present(instances.map(({ responseTimeMs }) => responseTimeMs))),
+    responseTimeMs: slowest(present(instances.map(({ responseTimeMs }) => responseTimeMs))),
     errorRate: errors.length === 0 ? null : sum(errors) / errors.length,
-    throughputPerSecond: null,
+    throughputPerSecond: throughput.length === 0 ? null : round(sum(throughput)),
     restarts: sum(service.processes.map(({ restarts }) => restarts)),
     instances,
     highAvailability: loop.availability.figures(service.name),
@@ -58,7 +54,8 @@ function instanceMetrics(
   process: ManagedProcess,
 ): InstanceMetrics {
   const figures = service.figuresOf(process);
-  const { responseTimeMs, errorRate } = loop.health.figures(instanceKey(process));
+  const probed = loop.health.figures(instanceKey(process));
+  const seen = process.port === null ? null : loop.traffic.figures(process.port);
   return {
     ...refOf(process),
     cpuPercent: figures?.cpuPercent == null ? null : round(figures.cpuPercent),
@@ -66,17 +63,11 @@ function instanceMetrics(
     eventLoopPercent: figures?.eluPercent ?? null,
     uptimeMs: isAlive(process) ? Math.max(0, loop.moment().wallMs - process.startedAtMs) : 0,
     restarts: process.restarts,
-    responseTimeMs,
-    errorRate,
-    throughputPerSecond: null,
+    // Without traffic, probes are all there is to go by.
+    responseTimeMs: seen?.responseTimeMs ?? probed.responseTimeMs,
+    errorRate: seen?.errorRate ?? probed.errorRate,
+    throughputPerSecond: seen === null ? null : round(seen.throughputPerSecond),
   };
-}
-
-/** Of several instances: the slowest at each percentile, because percentiles can't be averaged. */
-function worst(all: readonly Percentiles[]): Percentiles | null {
-  if (all.length === 0) return null;
-  const most = (pick: (one: Percentiles) => number): number => Math.max(...all.map(pick));
-  return { p50: most(({ p50 }) => p50), p95: most(({ p95 }) => p95), p99: most(({ p99 }) => p99) };
 }
 
 /** @param policy whose limits are shown: those of the default service. */

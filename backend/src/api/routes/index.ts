@@ -7,6 +7,7 @@ import type { Authenticator } from '../security/authenticator.js';
 import type { Readiness } from '../settings.js';
 import { documentRoutes } from './documents.js';
 import { eventRoutes } from './events.js';
+import { gatewayRoutes } from './gateway.js';
 import { insightRoutes } from './insight.js';
 import { managementRoutes } from './management.js';
 import { operationRoutes } from './operations.js';
@@ -29,6 +30,7 @@ export function buildRoutes(dependencies: RouteDependencies): readonly Route[] {
     ...operationRoutes(controlPlane),
     ...insightRoutes(controlPlane),
     ...eventRoutes(controlPlane, stream),
+    ...gatewayRoutes(controlPlane),
     ...sessionRoutes(authenticator),
     ...processRoutes(controlPlane, readiness, exposition),
   ];

@@ -60,6 +60,9 @@ export const eventData = {
   'operation.started': z.object({ ...aboutOperation, reason: text }),
   'operation.finished': z.object({ ...aboutOperation, tookMs: durationMs }),
   'operation.failed': z.object({ ...aboutOperation, problem: text }),
+  'gateway.connected': z.object({ gateway: text, workers: count }),
+  'gateway.left': z.object({ gateway: text }),
+  'gateway.silent': z.object({ gateway: text, forMs: durationMs }),
   'action.failed': z.object({ service, action: text, problem: text }),
 } satisfies { readonly [K in EventType]: z.ZodType<EventMap[K]> };
 

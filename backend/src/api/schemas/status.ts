@@ -74,6 +74,17 @@ export const status = z.object({
     problem: z.string().nullable(),
   }),
   services: z.array(service),
+  gateways: z
+    .array(
+      z.object({
+        gateway: z.string(),
+        workers: count,
+        upstreams: count,
+        inFlight: count,
+        lastReportAt: timestamp,
+      }),
+    )
+    .describe('Gateways that reported within the last seconds.'),
   lastEvents: z.array(eventRecord).describe('Newest last, at most 20.'),
 }) satisfies z.ZodType<StatusView>;
 

@@ -6,6 +6,7 @@
 import { HoldfastError } from '../../domain/errors.js';
 import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
 import type { InstanceRef, OperationKind, OperationReport } from '../../domain/model.js';
+import type { TrafficReport } from '../../domain/traffic.js';
 import type {
   ControlPlane,
   FailoverView,
@@ -27,6 +28,8 @@ export class MemoryControlPlane implements ControlPlane {
   daemon: StatusView['daemon']['state'] = 'connected';
   /** When set, operations wait for it, as they would for PM2; `timeoutMs` still applies. */
   gate: Promise<void> | null = null;
+  /** What gateways reported, newest last; bounded. */
+  readonly reports: TrafficReport[] = [];
   readonly #listeners = new Set<(event: EventRecord) => void>();
   readonly #history: EventRecord[] = [];
   #seq = 0;
@@ -134,6 +137,7 @@ export class MemoryControlPlane implements ControlPlane {
       node: { hostname: 'box', pid: 4711, cores: 2, memoryTotalBytes: 4e9 },
       daemon: { state: this.daemon, version: '7.0.4', since: STARTED_AT, problem: null },
       services: this.services.map(viewOf),
+      gateways: [],
       lastEvents: this.#history.slice(-20),
     };
   }
@@ -167,6 +171,12 @@ export class MemoryControlPlane implements ControlPlane {
       .filter(({ at }) => filter.sinceMs === undefined || Date.parse(at) >= filter.sinceMs)
       .filter(({ service }) => filter.service === undefined || service === filter.service)
       .slice(-filter.limit);
+  }
+
+  reportTraffic(report: TrafficReport): void {
+    this.#note('reportTraffic');
+    this.reports.push(report);
+    if (this.reports.length > HISTORY_LIMIT) this.reports.shift();
   }
 
   subscribe(listener: (event: EventRecord) => void): () => void {

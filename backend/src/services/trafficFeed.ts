@@ -1,0 +1,114 @@
+/**
+ * What gateways report of real traffic: the latest report of each, forgotten after a few seconds of silence, so that
+ * a gateway that died neither holds up a stop nor leaves stale figures. Bounded: so many gateways, so many upstreams.
+ *
+ *   unknown ──report──▶ live ──silence──▶ forgotten (`gateway.silent`)
+ *                        └──last report says it leaves──▶ forgotten (`gateway.left`)
+ *
+ * Gateways and instances are matched by port on this machine: that is what both sides know.
+ */
+import { combineTraffic } from '../domain/traffic.js';
+import type { TrafficFigures, TrafficReport, UpstreamTraffic } from '../domain/traffic.js';
+import type { GatewayView } from '../domain/views.js';
+import type { Clock } from '../ports.js';
+import type { EventLog } from './eventLog.js';
+
+export interface TrafficFeedOptions {
+  readonly clock: Clock;
+  readonly events: EventLog;
+  /** A gateway says that nothing is under way at this port any more; called once per report that says so. */
+  readonly onDrained: (port: number) => void;
+}
+
+interface Gateway {
+  readonly report: TrafficReport;
+  readonly byPort: ReadonlyMap<number, UpstreamTraffic>;
+  readonly atMs: number;
+  readonly atWallMs: number;
+  readonly cancelExpiry: () => void;
+}
+
+/** Ten missed reports. */
+export const SILENCE_MS = 5_000;
+const MOST_GATEWAYS = 16;
+
+/** Addresses under which a gateway of this machine reaches an instance of it. */
+function isHere(host: string): boolean {
+  return host.startsWith('127.') || host === '::1' || host === 'localhost';
+}
+
+export class TrafficFeed {
+  readonly #options: TrafficFeedOptions;
+  readonly #gateways = new Map<string, Gateway>();
+
+  constructor(options: TrafficFeedOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a report in. False when more gateways report than are kept: this one is not listened to. */
+  accept(report: TrafficReport): boolean {
+    const { clock, events, onDrained } = this.#options;
+    const before = this.#gateways.get(report.gateway);
+    if (before === undefined && this.#gateways.size >= MOST_GATEWAYS) return false;
+    before?.cancelExpiry();
+    if (report.leaving) {
+      this.#gateways.delete(report.gateway);
+      if (before !== undefined) events.emit('gateway.left', { gateway: report.gateway });
+      for (const port of before?.byPort.keys() ?? []) onDrained(port);
+      return true;
+    }
+    const here = report.upstreams.filter(({ host }) => isHere(host));
+    this.#gateways.set(report.gateway, {
+      report,
+      byPort: new Map(here.map((upstream) => [upstream.port, upstream])),
+      atMs: clock.nowMs(),
+      atWallMs: clock.wallMs(),
+      cancelExpiry: clock.after(SILENCE_MS, () => this.#expire(report.gateway)),
+    });
+    if (before === undefined) {
+      events.emit('gateway.connected', { gateway: report.gateway, workers: report.workers });
+    }
+    for (const { port, drained } of here) if (drained) onDrained(port);
+    return true;
+  }
+
+  /** Figures of real traffic to that port; null when no live gateway knows it. */
+  figures(port: number): TrafficFigures | null {
+    const known = [...this.#gateways.values()].flatMap(({ byPort }) => byPort.get(port) ?? []);
+    return combineTraffic(known);
+  }
+
+  /**
+   * Whether nothing is under way at that port any more: every live gateway must have said so after `sinceMs`
+   * (Clock.nowMs), when it was withdrawn. A gateway that does not list the port sends nothing there.
+   * null when there is no gateway to ask.
+   */
+  drained(port: number, sinceMs: number): boolean | null {
+    if (this.#gateways.size === 0) return null;
+    return [...this.#gateways.values()].every(
+      ({ byPort, atMs }) => atMs >= sinceMs && (byPort.get(port)?.drained ?? true),
+    );
+  }
+
+  views(): readonly GatewayView[] {
+    return [...this.#gateways.values()].map(({ report, atWallMs }) => ({
+      gateway: report.gateway,
+      workers: report.workers,
+      upstreams: report.upstreams.length,
+      inFlight: report.upstreams.reduce((total, { inFlight }) => total + inFlight, 0),
+      lastReportAt: new Date(atWallMs).toISOString(),
+    }));
+  }
+
+  close(): void {
+    for (const { cancelExpiry } of this.#gateways.values()) cancelExpiry();
+    this.#gateways.clear();
+  }
+
+  #expire(gateway: string): void {
+    const known = this.#gateways.get(gateway);
+    this.#gateways.delete(gateway);
+    this.#options.events.emit('gateway.silent', { gateway, forMs: SILENCE_MS });
+    for (const port of known?.byPort.keys() ?? []) this.#options.onDrained(port);
+  }
+}
