@@ -203,6 +203,21 @@ describe('a daemon that lives but does not answer', () => {
     expect(it.observer.isConnected()).toBe(true);
   });
 
+  test('is announced once when it goes on, and says for how long it had not answered', async () => {
+    await it.clock.advance(60_000);
+    const before = it.events.of('daemon.connected').length;
+    it.pm2.stopDaemon();
+    await it.clock.advance(20_000);
+    const [first] = it.events.of('daemon.unresponsive');
+    const forMs = (first?.data as { forMs: number } | undefined)?.forMs;
+    expect(forMs).toBeGreaterThan(1_000);
+    expect(forMs).toBeLessThan(10_000);
+    expect(it.events.of('daemon.connected')).toHaveLength(before);
+    it.pm2.continueDaemon();
+    await it.clock.advance(20_000);
+    expect(it.events.of('daemon.connected')).toHaveLength(before + 1);
+  });
+
   test('says since when', async () => {
     it.pm2.stopDaemon();
     await it.clock.advance(10_000);

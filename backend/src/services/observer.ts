@@ -33,12 +33,16 @@ export class Observer {
   #reviveNotBeforeMs = 0;
   #reviveProblem: string | null = null;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
+  readonly #begunAtMs: number;
+  /** Whether the daemon that answers now was announced as connected. */
+  #announced = false;
   #closed = false;
   readonly #unsubscribe: () => void;
 
   constructor(options: ObserverOptions, knownDaemonPid: number | null) {
     this.#options = options;
     this.#daemonPid = knownDaemonPid;
+    this.#begunAtMs = options.clock.nowMs();
     this.#daemon = {
       state: 'lost',
       version: null,
@@ -107,13 +111,23 @@ export class Observer {
     try {
       const processes = await manager.list();
       this.#answeredAtMs = this.#options.clock.nowMs();
-      if (this.#daemon.state !== 'connected') this.#setDaemon('connected', null);
+      this.#noteAnswer();
       const newDaemon = this.#newDaemon;
       this.#newDaemon = false;
       if (!this.#closed) await onList(processes, newDaemon);
     } catch (thrown) {
       await this.#onFailure(thrown);
     }
+  }
+
+  /** A daemon that hung and goes on keeps its connection, so nobody else tells of it. */
+  #noteAnswer(): void {
+    const { state, version } = this.#daemon;
+    if (state === 'connected') return;
+    this.#setDaemon('connected', null);
+    if (state !== 'unresponsive' || this.#announced) return;
+    this.#announced = true;
+    this.#options.events.emit('daemon.connected', { version: version ?? 'unknown', pid: this.#daemonPid });
   }
 
   async #onFailure(thrown: unknown): Promise<void> {
@@ -130,7 +144,9 @@ export class Observer {
       return;
     }
     if (this.#daemon.state !== 'unresponsive') {
-      events.emit('daemon.unresponsive', { forMs: Math.max(0, clock.wallMs() - this.#daemon.sinceMs) });
+      const lastAnswerMs = Math.max(this.#answeredAtMs, this.#begunAtMs);
+      this.#announced = false;
+      events.emit('daemon.unresponsive', { forMs: Math.round(clock.nowMs() - lastAnswerMs) });
     }
     this.#setDaemon('unresponsive', problem);
   }
@@ -153,6 +169,7 @@ export class Observer {
     if (pid !== null && this.#daemonPid !== null && pid !== this.#daemonPid) this.#newDaemon = true;
     if (pid !== null) this.#daemonPid = pid;
     this.#daemon = { ...this.#daemon, version };
+    this.#announced = true;
     this.#options.events.emit('daemon.connected', { version, pid });
     this.poke();
   }
