@@ -88,9 +88,13 @@ describe('when no instance can be started', () => {
     world.pm2.startRefusal = 1;
     world.pm2.operatorDelete(world.pm2.alive(SERVICE)[0]!);
     await world.clock.advance(60_000);
+    world.pm2.operatorDelete(world.pm2.alive(SERVICE)[0]!);
+    await world.clock.advance(60_000);
     expect(service().refusedStarts?.count).toBeGreaterThan(3);
-    const scaled = world.ha.scale({ direction: 'down', targetInstances: 2, timeoutMs: 60_000 });
-    expect(await outcomeOf(scaled)).toMatchObject({ report: { done: true } });
+    // Two of four run. Three are wanted: nothing is to be taken away, and what is missing is not its concern.
+    const scaled = world.ha.scale({ direction: 'down', targetInstances: 3, timeoutMs: 60_000 });
+    expect(await outcomeOf(scaled)).toMatchObject({ report: { done: true, toInstances: 3 } });
+    expect(service().desired).toBe(3);
     expect(pmIds()).toHaveLength(2);
   });
 
@@ -163,6 +167,17 @@ describe('an operation', () => {
     expect(least).toBeGreaterThanOrEqual(2);
     expect(pmIds().filter((pmId) => before.includes(pmId))).toEqual([]);
     expect(service().serving()).toHaveLength(2);
+  });
+
+  test('a deploy does not fail because an old instance does', async () => {
+    await begin(3);
+    const done = outcomeOf(world.ha.deploy({ serviceName: SERVICE, timeoutMs: 300_000 }));
+    const [old] = world.pm2.alive(SERVICE);
+    world.clock.after(2_000, () => world.pm2.kill(old!, { exitCode: 1, signal: null }));
+    expect(await done).toMatchObject({ report: { done: true } });
+    const charged = world.eventsOf('instance.exited').filter(({ data }) => 'charged' in data && data.charged);
+    expect(charged.map(({ data }) => 'instance' in data && data.instance.pmId)).toEqual([old!.pmId]);
+    expect(service().serving()).toHaveLength(3);
   });
 
   test('a deploy of a service that an operator stopped starts it with the new build', async () => {

@@ -149,8 +149,7 @@ export class Operations {
   /** Why it can't succeed any more, or null. */
   #problem(service: SupervisedService, operation: Operation): { code: string; message: string } | null {
     const { refusedStarts, rollout, policy } = service;
-    const refused = operation.kind === 'scale-down' ? 0 : (refusedStarts?.count ?? 0);
-    if (refusedStarts !== null && refused > policy.failure.maxRestartAttempts) {
+    if (refusedStarts !== null && refusedStarts.count > policy.failure.maxRestartAttempts) {
       const isCanary = rollout?.kind === 'deploy' && !rollout.canaryVerified;
       const message =
         `${operation.kind} of ${service.name} failed: no instance can be started (${refusedStarts.problem}). ` +
@@ -199,8 +198,10 @@ export class Operations {
       service.rollout?.outdated.filter((key) => present.some((one) => instanceKey(one) === key)) ?? [];
     const serving = service.settledServing().length;
     const pending: string[] = [];
-    if (operation.failure === null && serving < wanted)
+    // A scale-down only takes away: it does not wait for those that are missing for another reason.
+    if (operation.failure === null && operation.kind !== 'scale-down' && serving < wanted) {
       pending.push(`${serving} of ${wanted} instances serve`);
+    }
     if (outdated.length > 0) pending.push(`${outdated.length} instances are still to be replaced`);
     if (present.length > wanted && outdated.length === 0) {
       pending.push(`${present.length - wanted} instances are still to be removed`);
