@@ -157,3 +157,24 @@ export interface Logger {
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
+
+/** An upstream as a source names it. */
+export interface Member {
+  /** host:port; IPv6 hosts in brackets. */
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+  /** Share of traffic relative to the others, 1–1000. */
+  readonly weight: number;
+}
+
+/** A source of upstreams: a list, DNS, a registry, the supervisor. Keeps its last good answer by itself. */
+export interface Discovery {
+  /**
+   * Begins; called once. `listener` gets the whole list, at first and whenever it changed. `onProblem` hears, for
+   * people, why the source gives no answer just now; the next call of `listener` says that it does again.
+   */
+  start(listener: (members: readonly Member[]) => void, onProblem: (problem: string) => void): void;
+  /** Lets go of sockets, watchers and timers. Idempotent. */
+  close(): Promise<void>;
+}
