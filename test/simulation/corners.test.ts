@@ -1,5 +1,6 @@
 /** What is rare, and what an operator does beside Holdfast: each of these once went wrong. */
 import { afterEach, describe, expect, it } from 'vitest';
+import type { HoldfastError } from '../../backend/src/domain/errors.js';
 import type { ServicePolicy } from '../../backend/src/domain/policy.js';
 import { policyOf, World } from './world.js';
 
@@ -122,5 +123,19 @@ describe('a new configuration', () => {
     await world.clock.advance(10_000);
     expect(world.pm2.probed.length).toBeGreaterThanOrEqual(8);
     expect(new Set(world.pm2.probed)).toEqual(new Set(['tcp']));
+  });
+});
+
+describe('the API', () => {
+  it('refuses operations before anything is known of a service', async () => {
+    world = new World(1, [policyOf(SERVICE)]);
+    world.pm2.seed(SERVICE, 1);
+    await world.startSupervisor();
+    const refused = await world.ha
+      .scale({ direction: 'up', targetInstances: 4, timeoutMs: 60_000 })
+      .catch((error: HoldfastError) => error);
+    expect(refused).toMatchObject({ code: 'service.not-adopted', status: 503, retryable: true });
+    await world.clock.advance(5_000);
+    expect(service().desired).toBe(2);
   });
 });

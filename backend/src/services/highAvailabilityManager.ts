@@ -149,7 +149,7 @@ export class HighAvailabilityManager implements ControlPlane {
       );
     }
     loop.operations.assertNone(service);
-    this.#assertDaemon();
+    this.#assertReady(service);
     if (request.direction === 'up') this.#assertNotQuarantined(service);
     else loop.failover.dropHoles(service.name, desired - to);
     const kind = request.direction === 'up' ? 'scale-up' : 'scale-down';
@@ -165,7 +165,7 @@ export class HighAvailabilityManager implements ControlPlane {
     const { loop } = this.#options;
     const service = this.#service(request.serviceName);
     loop.operations.assertNone(service);
-    this.#assertDaemon();
+    this.#assertReady(service);
     this.#assertNotQuarantined(service);
     const reason = request.reason ?? 'asked for by an operator';
     return loop.operations.run(service, {
@@ -180,7 +180,7 @@ export class HighAvailabilityManager implements ControlPlane {
     const { loop } = this.#options;
     const service = this.#service(request.serviceName);
     loop.operations.assertNone(service);
-    this.#assertDaemon();
+    this.#assertReady(service);
     // A new build is how most quarantines end: its canary is the trial.
     loop.failover.reset(service.name);
     return loop.operations.run(service, {
@@ -259,12 +259,20 @@ export class HighAvailabilityManager implements ControlPlane {
     );
   }
 
-  #assertDaemon(): void {
+  /** PM2 answers, and it is known what was wanted of the service before this was asked for. */
+  #assertReady(service: SupervisedService): void {
     const { state, problem } = this.#options.loop.observer.daemon();
-    if (state === 'connected') return;
+    if (state !== 'connected') {
+      throw new HoldfastError(
+        state === 'unresponsive' ? 'pm2.timeout' : 'pm2.unreachable',
+        `PM2's daemon is ${state} (${problem ?? 'no detail'}); nothing can be started or stopped until it answers.`,
+        { status: 503, retryable: true },
+      );
+    }
+    if (service.adopted) return;
     throw new HoldfastError(
-      state === 'unresponsive' ? 'pm2.timeout' : 'pm2.unreachable',
-      `PM2's daemon is ${state} (${problem ?? 'no detail'}); nothing can be started or stopped until it answers.`,
+      'service.not-adopted',
+      `The supervisor has just started and is still looking at what runs of ${service.name}. Try again in a few seconds.`,
       { status: 503, retryable: true },
     );
   }
