@@ -138,4 +138,18 @@ describe('the API', () => {
     await world.clock.advance(5_000);
     expect(service().desired).toBe(2);
   });
+
+  it('does not make an instance unfit by asking often during one bad moment', async () => {
+    await begin(2);
+    await world.clock.advance(60_000);
+    const [row] = world.pm2.alive(SERVICE);
+    world.pm2.setAnswers(row!, 'error');
+    const checks = [1, 2, 3, 4, 5].map(() => world.ha.health());
+    await world.clock.advance(100);
+    const [check] = await Promise.all(checks);
+    expect(check?.checks.find(({ name }) => name === `${SERVICE}#${row!.pmId}`)?.ok).toBe(false);
+    world.pm2.setAnswers(row!, 'ok');
+    await world.clock.advance(20_000);
+    expect(world.eventsOf('instance.unfit')).toEqual([]);
+  });
 });

@@ -192,7 +192,7 @@ describe('answers that overlap', () => {
     );
   });
 
-  test('asking for all at once counts', async () => {
+  test('asking for all at once shows what is, and judges nobody', async () => {
     const it = await fit();
     it.prober.answer = () => ({ afterMs: 1, result: ERROR });
     for (let i = 0; i < POLICY.fall; i++) {
@@ -200,7 +200,8 @@ describe('answers that overlap', () => {
       await it.clock.advance(2);
       expect(await all).toEqual([{ instance: INSTANCE, result: ERROR }]);
     }
-    expect(it.monitor.state(KEY)).toMatchObject({ kind: 'unfit', cause: 'unhealthy' });
+    expect(it.monitor.state(KEY)).toMatchObject({ kind: 'fit', failures: 0 });
+    expect(it.monitor.lastProbe(KEY)).toMatchObject({ ok: false });
   });
 });
 

@@ -115,11 +115,15 @@ export class HealthMonitor {
     return { responseTimeMs: percentilesOf(latencies), errorRate: failed / results.length };
   }
 
-  /** Probes all now and resolves with the results; they count like any other. */
+  /**
+   * Probes all now and resolves with the results. They show in the figures but judge nobody: however often somebody
+   * asks during one bad moment, it is one moment.
+   */
   async probeAll(): Promise<readonly { instance: ManagedProcess; result: ProbeResult }[]> {
     return Promise.all(
       [...this.#tracked.values()].map(async (tracked) => {
-        const result = await this.#probe(tracked);
+        const result = await this.#ask(tracked);
+        if (this.#isLive(tracked)) this.#note(tracked, result);
         return { instance: tracked.instance, result };
       }),
     );
@@ -151,34 +155,37 @@ export class HealthMonitor {
     tracked.cancelTimer = clock.after(delayMs, () => this.#send(tracked));
   }
 
-  async #probe(tracked: Tracked): Promise<ProbeResult> {
-    const { prober } = this.#options;
-    const { instance, policy } = tracked;
+  async #probe(tracked: Tracked): Promise<void> {
     const number = ++tracked.sent;
-    // A service that listens on no port is as healthy as PM2's "online" says.
-    const result: ProbeResult =
-      instance.port === null
-        ? { ok: true, latencyMs: 0 }
-        : await prober.probe({ host: INSTANCE_HOST, port: instance.port }, policy.probe, policy.timeoutMs);
-    if (this.#isLive(tracked) && number > tracked.counted) {
-      tracked.counted = number;
-      this.#count(tracked, result);
-    }
-    return result;
+    const result = await this.#ask(tracked);
+    if (!this.#isLive(tracked) || number <= tracked.counted) return;
+    tracked.counted = number;
+    this.#note(tracked, result);
+    this.#judge(tracked, result);
   }
 
-  #count(tracked: Tracked, result: ProbeResult): void {
-    const { clock, daemonAnswers } = this.#options;
-    const { latencyMs } = result;
+  async #ask({ instance, policy }: Tracked): Promise<ProbeResult> {
+    // A service that listens on no port is as healthy as PM2's "online" says.
+    if (instance.port === null) return { ok: true, latencyMs: 0 };
+    const target = { host: INSTANCE_HOST, port: instance.port };
+    return this.#options.prober.probe(target, policy.probe, policy.timeoutMs);
+  }
+
+  #note(tracked: Tracked, result: ProbeResult): void {
+    const { ok, latencyMs } = result;
     // Refusals before the first pass are how starting looks, not errors.
-    if (result.ok || tracked.state.kind !== 'starting') tracked.results.push({ ok: result.ok, latencyMs });
+    if (ok || tracked.state.kind !== 'starting') tracked.results.push({ ok, latencyMs });
     const detail = result.ok ? 'ok' : result.detail;
-    tracked.lastProbe = { atWallMs: clock.wallMs(), ok: result.ok, latencyMs, detail };
+    tracked.lastProbe = { atWallMs: this.#options.clock.wallMs(), ok, latencyMs, detail };
+  }
+
+  #judge(tracked: Tracked, result: ProbeResult): void {
+    const { clock, daemonAnswers } = this.#options;
     if (!result.ok && tracked.instance.mode === 'cluster' && !daemonAnswers()) return;
     const before = tracked.state;
     const verdict = result.ok
       ? ({ ok: true } as const)
-      : ({ ok: false, timedOut: result.kind === 'timeout', detail } as const);
+      : ({ ok: false, timedOut: result.kind === 'timeout', detail: result.detail } as const);
     const now = clock.nowMs();
     tracked.state = afterTime(afterProbe(before, verdict, tracked.policy, now), tracked.policy, now);
     if (before.kind !== tracked.state.kind) this.#options.onChange(tracked.instance, before, tracked.state);
