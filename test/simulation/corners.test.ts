@@ -153,3 +153,16 @@ describe('the API', () => {
     expect(world.eventsOf('instance.unfit')).toEqual([]);
   });
 });
+
+describe("PM2's daemon", () => {
+  it('that is new is asked for a successor until there is one', async () => {
+    await begin(2);
+    let attempts = 0;
+    world.handOver = () => (++attempts < 3 ? Promise.reject(new Error('PM2 refused')) : Promise.resolve());
+    world.pm2.killDaemon();
+    await world.clock.advance(20_000);
+    expect(attempts).toBe(3);
+    expect(world.eventsOf('daemon.unresponsive')).toEqual([]);
+    expect(service().serving()).toHaveLength(2);
+  });
+});

@@ -127,6 +127,8 @@ export class World {
   readonly policies: readonly ServicePolicy[];
   /** CPU percent of each instance of a service; null: not measured. */
   readonly cpu = new Map<string, number | null>();
+  /** What the process does when PM2's daemon is a new one. */
+  handOver: () => Promise<void> = () => Promise.resolve();
   loop!: ControlLoop;
   ha!: HighAvailabilityManager;
   #ids = 0;
@@ -154,7 +156,7 @@ export class World {
       policies: this.policies,
       initialInstances: () => 2,
       observeIntervalMs: 1_000,
-      onDaemonReplaced: () => Promise.resolve(),
+      onDaemonReplaced: () => this.handOver(),
     });
     this.ha = new HighAvailabilityManager({
       loop: this.loop,

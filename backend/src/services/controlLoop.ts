@@ -2,6 +2,7 @@
  * observe → decide → reconcile → verify, once per look at PM2 and whenever something happens in between. Wires the
  * owners of state together; decides nothing itself.
  */
+import { messageOf } from '../domain/errors.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import { clampInstances } from '../domain/policy.js';
@@ -39,7 +40,7 @@ export interface ControlLoopOptions {
   /** How many instances a service begins with when nothing is remembered of it. */
   readonly initialInstances: (service: string) => number;
   readonly observeIntervalMs: number;
-  /** PM2's daemon is a new one and our own process may be unknown to it. Called after the first list. */
+  /** PM2's daemon is a new one and our own process may be unknown to it. Called after each list until it resolves. */
   readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;
 }
 
@@ -71,6 +72,8 @@ export class ControlLoop {
   readonly #startedMs: number;
   /** Desired counts of a former life, until the service is adopted. */
   readonly #remembered = new Map<string, number>();
+  /** PM2's daemon is a new one, and it is not settled yet whether it knows our own process. */
+  #handOverDue = false;
   #savedMs = 0;
   #closed = false;
 
@@ -274,6 +277,7 @@ export class ControlLoop {
 
   async #onList(processes: readonly ManagedProcess[], newDaemon: boolean): Promise<void> {
     if (newDaemon) {
+      this.#handOverDue = true;
       this.#watch.daemonReplaced();
       this.#strays.suspect();
     }
@@ -298,7 +302,18 @@ export class ControlLoop {
       this.#savedMs = this.#options.clock.nowMs();
       void this.desiredState.save();
     }
-    if (newDaemon) await this.#options.onDaemonReplaced(processes);
+    if (this.#handOverDue) await this.#handOver(processes);
+  }
+
+  /** Tried at every look until it worked: else the machine would be left with a supervisor that PM2 does not know. */
+  async #handOver(processes: readonly ManagedProcess[]): Promise<void> {
+    const { onDaemonReplaced, logger } = this.#options;
+    try {
+      await onDaemonReplaced(processes);
+      this.#handOverDue = false;
+    } catch (thrown) {
+      logger.warn('no successor under the new daemon yet', { problem: messageOf(thrown) });
+    }
   }
 
   #see(service: SupervisedService, processes: readonly ManagedProcess[], newDaemon: boolean): void {

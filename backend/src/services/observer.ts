@@ -107,17 +107,20 @@ export class Observer {
   }
 
   async #lookOnce(): Promise<void> {
-    const { manager, onList } = this.#options;
+    const { manager, onList, clock } = this.#options;
+    let processes: readonly ManagedProcess[];
     try {
-      const processes = await manager.list();
-      this.#answeredAtMs = this.#options.clock.nowMs();
-      this.#noteAnswer();
-      const newDaemon = this.#newDaemon;
-      this.#newDaemon = false;
-      if (!this.#closed) await onList(processes, newDaemon);
+      processes = await manager.list();
     } catch (thrown) {
       await this.#onFailure(thrown);
+      return;
     }
+    this.#answeredAtMs = clock.nowMs();
+    this.#noteAnswer();
+    const newDaemon = this.#newDaemon;
+    this.#newDaemon = false;
+    // Outside the try: what goes wrong in there is not the daemon's fault.
+    if (!this.#closed) await onList(processes, newDaemon);
   }
 
   /** A daemon that hung and goes on keeps its connection, so nobody else tells of it. */
