@@ -165,4 +165,20 @@ describe("PM2's daemon", () => {
     expect(world.eventsOf('daemon.unresponsive')).toEqual([]);
     expect(service().serving()).toHaveLength(2);
   });
+
+  it('that is new is left to resurrect what it remembers before anything is added', async () => {
+    await begin(3);
+    await world.killSupervisor();
+    world.pm2.killDaemon();
+    void world.pm2.ensureDaemon();
+    await world.clock.advance(400);
+    world.pm2.seed(SERVICE, 1);
+    await world.startSupervisor();
+    await world.clock.advance(1_000);
+    world.pm2.seed(SERVICE, 2);
+    await world.clock.advance(10_000);
+    expect(service().desired).toBe(3);
+    expect(service().serving()).toHaveLength(3);
+    expect(world.pm2.starts).toBe(0);
+  });
 });

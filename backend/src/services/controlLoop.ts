@@ -74,6 +74,8 @@ export class ControlLoop {
   readonly #remembered = new Map<string, number>();
   /** PM2's daemon is a new one, and it is not settled yet whether it knows our own process. */
   #handOverDue = false;
+  /** Whether it became a new one since the state was last written by a predecessor, or in this life. */
+  #daemonChanged = false;
   #savedMs = 0;
   #closed = false;
 
@@ -278,6 +280,7 @@ export class ControlLoop {
   async #onList(processes: readonly ManagedProcess[], newDaemon: boolean): Promise<void> {
     if (newDaemon) {
       this.#handOverDue = true;
+      this.#daemonChanged = true;
       this.#watch.daemonReplaced();
       this.#strays.suspect();
     }
@@ -336,7 +339,9 @@ export class ControlLoop {
     const isBooting = this.#options.clock.nowMs() - this.#startedMs < BOOT_GRACE_MS;
     const remembered = this.#remembered.get(service.name);
     const wanted = remembered ?? Math.max(live, this.#options.initialInstances(service.name));
-    if (isBooting && (live === 0 || (remembered === undefined && live < wanted))) return;
+    // The same daemon as before: what is missing is missing. A new one may still be starting or resurrecting the rest.
+    const mayBeStarting = remembered === undefined || this.#daemonChanged;
+    if (isBooting && (live === 0 || (mayBeStarting && live < wanted))) return;
     service.desired = clampInstances(wanted, service.policy);
     service.adopted = true;
   }
