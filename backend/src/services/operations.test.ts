@@ -1,7 +1,7 @@
 /** Operations where the scenarios don't reach: those that can't succeed, and those that outlast their caller. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { policyOf, World } from '../../../test/simulation/world.js';
-import type { HoldfastError } from '../domain/errors.js';
+import { HoldfastError } from '../domain/errors.js';
 import type { OperationReport } from '../domain/model.js';
 
 const SERVICE = 'api';
@@ -81,6 +81,19 @@ describe('when no instance can be started', () => {
     world.pm2.continueDaemon();
     expect(await outcomeOf(scaled)).toMatchObject({ report: { done: true } });
     expect(service().serving()).toHaveLength(3);
+  });
+
+  test('a daemon that answers everything but the start in time has refused nothing either', async () => {
+    await begin(2);
+    const start = world.pm2.startInstance.bind(world.pm2);
+    let late = 0;
+    world.pm2.startInstance = (name) => {
+      if (++late > 8) return start(name);
+      return Promise.reject(new HoldfastError('pm2.timeout', 'the daemon did not answer within 5 s'));
+    };
+    const scaled = world.ha.scale({ direction: 'up', targetInstances: 3, timeoutMs: 600_000 });
+    expect(await outcomeOf(scaled)).toMatchObject({ report: { done: true, toInstances: 3 } });
+    expect(late).toBe(9);
   });
 
   test('does not keep a scale-down from its end', async () => {
