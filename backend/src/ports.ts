@@ -131,8 +131,10 @@ export interface HostMeter {
 export interface StateStore {
   /** `state` is null when there is none yet or it was unusable (then `damaged` says where it was put and why). */
   load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }>;
-  /** Rejects when it could not be written; the old state is then still whole. */
+  /** Rejects when it could not be written; the old state is then still whole. Saves run one after the other. */
   save(state: unknown): Promise<void>;
+  /** Keeps what `load` gave where no save overwrites it, for a person to look at, and says where. Never rejects. */
+  setAside(): Promise<string>;
 }
 
 /** The last events, bounded; survives a restart. */

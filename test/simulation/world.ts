@@ -56,6 +56,11 @@ class MemoryStore implements StateStore {
     return Promise.resolve({ state: structuredClone(this.state) });
   }
 
+  setAside(): Promise<string> {
+    this.state = null;
+    return Promise.resolve('memory');
+  }
+
   save(state: unknown): Promise<void> {
     if (this.refuses) return Promise.reject(new Error('ENOSPC: no space left on device'));
     if (this.isStuck) return new Promise(() => undefined);

@@ -20,6 +20,10 @@ class SlowStore implements StateStore {
     this.#clock = clock;
   }
 
+  setAside(): Promise<string> {
+    return Promise.resolve('state.json.damaged-2');
+  }
+
   load(): ReturnType<StateStore['load']> {
     return Promise.resolve(this.loaded);
   }
@@ -235,6 +239,7 @@ describe('reading back', () => {
     const { state: read, damaged } = await loadState(it.store);
     expect(read).toBeNull();
     expect(damaged?.problem).toContain(names);
+    expect(damaged?.movedTo).toBe('state.json.damaged-2');
     expect(damaged?.problem).toMatch(/^not a state of this version: /);
   });
 });

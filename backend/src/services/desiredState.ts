@@ -137,5 +137,5 @@ export async function loadState(
   if (parsed.success) return { state: parsed.data, damaged: null };
   const [first] = parsed.error.issues;
   const problem = `not a state of this version: ${first?.path.join('.') ?? ''} ${first?.message ?? ''}`;
-  return { state: null, damaged: { movedTo: 'nowhere (it is overwritten)', problem } };
+  return { state: null, damaged: { movedTo: await store.setAside(), problem } };
 }

@@ -38,16 +38,28 @@ describe('FileStateStore', () => {
     expect(namesThere()).toEqual(['state.json']);
   });
 
-  it('coalesces: the latest state wins and everybody is told', async () => {
+  it('saves one after the other, each as it was when it was asked for', async () => {
     const store = new FileStateStore(file);
     const state = { n: 0 };
-    const saves = Array.from({ length: 500 }, (_, n) => {
+    const seen: unknown[] = [];
+    const saves = Array.from({ length: 20 }, (_, n) => {
       state.n = n;
-      return store.save(state);
+      return store
+        .save(state)
+        .then(() => seen.push((JSON.parse(readFileSync(file, 'utf8')) as { state: { n: number } }).state.n));
     });
     state.n = -1;
     await Promise.all(saves);
-    expect((await store.load()).state).toEqual({ n: 499 });
+    expect(seen).toEqual([...seen].sort((a, b) => Number(a) - Number(b)));
+    expect((await store.load()).state).toEqual({ n: 19 });
+  });
+
+  it('sets aside on request what it can read but its owner cannot use', async () => {
+    const store = new FileStateStore(file);
+    await store.save({ from: 'another release' });
+    const movedTo = await store.setAside();
+    expect(readFileSync(movedTo, 'utf8')).toContain('another release');
+    expect(await store.load()).toEqual({ state: null });
   });
 
   it.each([

@@ -2,9 +2,8 @@
  * The small state that must survive the supervisor: one JSON file, always whole.
  *
  * A save writes `<file>.tmp-<pid>` in the same directory, syncs it, renames it over the old file and syncs the
- * directory: whenever the process or the machine dies, the file is either the old or the new one. Saves run one at a
- * time; what is asked for meanwhile is coalesced, the latest state wins, and everybody waits for a write that
- * includes theirs.
+ * directory: whenever the process or the machine dies, the file is either the old or the new one. Saves run one after
+ * the other; whoever saves often (services/desiredState) does not ask for the next before the last has ended.
  *
  * A file that can't be used (damaged, unreadable, of another version) is moved aside, never overwritten: it may hold
  * what a person needs to find out what happened.
@@ -19,17 +18,10 @@ const VERSION = 1;
 const MOST_DAMAGED_KEPT = 5;
 const LARGEST_FILE_BYTES = 16 * 1024 * 1024;
 
-interface Waiter {
-  resolve(): void;
-  reject(error: unknown): void;
-}
-
 export class FileStateStore implements StateStore {
   readonly #file: string;
   readonly #directory: string;
-  /** The latest state asked for that no write has begun with. */
-  #next: { readonly text: string; readonly waiters: Waiter[] } | null = null;
-  #writing = false;
+  #last: Promise<void> = Promise.resolve();
 
   /** @param file its directory is created when needed; the file is readable by its owner only. */
   constructor(file: string) {
@@ -49,42 +41,32 @@ export class FileStateStore implements StateStore {
     } catch (error) {
       problem = `it cannot be read: ${messageOf(error)}`;
     }
-    return { state: null, damaged: { movedTo: await this.#setAside(), problem } };
+    return { state: null, damaged: { movedTo: await this.setAside(), problem } };
   }
 
   /**
-   * Resolves when this state, or a later one, is on the disk.
+   * Resolves when this state is on the disk.
    * Rejects with `state.unwritable` (retryable); the old file is then still whole.
    */
-  async save(state: unknown): Promise<void> {
+  save(state: unknown): Promise<void> {
     // Now, not when its turn comes: the caller may change the object meanwhile.
     const text = `${JSON.stringify({ version: VERSION, savedAt: new Date().toISOString(), state })}\n`;
-    await new Promise<void>((resolve, reject) => {
-      const waiters = [...(this.#next?.waiters ?? []), { resolve, reject }];
-      this.#next = { text, waiters };
-      if (!this.#writing) void this.#writeAll();
-    });
+    const saved = this.#last.then(() => this.#write(text));
+    this.#last = saved.catch(() => undefined);
+    return saved;
   }
 
-  async #writeAll(): Promise<void> {
-    this.#writing = true;
-    while (this.#next !== null) {
-      const { text, waiters } = this.#next;
-      this.#next = null;
-      try {
-        await this.#replaceFile(text);
-        for (const waiter of waiters) waiter.resolve();
-      } catch (error) {
-        const problem = new HoldfastError(
-          'state.unwritable',
-          `The state file ${this.#file} cannot be written: ${messageOf(error)}. ` +
-            `Free the disk or correct the permissions; until then the state lives in memory only.`,
-          { retryable: true, cause: error },
-        );
-        for (const waiter of waiters) waiter.reject(problem);
-      }
+  async #write(text: string): Promise<void> {
+    try {
+      await this.#replaceFile(text);
+    } catch (error) {
+      throw new HoldfastError(
+        'state.unwritable',
+        `The state file ${this.#file} cannot be written: ${messageOf(error)}. ` +
+          `Free the disk or correct the permissions; until then the state lives in memory only.`,
+        { retryable: true, cause: error },
+      );
     }
-    this.#writing = false;
   }
 
   async #replaceFile(text: string): Promise<void> {
@@ -108,8 +90,8 @@ export class FileStateStore implements StateStore {
     }
   }
 
-  /** Returns where the unusable file is now: still at its place when it can't be moved. */
-  async #setAside(): Promise<string> {
+  /** Moves the file, and returns where it is now: still at its place when it can't be moved. */
+  async setAside(): Promise<string> {
     const prefix = `${this.#file}.damaged-`;
     const movedTo = `${prefix}${new Date().toISOString().replaceAll(':', '-')}`;
     try {
