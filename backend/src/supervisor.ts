@@ -228,10 +228,10 @@ class Supervisor {
   }
 
   #createApi(plane: HighAvailabilityManager, loop: ControlLoop, version: string): Api {
-    const { host, port, apiToken, sessionSecret } = this.#config;
+    const { host, port, allowedHosts, apiToken, sessionSecret } = this.#config;
     return createApi({
       controlPlane: plane,
-      settings: { host, port, token: apiToken, sessionSecret, version },
+      settings: { host, port, allowedHosts, token: apiToken, sessionSecret, version },
       logger: this.#logger,
       describePortHolder,
       readiness: () =>

@@ -105,6 +105,20 @@ export function path(): Kind<string> {
   return text('a path; a relative one is meant from the project root');
 }
 
+const HOST_NAME = /^[A-Za-z0-9._-]+$/;
+
+/** Host names, separated by commas. */
+export function hostNames(): Kind<readonly string[]> {
+  const read = (value: unknown): unknown =>
+    typeof value === 'string' ? value.split(',').map((name) => name.trim()) : value;
+  return {
+    schema: z.preprocess(read, z.array(z.string().max(255).regex(HOST_NAME)).min(1).max(64)),
+    allowed: 'host names without ports, separated by commas',
+    unit: null,
+    format: (names) => names.join(', '),
+  };
+}
+
 export function httpUrl(): Kind<string> {
   const isHttp = (value: string): boolean => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol);
   const schema = z.preprocess(trimmed, z.string().max(4_096).refine(isHttp));

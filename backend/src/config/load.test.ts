@@ -113,6 +113,16 @@ describe('loadConfig', () => {
     });
   });
 
+  it('takes host names separated by commas', () => {
+    expect(configOf({ env: { HA_ALLOWED_HOSTS: 'ha.example.org, ops' } }).allowedHosts).toEqual([
+      'ha.example.org',
+      'ops',
+    ]);
+    expect(configOf({}).allowedHosts).toEqual([]);
+    const [problem] = problemsOf({ yaml: 'haAllowedHosts: "https://ha.example.org"\n' });
+    expect(problem).toMatchObject({ key: 'haAllowedHosts' });
+  });
+
   it('treats an empty value as an unset one', () => {
     const config = configOf({
       yaml: 'haPort:\nservices:\n',

@@ -26,6 +26,8 @@ export interface Config {
   readonly dotEnvFile: string;
   readonly host: string;
   readonly port: number;
+  /** Names beside the bound address under which the API may be addressed. */
+  readonly allowedHosts: readonly string[];
   readonly apiToken: string | null;
   readonly sessionSecret: string | null;
   readonly ecosystemFile: string;
@@ -212,6 +214,7 @@ function buildConfig(
     ...files,
     host: global.haHost,
     port: global.haPort,
+    allowedHosts: global.haAllowedHosts ?? [],
     apiToken: global.haApiToken,
     sessionSecret: global.sessionSecret,
     ecosystemFile: absolute(global.haEcosystemFile),

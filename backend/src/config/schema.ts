@@ -14,6 +14,7 @@ import {
   countOrAuto,
   days,
   durationMs,
+  hostNames,
   httpUrl,
   matching,
   onOff,
@@ -73,6 +74,11 @@ export const GLOBAL_SETTINGS = {
     AT_START,
   ),
   haPort: setting(port(), 3_000, 'Port that the API listens on.', AT_START),
+  haAllowedHosts: optional(
+    hostNames(),
+    'Further names under which clients address the API, such as that of a reverse proxy; others are refused.',
+    AT_START,
+  ),
   haApiToken: optional(
     headerText,
     'Token that callers of the API present (`Authorization: Bearer …`). Use a long random one.',

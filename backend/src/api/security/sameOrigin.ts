@@ -69,7 +69,7 @@ export function createOriginJudge(
     if (host === null || !isOurs(host.name)) {
       return new HoldfastError(
         'host.foreign',
-        'The Host of this request is not a name of this API. Address it by the host it is bound to, or add the name to its allowed hosts.',
+        'The Host of this request is not a name of this API. Address it by the host it is bound to, or add the name to haAllowedHosts (HA_ALLOWED_HOSTS).',
         { status: 403 },
       );
     }
