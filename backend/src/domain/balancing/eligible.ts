@@ -13,13 +13,13 @@ export function isEligible(endpoint: Endpoint, tried: readonly Endpoint[] | null
   return endpoint.available && (tried === null || !tried.includes(endpoint));
 }
 
-/** The gate of slow start. @param draw uniform in [0, 1); not asked of those at full share. */
+/** Slow start begins here: less would be no traffic to speak of, and long searches while a whole pool has just started. */
+const LEAST_RAMP = 1 / 16;
+
+/** The gate of slow start. @param draw uniform in [0, 1); not asked for those at full share. */
 export function passesRamp(endpoint: Endpoint, draw: () => number): boolean {
-  return endpoint.ramp >= 1 || draw() < endpoint.ramp;
+  return endpoint.ramp >= 1 || draw() < Math.max(endpoint.ramp, LEAST_RAMP);
 }
 
-/**
- * How many endpoints in a row the gate may turn away in one pick; the next eligible one is taken. Bounds the work when
- * a whole pool has just started.
- */
+/** How many endpoints in a row the gate may turn away in one pick; the next eligible one is taken. */
 export const MOST_TURNED_AWAY = 16;

@@ -2,7 +2,8 @@
  * Who owns which key: a fixed number of slots, each with an owner and a runner-up, by weighted rendezvous.
  *
  * Every endpoint visits all slots in a pseudo-random order of its own (offset and stride from its id, modulo a prime:
- * Eisenbud et al., "Maglev", NSDI 2016), twice as fast when it has twice the weight. A slot belongs to whose visit came
+ * Eisenbud et al., "Maglev", NSDI 2016), at times that are exponentially distributed with its weight as the rate: of
+ * such times the first is anybody's with the probability of its share of the weight. A slot belongs to whose visit came
  * first; the second visitor is its runner-up. Unlike in Maglev nobody moves on because a slot was taken, so an
  * endpoint's visits depend on nothing but its own id and weight. Hence, exactly and for any weights:
  *
@@ -32,7 +33,7 @@ const FIRST_HORIZON = 16;
 interface Visitor {
   readonly offset: number;
   readonly stride: number;
-  /** Fraction of a step by which it sets out late: no two arrive at the same time. */
+  /** Fraction of a step by which it is late, 0–1: no two arrive at the same time. */
   readonly delay: number;
   readonly weight: number;
 }
@@ -75,6 +76,14 @@ export class SlotTable {
   }
 }
 
+/**
+ * Times of the visits at weight 1: the quantiles of the exponential distribution, one step of the order each. The end of
+ * the last step would be infinite.
+ */
+const TIMES = Float64Array.from({ length: SLOTS + 1 }, (_, step) =>
+  step < SLOTS ? -Math.log1p(-step / SLOTS) : Math.log(SLOTS) + 1,
+);
+
 /** Lets everybody visit until every slot has been visited by two (or by the only one). */
 function rankVisitors(visitors: readonly Visitor[]): Uint16Array {
   const ranked = new Uint16Array(SLOTS * RANKS).fill(NOBODY);
@@ -82,12 +91,12 @@ function rankVisitors(visitors: readonly Visitor[]): Uint16Array {
   const totalWeight = visitors.reduce((sum, { weight }) => sum + weight, 0);
   const lastRank = Math.min(RANKS, visitors.length) - 1;
   const steps = visitors.map(() => 0);
-  let horizon = (FIRST_HORIZON * SLOTS) / totalWeight;
+  let horizon = FIRST_HORIZON / totalWeight;
   while (visitors.length > 0) {
     for (const [index, visitor] of visitors.entries()) {
-      const until = Math.min(SLOTS, Math.ceil(horizon * visitor.weight - visitor.delay));
+      const until = Math.ceil(-Math.expm1(-horizon * visitor.weight) * SLOTS);
       visit(ranked, times, visitor, index, steps[index] ?? 0, until);
-      steps[index] = Math.max(steps[index] ?? 0, until);
+      steps[index] = until;
     }
     if (isComplete(ranked, lastRank)) break;
     horizon *= 1.25;
@@ -106,7 +115,8 @@ function visit(
 ): void {
   let slot = (offset + from * stride) % SLOTS;
   for (let step = from; step < until; step += 1) {
-    const time = (step + delay) / weight;
+    const begin = TIMES[step] ?? 0;
+    const time = (begin + delay * ((TIMES[step + 1] ?? 0) - begin)) / weight;
     const first = slot * RANKS;
     const second = first + 1;
     if (time < (times[first] ?? 0)) {
