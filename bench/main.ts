@@ -12,7 +12,7 @@ const usage = `Usage: npm run bench -- supervisor [--only cpu|scale|rolling]... 
   --help       this text
 
 Linux only. Everything runs under temporary PM2 homes and is gone afterwards. Exits with 1 when a target is missed,
-with 2 when it could not be measured. A complete run writes bench/results/supervisor.json.`;
+with 2 when it could not be measured. What was not --quick is kept in bench/results/supervisor.json.`;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -28,7 +28,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const [name, ...rest] = positionals;
-  const parts = values.only ?? [...PARTS];
+  const parts = [...new Set(values.only ?? PARTS)];
   const unknown = parts.find((part) => !PARTS.includes(part as Part));
   if (name !== 'supervisor' || rest.length > 0 || unknown !== undefined) {
     const problem = unknown === undefined ? 'Name one bench: supervisor.' : `There is no part "${unknown}".`;
