@@ -1,0 +1,213 @@
+/**
+ * An upstream's answer on its way to the client: finds the head, rewrites it for this hop, sends the body on as it
+ * comes and notices its end.
+ *
+ *   head ──▶ 1xx: sent on, next head       head ──▶ final: written with what there is of the body ──▶ body ──▶ done
+ *     │                                      └────▶ dropped (the request is tried elsewhere)
+ *     └────▶ 101: the connection becomes a tunnel
+ */
+import type { Socket } from 'node:net';
+import { BodyScanner } from './http1/bodyScanner.js';
+import { findHeadEnd, HOPELESS, INCOMPLETE } from './http1/headFinder.js';
+import type { HeadLimits } from './http1/refusal.js';
+import { CHUNKED, UNTIL_CLOSE } from './http1/framing.js';
+import type { RequestHead } from './http1/requestHead.js';
+import { parseResponseHead, ResponseHead } from './http1/responseHead.js';
+
+export type RelayResult =
+  /** More is to come. */
+  | 'more'
+  | 'done'
+  /** The host did not want this answer. Nothing of it was sent. */
+  | 'dropped'
+  /** 101: `head` is its head, `rest` what followed. Nothing was sent. */
+  | 'upgraded'
+  /** It is no HTTP, or its end can't be known: `problem` says why. */
+  | 'bad';
+
+/** Who decides about an answer. */
+export interface RelayHost {
+  /** Whether to send it on. Asked once, when its head is complete. */
+  wantsAnswer(head: ResponseHead): boolean;
+  /** Whether, as far as the request is concerned, the client's connection stays open after it. */
+  keepsClient(): boolean;
+  /** Further field lines for it, each with its CRLF. */
+  answerLines(): string;
+}
+
+/** Bodies up to this many bytes are written together with their head, as one piece of text. */
+const MAX_JOINED_BYTES = 16_384;
+const MAX_INTERIM_ANSWERS = 32;
+const NOTHING = Buffer.alloc(0);
+
+export class AnswerRelay {
+  /** The final answer's, once it is complete and wanted. */
+  head: ResponseHead | null = null;
+  /** Of the final answer, also of one that was not wanted; 0 before. */
+  status = 0;
+  /** Whether the client's connection stays open after the answer. */
+  keepsClient = false;
+  problem = '';
+  /** Bytes behind a 101. */
+  rest: Buffer = NOTHING;
+  /** A byte of an answer, also of a 1xx, was written to the client. */
+  begun = false;
+  /** The upstream has sent something. */
+  heard = false;
+  /** Bytes arrived behind the end of the answer: the connection is of no more use. */
+  surplus = false;
+  /** The client can't take more at the moment. */
+  clientIsFull = false;
+  bodyBytes = 0;
+  readonly #client: Socket;
+  readonly #request: RequestHead;
+  readonly #limits: HeadLimits;
+  readonly #host: RelayHost;
+  #partial: Buffer | null = null;
+  #interimAnswers = 0;
+  #scanner: BodyScanner | null = null;
+  #decodes = false;
+
+  constructor(client: Socket, request: RequestHead, limits: HeadLimits, host: RelayHost) {
+    this.#client = client;
+    this.#request = request;
+    this.#limits = limits;
+    this.#host = host;
+  }
+
+  /** Goes on with what the upstream sent. */
+  feed(chunk: Buffer): RelayResult {
+    this.heard = true;
+    return this.#scanner === null ? this.#readHead(chunk) : this.#relayBody(this.#scanner, chunk);
+  }
+
+  /** Whether the end of the upstream's connection is a proper end of the answer. */
+  get endsWithConnection(): boolean {
+    return this.head?.bodyLength === UNTIL_CLOSE;
+  }
+
+  #readHead(chunk: Buffer): RelayResult {
+    const buffer = this.#partial === null ? chunk : Buffer.concat([this.#partial, chunk]);
+    this.#partial = null;
+    for (let at = 0; ;) {
+      const end = findHeadEnd(buffer, at, 0);
+      if (end === HOPELESS) return this.#bad('it is not HTTP');
+      if ((end === INCOMPLETE ? buffer.length : end) - at > this.#limits.maxHeadBytes) {
+        return this.#bad(`its head is longer than ${this.#limits.maxHeadBytes} bytes`);
+      }
+      if (end === INCOMPLETE) {
+        if (at < buffer.length) this.#partial = buffer.subarray(at);
+        return 'more';
+      }
+      const head = new ResponseHead();
+      const text = buffer.toString('latin1', at, end - 2);
+      const problem = parseResponseHead(text, this.#request.method === 'HEAD', this.#limits, head);
+      if (problem !== null) return this.#bad(problem);
+      if (head.status >= 200 || head.status === 101) return this.#takeFinal(head, buffer, end);
+      this.#interimAnswers += 1;
+      if (this.#interimAnswers > MAX_INTERIM_ANSWERS) return this.#bad('it never comes to a final answer');
+      this.#sendInterim(head);
+      at = end;
+      if (at === buffer.length) return 'more';
+    }
+  }
+
+  /** HTTP/1.0 knows no interim answers (RFC 9110 section 15.2). */
+  #sendInterim(head: ResponseHead): void {
+    if (this.#request.minorVersion === 0) return;
+    this.begun = true;
+    this.#client.write(`HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}\r\n`, 'latin1');
+  }
+
+  #takeFinal(head: ResponseHead, buffer: Buffer, bodyAt: number): RelayResult {
+    if (head.status === 101) {
+      if (!this.#request.webSocket || head.upgradeTo !== 'websocket' || !head.upgrade) {
+        return this.#bad('it switches to a protocol that was not asked for');
+      }
+      this.head = head;
+      this.status = 101;
+      this.rest = buffer.subarray(bodyAt);
+      return 'upgraded';
+    }
+    this.status = head.status;
+    if (!this.#host.wantsAnswer(head)) return 'dropped';
+    const scanner = this.#scannerFor(head);
+    const end = scanner.scan(buffer, bodyAt);
+    if (scanner.failed) return this.#bad(scanner.problem);
+    this.head = head;
+    this.#scanner = scanner;
+    this.begun = true;
+    this.#writeHead(this.#headText(head), buffer, bodyAt, end);
+    this.surplus = end < buffer.length;
+    return scanner.done ? 'done' : 'more';
+  }
+
+  #scannerFor(head: ResponseHead): BodyScanner {
+    this.#decodes = head.bodyLength === CHUNKED && this.#request.minorVersion === 0;
+    if (!this.#decodes) return new BodyScanner(head.bodyLength);
+    // HTTP/1.0 does not know the chunked coding: the client gets the payload alone, and the connection's end is its end.
+    return new BodyScanner(CHUNKED, (buffer, from, to) => {
+      this.#pieces.push(buffer.subarray(from, to));
+    });
+  }
+
+  readonly #pieces: Buffer[] = [];
+
+  #headText(head: ResponseHead): string {
+    const chunked = head.bodyLength === CHUNKED && !this.#decodes ? 'Transfer-Encoding: chunked\r\n' : '';
+    this.keepsClient = !this.#decodes && head.bodyLength !== UNTIL_CLOSE && this.#host.keepsClient();
+    const lines = this.#host.answerLines();
+    return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${chunked}${lines}${this.#connectionLine()}\r\n`;
+  }
+
+  #connectionLine(): string {
+    if (!this.keepsClient) return 'Connection: close\r\n';
+    return this.#request.minorVersion === 0 ? 'Connection: keep-alive\r\n' : '';
+  }
+
+  #writeHead(text: string, buffer: Buffer, from: number, to: number): void {
+    if (this.#decodes) {
+      this.#client.write(text, 'latin1');
+      this.#writePieces();
+      return;
+    }
+    this.bodyBytes += to - from;
+    if (from === to) this.#wrote(this.#client.write(text, 'latin1'));
+    else if (to - from <= MAX_JOINED_BYTES) {
+      this.#wrote(this.#client.write(text + buffer.toString('latin1', from, to), 'latin1'));
+    } else {
+      this.#client.cork();
+      this.#client.write(text, 'latin1');
+      this.#wrote(this.#client.write(buffer.subarray(from, to)));
+      this.#client.uncork();
+    }
+  }
+
+  #relayBody(scanner: BodyScanner, chunk: Buffer): RelayResult {
+    const end = scanner.scan(chunk, 0);
+    if (scanner.failed) return this.#bad(scanner.problem);
+    if (end < chunk.length) this.surplus = true;
+    if (this.#decodes) this.#writePieces();
+    else {
+      this.bodyBytes += end;
+      this.#wrote(this.#client.write(end === chunk.length ? chunk : chunk.subarray(0, end)));
+    }
+    return scanner.done ? 'done' : 'more';
+  }
+
+  #writePieces(): void {
+    for (const piece of this.#pieces.splice(0)) {
+      this.bodyBytes += piece.length;
+      this.#wrote(this.#client.write(piece));
+    }
+  }
+
+  #wrote(roomLeft: boolean): void {
+    if (!roomLeft) this.clientIsFull = true;
+  }
+
+  #bad(problem: string): RelayResult {
+    this.problem = problem;
+    return 'bad';
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * One client's connection: reads heads, one request at a time.
+ *
+ *   reading head ──▶ active (exchange or own page) ──▶ reading head …
+ *        │               │                    └──────▶ tunnel (upgraded) ──▶ closed
+ *        └───────────────┴──▶ closing (answer written, our side ended, what still arrives is thrown away) ──▶ closed
+ *
+ * Requests that are pipelined wait as bytes in `#pending`, bounded; answers therefore leave in order. Closing is done
+ * in two steps, because a connection that is closed with unread bytes is reset, and a reset overtakes the answer.
+ */
+import type { Socket } from 'node:net';
+import type { Activity } from './activity.js';
+import { failureAnswer, renderAnswer, type OwnAnswer } from './answer.js';
+import type { GatewayContext } from './context.js';
+import type { Timed } from './deadlines.js';
+import { Exchange } from './exchange.js';
+import type { Peer } from './forwarded.js';
+import { pathOf } from './hashKey.js';
+import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines } from './http1/headFinder.js';
+import type { Refusal } from './http1/refusal.js';
+import { parseRequestHead, RequestHead } from './http1/requestHead.js';
+import { PageVisit } from './pageVisit.js';
+import { requestIdOf } from './requestIds.js';
+
+/** How long, and how much, is still read from a client after its last answer. */
+const LINGER_MS = 2_000;
+const LINGER_BYTES = 1_048_576;
+
+/** Who wants to know when it is gone. */
+export interface ClientOwner {
+  onClientClosed(client: ClientConnection): void;
+}
+
+export class ClientConnection implements Timed {
+  readonly socket: Socket;
+  readonly peer: Peer;
+  deadlineMs: number;
+  readonly #context: GatewayContext;
+  readonly #owner: ClientOwner;
+  #pending: Buffer | null = null;
+  /** Bytes of `#pending` that were looked over for the end of a head. */
+  #seen = 0;
+  #activity: Activity | null = null;
+  #closing = false;
+  #lingeredBytes = 0;
+  /** The client will send nothing more. */
+  #ended = false;
+  #paused = false;
+  #reading = false;
+
+  constructor(socket: Socket, peer: Peer, context: GatewayContext, owner: ClientOwner) {
+    this.socket = socket;
+    this.peer = peer;
+    this.#context = context;
+    this.#owner = owner;
+    this.deadlineMs = context.deadlines.nowMs + context.limits.headTimeoutMs;
+    context.deadlines.add(this);
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('drain', () => this.#onDrain());
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', () => {
+      // 'close' follows, and that is all there is to know: the client is gone.
+    });
+    socket.on('close', () => this.#onClose());
+  }
+
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  /** Between two requests. */
+  get isIdle(): boolean {
+    return this.#activity === null && !this.#closing;
+  }
+
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.socket.resume();
+  }
+
+  /** The request is answered. @param keep whether the connection goes on. */
+  finish(keep: boolean): void {
+    this.#activity = null;
+    if (!keep) {
+      this.closeGently();
+      return;
+    }
+    this.resume();
+    this.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.idleTimeoutMs;
+    this.#readHeads();
+  }
+
+  /** From now on it is an upgraded connection. */
+  become(tunnel: Activity): void {
+    this.#activity = tunnel;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.resume();
+    const early = this.#pending;
+    this.#pending = null;
+    if (early !== null) tunnel.readBytes(early, 0);
+    if (this.#ended) tunnel.onClientEnd();
+  }
+
+  /** Answers a request in an upstream's place and finishes it. */
+  answerFailure(
+    status: number,
+    code: string,
+    message: string,
+    requestId: string,
+    head: RequestHead,
+    bodyDone: boolean,
+  ): void {
+    this.#context.refusals.count(code);
+    this.answer(failureAnswer(status, code, message, requestId), head, bodyDone);
+  }
+
+  /** Gives one of the gateway's own answers and finishes the request. */
+  answer(answer: OwnAnswer, head: RequestHead, bodyDone: boolean): void {
+    const keep = head.persistent && bodyDone && !this.#context.draining;
+    const connection = keep ? (head.minorVersion === 0 ? 'keep-alive' : '') : 'close';
+    this.socket.write(renderAnswer(answer, connection, head.method === 'HEAD'));
+    this.finish(keep);
+  }
+
+  /** Ends our side once everything is written, and reads on for a moment. Idempotent. */
+  closeGently(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#pending = null;
+    this.deadlineMs = this.#context.deadlines.nowMs + LINGER_MS;
+    this.socket.end();
+    this.resume();
+  }
+
+  /** Ends it at once, in a way that the client can't take for the end of an answer. */
+  cut(): void {
+    this.#activity = null;
+    if (!this.socket.destroyed) this.socket.resetAndDestroy();
+  }
+
+  onDeadline(): void {
+    if (this.#closing) this.socket.destroy();
+    else if (this.#activity !== null) this.#activity.onTimeout();
+    else if (this.#pending === null) this.closeGently();
+    else
+      this.#refuse({
+        status: 408,
+        code: 'head.timeout',
+        message: 'The request head did not arrive in time.',
+      });
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#closing) {
+      this.#lingeredBytes += chunk.length;
+      if (this.#lingeredBytes > LINGER_BYTES) this.socket.destroy();
+      return;
+    }
+    let at = 0;
+    if (this.#activity?.wantsBytes === true) {
+      at = this.#activity.readBytes(chunk, 0);
+      if (at === chunk.length || this.#closing) return;
+    }
+    this.#keep(at === 0 ? chunk : chunk.subarray(at));
+    if (this.#activity === null) this.#readHeads();
+    else if ((this.#pending?.length ?? 0) > this.#context.limits.maxHeadBytes) this.pause();
+  }
+
+  #keep(bytes: Buffer): void {
+    if (this.#pending === null) {
+      this.#pending = bytes;
+      this.#seen = 0;
+      if (this.#activity === null) {
+        this.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.headTimeoutMs;
+      }
+    } else this.#pending = Buffer.concat([this.#pending, bytes]);
+  }
+
+  /** Reads as many requests as have arrived and are answered at once. */
+  #readHeads(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    while (this.#activity === null && this.#pending !== null && !this.#closing) {
+      if (this.socket.writableNeedDrain || !this.#readHead(this.#pending)) break;
+    }
+    this.#reading = false;
+    if (this.#ended && this.#activity === null && !this.#closing && !this.socket.writableNeedDrain)
+      this.closeGently();
+  }
+
+  /** @returns false when more bytes are needed. */
+  #readHead(pending: Buffer): boolean {
+    const from = skipEmptyLines(pending, 0);
+    if (from === pending.length) {
+      this.#pending = null;
+      return false;
+    }
+    const { limits } = this.#context;
+    const end = findHeadEnd(pending, from, Math.max(0, this.#seen - from));
+    if (end === HOPELESS) {
+      this.#refuse({ status: 400, code: 'head.malformed', message: 'This is not an HTTP/1.1 request.' });
+      return false;
+    }
+    if ((end === INCOMPLETE ? pending.length : end) - from > limits.maxHeadBytes) {
+      const message = `The request's head is larger than ${limits.maxHeadBytes} bytes.`;
+      this.#refuse({ status: 431, code: 'head.too-large', message });
+      return false;
+    }
+    if (end === INCOMPLETE) {
+      this.#seen = pending.length;
+      return false;
+    }
+    const head = new RequestHead();
+    const problem = parseRequestHead(pending.toString('latin1', from, end - 2), limits, head);
+    this.#pending = end < pending.length ? pending.subarray(end) : null;
+    this.#seen = 0;
+    if (problem === null) this.#begin(head);
+    else this.#refuse(problem);
+    return true;
+  }
+
+  #begin(head: RequestHead): void {
+    const context = this.#context;
+    const requestId = requestIdOf(head, this.peer.trusted);
+    const clientAddress = this.peer.clientAddress(head);
+    if (head.host === '')
+      head.host = `${this.socket.localAddress ?? 'localhost'}:${this.socket.localPort ?? 80}`;
+    const refusal = this.#objection(head, clientAddress);
+    if (refusal !== null) {
+      this.answerFailure(
+        refusal.status,
+        refusal.code,
+        refusal.message,
+        requestId,
+        head,
+        head.bodyLength === 0,
+      );
+      return;
+    }
+    const path = pathOf(head.target);
+    if (context.ownPages.handles(path)) {
+      const visit = new PageVisit(this, context, head, requestId, clientAddress);
+      this.#activity = visit;
+      visit.start(path);
+      return;
+    }
+    const pool = context.route(head.host, path);
+    if (pool === null) {
+      const message = 'No route leads from this host and path to a service.';
+      this.answerFailure(404, 'route.none', message, requestId, head, head.bodyLength === 0);
+      return;
+    }
+    const exchange = new Exchange(this, context, head, pool, requestId, clientAddress);
+    this.#activity = exchange;
+    this.#feed(exchange);
+    exchange.start();
+  }
+
+  /** Gives an exchange what of its body has arrived with its head. */
+  #feed(exchange: Exchange): void {
+    const pending = this.#pending;
+    if (pending === null || !exchange.wantsBytes) return;
+    const end = exchange.readBytes(pending, 0);
+    if (this.#pending !== null) this.#pending = end < pending.length ? pending.subarray(end) : null;
+  }
+
+  /** What speaks against a well-formed request. */
+  #objection(head: RequestHead, clientAddress: string): Refusal | null {
+    const { limits, viaName } = this.#context;
+    if (!this.#context.admits(clientAddress)) {
+      return {
+        status: 429,
+        code: 'limit.requests',
+        message: 'Too many requests from this address; slow down.',
+      };
+    }
+    if (head.bodyLength > limits.maxBodyBytes) {
+      const message = `The request's body is larger than ${limits.maxBodyBytes} bytes.`;
+      return { status: 413, code: 'body.too-large', message };
+    }
+    if (head.method === 'TRACE') {
+      return {
+        status: 405,
+        code: 'method.not-allowed',
+        message: 'TRACE shows credentials to scripts; it is off.',
+      };
+    }
+    if (head.via !== null && head.via.includes(viaName)) {
+      const message =
+        'The request came back to the gateway it left: an upstream points to the gateway itself.';
+      return { status: 508, code: 'route.loop', message };
+    }
+    return null;
+  }
+
+  /** Answers what is no acceptable request; the connection can't go on, because nobody knows where the next begins. */
+  #refuse(refusal: Refusal): void {
+    this.#context.refusals.count(refusal.code);
+    this.#context.answers.count(refusal.status);
+    const answer = failureAnswer(refusal.status, refusal.code, refusal.message, '');
+    this.socket.write(renderAnswer(answer, 'close', false));
+    this.closeGently();
+  }
+
+  #onDrain(): void {
+    if (this.#activity === null) this.#readHeads();
+    else this.#activity.onClientDrain();
+  }
+
+  #onEnd(): void {
+    this.#ended = true;
+    if (this.#activity !== null) this.#activity.onClientEnd();
+    else if (!this.#closing) this.closeGently();
+  }
+
+  #onClose(): void {
+    this.#context.deadlines.delete(this);
+    const activity = this.#activity;
+    this.#activity = null;
+    this.#closing = true;
+    activity?.onClientGone();
+    this.#owner.onClientClosed(this);
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * One request and its answer.
+ *
+ *   lease ──▶ (wait for room) ──▶ attempt ──▶ answer passed on ──▶ finished
+ *     ▲                              │
+ *     └── domain/retry ◀─── failed ──┘
+ *              └──▶ the gateway's own 502, 503 or 504 ──▶ finished
+ *
+ * Request and answer stream independently: an upstream may answer before the request is complete. Whatever happens to
+ * either side, the exchange ends exactly once, and leaves neither a lease nor a connection nor a place in the queue.
+ */
+import { hashAddress, hashText } from '../domain/balancing/hash.js';
+import { decideRetry, type AttemptFailure, type RetryDecision } from '../domain/retry.js';
+import type { Activity } from './activity.js';
+import { AnswerRelay } from './answerRelay.js';
+import { Attempt, type AttemptHost } from './attempt.js';
+import type { ClientConnection } from './clientConnection.js';
+import type { GatewayContext } from './context.js';
+import { describeFailure, nobodyAvailable, type Failure } from './failures.js';
+import { hashKeyOf } from './hashKey.js';
+import type { RequestHead } from './http1/requestHead.js';
+import type { ResponseHead } from './http1/responseHead.js';
+import type { Pool, Waiting } from './pool.js';
+import { RequestBody } from './requestBody.js';
+import { requestHeadText } from './requestText.js';
+import type { StickyChoice } from './sticky.js';
+import { Tunnel } from './tunnel.js';
+import type { Upstream } from './upstream.js';
+import type { UpstreamConnection } from './upstreamConnection.js';
+
+export class Exchange implements Activity, AttemptHost, Waiting {
+  readonly body: RequestBody;
+  readonly headText: string;
+  hash = 0;
+  wanted: Upstream | null = null;
+  tried: Upstream[] | null = null;
+  readonly #client: ClientConnection;
+  readonly #context: GatewayContext;
+  readonly #head: RequestHead;
+  readonly #pool: Pool;
+  readonly #requestId: string;
+  readonly #clientAddress: string;
+  readonly #startedMs: number;
+  #session: StickyChoice | null = null;
+  #attempt: Attempt | null = null;
+  #attempts = 0;
+  #waiting = false;
+  #fresh = false;
+  #ended = false;
+  /** What really happened first: what the client gets when nothing else comes of it. */
+  #failure: Failure | null = null;
+
+  constructor(
+    client: ClientConnection,
+    context: GatewayContext,
+    head: RequestHead,
+    pool: Pool,
+    requestId: string,
+    clientAddress: string,
+  ) {
+    this.#client = client;
+    this.#context = context;
+    this.#head = head;
+    this.#pool = pool;
+    this.#requestId = requestId;
+    this.#clientAddress = clientAddress;
+    this.#startedMs = context.clock.nowMs();
+    this.body = new RequestBody(head.bodyLength, context.limits.maxKeptBodyBytes);
+    this.headText = requestHeadText(head, client.peer, requestId, context.viaName);
+  }
+
+  /** Begins the first attempt. What of the body arrived with the head should have been read before. */
+  start(): void {
+    if (this.#ended) return;
+    const { snapshot, algorithm, sticky, budget } = this.#pool;
+    budget.request(this.#startedMs);
+    if (algorithm.keyedBy === 'client-ip') this.hash = hashAddress(this.#clientAddress);
+    else if (algorithm.keyedBy === 'configured') {
+      const key = hashKeyOf(snapshot.hashOn, this.#head, this.#clientAddress);
+      this.hash = key === null ? 0 : hashText(key);
+    }
+    if (sticky !== null) {
+      this.#session = sticky.find(this.#head.cookie, this.#context.clock.wallMs());
+      this.wanted = this.#session?.upstream ?? null;
+    }
+    this.#tryNext();
+  }
+
+  // ---- The request's side ------------------------------------------------------------------------------
+
+  get wantsBytes(): boolean {
+    return !this.body.done;
+  }
+
+  readBytes(chunk: Buffer, from: number): number {
+    const sending = this.#attempt?.sent === true;
+    const end = this.body.read(chunk, from, sending);
+    const { maxBodyBytes } = this.#context.limits;
+    if (this.body.problem !== '') {
+      this.#refuse(400, 'body.malformed', `The request's body is malformed: ${this.body.problem}.`);
+    } else if (this.body.payloadBytes > maxBodyBytes) {
+      this.#refuse(413, 'body.too-large', `The request's body is larger than ${maxBodyBytes} bytes.`);
+    } else if (sending && end > from) {
+      const piece = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end);
+      this.onProgress(this.#attempt?.write(piece) ?? true);
+    } else if (this.body.isFull) this.#client.pause();
+    return end;
+  }
+
+  onClientEnd(): void {
+    if (!this.body.done) this.#abort('client.incomplete');
+  }
+
+  onClientGone(): void {
+    this.#abort('client.gone');
+  }
+
+  onClientDrain(): void {
+    if (this.#attempt === null) return;
+    this.#attempt.relay.clientIsFull = false;
+    this.#attempt.resume();
+    this.#setTimeout();
+  }
+
+  onTimeout(): void {
+    const attempt = this.#attempt;
+    if (attempt === null) this.#refuse(503, 'queue.timeout', 'No upstream had room for the request in time.');
+    else if (attempt.relay.head !== null) {
+      this.#abort(attempt.relay.clientIsFull || !this.body.done ? 'client.slow' : 'upstream.stalled');
+    } else if (!this.body.done && !this.#client.isPaused) {
+      this.#refuse(408, 'body.timeout', "The request's body did not arrive in time.");
+    } else attempt.timeOut();
+  }
+
+  // ---- Attempts ----------------------------------------------------------------------------------------
+
+  #tryNext(): void {
+    const upstream = this.#pool.lease(this.hash, this.tried, this.wanted);
+    if (upstream !== null) this.onRoom(upstream);
+    else if (!this.#pool.hasFit(this.tried)) {
+      const { status, code, message } = this.#failure ?? nobodyAvailable(this.#pool.name);
+      this.#refuse(status, code, message);
+    } else if (this.#pool.wait(this)) {
+      this.#waiting = true;
+      this.#setTimeout();
+    } else {
+      this.#refuse(
+        503,
+        'queue.full',
+        `Every upstream of "${this.#pool.name}" is busy and too many requests wait.`,
+      );
+    }
+  }
+
+  onRoom(upstream: Upstream): void {
+    this.#waiting = false;
+    this.#attempts += 1;
+    const relay = new AnswerRelay(this.#client.socket, this.#head, this.#context.limits, this);
+    this.#attempt = new Attempt(this, relay, this.#pool, upstream, this.#context);
+    this.#client.deadlineMs = Number.POSITIVE_INFINITY; // until it is sent the connect time-out is the connection's
+    this.#attempt.begin(this.#fresh);
+  }
+
+  onProgress(roomLeft: boolean): void {
+    if (roomLeft) this.#client.resume();
+    else if (!this.body.done) this.#client.pause();
+    this.#setTimeout();
+  }
+
+  onAttemptFailed(attempt: Attempt, failure: AttemptFailure, detail: string): void {
+    this.#attempt = null;
+    this.#failure ??= describeFailure(failure, detail, attempt.relay.status);
+    const decision = this.#decide(failure, attempt.relay.begun);
+    const { budget, snapshot } = this.#pool;
+    if (
+      decision.action === 'give-up' ||
+      (decision.charged && !budget.take(snapshot.retryBudget, this.#context.clock.nowMs()))
+    ) {
+      const { status, code, message } = this.#failure;
+      if (attempt.relay.begun) this.#abort(code);
+      else this.#refuse(status, code, message);
+      return;
+    }
+    attempt.upstream.retries += 1;
+    if (decision.sameUpstream) this.#fresh = true;
+    else {
+      (this.tried ??= []).push(attempt.upstream);
+      this.wanted = null;
+    }
+    this.#tryNext();
+  }
+
+  #decide(failure: AttemptFailure, answerBegun: boolean): RetryDecision {
+    return decideRetry({
+      failure,
+      answerBegun,
+      method: this.#head.method,
+      hasIdempotencyKey: this.#head.hasIdempotencyKey,
+      bodyKept: this.body.kept !== null,
+      attempts: this.#attempts,
+      maxAttempts: this.#context.limits.maxAttempts,
+      retryUnsafe: this.#pool.snapshot.retryUnsafe,
+    });
+  }
+
+  /** Sets the time-out that fits what is awaited now. */
+  #setTimeout(): void {
+    const { limits, deadlines } = this.#context;
+    const relay = this.#attempt?.relay;
+    let allowedMs = limits.bodyTimeoutMs;
+    if (relay === undefined) allowedMs = limits.queueTimeoutMs;
+    else if (this.body.done && !relay.clientIsFull) {
+      allowedMs = relay.head === null ? limits.responseTimeoutMs : limits.streamTimeoutMs;
+    }
+    this.#client.deadlineMs = deadlines.nowMs + allowedMs;
+  }
+
+  // ---- The answer's side -------------------------------------------------------------------------------
+
+  wantsAnswer(head: ResponseHead): boolean {
+    const attempt = this.#attempt;
+    if ((head.status !== 502 && head.status !== 503) || attempt === null) return true;
+    if (this.#decide('status', attempt.relay.begun).action === 'give-up') return true;
+    return !this.#pool.hasFit([...(this.tried ?? []), attempt.upstream]);
+  }
+
+  keepsClient(): boolean {
+    return this.#head.persistent && this.body.done && !this.#context.draining;
+  }
+
+  answerLines(): string {
+    const { sticky } = this.#pool;
+    if (sticky === null || this.#attempt === null) return '';
+    const secure = this.#client.peer.isSecure(this.#head);
+    return sticky.setCookieLine(this.#attempt.upstream, this.#session, secure, this.#context.clock.wallMs());
+  }
+
+  onAnswered(attempt: Attempt): void {
+    const { relay } = attempt;
+    this.#end(relay.status, relay.bodyBytes, attempt.upstream, '');
+    this.#client.finish(relay.keepsClient);
+  }
+
+  onAnswerCut(): void {
+    this.#abort('upstream.cut');
+  }
+
+  onUpgraded(attempt: Attempt, connection: UpstreamConnection, head: ResponseHead, rest: Buffer): void {
+    this.#end(101, 0, attempt.upstream, '');
+    const { socket } = this.#client;
+    socket.write(
+      `HTTP/1.1 101 ${head.reason}\r\n${head.lines}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`,
+      'latin1',
+    );
+    const tunnel = new Tunnel(socket, this.#pool, attempt.upstream, connection, this.#context);
+    if (rest.length > 0) tunnel.onUpstreamBytes(rest);
+    this.#client.become(tunnel);
+  }
+
+  // ---- The end -----------------------------------------------------------------------------------------
+
+  /** Answers in the upstream's place. */
+  #refuse(status: number, code: string, message: string): void {
+    const attempt = this.#attempt;
+    if (attempt?.relay.begun === true) {
+      this.#abort(code);
+      return;
+    }
+    this.#end(status, 0, null, code);
+    attempt?.end('neutral');
+    this.#client.answerFailure(status, code, message, this.#requestId, this.#head, this.body.done);
+  }
+
+  /** The client can't be given a (complete) answer: cutting the connection is how it is told. */
+  #abort(code: string): void {
+    if (this.#ended) return;
+    const attempt = this.#attempt;
+    this.#end(attempt?.relay.status ?? 0, attempt?.relay.bodyBytes ?? 0, attempt?.upstream ?? null, code);
+    this.#context.refusals.count(code);
+    attempt?.end(code === 'upstream.stalled' ? 'failure' : 'neutral');
+    this.#client.cut();
+  }
+
+  #end(status: number, bodyBytes: number, upstream: Upstream | null, code: string): void {
+    this.#ended = true;
+    this.#attempt = null;
+    if (this.#waiting) this.#pool.stopWaiting(this);
+    this.#waiting = false;
+    if (status >= 100) this.#context.answers.count(status);
+    this.#context.onRequestEnd?.({
+      method: this.#head.method,
+      target: this.#head.target,
+      host: this.#head.host,
+      clientAddress: this.#clientAddress,
+      requestId: this.#requestId,
+      status,
+      bodyBytes,
+      durationMs: this.#context.clock.nowMs() - this.#startedMs,
+      upstream: upstream?.id ?? null,
+      attempts: this.#attempts,
+      code,
+    });
+  }
+}

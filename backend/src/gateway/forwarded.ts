@@ -1,0 +1,112 @@
+/**
+ * Who the client is, and what upstreams are told about it.
+ *
+ * Anybody can send X-Forwarded-For. So what an untrusted peer says is overwritten: the client is the peer. What a
+ * trusted proxy (by CIDR) says is kept and appended to, and the client is found from right to left: the first
+ * address that is not itself a trusted proxy. An entry that is no address ends the walk.
+ */
+import { BlockList, isIP } from 'node:net';
+import type { ArrivedFields } from './http1/requestHead.js';
+import { isValidHost } from './http1/target.js';
+
+/** Addresses whose word is taken. */
+export class TrustedPeers {
+  readonly #list = new BlockList();
+  readonly #empty: boolean;
+
+  /** @param ranges addresses or CIDR ranges, IPv4 and IPv6. Throws RangeError for anything else. */
+  constructor(ranges: readonly string[]) {
+    this.#empty = ranges.length === 0;
+    for (const range of ranges) {
+      const [address = '', prefix] = range.split('/');
+      const family = isIP(address);
+      const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix);
+      if (family === 0 || !/^\d{1,3}$/.test(prefix ?? '0') || bits > (family === 6 ? 128 : 32)) {
+        throw new RangeError(`"${range}" is no address and no CIDR range, e.g. 10.0.0.0/8 or fd00::/8.`);
+      }
+      this.#list.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4');
+    }
+  }
+
+  /** `address` as by plainAddress. */
+  trusts(address: string): boolean {
+    if (this.#empty) return false;
+    const family = isIP(address);
+    return family !== 0 && this.#list.check(address, family === 6 ? 'ipv6' : 'ipv4');
+  }
+}
+
+/** An IPv4 address that came through an IPv6 socket as IPv4; everything else as it is. */
+export function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
+/** One connection's peer, and what follows from it for every request on it. */
+export class Peer {
+  readonly address: string;
+  readonly secure: boolean;
+  readonly trusted: boolean;
+  readonly #trust: TrustedPeers;
+  /** The fields of an untrusted peer are the same for every request to one host. */
+  #lines = '';
+  #linesForHost: string | null = null;
+
+  constructor(address: string, secure: boolean, trust: TrustedPeers) {
+    this.address = plainAddress(address);
+    this.secure = secure;
+    this.#trust = trust;
+    this.trusted = trust.trusts(this.address);
+  }
+
+  /** The address of the client itself. */
+  clientAddress(arrived: ArrivedFields): string {
+    if (!this.trusted || arrived.forwardedFor === null) return this.address;
+    let client = this.address;
+    const hops = arrived.forwardedFor.split(',');
+    for (let i = hops.length - 1; i >= 0; i -= 1) {
+      const hop = hopAddress(hops[i] ?? '');
+      if (hop === null) break;
+      client = hop;
+      if (!this.#trust.trusts(hop)) break;
+    }
+    return client;
+  }
+
+  /** Whether the client came through TLS, here or at a trusted proxy. */
+  isSecure(arrived: ArrivedFields): boolean {
+    return this.secure || (this.trusted && arrived.forwardedProto?.toLowerCase() === 'https');
+  }
+
+  /** The forwarded fields of a request, each with its CRLF. */
+  forwardedLines(arrived: ArrivedFields & { readonly forwardedOther: string }, host: string): string {
+    if (this.trusted) return this.#appended(arrived, host);
+    if (this.#linesForHost !== host) {
+      this.#lines = fields(this.address, this.secure ? 'https' : 'http', host, this.address);
+      this.#linesForHost = host;
+    }
+    return this.#lines;
+  }
+
+  #appended(arrived: ArrivedFields & { readonly forwardedOther: string }, host: string): string {
+    const chain = arrived.forwardedFor === null ? this.address : `${arrived.forwardedFor}, ${this.address}`;
+    const proto = this.isSecure(arrived) ? 'https' : 'http';
+    const { forwardedHost } = arrived;
+    const originalHost = forwardedHost !== null && isValidHost(forwardedHost) ? forwardedHost : host;
+    const lines = fields(chain, proto, originalHost, this.clientAddress(arrived)) + arrived.forwardedOther;
+    if (arrived.forwarded === null) return lines;
+    const node = isIP(this.address) === 6 ? `"[${this.address}]"` : this.address;
+    return `${lines}Forwarded: ${arrived.forwarded}, for=${node};proto=${this.secure ? 'https' : 'http'}\r\n`;
+  }
+}
+
+function fields(chain: string, proto: string, host: string, client: string): string {
+  return `X-Forwarded-For: ${chain}\r\nX-Forwarded-Proto: ${proto}\r\nX-Forwarded-Host: ${host}\r\nX-Real-IP: ${client}\r\n`;
+}
+
+/** `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]:567`; null when it is no address. */
+function hopAddress(text: string): string | null {
+  const hop = text.trim();
+  const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(hop)?.[1];
+  const bare = bracketed ?? (/^[\d.]+:\d+$/.test(hop) ? hop.slice(0, hop.indexOf(':')) : hop);
+  return isIP(bare) === 0 ? null : plainAddress(bare);
+}

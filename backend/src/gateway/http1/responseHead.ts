@@ -1,0 +1,143 @@
+/**
+ * The head of an upstream's answer, as strictly parsed as a request: an answer whose end is ambiguous would let one
+ * client's answer run into another's. Hop-by-hop fields are removed in the same pass.
+ *
+ * Where the body ends (RFC 9112 section 6.3): none for HEAD, 1xx, 204 and 304; else Transfer-Encoding, else
+ * Content-Length, else the end of the connection.
+ */
+import { CR, equalsIgnoringCase, LF, SPACE } from './chars.js';
+import { readConnectionField, type ConnectionOptions } from './connectionField.js';
+import { MALFORMED, NAME, nameOf, readField, withoutListed, type FieldSpan } from './fields.js';
+import type { HeadLimits } from './refusal.js';
+import { CHUNKED, parseLength, UNTIL_CLOSE } from './framing.js';
+
+export class ResponseHead implements ConnectionOptions {
+  status = 0;
+  reason = '';
+  minorVersion = 1;
+  /** Bytes, CHUNKED or UNTIL_CLOSE. */
+  bodyLength = 0;
+  /** The field lines that go on, each with its CRLF; with Content-Length, without Transfer-Encoding. */
+  lines = '';
+  /** Names the protocol it switches to, with 101. */
+  upgradeTo: string | null = null;
+  close = false;
+  keepAlive = false;
+  upgrade = false;
+  listed: string[] | null = null;
+
+  /** Whether the upstream's connection may be used again after the body. */
+  get persistent(): boolean {
+    if (this.bodyLength === UNTIL_CLOSE) return false;
+    return this.minorVersion === 1 ? !this.close : this.keepAlive && !this.close;
+  }
+}
+
+const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };
+const FIRST_FIELD_AFTER_STATUS = 12;
+let contentLength = -1;
+let transferEncodings = 0;
+
+/**
+ * Parses a complete head into `head`, which must be fresh.
+ * @param text latin1, from the status line to the CRLF of the last field line.
+ * @param toHead whether it answers a HEAD request.
+ * @returns null, or what is wrong with it.
+ */
+export function parseResponseHead(
+  text: string,
+  toHead: boolean,
+  limits: HeadLimits,
+  head: ResponseHead,
+): string | null {
+  contentLength = -1;
+  transferEncodings = 0;
+  const from = readStatusLine(text, head);
+  if (from === MALFORMED) return 'its status line is malformed';
+  const problem = readFields(text, from, limits, head);
+  if (problem !== null) return problem;
+  const { status } = head;
+  if (transferEncodings > 0) {
+    if (contentLength !== -1 || head.minorVersion === 0) return 'its framing is ambiguous';
+  }
+  if (toHead || status < 200 || status === 204 || status === 304) head.bodyLength = 0;
+  else if (transferEncodings > 0) head.bodyLength = CHUNKED;
+  else head.bodyLength = contentLength === -1 ? UNTIL_CLOSE : contentLength;
+  if (head.listed !== null) head.lines = withoutListed(head.lines, head.listed);
+  return null;
+}
+
+function readStatusLine(text: string, head: ResponseHead): number {
+  const minor = text.charCodeAt(7) - 0x30;
+  if (!text.startsWith('HTTP/1.') || (minor !== 0 && minor !== 1) || text.charCodeAt(8) !== SPACE)
+    return MALFORMED;
+  const status = parseLength(text, 9, FIRST_FIELD_AFTER_STATUS);
+  if (status < 100 || status > 999) return MALFORMED;
+  head.minorVersion = minor;
+  head.status = status;
+  let at = FIRST_FIELD_AFTER_STATUS;
+  if (text.charCodeAt(at) === SPACE) {
+    const end = text.indexOf('\r', at);
+    head.reason = text.slice(at + 1, end);
+    if (!isReason(head.reason)) return MALFORMED;
+    at = end;
+  }
+  return text.charCodeAt(at) === CR && text.charCodeAt(at + 1) === LF ? at + 2 : MALFORMED;
+}
+
+function isReason(reason: string): boolean {
+  return reason === 'OK' || !/[^\t\x20-\x7e\x80-\xff]/.test(reason);
+}
+
+function readFields(text: string, from: number, limits: HeadLimits, head: ResponseHead): string | null {
+  let keptFrom = from;
+  let fields = 0;
+  for (let at = from; at < text.length;) {
+    const next = readField(text, at, span);
+    if (next === MALFORMED) return 'a header line is malformed';
+    fields += 1;
+    if (fields > limits.maxFields) return `it has more than ${limits.maxFields} header lines`;
+    const name = nameOf(text, at, span.nameEnd);
+    if (endsHere(name)) {
+      const problem = takeField(name, text, at, head);
+      if (problem !== null) return problem;
+      if (keptFrom < at) head.lines += text.slice(keptFrom, at);
+      keptFrom = next;
+    } else if (name === NAME.contentLength) {
+      if (contentLength !== -1) return 'it has several Content-Length';
+      contentLength = parseLength(text, span.valueStart, span.valueEnd);
+      if (contentLength === -1) return 'its Content-Length is not a number';
+    }
+    at = next;
+  }
+  if (keptFrom < text.length) head.lines += text.slice(keptFrom);
+  return null;
+}
+
+function endsHere(name: number): boolean {
+  return (
+    name === NAME.connection ||
+    name === NAME.hopByHop ||
+    name === NAME.transferEncoding ||
+    name === NAME.upgrade ||
+    name === NAME.te
+  );
+}
+
+function takeField(name: number, text: string, at: number, head: ResponseHead): string | null {
+  if (name === NAME.connection) {
+    if (equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'keep-alive')) head.keepAlive = true;
+    else if (!readConnectionField(text.slice(span.valueStart, span.valueEnd), head)) {
+      return 'its Connection header is malformed';
+    }
+  } else if (name === NAME.transferEncoding) {
+    transferEncodings += 1;
+    const exact =
+      equalsIgnoringCase(text, at, span.nameEnd, 'transfer-encoding') &&
+      equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'chunked');
+    if (!exact || transferEncodings > 1) return 'its Transfer-Encoding is not one "chunked"';
+  } else if (name === NAME.upgrade) {
+    head.upgradeTo = text.slice(span.valueStart, span.valueEnd).toLowerCase();
+  }
+  return null;
+}

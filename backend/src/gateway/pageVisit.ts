@@ -1,0 +1,88 @@
+/** A request for one of the gateway's own pages. */
+import type { Activity } from './activity.js';
+import { failureAnswer, type OwnAnswer } from './answer.js';
+import type { ClientConnection } from './clientConnection.js';
+import type { GatewayContext } from './context.js';
+import { valueOf } from './http1/fields.js';
+import type { RequestHead } from './http1/requestHead.js';
+
+export class PageVisit implements Activity {
+  readonly #client: ClientConnection;
+  readonly #context: GatewayContext;
+  readonly #head: RequestHead;
+  readonly #requestId: string;
+  readonly #clientAddress: string;
+  #open = true;
+
+  constructor(
+    client: ClientConnection,
+    context: GatewayContext,
+    head: RequestHead,
+    requestId: string,
+    clientAddress: string,
+  ) {
+    this.#client = client;
+    this.#context = context;
+    this.#head = head;
+    this.#requestId = requestId;
+    this.#clientAddress = clientAddress;
+  }
+
+  /** Pages take no bodies: a request that has one is answered, and its connection closed. */
+  get wantsBytes(): boolean {
+    return false;
+  }
+
+  /** @param path the target without its query. */
+  start(path: string): void {
+    const { method, target, host, lines } = this.#head;
+    this.#client.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.responseTimeoutMs;
+    this.#context.ownPages
+      .answer({
+        method,
+        path,
+        query: target.slice(path.length + 1),
+        host,
+        clientAddress: this.#clientAddress,
+        peerAddress: this.#client.peer.address,
+        secure: this.#client.peer.isSecure(this.#head),
+        requestId: this.#requestId,
+        header: (name) => valueOf(lines, name),
+      })
+      .then(
+        (answer) => this.#give(answer),
+        () => this.#give(this.#failure(500, 'page.failed', 'The page could not be made; the log says why.')),
+      );
+  }
+
+  readBytes(_chunk: Buffer, from: number): number {
+    return from;
+  }
+
+  onClientDrain(): void {
+    // Nothing waits: a page is written at once.
+  }
+
+  onClientEnd(): void {
+    // It may still read the answer.
+  }
+
+  onClientGone(): void {
+    this.#open = false;
+  }
+
+  onTimeout(): void {
+    this.#give(this.#failure(504, 'page.timeout', 'The page was not ready in time.'));
+  }
+
+  #failure(status: number, code: string, message: string): OwnAnswer {
+    this.#context.refusals.count(code);
+    return failureAnswer(status, code, message, this.#requestId);
+  }
+
+  #give(answer: OwnAnswer): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#client.answer(answer, this.#head, this.#head.bodyLength === 0);
+  }
+}

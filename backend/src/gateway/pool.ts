@@ -1,0 +1,250 @@
+/**
+ * A pool at work in one worker: who may be picked now, whose turn it is, who waits.
+ *
+ * Who may be picked is worked out when something changes (a snapshot, an ejection, an upstream that is full), never
+ * on a request:
+ *   fit        up and not ejected. When no upstream is fit the pool fails open: all that are not draining are fit,
+ *              because a guess at a sick upstream beats a certain 503.
+ *   available  fit, and has room for one more request.
+ * When all that are fit are full, requests wait in one bounded queue per pool for whichever has room first.
+ */
+import { algorithms } from '../domain/balancing/registry.js';
+import type { Algorithm, Picker } from '../domain/balancing/picker.js';
+import { mayEjectOne } from '../domain/ejection.js';
+import type { PoolSnapshot } from '../domain/pool.js';
+import { RetryBudget } from '../domain/retry.js';
+import type { Deadlines } from './deadlines.js';
+import type { GatewayLimits } from './limits.js';
+import { StickySessions } from './sticky.js';
+import { Upstream } from './upstream.js';
+
+/** A request that waits for room. */
+export interface Waiting {
+  /** Never called twice; `upstream` is leased to it. */
+  onRoom(upstream: Upstream): void;
+  readonly hash: number;
+  readonly tried: readonly Upstream[] | null;
+  /** The only upstream that will do (its session lives there), or null. */
+  readonly wanted: Upstream | null;
+}
+
+export type Outcome = 'success' | 'failure' | 'neutral';
+
+export class Pool {
+  readonly name: string;
+  snapshot: PoolSnapshot;
+  algorithm: Algorithm;
+  sticky: StickySessions | null = null;
+  readonly budget = new RetryBudget();
+  #upstreams = new Map<string, Upstream>();
+  /** No longer in the snapshot, with requests still under way. */
+  readonly #leaving = new Set<Upstream>();
+  readonly #queue = new Set<Waiting>();
+  readonly #context: { hash: number; tried: readonly Upstream[] | null } = { hash: 0, tried: null };
+  readonly #limits: GatewayLimits;
+  readonly #deadlines: Deadlines;
+  readonly #random: () => number;
+  #picker: Picker;
+  #ramping = false;
+  #anyEjected = false;
+
+  constructor(
+    snapshot: PoolSnapshot,
+    limits: GatewayLimits,
+    deadlines: Deadlines,
+    wallMs: number,
+    random: () => number,
+  ) {
+    this.name = snapshot.name;
+    this.#limits = limits;
+    this.#deadlines = deadlines;
+    this.#random = random;
+    this.snapshot = snapshot;
+    this.algorithm = algorithmOf(snapshot);
+    this.#picker = this.algorithm.build([], random);
+    this.swap(snapshot, wallMs);
+  }
+
+  /** Takes over a new snapshot; what belongs to upstreams that stay, stays. */
+  swap(snapshot: PoolSnapshot, wallMs: number): void {
+    this.snapshot = snapshot;
+    this.algorithm = algorithmOf(snapshot);
+    const before = this.#upstreams;
+    this.#upstreams = new Map();
+    for (const row of snapshot.upstreams) {
+      const known = before.get(row.id);
+      before.delete(row.id);
+      known?.update(row);
+      this.#upstreams.set(row.id, known ?? new Upstream(row, this.#limits, this.#deadlines));
+    }
+    for (const upstream of before.values()) {
+      upstream.leave();
+      if (upstream.inFlight > 0) this.#leaving.add(upstream);
+    }
+    this.sticky =
+      snapshot.sticky === null ? null : new StickySessions(snapshot.name, snapshot.sticky, this.#upstreams);
+    this.#picker = this.algorithm.build([...this.#upstreams.values()], this.#random);
+    this.passTime(this.#deadlines.nowMs, wallMs);
+    this.refresh();
+  }
+
+  /** The pool itself is no longer in the snapshot. */
+  leave(wallMs: number): void {
+    this.swap({ ...this.snapshot, upstreams: [] }, wallMs);
+  }
+
+  /** @throws RangeError when a snapshot can't be taken over. */
+  static check(snapshot: PoolSnapshot): void {
+    algorithmOf(snapshot);
+    if (snapshot.sticky?.keys.length === 0) {
+      throw new RangeError(`Pool "${snapshot.name}" has sticky sessions but no key to sign them.`);
+    }
+  }
+
+  get isGone(): boolean {
+    return this.#upstreams.size === 0 && this.#leaving.size === 0 && this.#queue.size === 0;
+  }
+
+  /**
+   * Leases an upstream: to be released exactly once. null: nobody is available.
+   * @param wanted is taken when it is available and was not tried.
+   */
+  lease(hash: number, tried: readonly Upstream[] | null, wanted: Upstream | null): Upstream | null {
+    if (wanted !== null && wanted.fit && (tried === null || !tried.includes(wanted))) {
+      return wanted.available ? this.#take(wanted) : null;
+    }
+    this.#context.hash = hash;
+    this.#context.tried = tried;
+    const picked = this.#picker.pick(this.#context) as Upstream | null;
+    return picked === null ? null : this.#take(picked);
+  }
+
+  #take(upstream: Upstream): Upstream {
+    upstream.inFlight += 1;
+    upstream.available = upstream.fit && upstream.hasRoom;
+    return upstream;
+  }
+
+  /** Ends a lease. */
+  release(upstream: Upstream, outcome: Outcome): void {
+    upstream.inFlight -= 1;
+    if (outcome === 'success') upstream.succeeded();
+    else if (outcome === 'failure') this.#failed(upstream);
+    upstream.available = upstream.fit && upstream.hasRoom;
+    if (this.#queue.size > 0) this.#serveQueue();
+    if (upstream.inFlight === 0) this.#leaving.delete(upstream);
+  }
+
+  #failed(upstream: Upstream): void {
+    const { ejection } = this.snapshot;
+    const inService = count(
+      this.#upstreams.values(),
+      ({ state, ejection: own }) => state === 'up' && own.kind === 'in',
+    );
+    const mayEject = mayEjectOne(inService, this.#upstreams.size, ejection.minHealthyShare);
+    if (upstream.failed(ejection, mayEject, this.#deadlines.nowMs)) this.refresh();
+  }
+
+  /** Whether somebody would be available if they were not full (or already tried). */
+  hasFit(tried: readonly Upstream[] | null): boolean {
+    for (const upstream of this.#upstreams.values()) {
+      if (upstream.fit && (tried === null || !tried.includes(upstream))) return true;
+    }
+    return false;
+  }
+
+  /** @returns false when the queue is full. */
+  wait(waiting: Waiting): boolean {
+    if (this.#queue.size >= this.#limits.maxQueued) return false;
+    this.#queue.add(waiting);
+    return true;
+  }
+
+  /** Idempotent. */
+  stopWaiting(waiting: Waiting): void {
+    this.#queue.delete(waiting);
+  }
+
+  #serveQueue(): void {
+    for (const waiting of this.#queue) {
+      const upstream = this.lease(waiting.hash, waiting.tried, waiting.wanted);
+      if (upstream === null) {
+        if (waiting.wanted === null && waiting.tried === null) return;
+        continue;
+      }
+      this.#queue.delete(waiting);
+      waiting.onRoom(upstream);
+    }
+  }
+
+  /** Ends ejections whose time is up and moves slow starts on. Ten times a second. */
+  passTime(nowMs: number, wallMs: number): void {
+    if (this.#anyEjected) {
+      let back = false;
+      for (const upstream of this.#upstreams.values()) {
+        if (upstream.passTime(nowMs)) {
+          upstream.upSinceMs = wallMs;
+          back = true;
+        }
+      }
+      if (back) this.refresh();
+    }
+    const { slowStartMs } = this.snapshot;
+    this.#ramping = false;
+    for (const upstream of this.#upstreams.values()) {
+      upstream.ramp = rampAt(wallMs - upstream.upSinceMs, slowStartMs);
+      if (upstream.ramp < 1) this.#ramping = true;
+    }
+  }
+
+  /** Whether time changes anything here. */
+  get isUnsettled(): boolean {
+    return this.#ramping || this.#anyEjected;
+  }
+
+  /** Works out who may be picked. */
+  refresh(): void {
+    let fit = 0;
+    this.#anyEjected = false;
+    for (const upstream of this.#upstreams.values()) {
+      const ejected = upstream.ejection.kind === 'ejected';
+      if (ejected) this.#anyEjected = true;
+      upstream.fit = upstream.state === 'up' && !ejected;
+      if (upstream.fit) fit += 1;
+    }
+    for (const upstream of this.#upstreams.values()) {
+      if (fit === 0 && upstream.state !== 'draining') upstream.fit = true;
+      upstream.available = upstream.fit && upstream.hasRoom;
+    }
+    if (this.#queue.size > 0) this.#serveQueue();
+  }
+
+  /** Those of the snapshot and those that are leaving. */
+  *upstreams(): Iterable<Upstream> {
+    yield* this.#upstreams.values();
+    yield* this.#leaving;
+  }
+}
+
+/** The share of its weight that an upstream may take `upForMs` after it came up: a straight line from 10 %. */
+function rampAt(upForMs: number, slowStartMs: number): number {
+  if (slowStartMs <= 0 || upForMs >= slowStartMs) return 1;
+  return Math.max(0.1, upForMs / slowStartMs);
+}
+
+function algorithmOf(snapshot: PoolSnapshot): Algorithm {
+  const algorithm = algorithms.get(snapshot.algorithm);
+  if (algorithm === undefined) {
+    const known = [...algorithms.keys()].join(', ');
+    throw new RangeError(
+      `Pool "${snapshot.name}" asks for the algorithm "${snapshot.algorithm}"; known: ${known}.`,
+    );
+  }
+  return algorithm;
+}
+
+function count<T>(items: Iterable<T>, matches: (item: T) => boolean): number {
+  let matching = 0;
+  for (const item of items) if (matches(item)) matching += 1;
+  return matching;
+}

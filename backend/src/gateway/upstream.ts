@@ -1,0 +1,164 @@
+/**
+ * One upstream of one pool as a worker knows it: its keep-alive connections, what is under way there, what it has
+ * done so far and whether its traffic speaks for it. Lives as long as the upstream is in the snapshot, and after that
+ * until its last request is finished.
+ */
+import type { Endpoint } from '../domain/balancing/picker.js';
+import {
+  afterFailure,
+  afterSuccess,
+  atTime,
+  NEVER_EJECTED,
+  type EjectionPolicy,
+  type EjectionState,
+} from '../domain/ejection.js';
+import type { UpstreamStats } from '../domain/gatewayStats.js';
+import { createHistogram, record } from '../domain/histogram.js';
+import type { UpstreamSnapshot, UpstreamState } from '../domain/pool.js';
+import { AnswerCounter } from './counters.js';
+import type { Deadlines } from './deadlines.js';
+import type { GatewayLimits } from './limits.js';
+import { UpstreamConnection, type ConnectionOwner, type ConnectionUser } from './upstreamConnection.js';
+
+export class Upstream implements Endpoint, ConnectionOwner {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+  weight: number;
+  inFlight = 0;
+  available = false;
+  ramp = 1;
+  state: UpstreamState;
+  upSinceMs: number;
+  /** Takes traffic by membership, checks and its own traffic; `available` adds whether it has room. */
+  fit = false;
+  ejection: EjectionState = NEVER_EJECTED;
+  readonly answers = new AnswerCounter();
+  failures = 0;
+  retries = 0;
+  ejections = 0;
+  #connectionsOpened = 0;
+  readonly #latency = createHistogram();
+  readonly #limits: GatewayLimits;
+  readonly #deadlines: Deadlines;
+  /** The one used last is at the end and is taken first, so that a surplus gets old and is closed. */
+  readonly #idle: UpstreamConnection[] = [];
+  readonly #all = new Set<UpstreamConnection>();
+
+  constructor(snapshot: UpstreamSnapshot, limits: GatewayLimits, deadlines: Deadlines) {
+    this.id = snapshot.id;
+    this.host = snapshot.host;
+    this.port = snapshot.port;
+    this.weight = snapshot.weight;
+    this.state = snapshot.state;
+    this.upSinceMs = snapshot.upSinceMs;
+    this.#limits = limits;
+    this.#deadlines = deadlines;
+  }
+
+  get hasRoom(): boolean {
+    return this.inFlight < this.#limits.maxInFlightPerUpstream;
+  }
+
+  /** What a new snapshot says of it. */
+  update(snapshot: UpstreamSnapshot): void {
+    this.weight = snapshot.weight;
+    this.state = snapshot.state;
+    this.upSinceMs = snapshot.upSinceMs;
+    if (snapshot.state !== 'up') this.closeIdle();
+  }
+
+  /** It is no longer in the snapshot. */
+  leave(): void {
+    this.state = 'draining';
+    this.fit = false;
+    this.available = false;
+    this.closeIdle();
+  }
+
+  /**
+   * Lends a connection: an idle one, which is `ready`, else a new one, about which `user.onConnected` tells later.
+   * @param fresh no idle one: the last attempt met a connection that was being closed.
+   */
+  connect(user: ConnectionUser, fresh: boolean): UpstreamConnection {
+    for (let idle = fresh ? undefined : this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      if (idle.usable) {
+        idle.lend(user);
+        return idle;
+      }
+      idle.destroy();
+    }
+    this.#connectionsOpened += 1;
+    const connection = new UpstreamConnection(
+      this,
+      this.#limits.connectTimeoutMs,
+      this,
+      user,
+      this.#deadlines,
+    );
+    this.#all.add(connection);
+    return connection;
+  }
+
+  /** Takes a connection back whose exchange is complete on both sides. */
+  giveBack(connection: UpstreamConnection): void {
+    if (this.state !== 'up' || !connection.usable || this.#idle.length >= this.#limits.maxIdlePerUpstream) {
+      connection.destroy();
+      return;
+    }
+    connection.rest(this.#limits.upstreamIdleMs);
+    this.#idle.push(connection);
+  }
+
+  onClosed(connection: UpstreamConnection): void {
+    this.#all.delete(connection);
+    const at = this.#idle.indexOf(connection);
+    if (at !== -1) this.#idle.splice(at, 1);
+  }
+
+  closeIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.destroy();
+  }
+
+  succeeded(): void {
+    this.ejection = afterSuccess(this.ejection);
+  }
+
+  /** @returns whether it was ejected for it. */
+  failed(policy: EjectionPolicy, mayEject: boolean, nowMs: number): boolean {
+    const before = this.ejection;
+    this.ejection = afterFailure(before, policy, mayEject, nowMs);
+    const ejected = before.kind === 'in' && this.ejection.kind === 'ejected';
+    if (ejected) this.ejections += 1;
+    return ejected;
+  }
+
+  /** @returns whether it came back from an ejection just now. */
+  passTime(nowMs: number): boolean {
+    const before = this.ejection;
+    this.ejection = atTime(before, nowMs);
+    return before !== this.ejection;
+  }
+
+  recordLatency(elapsedMs: number): void {
+    record(this.#latency, elapsedMs);
+  }
+
+  stats(pool: string, nowMs: number): UpstreamStats {
+    return {
+      pool,
+      id: this.id,
+      counters: {
+        answers: this.answers.snapshot(),
+        failures: this.failures,
+        retries: this.retries,
+        ejections: this.ejections,
+        connectionsOpened: this.#connectionsOpened,
+        latency: { counts: [...this.#latency.counts], sumMs: this.#latency.sumMs },
+      },
+      inFlight: this.inFlight,
+      connections: this.#all.size,
+      ejectedForMs: this.ejection.kind === 'ejected' ? Math.max(0, this.ejection.untilMs - nowMs) : 0,
+    };
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * One connection to an upstream, lent to one exchange at a time.
+ *
+ *   connecting ──▶ busy ◀──▶ idle
+ *       │           │         │
+ *       └───────────┴─────────┴──▶ closed
+ *
+ * While idle it is still read: an upstream that closes it is noticed at once, and one that talks without being asked
+ * has lost the thread and is not spoken to again.
+ */
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import type { Deadlines, Timed } from './deadlines.js';
+
+/** Bytes that may wait in one direction before the other side is paused. */
+export const HIGH_WATER_BYTES = 65_536;
+
+/** Whoever the connection is lent to. */
+export interface ConnectionUser {
+  onConnected(connection: UpstreamConnection): void;
+  onUpstreamBytes(chunk: Buffer): void;
+  /** It can take more bytes again. */
+  onUpstreamDrain(): void;
+  /** It will send nothing more. */
+  onUpstreamEnd(): void;
+  /** It is gone; the connection is not lent any more. `connected` is false when it never came about. */
+  onUpstreamGone(problem: string, connected: boolean): void;
+}
+
+/** Whoever the connection belongs to. */
+export interface ConnectionOwner {
+  /** Once per connection. */
+  onClosed(connection: UpstreamConnection): void;
+}
+
+export class UpstreamConnection implements Timed {
+  readonly socket: Socket;
+  deadlineMs: number;
+  /** It has carried a complete exchange before. */
+  reused = false;
+  #state: 'connecting' | 'busy' | 'idle' | 'closed' = 'connecting';
+  #user: ConnectionUser | null;
+  #problem = '';
+  readonly #owner: ConnectionOwner;
+  readonly #deadlines: Deadlines;
+
+  constructor(
+    target: { readonly host: string; readonly port: number },
+    connectTimeoutMs: number,
+    owner: ConnectionOwner,
+    user: ConnectionUser,
+    deadlines: Deadlines,
+  ) {
+    this.#owner = owner;
+    this.#user = user;
+    this.#deadlines = deadlines;
+    this.deadlineMs = deadlines.nowMs + connectTimeoutMs;
+    deadlines.add(this);
+    // A socket passes highWaterMark on to its streams; the types of node:net don't know.
+    const options: TcpNetConnectOpts & { readonly highWaterMark: number } = {
+      host: target.host,
+      port: target.port,
+      noDelay: true,
+      allowHalfOpen: true,
+      highWaterMark: HIGH_WATER_BYTES,
+    };
+    this.socket = connect(options);
+    this.socket.on('connect', () => this.#onConnect());
+    this.socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    this.socket.on('drain', () => this.#user?.onUpstreamDrain());
+    this.socket.on('end', () => this.#onEnd());
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.#problem = error.code ?? error.message;
+    });
+    this.socket.on('close', () => this.#close(this.#problem === '' ? 'closed' : this.#problem));
+  }
+
+  /** Connected, so that it can be written on. */
+  get ready(): boolean {
+    return this.#state === 'busy' || this.#state === 'idle';
+  }
+
+  get usable(): boolean {
+    return this.#state !== 'closed' && this.socket.writable && !this.socket.destroyed;
+  }
+
+  /** Lends an idle connection. */
+  lend(user: ConnectionUser): void {
+    this.#state = 'busy';
+    this.#user = user;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** Takes it back after a complete exchange; it waits for the next one until `idleMs` have passed. */
+  rest(idleMs: number): void {
+    this.#state = 'idle';
+    this.#user = null;
+    this.reused = true;
+    this.deadlineMs = this.#deadlines.nowMs + idleMs;
+    if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  /** Ends it at once, without telling its user. */
+  destroy(): void {
+    this.#user = null;
+    this.#close('closed by the gateway');
+  }
+
+  onDeadline(): void {
+    this.#close(this.#state === 'connecting' ? 'connect timed out' : 'idle for too long');
+  }
+
+  #onConnect(): void {
+    if (this.#state !== 'connecting') return;
+    this.#state = 'busy';
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#user?.onConnected(this);
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#user === null) this.#close('it spoke without being asked');
+    else this.#user.onUpstreamBytes(chunk);
+  }
+
+  #onEnd(): void {
+    if (this.#user === null) this.#close('closed');
+    else this.#user.onUpstreamEnd();
+  }
+
+  #close(problem: string): void {
+    if (this.#state === 'closed') return;
+    const connected = this.#state !== 'connecting';
+    this.#state = 'closed';
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#deadlines.delete(this);
+    this.socket.destroy();
+    const user = this.#user;
+    this.#user = null;
+    this.#owner.onClosed(this);
+    user?.onUpstreamGone(problem, connected);
+  }
+}

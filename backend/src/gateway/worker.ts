@@ -1,0 +1,262 @@
+/**
+ * The data path of one gateway process: accepts clients, picks an upstream for each request, passes bytes both ways.
+ *
+ * It holds a snapshot (domain/pool.ts) and what belongs to its upstreams; `swap` takes over a new snapshot between two
+ * requests and disturbs nothing that stayed the same. Whatever is slow or clever (membership, active checks, pages)
+ * lives in the primary and reaches it through `swap` and `OwnPages`.
+ */
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import type { WorkerStats } from '../domain/gatewayStats.js';
+import type { GatewaySnapshot } from '../domain/pool.js';
+import { compileRoutes, type RouteTable } from './routes.js';
+import type { Clock } from '../ports.js';
+import { failureAnswer, renderAnswer } from './answer.js';
+import { AddressLimits } from './addressLimits.js';
+import { ClientConnection, type ClientOwner } from './clientConnection.js';
+import type { GatewayContext, OwnPages, RequestRecord } from './context.js';
+import { AnswerCounter, CodeCounter } from './counters.js';
+import { Deadlines } from './deadlines.js';
+import { Peer, TrustedPeers } from './forwarded.js';
+import { DEFAULT_LIMITS, type GatewayLimits } from './limits.js';
+import { Pool } from './pool.js';
+import type { Tunnel } from './tunnel.js';
+import { HIGH_WATER_BYTES } from './upstreamConnection.js';
+
+export interface WorkerOptions {
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Default: DEFAULT_LIMITS. */
+  readonly limits?: Partial<GatewayLimits>;
+  /** Addresses and CIDR ranges of proxies in front whose forwarded fields are believed. Default: none. */
+  readonly trustedProxies?: readonly string[];
+  /** Default: no pages of its own. */
+  readonly ownPages?: OwnPages;
+  /** Name of this gateway in Via; must not be that of another one on the path. Default `holdfast`. */
+  readonly viaName?: string;
+  /** Called once per request when it is over. Must not throw. Default: nobody. */
+  readonly onRequestEnd?: (record: RequestRecord) => void;
+  /** Over which time WebSockets are closed whose upstream leaves. Default 10 000 ms. */
+  readonly tunnelDrainMs?: number;
+}
+
+export interface DrainOptions {
+  /** How long requests under way may take. Then they are cut. */
+  readonly timeoutMs: number;
+  /** Over which part of it WebSockets and idle connections are closed, evenly. */
+  readonly windowMs: number;
+}
+
+const NO_PAGES: OwnPages = {
+  handles: () => false,
+  answer: () => Promise.reject(new Error('this worker has no pages')),
+};
+const NO_ROUTES: GatewaySnapshot = { version: 0, routes: [], pools: [] };
+
+export class GatewayWorker implements GatewayContext, ClientOwner {
+  readonly limits: GatewayLimits;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  readonly ownPages: OwnPages;
+  readonly answers = new AnswerCounter();
+  readonly refusals = new CodeCounter();
+  readonly tunnels = new Set<Tunnel>();
+  readonly viaName: string;
+  readonly onRequestEnd: ((record: RequestRecord) => void) | null;
+  draining = false;
+  #snapshot = NO_ROUTES;
+  #routes: RouteTable = compileRoutes([]);
+  #pools = new Map<string, Pool>();
+  readonly #leavingPools = new Set<Pool>();
+  readonly #clients = new Set<ClientConnection>();
+  readonly #servers = new Set<Server>();
+  readonly #trust: TrustedPeers;
+  readonly #addresses: AddressLimits;
+  readonly #random: () => number;
+  readonly #tunnelDrainMs: number;
+  #accepted = 0;
+  #onIdle: (() => void) | null = null;
+
+  /** @throws RangeError when a trusted range is malformed. */
+  constructor(options: WorkerOptions) {
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.clock = options.clock;
+    this.ownPages = options.ownPages ?? NO_PAGES;
+    this.viaName = options.viaName ?? 'holdfast';
+    this.onRequestEnd = options.onRequestEnd ?? null;
+    this.#random = options.random;
+    this.#tunnelDrainMs = options.tunnelDrainMs ?? 10_000;
+    this.#trust = new TrustedPeers(options.trustedProxies ?? []);
+    this.#addresses = new AddressLimits(this.limits);
+    this.deadlines = new Deadlines(this.clock, this.limits.tickMs, (nowMs) => this.#tick(nowMs));
+    this.deadlines.start();
+  }
+
+  /** The version of the snapshot in use; 0 before the first. */
+  get version(): number {
+    return this.#snapshot.version;
+  }
+
+  /**
+   * Accepts clients. May be called for several addresses.
+   * @returns the port. Rejects with the system's error (EADDRINUSE, EACCES, …).
+   */
+  listen(options: ListenOptions): Promise<number> {
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES },
+      (socket) => this.accept(socket, false),
+    );
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(options, () => {
+        server.off('error', reject);
+        // Accepting may fail for a moment (EMFILE); those who are connected go on.
+        server.on('error', () => this.refusals.count('accept.failed'));
+        this.#servers.add(server);
+        const address = server.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : 0);
+      });
+    });
+  }
+
+  /**
+   * Takes over a client's connection, accepted here or elsewhere (TLS, PROXY protocol).
+   * @param secure whether the client came through TLS.
+   * @param address of the client, when that is not the socket's.
+   */
+  accept(socket: Socket, secure: boolean, address = socket.remoteAddress): void {
+    this.#accepted += 1;
+    if (address === undefined) {
+      socket.destroy(); // gone before it was looked at
+      return;
+    }
+    const peer = new Peer(address, secure, this.#trust);
+    if (this.#clients.size >= this.limits.maxConnections) {
+      this.#turnAway(socket, 503, 'limit.connections', 'The gateway has as many connections as it allows.');
+    } else if (!peer.trusted && !this.#addresses.open(peer.address)) {
+      this.#turnAway(socket, 429, 'limit.connections-per-ip', 'Too many connections from this address.');
+    } else this.#clients.add(new ClientConnection(socket, peer, this, this));
+  }
+
+  /**
+   * Takes over a snapshot: what stays the same keeps its connections, counters and ejections.
+   * @throws RangeError when it names an algorithm that does not exist; then nothing has changed.
+   */
+  swap(snapshot: GatewaySnapshot): void {
+    const routes = compileRoutes(snapshot.routes);
+    for (const pool of snapshot.pools) Pool.check(pool);
+    const before = this.#pools;
+    const wallMs = this.clock.wallMs();
+    this.#pools = new Map();
+    for (const row of snapshot.pools) {
+      const known = before.get(row.name);
+      before.delete(row.name);
+      known?.swap(row, wallMs);
+      this.#pools.set(row.name, known ?? new Pool(row, this.limits, this.deadlines, wallMs, this.#random));
+    }
+    for (const pool of before.values()) {
+      pool.leave(wallMs);
+      this.#leavingPools.add(pool);
+    }
+    this.#routes = routes;
+    this.#snapshot = snapshot;
+    this.#closeTunnels(this.#tunnelDrainMs, ({ upstream }) => upstream.state === 'draining');
+  }
+
+  /** What it has counted and what is under way. */
+  stats(): WorkerStats {
+    const nowMs = this.clock.nowMs();
+    const pools = [...this.#pools.values(), ...this.#leavingPools];
+    return {
+      upstreams: pools.flatMap((pool) =>
+        [...pool.upstreams()].map((upstream) => upstream.stats(pool.name, nowMs)),
+      ),
+      clients: {
+        connections: this.#clients.size,
+        upgraded: this.tunnels.size,
+        accepted: this.#accepted,
+        answers: this.answers.snapshot(),
+      },
+      refusals: this.refusals.snapshot(),
+      accessLogDropped: 0,
+    };
+  }
+
+  /**
+   * Stops gracefully: accepts nobody, lets requests under way finish, tells clients with their next answer to come
+   * back on another connection, and closes idle connections and WebSockets over the window.
+   * @returns whether everything had ended by itself.
+   */
+  async drain({ timeoutMs, windowMs }: DrainOptions): Promise<boolean> {
+    this.draining = true;
+    for (const server of this.#servers) server.close();
+    this.#servers.clear();
+    this.#closeTunnels(windowMs, () => true);
+    const nowMs = this.clock.nowMs();
+    for (const client of this.#clients)
+      if (client.isIdle) client.deadlineMs = nowMs + this.#random() * windowMs;
+    const ended = await new Promise<boolean>((resolve) => {
+      if (this.#clients.size === 0) {
+        resolve(true);
+        return;
+      }
+      const cancel = this.clock.after(timeoutMs, () => resolve(false));
+      this.#onIdle = () => {
+        cancel();
+        resolve(true);
+      };
+    });
+    this.close();
+    return ended;
+  }
+
+  /** Ends everything at once. */
+  close(): void {
+    this.draining = true;
+    this.deadlines.stop();
+    for (const server of this.#servers) server.close();
+    this.#servers.clear();
+    for (const client of this.#clients) client.socket.destroy();
+    for (const pool of [...this.#pools.values(), ...this.#leavingPools]) {
+      for (const upstream of pool.upstreams()) upstream.closeIdle();
+    }
+  }
+
+  route(host: string, path: string): Pool | null {
+    const name = this.#routes.match(host, path);
+    return name === null ? null : (this.#pools.get(name) ?? null);
+  }
+
+  admits(clientAddress: string): boolean {
+    return this.#addresses.request(clientAddress, this.deadlines.nowMs);
+  }
+
+  onClientClosed(client: ClientConnection): void {
+    this.#clients.delete(client);
+    if (!client.peer.trusted) this.#addresses.close(client.peer.address);
+    if (this.draining && this.#clients.size === 0) this.#onIdle?.();
+  }
+
+  #turnAway(socket: Socket, status: number, code: string, message: string): void {
+    this.refusals.count(code);
+    this.answers.count(status);
+    socket.on('error', () => socket.destroy());
+    socket.end(renderAnswer(failureAnswer(status, code, message, ''), 'close', false), () =>
+      socket.destroy(),
+    );
+  }
+
+  #closeTunnels(windowMs: number, chosen: (tunnel: Tunnel) => boolean): void {
+    const nowMs = this.clock.nowMs();
+    for (const tunnel of this.tunnels) {
+      if (!tunnel.isClosing && chosen(tunnel)) tunnel.closeBy(nowMs + this.#random() * windowMs);
+    }
+  }
+
+  #tick(nowMs: number): void {
+    const wallMs = this.clock.wallMs();
+    for (const pool of this.#pools.values()) if (pool.isUnsettled) pool.passTime(nowMs, wallMs);
+    for (const pool of this.#leavingPools) if (pool.isGone) this.#leavingPools.delete(pool);
+    this.#addresses.passTime(nowMs);
+  }
+}
