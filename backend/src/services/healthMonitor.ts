@@ -1,9 +1,8 @@
 /**
  * Probes every tracked instance on its own port and keeps its health state (domain/health). One timer an instance.
  *
- * A probe that is late is itself a doubt: while one is unanswered for longer than the fast interval, the next ones
- * are sent beside it, so that an instance that accepts and never answers is out after
- * `timeout + (fall − 1) × fast interval` and not after `fall × timeout`.
+ * A probe that is late is itself a doubt: the next ones are sent beside it (lib/pace), so that an instance that accepts
+ * and never answers is out after `timeout + (fall − 1) × fast interval` and not after `fall × timeout`.
  */
 import { afterProbe, afterTime, isUnsettled, probeDelayMs, starting } from '../domain/health.js';
 import type { HealthState } from '../domain/health.js';
@@ -11,6 +10,7 @@ import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { HealthPolicy } from '../domain/policy.js';
 import type { Percentiles } from '../domain/views.js';
+import { Pace } from '../lib/pace.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, ProbeResult, Prober } from '../ports.js';
 
@@ -40,12 +40,10 @@ interface Tracked {
   readonly results: RingBuffer<{ ok: boolean; latencyMs: number }>;
   state: HealthState;
   lastProbe: LastProbe | null;
-  /** Probes of its own pace without an answer so far, at most `fall`. */
-  outstanding: number;
   /** Numbers probes in the order they were sent; an answer older than one already counted says nothing new. */
   sent: number;
   counted: number;
-  cancelTimer: () => void;
+  pace: Pace | null;
 }
 
 /** Where instances listen. */
@@ -70,7 +68,7 @@ export class HealthMonitor {
     if (known !== undefined) {
       if (known.policy === policy) return;
       known.policy = policy;
-      if (known.outstanding === 0) this.#schedule(known);
+      known.pace?.reschedule();
       return;
     }
     const tracked: Tracked = {
@@ -79,17 +77,16 @@ export class HealthMonitor {
       results: new RingBuffer(RESULTS_KEPT),
       state: starting(this.#options.clock.nowMs(), adopted),
       lastProbe: null,
-      outstanding: 0,
       sent: 0,
       counted: 0,
-      cancelTimer: () => undefined,
+      pace: null,
     };
     this.#tracked.set(key, tracked);
-    this.#send(tracked);
+    tracked.pace = this.#paceOf(tracked);
   }
 
   untrack(key: string): void {
-    this.#tracked.get(key)?.cancelTimer();
+    this.#tracked.get(key)?.pace?.stop();
     this.#tracked.delete(key);
   }
 
@@ -133,26 +130,15 @@ export class HealthMonitor {
     this.retain(new Set());
   }
 
-  #send(tracked: Tracked): void {
-    const { clock } = this.#options;
-    tracked.outstanding += 1;
-    void this.#probe(tracked).then(() => {
-      tracked.outstanding -= 1;
-      // While others are unanswered, their own pace goes on: an answer to one must not put off the next.
-      if (tracked.outstanding === 0) this.#schedule(tracked);
-    });
-    tracked.cancelTimer();
-    tracked.cancelTimer = clock.after(tracked.policy.fastIntervalMs, () => {
-      if (tracked.outstanding > 0 && tracked.outstanding < tracked.policy.fall) this.#send(tracked);
-    });
-  }
-
-  #schedule(tracked: Tracked): void {
-    if (!this.#isLive(tracked)) return;
+  #paceOf(tracked: Tracked): Pace {
     const { clock, random } = this.#options;
-    const delayMs = probeDelayMs(tracked.state, tracked.policy, clock.nowMs(), random());
-    tracked.cancelTimer();
-    tracked.cancelTimer = clock.after(delayMs, () => this.#send(tracked));
+    return new Pace({
+      after: (delayMs, run) => clock.after(delayMs, run),
+      ask: async () => void (await this.#probe(tracked)),
+      pauseMs: () => probeDelayMs(tracked.state, tracked.policy, clock.nowMs(), random()),
+      fastMs: () => tracked.policy.fastIntervalMs,
+      most: () => tracked.policy.fall,
+    });
   }
 
   async #probe(tracked: Tracked): Promise<void> {
