@@ -72,6 +72,12 @@ describe('whether an instance is drained', () => {
     world.feed.accept(reportOf([upstream(13_004, { drained: true }), upstream(13_005)]));
     expect(world.drained).toEqual([13_004]);
   });
+
+  it('and as soon as a report does not list it any more', () => {
+    world.feed.accept(reportOf([upstream(13_004), upstream(13_005)]));
+    world.feed.accept(reportOf([upstream(13_005)]));
+    expect(world.drained).toEqual([13_004]);
+  });
 });
 
 describe('a gateway', () => {

@@ -16,7 +16,7 @@ import type { EventLog } from './eventLog.js';
 export interface TrafficFeedOptions {
   readonly clock: Clock;
   readonly events: EventLog;
-  /** A gateway says that nothing is under way at this port any more; called once per report that says so. */
+  /** A gateway says, or its silence means, that nothing is under way at this port; called per report. */
   readonly onDrained: (port: number) => void;
 }
 
@@ -68,7 +68,9 @@ export class TrafficFeed {
     if (before === undefined) {
       events.emit('gateway.connected', { gateway: report.gateway, workers: report.workers });
     }
-    for (const { port, drained } of here) if (drained) onDrained(port);
+    const busy = new Set(here.filter(({ drained }) => !drained).map(({ port }) => port));
+    const mentioned = [...(before?.byPort.keys() ?? []), ...here.map(({ port }) => port)];
+    for (const port of new Set(mentioned)) if (!busy.has(port)) onDrained(port);
     return true;
   }
 
