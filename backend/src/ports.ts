@@ -6,6 +6,7 @@
 import type { EventRecord } from './domain/events.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
 import type { ProbeSpec } from './domain/policy.js';
+import type { TrafficReport } from './domain/traffic.js';
 
 export interface Clock {
   /** Monotonic, ms: for durations. */
@@ -178,5 +179,12 @@ export interface Discovery {
    */
   start(listener: (members: readonly Member[]) => void, onProblem: (problem: string) => void): void;
   /** Lets go of sockets, watchers and timers. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** A gateway's way to tell the supervisor of its traffic. */
+export interface SupervisorLink {
+  /** Ends within a time-out and never rejects: null when the supervisor took it, else why not, for people. */
+  report(report: TrafficReport): Promise<string | null>;
   close(): Promise<void>;
 }

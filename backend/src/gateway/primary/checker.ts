@@ -1,0 +1,139 @@
+/**
+ * Active checks of every upstream, whatever its source: probes at the pace and with the state machine that the
+ * supervisor uses for instances (domain/health, lib/pace). One that is announced as verified begins as fit, because
+ * whoever announced it has probed it; any other proves itself first, within a few quick probes.
+ */
+import { afterProbe, isUnsettled, probeDelayMs, starting } from '../../domain/health.js';
+import type { HealthState } from '../../domain/health.js';
+import type { HealthPolicy } from '../../domain/policy.js';
+import { Pace } from '../../lib/pace.js';
+import type { Clock, Prober } from '../../ports.js';
+
+/** What is checked, by its id (host:port). */
+export interface CheckTarget {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface LastCheck {
+  /** Wall clock, ms. */
+  readonly atMs: number;
+  readonly ok: boolean;
+  readonly latencyMs: number;
+  /** For people; empty when it was fine. */
+  readonly detail: string;
+}
+
+export interface CheckerOptions {
+  readonly clock: Clock;
+  readonly prober: Prober;
+  readonly random: () => number;
+  readonly policy: HealthPolicy;
+  /** An upstream became fit or unfit. */
+  readonly onChange: (id: string, fit: boolean, detail: string) => void;
+}
+
+interface Checked {
+  readonly target: CheckTarget;
+  state: HealthState;
+  last: LastCheck | null;
+  /** Numbers checks in the order they were sent; an answer older than one already counted says nothing new. */
+  sent: number;
+  counted: number;
+  pace: Pace | null;
+}
+
+export class Checker {
+  readonly #options: CheckerOptions;
+  readonly #checked = new Map<string, Checked>();
+  #policy: HealthPolicy;
+
+  constructor(options: CheckerOptions) {
+    this.#options = options;
+    this.#policy = options.policy;
+  }
+
+  /** Begins to check; one that is checked already goes on as it is, unless it is announced as verified now. */
+  track(target: CheckTarget, verified: boolean): void {
+    const known = this.#checked.get(target.id);
+    if (known !== undefined) {
+      if (verified && known.state.kind !== 'fit') this.#become(known, this.#fit());
+      return;
+    }
+    const checked: Checked = {
+      target,
+      state: verified ? this.#fit() : starting(this.#options.clock.nowMs(), true),
+      last: null,
+      sent: 0,
+      counted: 0,
+      pace: null,
+    };
+    this.#checked.set(target.id, checked);
+    const { clock, random } = this.#options;
+    checked.pace = new Pace({
+      after: (delayMs, run) => clock.after(delayMs, run),
+      ask: () => this.#check(checked),
+      pauseMs: () => probeDelayMs(checked.state, this.#policy, clock.nowMs(), random()),
+      fastMs: () => this.#policy.fastIntervalMs,
+      most: () => this.#policy.fall,
+    });
+  }
+
+  untrack(id: string): void {
+    this.#checked.get(id)?.pace?.stop();
+    this.#checked.delete(id);
+  }
+
+  isFit(id: string): boolean {
+    return this.#checked.get(id)?.state.kind === 'fit';
+  }
+
+  lastCheck(id: string): LastCheck | null {
+    return this.#checked.get(id)?.last ?? null;
+  }
+
+  /** Whether any upstream is still in doubt. */
+  isSettled(): boolean {
+    return [...this.#checked.values()].every(({ state }) => !isUnsettled(state));
+  }
+
+  /** Another policy, from now on. What is known of each stays. */
+  reconfigure(policy: HealthPolicy): void {
+    this.#policy = policy;
+    for (const { pace } of this.#checked.values()) pace?.reschedule();
+  }
+
+  close(): void {
+    for (const id of this.#checked.keys()) this.untrack(id);
+  }
+
+  #fit(): HealthState {
+    return { kind: 'fit', sinceMs: this.#options.clock.nowMs(), failures: 0, problem: null };
+  }
+
+  async #check(checked: Checked): Promise<void> {
+    const { clock, prober } = this.#options;
+    const { target } = checked;
+    const number = ++checked.sent;
+    const policy = this.#policy;
+    const result = await prober.probe(target, policy.probe, policy.timeoutMs);
+    if (this.#checked.get(target.id) !== checked || number <= checked.counted) return;
+    checked.counted = number;
+    const { ok, latencyMs } = result;
+    const detail = ok ? '' : result.detail;
+    checked.last = { atMs: clock.wallMs(), ok, latencyMs, detail };
+    const verdict = ok
+      ? ({ ok: true } as const)
+      : ({ ok: false, timedOut: result.kind === 'timeout', detail } as const);
+    this.#become(checked, afterProbe(checked.state, verdict, policy, clock.nowMs()));
+  }
+
+  #become(checked: Checked, state: HealthState): void {
+    const before = checked.state;
+    checked.state = state;
+    if (before.kind === state.kind || (before.kind !== 'fit' && state.kind !== 'fit')) return;
+    const detail = state.kind === 'unfit' ? state.detail : '';
+    this.#options.onChange(checked.target.id, state.kind === 'fit', detail);
+  }
+}

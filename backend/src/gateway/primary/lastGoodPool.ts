@@ -1,0 +1,95 @@
+/**
+ * The last members that each source announced, on disk (`gateway-pool.json`), so that a gateway that starts while the
+ * supervisor, DNS or Consul is away serves at once from what was good when it was last seen. Written a moment after a
+ * change, at most once a second; what can't be written is reported once and tried again with the next change.
+ */
+import { z } from 'zod';
+import { messageOf } from '../../domain/errors.js';
+import type { Clock, Logger, Member, StateStore } from '../../ports.js';
+import { MOST_UPSTREAMS } from './membership.js';
+
+const member = z.strictObject({
+  id: z.string().min(1).max(300),
+  host: z.string().min(1).max(253),
+  port: z.int().min(1).max(65_535),
+  weight: z.number().min(1).max(1_000),
+});
+
+const remembered = z.array(
+  z.strictObject({ pool: z.string().max(128), source: z.string().max(256), members: z.array(member) }),
+);
+
+/** What one source said of one pool. */
+export interface RememberedPool {
+  readonly pool: string;
+  readonly source: string;
+  readonly members: readonly Member[];
+}
+
+export interface LastGoodPoolOptions {
+  readonly store: StateStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly capture: () => readonly RememberedPool[];
+}
+
+const WRITE_PAUSE_MS = 1_000;
+
+export class LastGoodPool {
+  readonly #options: LastGoodPoolOptions;
+  #cancel: (() => void) | null = null;
+  #isFailing = false;
+  #written = '';
+
+  constructor(options: LastGoodPoolOptions) {
+    this.#options = options;
+  }
+
+  /** What was remembered; nothing when there is none or it is not usable, which is then logged. Never rejects. */
+  async load(): Promise<readonly RememberedPool[]> {
+    const { store, logger } = this.#options;
+    const { state, damaged } = await store.load();
+    if (damaged !== undefined)
+      logger.error('the remembered upstreams were damaged and set aside', { ...damaged });
+    if (state === null) return [];
+    const parsed = remembered.safeParse(state);
+    const tooMany = parsed.success && parsed.data.flatMap(({ members }) => members).length > MOST_UPSTREAMS;
+    if (parsed.success && !tooMany) return parsed.data;
+    logger.error('the remembered upstreams are not usable and are ignored', {
+      problem: parsed.success ? `more than ${MOST_UPSTREAMS}` : z.prettifyError(parsed.error),
+    });
+    return [];
+  }
+
+  /** Something changed: it is written soon. */
+  touch(): void {
+    this.#cancel ??= this.#options.clock.after(WRITE_PAUSE_MS, () => {
+      this.#cancel = null;
+      void this.#write();
+    });
+  }
+
+  /** Writes what is due. */
+  async close(): Promise<void> {
+    if (this.#cancel === null) return;
+    this.#cancel();
+    this.#cancel = null;
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    const { store, capture, logger } = this.#options;
+    const state = capture();
+    const text = JSON.stringify(state);
+    if (text === this.#written) return;
+    try {
+      await store.save(state);
+      this.#written = text;
+      this.#isFailing = false;
+    } catch (thrown) {
+      if (!this.#isFailing)
+        logger.error('the upstreams cannot be remembered', { problem: messageOf(thrown) });
+      this.#isFailing = true;
+    }
+  }
+}

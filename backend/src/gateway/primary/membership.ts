@@ -1,0 +1,162 @@
+/**
+ * Who is in which pool, from all sources, and how each of them stands:
+ *
+ *   announced ──checks──▶ up ⇄ down
+ *       │                  │
+ *       └──no longer announced──▶ draining ──every worker is done with it──▶ forgotten
+ *
+ * An upstream that its source no longer announces takes nothing new at once, and stays until its last request is
+ * finished, which every worker must say. A source that suddenly announces *nobody* for a pool is not believed that
+ * far: its last members stay as down, so that the pool fails open instead of answering 503 to everybody.
+ */
+import type { UpstreamSnapshot, UpstreamState } from '../../domain/pool.js';
+import { upstreamKey } from '../../domain/trafficLedger.js';
+import type { Clock, Member } from '../../ports.js';
+import type { Checker } from './checker.js';
+
+export interface MembershipOptions {
+  readonly clock: Clock;
+  readonly checker: Checker;
+  /** Something that the snapshot shows has changed. */
+  readonly onChange: () => void;
+}
+
+/** What a source says of one pool. */
+export interface Announcement {
+  readonly pool: string;
+  readonly source: string;
+  readonly members: readonly Member[];
+  /** The source has probed them: they take traffic before our own first check. */
+  readonly verified: boolean;
+}
+
+interface Entry {
+  readonly pool: string;
+  readonly source: string;
+  readonly member: Member;
+  /** False once its source no longer announces it. */
+  announced: boolean;
+  /** Announced by nobody, but kept because the pool would be empty without it. */
+  kept: boolean;
+  /** Wall clock since when it is up, ms. */
+  upSinceMs: number;
+  wasUp: boolean;
+}
+
+/** A gateway is not made for more; a source that goes wild must not take it down. */
+export const MOST_UPSTREAMS = 4_096;
+
+export class Membership {
+  readonly #options: MembershipOptions;
+  /** By pool and id. */
+  readonly #entries = new Map<string, Entry>();
+  #refused = 0;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+  }
+
+  /** Upstreams that were announced beyond the bound, so far. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Replaces what `source` says of `pool`. */
+  announce({ pool, source, members, verified }: Announcement): void {
+    const wanted = new Map(members.map((member) => [member.id, member]));
+    const own = [...this.#entries.values()].filter((entry) => entry.pool === pool && entry.source === source);
+    const isSilenced = wanted.size === 0 && own.some(({ announced }) => announced);
+    for (const entry of own) {
+      if (wanted.has(entry.member.id)) continue;
+      entry.kept = isSilenced ? entry.announced || entry.kept : entry.kept && wanted.size === 0;
+      entry.announced = false;
+    }
+    for (const member of wanted.values()) this.#admit(pool, source, member, verified);
+    this.#options.onChange();
+  }
+
+  /** Drops every pool that is not in `pools`, at once. */
+  retainPools(pools: ReadonlySet<string>): void {
+    for (const [key, { pool }] of this.#entries) if (!pools.has(pool)) this.#forget(key);
+  }
+
+  /** The checker's verdict on an upstream changed. */
+  checked(id: string): void {
+    if ([...this.#entries.values()].some(({ member }) => member.id === id)) this.#options.onChange();
+  }
+
+  /** Every worker is done with these (pool and id as in `drainingKeys`): forgets those that are still leaving. */
+  drained(keys: readonly string[]): void {
+    let changed = false;
+    for (const key of keys) {
+      const entry = this.#entries.get(key);
+      if (entry === undefined || this.#stateOf(entry) !== 'draining') continue;
+      this.#forget(key);
+      changed = true;
+    }
+    if (changed) this.#options.onChange();
+  }
+
+  /** Rows of one pool for the snapshot, in a stable order. */
+  rows(pool: string): readonly UpstreamSnapshot[] {
+    const { clock } = this.#options;
+    return [...this.#entries.values()]
+      .filter((entry) => entry.pool === pool)
+      .map((entry): UpstreamSnapshot => {
+        const state = this.#stateOf(entry);
+        if (state === 'up' && !entry.wasUp) entry.upSinceMs = clock.wallMs();
+        entry.wasUp = state === 'up';
+        const { id, host, port, weight } = entry.member;
+        return { id, host, port, weight, state, upSinceMs: entry.upSinceMs };
+      })
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /** Where each upstream comes from, by id. */
+  sources(): ReadonlyMap<string, string> {
+    return new Map([...this.#entries.values()].map(({ member, source }) => [member.id, source]));
+  }
+
+  /** What to remember over a restart: those that are announced, by pool. */
+  announced(): readonly { readonly pool: string; readonly source: string; readonly member: Member }[] {
+    return [...this.#entries.values()]
+      .filter(({ announced, kept }) => announced || kept)
+      .map(({ pool, source, member }) => ({ pool, source, member }));
+  }
+
+  #admit(pool: string, source: string, member: Member, verified: boolean): void {
+    const { checker, clock } = this.#options;
+    const key = upstreamKey(pool, member.id);
+    const known = this.#entries.get(key);
+    if (known === undefined && this.#entries.size >= MOST_UPSTREAMS) {
+      this.#refused += 1;
+      return;
+    }
+    // One that comes back while it was leaving is another process at the same address: it is judged anew.
+    const isNew = known === undefined || !known.announced;
+    if (isNew && !verified && known !== undefined && !known.kept) checker.untrack(member.id);
+    checker.track({ id: member.id, host: member.host, port: member.port }, verified && isNew);
+    this.#entries.set(key, {
+      pool,
+      source,
+      member,
+      announced: true,
+      kept: false,
+      upSinceMs: known?.upSinceMs ?? clock.wallMs(),
+      wasUp: known?.wasUp ?? false,
+    });
+  }
+
+  #stateOf({ member, announced, kept }: Entry): UpstreamState {
+    if (announced) return this.#options.checker.isFit(member.id) ? 'up' : 'down';
+    return kept ? 'down' : 'draining';
+  }
+
+  #forget(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    const isUsedElsewhere = [...this.#entries.values()].some(({ member }) => member.id === entry.member.id);
+    if (!isUsedElsewhere) this.#options.checker.untrack(entry.member.id);
+  }
+}

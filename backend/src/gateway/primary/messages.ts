@@ -1,0 +1,130 @@
+/**
+ * What the primary and its workers say to each other, over the channel that Node gives a forked process.
+ *
+ *   primary                               worker
+ *      │ ◀───────────────────────── ready ─┤ its code is loaded
+ *      ├─ start (address, snapshot) ─────▶ │
+ *      │ ◀──────── listening │ failed ─────┤
+ *      ├─ snapshot ──────────────────────▶ │ at most one without its answer; the latest wins
+ *      │ ◀─ swapped (version, busy) ───────┤ after the swap, and whenever a leaving upstream has finished
+ *      │ ◀─ stats ─────────────────────────┤ twice a second; a worker that falls silent is replaced
+ *      ├─ stop (times) ──────────────────▶ │ finishes what is under way, then exits
+ *
+ * Both sides run the same build, but a worker that went wrong must not take the primary with it: what comes from
+ * workers is checked for shape and size, and dropped and counted when it is not right.
+ */
+import type { WorkerStats } from '../../domain/gatewayStats.js';
+import type { GatewaySnapshot } from '../../domain/pool.js';
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Every worker binds for itself (SO_REUSEPORT) instead of sharing the primary's handle. */
+  readonly reusePort: boolean;
+}
+
+/** How a worker ends: in-flight requests get `graceMs`, upgraded connections are closed spread over a window. */
+export interface StopTimes {
+  readonly graceMs: number;
+  readonly webSocketWindowMs: number;
+}
+
+/** @typeParam Settings what the worker is built from besides; the primary only passes it on. */
+export type ToWorker<Settings> =
+  | {
+      readonly kind: 'start';
+      readonly listen: ListenAddress;
+      readonly snapshot: GatewaySnapshot;
+      readonly settings: Settings;
+      readonly stop: StopTimes;
+    }
+  | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
+  | { readonly kind: 'stop'; readonly times: StopTimes };
+
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'listening'; readonly port: number }
+  /** It cannot listen. */
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  | {
+      readonly kind: 'swapped';
+      readonly version: number;
+      /** Upstreams (`pool\nid`) that take nothing new but still have requests under way here. */
+      readonly busy: readonly string[];
+    }
+  | { readonly kind: 'stats'; readonly stats: WorkerStats };
+
+/** More rows than this in one message are a defect. */
+const MOST_ROWS = 20_000;
+const LONGEST_TEXT = 2_048;
+
+/** The message, or null when it is none. */
+export function readWorkerMessage(raw: unknown): FromWorker | null {
+  if (!isRecord(raw)) return null;
+  switch (raw['kind']) {
+    case 'ready':
+      return { kind: 'ready' };
+    case 'listening':
+      return isCount(raw['port']) ? { kind: 'listening', port: raw['port'] } : null;
+    case 'failed':
+      return isText(raw['code']) && isText(raw['message'])
+        ? { kind: 'failed', code: raw['code'], message: raw['message'] }
+        : null;
+    case 'swapped':
+      return isCount(raw['version']) && isList(raw['busy'], isText)
+        ? { kind: 'swapped', version: raw['version'], busy: raw['busy'] }
+        : null;
+    case 'stats':
+      return isStats(raw['stats']) ? { kind: 'stats', stats: raw['stats'] } : null;
+    default:
+      return null;
+  }
+}
+
+type Shape = Readonly<Record<string, unknown>>;
+
+function isRecord(value: unknown): value is Shape {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= LONGEST_TEXT;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+}
+
+function isList<T>(value: unknown, isItem: (item: unknown) => item is T): value is readonly T[] {
+  return Array.isArray(value) && value.length <= MOST_ROWS && value.every(isItem);
+}
+
+function isStats(value: unknown): value is WorkerStats {
+  if (!isRecord(value) || !isRecord(value['clients']) || !isRecord(value['refusals'])) return false;
+  const { connections, upgraded, accepted, answers } = value['clients'];
+  return (
+    isList(value['upstreams'], isUpstreamRow) &&
+    [connections, upgraded, accepted, value['accessLogDropped']].every(isCount) &&
+    isAnswers(answers) &&
+    isList(Object.values(value['refusals']), isCount)
+  );
+}
+
+function isUpstreamRow(row: unknown): row is WorkerStats['upstreams'][number] {
+  if (!isRecord(row) || !isRecord(row['counters'])) return false;
+  const { answers, failures, retries, ejections, connectionsOpened, latency } = row['counters'];
+  return (
+    isText(row['pool']) &&
+    isText(row['id']) &&
+    [row['inFlight'], row['connections'], row['ejectedForMs']].every(isCount) &&
+    [failures, retries, ejections, connectionsOpened].every(isCount) &&
+    isAnswers(answers) &&
+    isRecord(latency) &&
+    isCount(latency['sumMs']) &&
+    isList(latency['counts'], isCount)
+  );
+}
+
+function isAnswers(value: unknown): boolean {
+  return isList(value, isCount) && value.length === 5;
+}

@@ -1,0 +1,274 @@
+/**
+ * The gateway's primary: everything that is slow, optional or clever, so that workers only pick and forward. Wires
+ * membership, active checks, snapshots, workers and the feed to the supervisor together; decides nothing itself.
+ *
+ *   sources ──▶ membership ──▶ publisher ──▶ fleet (workers) ──▶ stats ──▶ ledger ──▶ reporter ──▶ supervisor
+ *                  ▲    └────▶ last good pool (disk)                          └─────▶ pages
+ *               checker
+ */
+import { TrafficLedger, upstreamKey } from '../../domain/trafficLedger.js';
+import type { HealthPolicy } from '../../domain/policy.js';
+import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { Clock, Discovery, Logger, Prober, StateStore, SupervisorLink } from '../../ports.js';
+import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
+import { Checker } from './checker.js';
+import { Fleet } from './fleet.js';
+import type { StartOutcome, WorkerListeners, WorkerProcess } from './fleet.js';
+import { LastGoodPool } from './lastGoodPool.js';
+import type { RememberedPool } from './lastGoodPool.js';
+import { Membership } from './membership.js';
+import type { ListenAddress, StopTimes } from './messages.js';
+import { Publisher } from './publisher.js';
+import type { RoutingSettings } from './publisher.js';
+import { Reporter } from './reporter.js';
+
+/** Where one pool's upstreams come from. */
+export interface Source {
+  /** `supervisor`, `BACKEND_HOSTS`, `dns`, …; with the pool's name unique. */
+  readonly name: string;
+  readonly pool: string;
+  readonly discovery: Discovery;
+  /** It announces only what it has probed itself. */
+  readonly verified: boolean;
+}
+
+export interface PrimaryOptions<Settings> {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly prober: Prober;
+  readonly store: StateStore;
+  /** null: there is no supervisor to tell. */
+  readonly link: SupervisorLink | null;
+  /** `<host>:<pid>`. */
+  readonly name: string;
+  readonly version: string;
+  readonly routing: RoutingSettings;
+  readonly sources: readonly Source[];
+  readonly check: HealthPolicy;
+  readonly workers: {
+    readonly count: number;
+    readonly listen: ListenAddress;
+    readonly settings: Settings;
+    readonly stop: StopTimes;
+    readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
+  };
+}
+
+interface SourceState {
+  readonly source: Source;
+  state: SourceFact['state'];
+  detail: string;
+}
+
+export class Primary<Settings> {
+  readonly ledger = new TrafficLedger();
+  readonly #options: PrimaryOptions<Settings>;
+  readonly #startedAtMs: number;
+  readonly #checker: Checker;
+  readonly #membership: Membership;
+  readonly #publisher: Publisher;
+  readonly #fleet: Fleet<Settings>;
+  readonly #lastGood: LastGoodPool;
+  readonly #reporter: Reporter | null;
+  #sources: readonly SourceState[] = [];
+  #problems: readonly string[] = [];
+  /** Keys of upstreams that finish what they have. */
+  #draining: readonly string[] = [];
+
+  private constructor(options: PrimaryOptions<Settings>, remembered: readonly RememberedPool[]) {
+    this.#options = options;
+    const { clock, random, prober, logger, store, check, routing } = options;
+    this.#startedAtMs = clock.wallMs();
+    this.#checker = new Checker({
+      clock,
+      random,
+      prober,
+      policy: check,
+      onChange: (id, fit, detail) => this.#onChecked(id, fit, detail),
+    });
+    this.#membership = new Membership({
+      clock,
+      checker: this.#checker,
+      onChange: () => this.#onMembership(),
+    });
+    const pools = new Set(routing.pools.map(({ name }) => name));
+    this.#publisher = new Publisher({
+      routing,
+      rows: (pool) => this.#membership.rows(pool),
+      onSnapshot: (snapshot) => this.#onSnapshot(snapshot),
+    });
+    this.#lastGood = new LastGoodPool({ store, clock, logger, capture: () => this.#remembered() });
+    this.#fleet = this.#createFleet();
+    this.#reporter = this.#createReporter();
+    for (const { pool, source, members } of remembered) {
+      const isStillMeant = options.sources.some((one) => one.name === source && one.pool === pool);
+      // They were good when they were last seen, and nobody can be asked before the sources answer.
+      if (pools.has(pool) && isStillMeant)
+        this.#membership.announce({ pool, source, members, verified: true });
+    }
+  }
+
+  /** Reads what was remembered; nothing runs until `start`. */
+  static async create<Settings>(options: PrimaryOptions<Settings>): Promise<Primary<Settings>> {
+    const { store, clock, logger } = options;
+    const reader = new LastGoodPool({ store, clock, logger, capture: () => [] });
+    return new Primary(options, await reader.load());
+  }
+
+  /** Starts sources and workers. Resolves when a worker listens, or with the reason why none can. */
+  async start(): Promise<StartOutcome> {
+    this.#startSources(this.#options.sources);
+    const outcome = await this.#fleet.start();
+    if (outcome.ok) this.#reporter?.start();
+    return outcome;
+  }
+
+  /** Requests under way finish, upgraded connections are closed over a window, then the workers end. */
+  async stop(times?: StopTimes): Promise<void> {
+    // First the supervisor: nobody is to wait for our word on a draining instance.
+    const goodbye = this.#reporter?.close();
+    await Promise.all(this.#sources.map(({ source }) => source.discovery.close()));
+    await this.#fleet.stop(times);
+    this.#checker.close();
+    await this.#lastGood.close();
+    await goodbye;
+  }
+
+  /** New settings of the pools, checks and workers; upstreams that stay keep everything. */
+  async reconfigure(change: {
+    readonly routing: RoutingSettings;
+    readonly check: HealthPolicy;
+    /** null: workers go on as they are. */
+    readonly workerSettings: Settings | null;
+  }): Promise<void> {
+    this.#checker.reconfigure(change.check);
+    this.#membership.retainPools(new Set(change.routing.pools.map(({ name }) => name)));
+    this.#publisher.reconfigure(change.routing);
+    if (change.workerSettings !== null) await this.#fleet.roll(change.workerSettings);
+  }
+
+  /** What is wrong until somebody acts, a sentence each; shown on /lb. Replaces what was reported before. */
+  report(problems: readonly string[]): void {
+    this.#problems = problems;
+  }
+
+  get workersServing(): number {
+    return this.#fleet.serving;
+  }
+
+  facts(): GatewayFacts {
+    const from = this.#membership.sources();
+    const upstreams = new Map<string, UpstreamFact>();
+    for (const [id, source] of from) upstreams.set(id, { source, lastCheck: this.#checker.lastCheck(id) });
+    return {
+      version: this.#options.version,
+      startedAtMs: this.#startedAtMs,
+      snapshot: this.#publisher.current,
+      workers: this.#fleet.facts(),
+      workerRestarts: this.#fleet.restarts,
+      upstreams,
+      sources: this.#sources.map(({ source, state, detail }) => ({ name: source.name, state, detail })),
+      problems: this.#problems,
+    };
+  }
+
+  #createFleet(): Fleet<Settings> {
+    const { clock, random, logger, workers } = this.#options;
+    return new Fleet({
+      clock,
+      random,
+      logger,
+      size: workers.count,
+      listen: workers.listen,
+      settings: workers.settings,
+      stop: workers.stop,
+      snapshot: this.#publisher.current,
+      spawn: workers.spawn,
+      onStats: (workerId, stats) => this.ledger.report(workerId, stats, clock.nowMs()),
+      onGone: (workerId) => this.ledger.workerGone(workerId),
+      onProgress: () => this.#onProgress(),
+    });
+  }
+
+  #createReporter(): Reporter | null {
+    const { clock, logger, link, name } = this.#options;
+    if (link === null) return null;
+    return new Reporter({
+      clock,
+      logger,
+      link,
+      gateway: name,
+      ledger: this.ledger,
+      snapshot: () => this.#publisher.current,
+      workers: () => this.#fleet.serving,
+      isDrained: (key) => this.#fleet.isDrained(key),
+    });
+  }
+
+  #startSources(sources: readonly Source[]): void {
+    this.#sources = sources.map((source) => ({ source, state: 'stale', detail: 'has not answered yet' }));
+    for (const entry of this.#sources) {
+      const { name, pool, discovery, verified } = entry.source;
+      discovery.start(
+        (members) => {
+          entry.state = 'live';
+          entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'} for ${pool}`;
+          this.#membership.announce({ pool, source: name, members, verified });
+        },
+        (problem) => {
+          if (entry.state !== 'stale' || entry.detail !== problem) {
+            this.#options.logger.warn('a source of upstreams gives no answer; its last one is kept', {
+              source: name,
+              pool,
+              problem,
+            });
+          }
+          entry.state = 'stale';
+          entry.detail = problem;
+        },
+      );
+    }
+  }
+
+  #onChecked(id: string, fit: boolean, detail: string): void {
+    const { logger } = this.#options;
+    if (fit) logger.info('an upstream passes its checks', { upstream: id });
+    else logger.warn('an upstream fails its checks', { upstream: id, problem: detail });
+    this.#membership.checked(id);
+  }
+
+  #onMembership(): void {
+    this.#publisher.touch();
+    this.#lastGood.touch();
+  }
+
+  #onSnapshot(snapshot: GatewaySnapshot): void {
+    this.#draining = snapshot.pools.flatMap(({ name, upstreams }) =>
+      upstreams.filter(({ state }) => state === 'draining').map(({ id }) => upstreamKey(name, id)),
+    );
+    this.#fleet.publish(snapshot);
+    const keys = snapshot.pools.flatMap(({ name, upstreams }) =>
+      upstreams.map(({ id }) => upstreamKey(name, id)),
+    );
+    this.ledger.retain(new Set(keys), new Set(snapshot.pools.map(({ name }) => name)));
+  }
+
+  #onProgress(): void {
+    const done = this.#draining.filter((key) => this.#fleet.isDrained(key));
+    if (done.length === 0) return;
+    this.#reporter?.now();
+    this.#membership.drained(done);
+  }
+
+  #remembered(): readonly RememberedPool[] {
+    const pools = new Map<string, RememberedPool & { members: RememberedPool['members'][number][] }>();
+    for (const { pool, source, member } of this.#membership.announced()) {
+      const key = `${pool}\n${source}`;
+      const known = pools.get(key) ?? { pool, source, members: [] };
+      known.members.push(member);
+      pools.set(key, known);
+    }
+    return [...pools.values()];
+  }
+}

@@ -1,0 +1,68 @@
+import { expect, it } from 'vitest';
+import type { GatewaySnapshot, UpstreamSnapshot } from '../../domain/pool.js';
+import { Publisher } from './publisher.js';
+import type { PoolSettings } from './publisher.js';
+
+const POOL: PoolSettings = {
+  name: 'shop',
+  algorithm: 'round-robin',
+  hashOn: 'ip',
+  slowStartMs: 0,
+  sticky: null,
+  retryBudget: { share: 0.2, min: 3 },
+  retryUnsafe: false,
+  ejection: { consecutiveFailures: 5, baseMs: 30_000, maxMs: 300_000, minHealthyShare: 0.5 },
+};
+const ROUTES = [{ host: null, pathPrefix: '/', pool: 'shop' }];
+const row = (state: UpstreamSnapshot['state']): UpstreamSnapshot => ({
+  id: 'a:1',
+  host: 'a',
+  port: 1,
+  weight: 1,
+  state,
+  upSinceMs: 0,
+});
+
+function publishing() {
+  const rows: UpstreamSnapshot[] = [];
+  const published: GatewaySnapshot[] = [];
+  const publisher = new Publisher({
+    routing: { routes: ROUTES, pools: [POOL] },
+    rows: () => [...rows],
+    onSnapshot: (snapshot) => published.push(snapshot),
+  });
+  return { rows, published, publisher };
+}
+
+it('many changes in one turn make one snapshot', async () => {
+  const { rows, published, publisher } = publishing();
+  rows.push(row('down'));
+  publisher.touch();
+  rows[0] = row('up');
+  publisher.touch();
+  expect(published).toEqual([]);
+  await Promise.resolve();
+  expect(published).toEqual([{ version: 2, routes: ROUTES, pools: [{ ...POOL, upstreams: [row('up')] }] }]);
+  expect(publisher.current).toBe(published[0]);
+});
+
+it('what looks the same is not given out again', async () => {
+  const { rows, published, publisher } = publishing();
+  publisher.touch();
+  await Promise.resolve();
+  expect(published).toEqual([]);
+  rows.push(row('up'));
+  publisher.touch();
+  await Promise.resolve();
+  publisher.touch();
+  await Promise.resolve();
+  expect(published.map(({ version }) => version)).toEqual([2]);
+});
+
+it('other settings make another snapshot, with the same upstreams', async () => {
+  const { rows, published, publisher } = publishing();
+  rows.push(row('up'));
+  publisher.reconfigure({ routes: ROUTES, pools: [{ ...POOL, algorithm: 'random' }] });
+  await Promise.resolve();
+  expect(published).toMatchObject([{ version: 2, pools: [{ algorithm: 'random', upstreams: [row('up')] }] }]);
+});
