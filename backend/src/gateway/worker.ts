@@ -8,6 +8,7 @@
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
+import { upstreamKey } from '../domain/trafficLedger.js';
 import { compileRoutes, type RouteTable } from './routes.js';
 import type { Clock } from '../ports.js';
 import { failureAnswer, renderAnswer } from './answer.js';
@@ -180,6 +181,17 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
       refusals: this.refusals.snapshot(),
       accessLogDropped: 0,
     };
+  }
+
+  /** Upstreams (`upstreamKey`) that take nothing new but have requests or upgraded connections under way here. */
+  finishing(): string[] {
+    const keys: string[] = [];
+    for (const pool of [...this.#pools.values(), ...this.#leavingPools]) {
+      for (const { state, inFlight, id } of pool.upstreams()) {
+        if (state === 'draining' && inFlight > 0) keys.push(upstreamKey(pool.name, id));
+      }
+    }
+    return keys;
   }
 
   /**
