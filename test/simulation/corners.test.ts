@@ -74,6 +74,16 @@ describe('an operator at the PM2 command line', () => {
     expect(world.eventsOf('service.stoppedByOperator')).toHaveLength(1);
   });
 
+  it('reloads a service, and nobody is charged for it', async () => {
+    await begin(2);
+    for (let i = 0; i < 5; i++) {
+      world.pm2.operatorReload(SERVICE);
+      await world.clock.advance(5_000);
+    }
+    expect(service().state()).toBe('healthy');
+    expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);
+  });
+
   it('stops one instance: no traffic goes there from the moment PM2 ends it', async () => {
     await begin(2);
     const [first] = world.pm2.alive(SERVICE);

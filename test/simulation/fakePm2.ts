@@ -96,7 +96,16 @@ export class FakePm2 implements ProcessManager, Prober {
     for (const row of this.alive(service)) this.#stop(row);
   }
 
-  /** The same of an instance that takes its time to end. */
+  /** `pm2 reload` in cluster mode: another process under the same number, and no event about the old one. */
+  operatorReload(service: string): void {
+    for (const row of this.alive(service)) {
+      row.cancelExit();
+      row.createdAtMs = this.#clock.wallMs();
+      this.#run(row);
+    }
+  }
+
+  /** `pm2 stop` of an instance that takes its time to end. */
   operatorStopSlowly(row: Row, tookMs: number): void {
     row.status = 'stopping';
     this.#clock.after(tookMs, () => this.#stop(row));

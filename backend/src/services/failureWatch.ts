@@ -106,8 +106,10 @@ export class FailureWatch {
       if (row?.pid === old.pid && row.startedAtMs === old.startedAtMs) continue;
       const key = instanceKey(old);
       if (judged.has(key)) continue;
-      // Gone from the list, or stopped: somebody asked PM2 for it. Restarted: nobody knows, so it is charged.
-      const asked = row === undefined || row.status === 'stopped' || row.status === 'stopping';
+      // Gone from the list, or stopped: somebody asked PM2 for it. Restarted: nobody knows, so it is charged, unless
+      // it counts as created anew: that is what `pm2 reload` and `pm2 restart` do, and PM2 by itself does not.
+      const isNew = row !== undefined && row.pid !== null && row.createdAtMs !== old.createdAtMs;
+      const asked = row === undefined || isNew || row.status === 'stopped' || row.status === 'stopping';
       const { pmId, pid, startedAtMs } = old;
       const exit = { service: service.name, pmId, startedAtMs, pid, exitCode: null, signal: null, asked };
       this.#vanished.set(key, { service, exit });
