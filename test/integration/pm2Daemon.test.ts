@@ -255,6 +255,32 @@ describe.each(['cluster', 'fork'])('a ghost in %s mode', (mode) => {
   });
 });
 
+describe('an old worker that finishes its requests during pm2 reload', () => {
+  it('is no ghost, though PM2 does not list it', async () => {
+    const app = { exec_mode: 'cluster', env: { PORT: tiny.firstPort, IGNORE_SIGINT: '1' } };
+    const manager = tiny.manager(app, { killTimeoutMs: () => 8_000 });
+    await manager.ensureDaemon();
+    const { pid, port } = await manager.startInstance('tiny');
+    await askTiny(port);
+    let isReloaded = false;
+    const reload = tiny.pm2.pm2('reload', 'tiny').then(() => (isReloaded = true));
+    let wasUnlisted = false;
+    const strays: unknown[] = [];
+    await waitFor(
+      async () => {
+        const listed = (await manager.list()).map((each) => each.pid);
+        if (isAlive(pid ?? 0) && !listed.includes(pid)) wasUnlisted = true;
+        strays.push(...(await manager.findStrays()));
+        return isReloaded;
+      },
+      { what: 'the reload to end', deadlineMs: 30_000, intervalMs: 200 },
+    );
+    await reload;
+    expect(wasUnlisted).toBe(true);
+    expect(strays).toEqual([]);
+  }, 60_000);
+});
+
 describe('what an instance starts itself', () => {
   it('is no stray, neither while the instance lives nor when it is gone', async () => {
     const manager = tiny.manager({ exec_mode: 'fork', env: { SPAWN: '1' } }, { strayGraceMs: 0 });

@@ -56,7 +56,7 @@ export interface Pm2Options {
   readonly pm2Bin?: string;
   /** Time-out of a call that does not wait for a process to end. Default 5000 ms. */
   readonly callTimeoutMs?: number;
-  /** How long a child of the daemon must be unlisted to count as a ghost. Default 5000 ms. */
+  /** How long a child of the daemon must be unlisted to count as a ghost. Default: longer than `pm2 reload` takes. */
   readonly strayGraceMs?: number;
 }
 
@@ -70,6 +70,8 @@ export interface Pm2ProcessManager extends ProcessManager {
 
 /** How long a port stays reserved when PM2 may still start something on it. */
 const DOUBTFUL_START_MS = 60_000;
+/** During `pm2 reload` an old worker is unlisted for its kill time-out, and before that until the new one listens. */
+const RELOAD_SLACK_MS = 5_000;
 /** From a start to a pid in the list; PM2 shows one at once unless the process ends at once. */
 const PID_DEADLINE_MS = 3_000;
 
@@ -113,7 +115,7 @@ class Pm2 implements Pm2ProcessManager {
       services: () => new Set(options.services()),
       listedPids: async () => pidsOf(await this.#list()),
       nowMs: () => options.clock.nowMs(),
-      ...(options.strayGraceMs === undefined ? {} : { graceMs: options.strayGraceMs }),
+      graceMs: (service) => options.strayGraceMs ?? options.killTimeoutMs(service) + RELOAD_SLACK_MS,
     });
     this.#forward();
   }

@@ -11,8 +11,8 @@
  *   fork     started detached and with a channel to the daemon: it leads its session and has NODE_CHANNEL_FD
  * and nothing below a listed process, and no PM2 daemon, is ever taken for a stray.
  *
- * A ghost must have been unlisted for a grace period: during `pm2 reload` the old worker is unlisted while it
- * finishes. An orphan needs none, its daemon is gone.
+ * A ghost must have been unlisted for a grace period: during `pm2 reload` the old worker is unlisted until the new one
+ * listens and its own requests are finished. An orphan needs none, its daemon is gone.
  *
  * Linux only; elsewhere there is no /proc to look at and nothing is found.
  */
@@ -31,8 +31,8 @@ export interface StrayFinderOptions {
   readonly listedPids: () => Promise<ReadonlySet<number>>;
   /** Monotonic, ms. */
   readonly nowMs: () => number;
-  /** How long a child of the daemon must have been unlisted. Default 5000 ms. */
-  readonly graceMs?: number;
+  /** How long a child of the daemon must have been unlisted, by its service. */
+  readonly graceMs: (service: string) => number;
 }
 
 interface Instance {
@@ -55,14 +55,12 @@ const PROCESSES_PER_TURN = 100;
 
 export class StrayFinder {
   readonly #options: StrayFinderOptions;
-  readonly #graceMs: number;
   /** Processes known to be no instance, `pid:startTicks`; rebuilt by every scan. Makes the next one cheap. */
   #strangers: ReadonlySet<string> = new Set();
   #ghostsSince = new Map<string, number>();
 
   constructor(options: StrayFinderOptions) {
     this.#options = options;
-    this.#graceMs = options.graceMs ?? 5_000;
   }
 
   /** Every stray of the services. Rejects only when PM2's list cannot be had. */
@@ -84,7 +82,7 @@ export class StrayFinder {
         const key = `${pid}:${procStat.startTicks}`;
         const sinceMs = this.#ghostsSince.get(key) ?? this.#options.nowMs();
         ghosts.set(key, sinceMs);
-        if (this.#options.nowMs() - sinceMs < this.#graceMs) continue;
+        if (this.#options.nowMs() - sinceMs < this.#options.graceMs(instance.service)) continue;
       }
       found.push({ ...instance, pid, pidStartTicks: procStat.startTicks, kind });
     }
