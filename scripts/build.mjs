@@ -14,7 +14,16 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -85,6 +94,16 @@ function isCurrent(print) {
   return projects.every((project) => readOr(join(place(project, 'dist'), '.fingerprint'), '') === print);
 }
 
+/** What the compiler leaves alone, the style and scripts of pages, stands beside the code as it does in src/. */
+function copyAssets(project, target) {
+  const source = join(root, project, 'src');
+  for (const path of sourcesOf(source).filter((path) => !path.endsWith('.ts'))) {
+    const copy = join(target, relative(source, path));
+    mkdirSync(dirname(copy), { recursive: true });
+    copyFileSync(path, copy);
+  }
+}
+
 /** dist → dist.previous, dist.next → dist: two renames a project, no moment with half a build. */
 function exchange() {
   for (const project of projects) {
@@ -121,6 +140,7 @@ function build({ force, retry, quiet }) {
         const reason = `${run.error?.message ?? ''}${run.stdout ?? ''}${run.stderr ?? ''}`.trim();
         throw new Error(`${project}/ does not compile; the build before it is untouched.\n${reason}`);
       }
+      copyAssets(project, target);
       writeFileSync(join(target, '.fingerprint'), print);
     }
     exchange();

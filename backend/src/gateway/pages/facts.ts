@@ -1,0 +1,55 @@
+/** What the pages are told by the primary, who owns membership, checks and workers. Pulled, never pushed. */
+import type { GatewaySnapshot } from '../../domain/pool.js';
+
+export interface GatewayFacts {
+  /** Holdfast's version. */
+  readonly version: string;
+  /** Wall clock, ms. */
+  readonly startedAtMs: number;
+  /** The one that workers are to have. */
+  readonly snapshot: GatewaySnapshot;
+  /** Those that live, in a stable order. */
+  readonly workers: readonly WorkerFact[];
+  /** Workers that ended without being asked to, so far. */
+  readonly workerRestarts: number;
+  /** Where an upstream comes from and how its last active check went, by its id (host:port). */
+  readonly upstreams: ReadonlyMap<string, UpstreamFact>;
+  /** Where upstreams come from. */
+  readonly sources: readonly SourceFact[];
+  /** What is wrong and stays so until somebody acts, a sentence each: a refused configuration, say. */
+  readonly problems: readonly string[];
+}
+
+export interface WorkerFact {
+  /** Unique to one start of one worker; what its reports are filed under. */
+  readonly id: number;
+  readonly pid: number;
+  readonly state: 'starting' | 'serving' | 'stopping';
+  /** Wall clock, ms. */
+  readonly startedAtMs: number;
+  /** Version of the snapshot that it has confirmed; null before the first. */
+  readonly snapshotVersion: number | null;
+}
+
+export interface UpstreamFact {
+  /** Name of its source. */
+  readonly source: string;
+  /** null before the first check. */
+  readonly lastCheck: {
+    /** Wall clock, ms. */
+    readonly atMs: number;
+    readonly ok: boolean;
+    readonly latencyMs: number;
+    /** For people: "HTTP 503, expected 200–399"; empty when it was fine. */
+    readonly detail: string;
+  } | null;
+}
+
+export interface SourceFact {
+  /** `supervisor`, `BACKEND_HOSTS`, `dns`, … */
+  readonly name: string;
+  /** live: its last answer is what is served. stale: it does not answer, its last good answer is kept. */
+  readonly state: 'live' | 'stale';
+  /** What to know about it, or why it is stale. */
+  readonly detail: string;
+}

@@ -1,0 +1,18 @@
+/** The paths that are the gateway's own. Everything else belongs to the application. */
+
+/** Rendered by the primary, who knows everything. */
+const PRIMARY_PATHS = ['/lb', '/lb/status', '/metrics', '/status.html'] as const;
+export type PrimaryPath = (typeof PRIMARY_PATHS)[number];
+
+const primaryPaths: ReadonlySet<string> = new Set(PRIMARY_PATHS);
+/** The others a worker answers from what it knows itself. */
+const ownPaths: ReadonlySet<string> = new Set(['/health', '/api/client-ip', ...PRIMARY_PATHS]);
+
+export function isPrimaryPath(path: string): path is PrimaryPath {
+  return primaryPaths.has(path);
+}
+
+/** @param path without the query. */
+export function isOwnPath(path: string): boolean {
+  return ownPaths.has(path);
+}

@@ -1,0 +1,197 @@
+/** Puts together what `/lb` and `/lb/status` show, from what the primary knows and what the workers counted. */
+import { percentilesOf } from '../../domain/histogram.js';
+import type { PoolSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
+import { conditionOf, overall } from '../../domain/serviceCondition.js';
+import type { Condition } from '../../domain/serviceCondition.js';
+import { errorsOf, requestsOf } from '../../domain/trafficCounters.js';
+import type { Lately, TrafficLedger } from '../../domain/trafficLedger.js';
+import { addCounters, NO_TRAFFIC } from '../../domain/trafficCounters.js';
+import type { GatewayFacts } from './facts.js';
+import type { Change, GatewayStatus, PoolStatus, UpstreamStatus, WorkerStatus } from './statusSchema.js';
+
+/** Rates look back this far: long enough to be calm, short enough to be now. */
+const RATE_WINDOW_MS = 10_000;
+
+export interface StatusInput {
+  readonly facts: GatewayFacts;
+  readonly ledger: TrafficLedger;
+  readonly history: GatewayStatus['history'];
+  /** Newest first. */
+  readonly changes: readonly Change[];
+  /** Monotonic, ms. */
+  readonly nowMs: number;
+  readonly wallMs: number;
+}
+
+export function buildStatus(input: StatusInput): GatewayStatus {
+  const { facts, ledger, history, changes, nowMs, wallMs } = input;
+  const { clients } = ledger;
+  const pools = facts.snapshot.pools.map((pool) => buildPool(pool, input));
+  const minute = facts.snapshot.pools
+    .map(({ name }) => ledger.poolLately(name, nowMs).counters)
+    .reduce(addCounters, NO_TRAFFIC);
+  const [informational, good, redirects, clientErrors, serverErrors] = clients.answers;
+  return {
+    at: isoOf(wallMs),
+    version: facts.version,
+    startedAt: isoOf(facts.startedAtMs),
+    condition: overall(pools.map(({ condition }) => condition)),
+    snapshotVersion: facts.snapshot.version,
+    traffic: {
+      requestsPerSecond: sum(pools, ({ requestsPerSecond }) => requestsPerSecond),
+      latencyMs: percentilesOf(minute.latency),
+      errorRate: errorRateOf(minute),
+      inFlight: sum(pools, ({ inFlight }) => inFlight),
+      clientConnections: clients.connections,
+      upgradedConnections: clients.upgraded,
+      answers: {
+        '1xx': informational,
+        '2xx': good,
+        '3xx': redirects,
+        '4xx': clientErrors,
+        '5xx': serverErrors,
+      },
+    },
+    history,
+    pools,
+    workers: facts.workers.map((worker) => buildWorker(worker, ledger)),
+    workerRestarts: facts.workerRestarts,
+    refusals: [...ledger.refusals]
+      .map(([code, total]) => ({ code, total }))
+      .sort((a, b) => b.total - a.total || (a.code < b.code ? -1 : 1)),
+    sources: facts.sources.map(({ name, state, detail }) => ({ name, state, detail })),
+    problems: [...facts.problems],
+    changes: [...changes],
+  };
+}
+
+/** How a pool fares; also what the public page is told. */
+export function poolCondition(pool: PoolSnapshot, ledger: TrafficLedger, nowMs: number): Condition {
+  const states = pool.upstreams.map((upstream) => stateOf(pool.name, upstream, ledger));
+  return conditionOf({
+    usable: states.filter((state) => state === 'up').length,
+    missing: states.filter((state) => state === 'down' || state === 'ejected').length,
+    recent: ledger.poolLately(pool.name, nowMs, RATE_WINDOW_MS).counters,
+  });
+}
+
+/** Ejected only when no worker would send traffic there: each judges by its own. */
+function stateOf(
+  pool: string,
+  { id, state }: UpstreamSnapshot,
+  ledger: TrafficLedger,
+): UpstreamStatus['state'] {
+  if (state !== 'up') return state;
+  const { ejectedBy } = ledger.gauges(pool, id);
+  return ejectedBy > 0 && ejectedBy >= ledger.reporting ? 'ejected' : 'up';
+}
+
+function buildPool(pool: PoolSnapshot, input: StatusInput): PoolStatus {
+  const { facts, ledger, nowMs } = input;
+  const moment = ledger.poolLately(pool.name, nowMs, RATE_WINDOW_MS);
+  const minute = ledger.poolLately(pool.name, nowMs).counters;
+  const upstreams = pool.upstreams.map((upstream) => buildUpstream(pool, upstream, moment, input));
+  return {
+    name: pool.name,
+    condition: poolCondition(pool, ledger, nowMs),
+    algorithm: pool.algorithm,
+    hashOn: pool.algorithm === 'consistent-hash' ? pool.hashOn : null,
+    sticky: pool.sticky !== null,
+    routes: facts.snapshot.routes
+      .filter((route) => route.pool === pool.name)
+      .map(({ host, pathPrefix }) => `${host ?? '*'}${pathPrefix}`),
+    requestsPerSecond: rateOf(moment),
+    inFlight: sum(upstreams, ({ inFlight }) => inFlight),
+    latencyMs: percentilesOf(minute.latency),
+    errorRate: errorRateOf(minute),
+    upstreams,
+  };
+}
+
+function buildUpstream(
+  pool: PoolSnapshot,
+  upstream: UpstreamSnapshot,
+  poolMoment: Lately,
+  { facts, ledger, nowMs }: StatusInput,
+): UpstreamStatus {
+  const { id, weight } = upstream;
+  const gauges = ledger.gauges(pool.name, id);
+  const moment = ledger.upstreamLately(pool.name, id, nowMs, RATE_WINDOW_MS);
+  const minute = ledger.upstreamLately(pool.name, id, nowMs).counters;
+  const total = ledger.upstreamTotal(pool.name, id);
+  const fact = facts.upstreams.get(id);
+  const ofPool = requestsOf(poolMoment.counters);
+  return {
+    id,
+    state: stateOf(pool.name, upstream, ledger),
+    detail: detailOf(upstream, gauges, ledger.reporting, fact?.lastCheck?.detail ?? ''),
+    upSince: upstream.state === 'up' ? isoOf(upstream.upSinceMs) : null,
+    weight,
+    share: ofPool === 0 ? null : Math.min(1, requestsOf(moment.counters) / ofPool),
+    requestsPerSecond: rateOf(moment),
+    inFlight: gauges.inFlight,
+    connections: gauges.connections,
+    latencyMs: percentilesOf(minute.latency),
+    errorRate: errorRateOf(minute),
+    totals: {
+      requests: requestsOf(total),
+      errors: errorsOf(total),
+      failures: total.failures,
+      retries: total.retries,
+      ejections: total.ejections,
+      connections: total.connectionsOpened,
+    },
+    source: fact?.source ?? null,
+    lastCheck: fact?.lastCheck
+      ? {
+          at: isoOf(fact.lastCheck.atMs),
+          ok: fact.lastCheck.ok,
+          latencyMs: fact.lastCheck.latencyMs,
+          detail: fact.lastCheck.detail,
+        }
+      : null,
+  };
+}
+
+function detailOf(
+  { state }: UpstreamSnapshot,
+  { ejectedBy, ejectedForMs }: { ejectedBy: number; ejectedForMs: number },
+  workers: number,
+  checkDetail: string,
+): string {
+  if (state === 'draining') return 'finishes what is in flight';
+  if (state === 'down') return checkDetail === '' ? 'failed its checks' : checkDetail;
+  if (ejectedBy === 0) return '';
+  const seconds = Math.max(1, Math.ceil(ejectedForMs / 1000));
+  const by = ejectedBy >= workers ? '' : ` by ${ejectedBy} of ${workers} workers`;
+  return `ejected${by} for failing traffic, back in ${seconds} s`;
+}
+
+function buildWorker(worker: GatewayFacts['workers'][number], ledger: TrafficLedger): WorkerStatus {
+  const latest = ledger.latest(worker.id);
+  return {
+    pid: worker.pid,
+    state: worker.state,
+    since: isoOf(worker.startedAtMs),
+    snapshotVersion: worker.snapshotVersion,
+    connections: latest?.clients.connections ?? 0,
+    upgraded: latest?.clients.upgraded ?? 0,
+  };
+}
+
+function rateOf({ counters, elapsedMs }: Lately): number {
+  return elapsedMs <= 0 ? 0 : requestsOf(counters) / (elapsedMs / 1000);
+}
+
+function errorRateOf(counters: Lately['counters']): number | null {
+  const requests = requestsOf(counters);
+  return requests === 0 ? null : errorsOf(counters) / requests;
+}
+
+function isoOf(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

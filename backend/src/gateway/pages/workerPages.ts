@@ -1,0 +1,135 @@
+/**
+ * The gateway's own pages as a worker serves them. It answers `/health` and `/api/client-ip` from what it knows
+ * itself; the others it asks the primary for, over the channel between them:
+ *
+ *   client ─▶ worker: whose page, which method, may he? ─▶ primary: renders ─▶ worker ─▶ client
+ *
+ * Asking is bounded: requests for the same page share one question, and the public page is kept for a second, so
+ * that nobody can make the primary work by asking often.
+ */
+import type { OwnAnswer } from '../answer.js';
+import type { OwnPageRequest, OwnPages } from '../context.js';
+import { createAccessRule, type Verdict, type Visitor } from './access.js';
+import { isOwnPath, isPrimaryPath, type PrimaryPath } from './ownPaths.js';
+
+export interface WorkerPagesOptions {
+  /** HA_API_TOKEN; null: none, so the private pages are for clients on this machine. */
+  readonly token: string | null;
+  /** Asks the primary to render a page. May reject, may never answer. */
+  readonly askPrimary: (path: PrimaryPath) => Promise<OwnAnswer>;
+  readonly health: () => WorkerHealth;
+  /** Monotonic, ms. */
+  readonly nowMs: () => number;
+  /** A page that the primary has not rendered by then is answered with 503. Default 5 000. */
+  readonly timeoutMs?: number;
+}
+
+export interface WorkerHealth {
+  /** The gateway is on its way out. */
+  readonly draining: boolean;
+  /** Pools, and those of them with nothing to send a request to. */
+  readonly pools: number;
+  readonly emptyPools: number;
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const NO_STORE = 'Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n';
+const PUBLIC_PAGE: PrimaryPath = '/status.html';
+const PUBLIC_KEPT_MS = 1_000;
+/** Fields by which a proxy says that it passes a request on for somebody else. */
+const FORWARDING_FIELDS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
+
+export class WorkerPages implements OwnPages {
+  readonly #options: WorkerPagesOptions;
+  readonly #judge: (visitor: Visitor) => Verdict;
+  /** Questions under way: at most one a page. */
+  readonly #asked = new Map<PrimaryPath, Promise<OwnAnswer>>();
+  #kept: { readonly answer: OwnAnswer; readonly atMs: number } | null = null;
+
+  constructor(options: WorkerPagesOptions) {
+    this.#options = options;
+    this.#judge = createAccessRule(options.token);
+  }
+
+  handles(path: string): boolean {
+    return isOwnPath(path);
+  }
+
+  async answer(request: OwnPageRequest): Promise<OwnAnswer> {
+    const { path, method } = request;
+    if (method !== 'GET' && method !== 'HEAD') {
+      return problem(405, 'method.unknown', `${path} can only be read.`, 'Allow: GET, HEAD\r\n');
+    }
+    if (path === '/health') return healthAnswer(this.#options.health());
+    if (path === '/api/client-ip') return json(200, { success: true, ip: request.clientAddress });
+    if (!isPrimaryPath(path)) return problem(404, 'page.unknown', `There is no page ${path}.`);
+    if (path === PUBLIC_PAGE) return this.#publicPage();
+    const verdict = this.#judge(visitorOf(request));
+    return verdict.allowed ? this.#ask(path) : refusalAnswer(verdict);
+  }
+
+  async #publicPage(): Promise<OwnAnswer> {
+    const { nowMs } = this.#options;
+    if (this.#kept !== null && nowMs() - this.#kept.atMs < PUBLIC_KEPT_MS) return this.#kept.answer;
+    const answer = await this.#ask(PUBLIC_PAGE);
+    if (answer.status === 200) this.#kept = { answer, atMs: nowMs() };
+    return answer;
+  }
+
+  async #ask(path: PrimaryPath): Promise<OwnAnswer> {
+    const underWay = this.#asked.get(path);
+    if (underWay !== undefined) return underWay;
+    const asking = this.#askInTime(path).finally(() => this.#asked.delete(path));
+    this.#asked.set(path, asking);
+    return asking;
+  }
+
+  /** Never rejects. */
+  async #askInTime(path: PrimaryPath): Promise<OwnAnswer> {
+    const { askPrimary, timeoutMs = 5_000 } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(resolve, timeoutMs, null);
+    });
+    const answer = await Promise.race([askPrimary(path).catch(() => null), late]);
+    clearTimeout(timer);
+    if (answer !== null) return answer;
+    const message = `The gateway's primary process does not answer, so ${path} can't be shown. Traffic goes on.`;
+    return problem(503, 'page.unavailable', message, 'Retry-After: 1\r\n');
+  }
+}
+
+/**
+ * For whoever stands in front of several gateways: 200 while requests can be served here, 503 when this gateway is
+ * leaving or has nothing to send any request to.
+ */
+function healthAnswer({ draining, pools, emptyPools }: WorkerHealth): OwnAnswer {
+  if (draining) return json(503, { status: 'draining' });
+  if (emptyPools === pools) return json(503, { status: 'unavailable' });
+  return json(200, { status: emptyPools === 0 ? 'ok' : 'degraded' });
+}
+
+function visitorOf(request: OwnPageRequest): Visitor {
+  return {
+    peerAddress: request.peerAddress,
+    host: request.host,
+    authorization: request.header('authorization') ?? undefined,
+    forwarded:
+      request.clientAddress !== request.peerAddress ||
+      FORWARDING_FIELDS.some((name) => request.header(name) !== null),
+  };
+}
+
+function refusalAnswer({ status, message }: Exclude<Verdict, { allowed: true }>): OwnAnswer {
+  if (status === 403) return problem(403, 'page.local-only', message);
+  const challenge = 'WWW-Authenticate: Basic realm="Holdfast gateway", charset="UTF-8"\r\n';
+  return problem(401, 'auth.required', message, `${challenge}WWW-Authenticate: Bearer\r\n`);
+}
+
+function problem(status: number, code: string, message: string, lines = ''): OwnAnswer {
+  return json(status, { success: false, error: { code, message } }, lines);
+}
+
+function json(status: number, body: unknown, lines = ''): OwnAnswer {
+  return { status, lines: NO_STORE + lines, contentType: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
+}
