@@ -34,6 +34,7 @@ export async function servePages(pages: WorkerPages, port = 0): Promise<PagesSer
         clientAddress: peerAddress,
         peerAddress,
         secure: false,
+        passedOn: ['x-forwarded-for', 'forwarded', 'via'].some((name) => name in request.headers),
         requestId: 'test',
         header: (name) => request.headersDistinct[name]?.[0] ?? null,
       })

@@ -19,6 +19,8 @@ export interface OwnPageRequest {
   /** Who opened the connection. */
   readonly peerAddress: string;
   readonly secure: boolean;
+  /** It says that a proxy passed it on for somebody else: it carries forwarded fields or Via, true or not. */
+  readonly passedOn: boolean;
   readonly requestId: string;
   /** A header's value by its name in lower case, or null. Hop-by-hop and forwarded fields are not among them. */
   header(name: string): string | null;
@@ -36,7 +38,11 @@ export interface OwnPages {
 export interface RequestRecord {
   readonly method: string;
   readonly target: string;
+  /** HTTP/1.0 or HTTP/1.1. */
+  readonly minorVersion: number;
   readonly host: string;
+  /** The request's field lines that went on unchanged, for those who want one of them (http1/fields valueOf). */
+  readonly lines: string;
   readonly clientAddress: string;
   readonly requestId: string;
   /** 0: the client left before there was an answer. */

@@ -290,7 +290,9 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#context.onRequestEnd?.({
       method: this.#head.method,
       target: this.#head.target,
+      minorVersion: this.#head.minorVersion,
       host: this.#head.host,
+      lines: this.#head.lines,
       clientAddress: this.#clientAddress,
       requestId: this.#requestId,
       status,

@@ -46,6 +46,7 @@ export class PageVisit implements Activity {
         clientAddress: this.#clientAddress,
         peerAddress: this.#client.peer.address,
         secure: this.#client.peer.isSecure(this.#head),
+        passedOn: isPassedOn(this.#head),
         requestId: this.#requestId,
         header: (name) => valueOf(lines, name),
       })
@@ -85,4 +86,10 @@ export class PageVisit implements Activity {
     this.#open = false;
     this.#client.answer(answer, this.#head, this.#head.bodyLength === 0);
   }
+}
+
+function isPassedOn(head: RequestHead): boolean {
+  const { forwardedFor, forwardedProto, forwardedHost, forwarded, realIp, via, forwardedOther } = head;
+  const any = forwardedFor ?? forwardedProto ?? forwardedHost ?? forwarded ?? realIp ?? via;
+  return any !== null || forwardedOther !== '';
 }

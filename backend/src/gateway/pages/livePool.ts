@@ -77,7 +77,7 @@ function renderUpstream(upstream: UpstreamStatus, at: string): Html {
     ${cell('In flight', inCount(upstream.inFlight))} ${cell('p50', inMs(latencyMs?.p50 ?? null))}
     ${cell('p95', inMs(latencyMs?.p95 ?? null))} ${cell('p99', inMs(latencyMs?.p99 ?? null))}
     ${cell('Errors', inPercent(errorRate), tone)} ${cell('Ejections', inCount(totals.ejections))}
-    ${cell('Checked', checked(upstream, at))}
+    ${renderCheck(upstream, at)}
   </tr> `;
 }
 
@@ -106,10 +106,11 @@ function subtitle({ source, weight, totals }: UpstreamStatus): string {
   return parts.filter((part) => part !== '').join(' · ');
 }
 
-function checked({ lastCheck }: UpstreamStatus, at: string): string {
-  if (lastCheck === null) return '–';
-  const ago = inDuration(Date.parse(at) - Date.parse(lastCheck.at));
-  return lastCheck.ok ? `${inMs(lastCheck.latencyMs)}, ${ago} ago` : `failed ${ago} ago`;
+function renderCheck({ lastCheck }: UpstreamStatus, at: string): Html {
+  if (lastCheck === null) return cell('Checked', '–');
+  const ago = `${inDuration(Date.parse(at) - Date.parse(lastCheck.at))} ago`;
+  const outcome = lastCheck.ok ? inMs(lastCheck.latencyMs) : 'failed';
+  return html`<td role="cell" class="number" data-label="Checked">${outcome}<small>${ago}</small></td>`;
 }
 
 function troubledFirst(upstreams: readonly UpstreamStatus[]): UpstreamStatus[] {

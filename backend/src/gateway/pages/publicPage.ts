@@ -36,7 +36,7 @@ const HEADLINES: Readonly<Record<Condition, string>> = {
 };
 const WORDS: Readonly<Record<Condition, string>> = {
   up: 'Working',
-  degraded: 'Working, but slower or with some errors',
+  degraded: 'Working, with limitations',
   down: 'Not available right now',
 };
 const INCIDENTS: Readonly<Record<'degraded' | 'down', string>> = {

@@ -164,7 +164,7 @@ function detailOf(
   if (ejectedBy === 0) return '';
   const seconds = Math.max(1, Math.ceil(ejectedForMs / 1000));
   const by = ejectedBy >= workers ? '' : ` by ${ejectedBy} of ${workers} workers`;
-  return `ejected${by} for failing traffic, back in ${seconds} s`;
+  return `ejected${by} for failing traffic, back in ${seconds}\u00a0s`;
 }
 
 function buildWorker(worker: GatewayFacts['workers'][number], ledger: TrafficLedger): WorkerStatus {

@@ -36,8 +36,6 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 const NO_STORE = 'Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n';
 const PUBLIC_PAGE: PrimaryPath = '/status.html';
 const PUBLIC_KEPT_MS = 1_000;
-/** Fields by which a proxy says that it passes a request on for somebody else. */
-const FORWARDING_FIELDS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
 
 export class WorkerPages implements OwnPages {
   readonly #options: WorkerPagesOptions;
@@ -114,9 +112,7 @@ function visitorOf(request: OwnPageRequest): Visitor {
     peerAddress: request.peerAddress,
     host: request.host,
     authorization: request.header('authorization') ?? undefined,
-    forwarded:
-      request.clientAddress !== request.peerAddress ||
-      FORWARDING_FIELDS.some((name) => request.header(name) !== null),
+    forwarded: request.passedOn,
   };
 }
 
