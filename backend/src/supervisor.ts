@@ -1,6 +1,7 @@
 /**
  * The control plane's process: reads the configuration, builds every part, wires them, runs until told to stop.
- * Exactly one per data directory: a second one waits for the first to end (a handover takes seconds) and then gives up.
+ * Exactly one per data directory: a second one waits for the first to end (a handover takes seconds), then leaves for
+ * PM2 to start it again: it stands by.
  *
  * It writes nothing to stdout (a process that does so dies with PM2's daemon); what people must see before there is a
  * log goes to stderr. It exits with 78 for what only a person can mend (configuration, port taken): PM2 is told not to
@@ -87,7 +88,7 @@ class Supervisor {
   readonly #logger: ClosableLogger;
   readonly #hostMeter: SystemHostMeter;
   readonly #closers: (() => Promise<void> | void)[] = [];
-  /** By name; filled anew from the ecosystem file, which a deploy may have changed. */
+  /** What the ecosystem file said when we started. */
   #definitions: readonly AppDefinition[] = [];
   #policies: readonly ServicePolicy[] = [];
   #manager!: Pm2ProcessManager;
@@ -152,8 +153,11 @@ class Supervisor {
     mkdirSync(dataDir, { recursive: true });
     const release = await acquirePidLock(join(dataDir, 'supervisor.lock'), { waitMs: LOCK_WAIT_MS });
     if (release === null) {
-      throw new StartProblem(
+      // Not for a person: PM2 starts us again, and we are there when the other one, which may hang, ends.
+      throw new HoldfastError(
+        'supervisor.locked',
         `Another supervisor already uses ${dataDir}. Stop it first (npm stop), or give this one its own HA_DATA_DIR.`,
+        { retryable: true },
       );
     }
     this.#closers.push(release);
@@ -262,7 +266,10 @@ class Supervisor {
         this.#logger.error('a new configuration was not applied', { problem: messageOf(error) }),
     });
     watcher.on('changed', ({ config, keys, needRestart, warnings }) => {
-      this.#policies = this.#policiesOf(config);
+      const policies = this.#policiesOf(config);
+      // Supervised until the next start, so their ports and time-outs are still needed.
+      const removed = this.#policies.filter(({ name }) => !policies.some((policy) => policy.name === name));
+      this.#policies = [...policies, ...removed];
       loop.reconfigure(this.#policies);
       for (const warning of warnings) this.#logger.warn(warning);
       if (needRestart.length > 0)
@@ -333,7 +340,8 @@ async function main(): Promise<void> {
   try {
     await new Supervisor(config, logger).run();
   } catch (thrown) {
-    const needsAPerson = thrown instanceof StartProblem || thrown instanceof HoldfastError;
+    const isRefusal = thrown instanceof HoldfastError && !thrown.retryable;
+    const needsAPerson = thrown instanceof StartProblem || isRefusal;
     logger.error('the supervisor cannot start', { problem: messageOf(thrown) });
     process.stderr.write(`The supervisor cannot start. ${messageOf(thrown)}\n`);
     await logger.close();
