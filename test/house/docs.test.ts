@@ -1,0 +1,79 @@
+/**
+ * What the documents promise exists: their links lead somewhere, and the calls, scripts and npm commands that they
+ * name are there. Whether the prose is true only a reader can tell.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startHarness, type Harness } from '../../backend/src/api/testing/harness.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const markdownIn = (folder: string): string[] =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join(folder, name));
+const documents = [...markdownIn('.'), ...markdownIn('docs'), ...markdownIn('docs/decisions')];
+const read = (name: string): string => readFileSync(join(root, name), 'utf8');
+const all = (text: string, pattern: RegExp): string[] =>
+  [...text.matchAll(pattern)].map((match) => match[1] ?? '');
+
+/** As GitHub makes anchors of headings. */
+const anchorsOf = (name: string): string[] =>
+  all(read(name), /^#+ (.+)$/gm).map((heading) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+
+describe.each(documents)('%s', (name) => {
+  it('links to what is there', () => {
+    const links = all(read(name), /\]\(([^)]+)\)/g).filter((link) => !/^https?:/.test(link));
+    const broken = links.filter((link) => {
+      const [path = '', anchor] = link.split('#');
+      const target = path === '' ? name : join(dirname(name), path);
+      if (!existsSync(join(root, target))) return true;
+      return anchor !== undefined && !anchorsOf(target).includes(anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  it('names npm commands and scripts that are there', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const commands = all(read(name), /`?npm run ([a-z:]+)/g).filter((command) => !(command in scripts));
+    const files = all(read(name), /(scripts\/[a-z-]+\.(?:sh|mjs))/g).filter(
+      (file) => !existsSync(join(root, file)),
+    );
+    expect({ commands, files }).toEqual({ commands: [], files: [] });
+  });
+});
+
+describe('the API', () => {
+  let harness: Harness;
+  let calls: string[] = [];
+  beforeAll(async () => {
+    harness = await startHarness();
+    const { text } = await harness.call('GET', '/openapi.json');
+    const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, unknown>> };
+    calls = Object.entries(paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map(
+        (method) => `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+      ),
+    );
+  });
+  afterAll(() => harness.close());
+
+  it.each(documents)('is called by %s as it is', (name) => {
+    const named = all(read(name), /`((?:GET|POST|PUT|DELETE) \/[^\s`?{]*)/g);
+    expect(named.filter((call) => !calls.includes(call))).toEqual([]);
+  });
+
+  it('is in the README as a whole, save what only other parts of Holdfast call', () => {
+    const readme = read('README.md');
+    const missing = calls.filter(
+      (call) => !readme.includes(`\`${call}`) && !/^GET \/(openapi\.json)?$/.test(call),
+    );
+    expect(missing.filter((call) => !call.includes('/gateway'))).toEqual([]);
+  });
+});
