@@ -4,9 +4,12 @@
  * `instance.serving` / `instance.withdrawn`, the agent fills `ProcessFigures.eluPercent`.
  */
 import type { EventRecord } from './domain/events.js';
+import type { Member } from './domain/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
 import type { ProbeSpec } from './domain/policy.js';
 import type { TrafficReport } from './domain/traffic.js';
+
+export type { Member } from './domain/members.js';
 
 export interface Clock {
   /** Monotonic, ms: for durations. */
@@ -159,16 +162,6 @@ export interface Logger {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
-}
-
-/** An upstream as a source names it. */
-export interface Member {
-  /** host:port; IPv6 hosts in brackets. */
-  readonly id: string;
-  readonly host: string;
-  readonly port: number;
-  /** Share of traffic relative to the others, 1–1000. */
-  readonly weight: number;
 }
 
 /** A source of upstreams: a list, DNS, a registry, the supervisor. Keeps its last good answer by itself. */
