@@ -75,7 +75,7 @@ export class AnswerRelay {
     this.#host = host;
   }
 
-  /** Goes on with what the upstream sent. */
+  /** Goes on with what the upstream sent. `chunk` is valid only during the call; what waits in the client's socket is copied. */
   feed(chunk: Buffer): RelayResult {
     this.heard = true;
     return this.#scanner === null ? this.#readHead(chunk) : this.#relayBody(this.#scanner, chunk);
@@ -96,7 +96,7 @@ export class AnswerRelay {
         return this.#bad(`its head is longer than ${this.#limits.maxHeadBytes} bytes`);
       }
       if (end === INCOMPLETE) {
-        if (at < buffer.length) this.#partial = buffer.subarray(at);
+        if (at < buffer.length) this.#partial = Buffer.from(buffer.subarray(at));
         return 'more';
       }
       const head = new ResponseHead();
@@ -126,7 +126,7 @@ export class AnswerRelay {
       }
       this.head = head;
       this.status = 101;
-      this.rest = buffer.subarray(bodyAt);
+      this.rest = Buffer.from(buffer.subarray(bodyAt));
       return 'upgraded';
     }
     this.status = head.status;
@@ -147,7 +147,7 @@ export class AnswerRelay {
     if (!this.#decodes) return new BodyScanner(head.bodyLength);
     // HTTP/1.0 does not know the chunked coding: the client gets the payload alone, and the connection's end is its end.
     return new BodyScanner(CHUNKED, (buffer, from, to) => {
-      this.#pieces.push(buffer.subarray(from, to));
+      this.#pieces.push(Buffer.from(buffer.subarray(from, to)));
     });
   }
 
@@ -178,7 +178,7 @@ export class AnswerRelay {
     } else {
       this.#client.cork();
       this.#client.write(text, 'latin1');
-      this.#wrote(this.#client.write(buffer.subarray(from, to)));
+      this.#wrote(this.#client.write(Buffer.from(buffer.subarray(from, to))));
       this.#client.uncork();
     }
   }
@@ -190,7 +190,7 @@ export class AnswerRelay {
     if (this.#decodes) this.#writePieces();
     else {
       this.bodyBytes += end;
-      this.#wrote(this.#client.write(end === chunk.length ? chunk : chunk.subarray(0, end)));
+      this.#wrote(this.#client.write(Buffer.from(chunk.subarray(0, end))));
     }
     return scanner.done ? 'done' : 'more';
   }

@@ -81,7 +81,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
 
   onUpstreamBytes(chunk: Buffer): void {
     this.#touch();
-    if (!this.#client.write(chunk)) this.#connection.socket.pause();
+    if (!this.#client.write(Buffer.from(chunk))) this.#connection.socket.pause();
   }
 
   onUpstreamDrain(): void {

@@ -7,6 +7,9 @@
  *
  * While idle it is still read: an upstream that closes it is noticed at once, and one that talks without being asked
  * has lost the thread and is not spoken to again.
+ *
+ * All connections read into one shared buffer, which saves an allocation of 64 KB per read (a tenth of the cost of a
+ * small request). So what a user is given is valid only during the call: who keeps a part of it copies that part.
  */
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Deadlines, Timed } from './deadlines.js';
@@ -14,9 +17,12 @@ import type { Deadlines, Timed } from './deadlines.js';
 /** Bytes that may wait in one direction before the other side is paused. */
 export const HIGH_WATER_BYTES = 65_536;
 
+const sharedBuffer = Buffer.allocUnsafeSlow(65_536);
+
 /** Whoever the connection is lent to. */
 export interface ConnectionUser {
   onConnected(connection: UpstreamConnection): void;
+  /** `chunk` is valid only during the call. */
   onUpstreamBytes(chunk: Buffer): void;
   /** It can take more bytes again. */
   onUpstreamDrain(): void;
@@ -62,10 +68,10 @@ export class UpstreamConnection implements Timed {
       noDelay: true,
       allowHalfOpen: true,
       highWaterMark: HIGH_WATER_BYTES,
+      onread: { buffer: sharedBuffer, callback: (bytes) => this.#onData(sharedBuffer.subarray(0, bytes)) },
     };
     this.socket = connect(options);
     this.socket.on('connect', () => this.#onConnect());
-    this.socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     this.socket.on('drain', () => this.#user?.onUpstreamDrain());
     this.socket.on('end', () => this.#onEnd());
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -116,9 +122,11 @@ export class UpstreamConnection implements Timed {
     this.#user?.onConnected(this);
   }
 
-  #onData(chunk: Buffer): void {
+  /** @returns true: go on reading, unless the socket was paused meanwhile. */
+  #onData(chunk: Buffer): boolean {
     if (this.#user === null) this.#close('it spoke without being asked');
     else this.#user.onUpstreamBytes(chunk);
+    return true;
   }
 
   #onEnd(): void {
