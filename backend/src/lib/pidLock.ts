@@ -11,7 +11,7 @@
  * Of two contenders the one that lists second sees the first, so they can never both hold it.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { identify, isSameProcessAlive, type ProcessIdentity } from './processIdentity.js';
 
@@ -42,6 +42,15 @@ export async function acquirePidLock(
     if (performance.now() >= deadlineMs) return null;
     await new Promise((resolve) => setTimeout(resolve, 5 + random() * 45));
   }
+}
+
+/** Live processes that hold the lock `folder`, or are trying to; without a guarantee that they still do. */
+export function lockHolders(folder: string): readonly ProcessIdentity[] {
+  const claims = existsSync(folder) ? readdirSync(folder) : [];
+  return claims
+    .map(parseClaim)
+    .filter((identity) => identity !== null)
+    .filter((identity) => isSameProcessAlive(identity));
 }
 
 function othersAlive(folder: string, own: string): boolean {

@@ -14,7 +14,9 @@ import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import type { Clock, Logger } from '../../ports.js';
+import type { OwnAnswer } from '../answer.js';
 import type { WorkerFact } from '../pages/facts.js';
+import type { PrimaryPath } from '../pages/ownPaths.js';
 import { readWorkerMessage } from './messages.js';
 import type { FromWorker, ListenAddress, StopTimes, ToWorker } from './messages.js';
 
@@ -42,6 +44,10 @@ export interface FleetOptions<Settings> {
   readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
   readonly onStats: (workerId: number, stats: WorkerStats) => void;
   readonly onGone: (workerId: number) => void;
+  /** Renders a page for a worker. Never rejects. */
+  readonly onAsk: (path: PrimaryPath) => Promise<OwnAnswer>;
+  /** Somebody else has the port; workers go on trying. */
+  readonly onWaiting: () => void;
   /** Which upstreams are drained may have changed. */
   readonly onProgress: () => void;
 }
@@ -102,8 +108,9 @@ export class Fleet<Settings> {
       Promise.all(first.map((worker) => this.#settlement(worker))),
       this.#untilServing(first),
     ]);
-    if (this.serving > 0 || this.#failure === null) return { ok: true };
-    return { ok: false, ...this.#failure };
+    if (this.serving > 0) return { ok: true };
+    const crashed = { code: 'gateway.no-worker', message: 'Every gateway worker ended before it listened.' };
+    return { ok: false, ...(this.#failure ?? crashed) };
   }
 
   get serving(): number {
@@ -231,7 +238,7 @@ export class Fleet<Settings> {
   }
 
   #apply(worker: Worker, message: FromWorker): void {
-    const { listen, stop, onStats, onProgress, logger } = this.#options;
+    const { listen, stop, onStats, onAsk, onProgress, logger } = this.#options;
     switch (message.kind) {
       case 'ready': {
         const start = { listen, stop, snapshot: this.#snapshot, settings: this.#settings };
@@ -244,10 +251,15 @@ export class Fleet<Settings> {
         this.#settle(worker);
         onProgress();
         return;
+      case 'waiting':
+        this.#options.onWaiting();
+        return;
       case 'failed':
         this.#failure = { code: message.code, message: message.message };
         logger.warn('a gateway worker cannot listen', { ...this.#failure });
         this.#settle(worker);
+        // Its successor tries again, after a pause.
+        worker.process.kill('SIGKILL');
         return;
       case 'swapped':
         worker.awaiting = false;
@@ -258,6 +270,11 @@ export class Fleet<Settings> {
         return;
       case 'stats':
         onStats(worker.id, message.stats);
+        return;
+      case 'ask':
+        void onAsk(message.path).then((answer) =>
+          this.#send(worker, { kind: 'page', id: message.id, answer }),
+        );
     }
   }
 

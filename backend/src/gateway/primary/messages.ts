@@ -4,10 +4,12 @@
  *   primary                               worker
  *      │ ◀───────────────────────── ready ─┤ its code is loaded
  *      ├─ start (address, snapshot) ─────▶ │
- *      │ ◀──────── listening │ failed ─────┤
+ *      │ ◀── waiting │ listening │ failed ─┤ waiting: somebody else has the port
  *      ├─ snapshot ──────────────────────▶ │ at most one without its answer; the latest wins
  *      │ ◀─ swapped (version, busy) ───────┤ after the swap, and whenever a leaving upstream has finished
  *      │ ◀─ stats ─────────────────────────┤ twice a second; a worker that falls silent is replaced
+ *      │ ◀─ ask (id, path) ────────────────┤ a page that only the primary can render
+ *      ├─ page (id, answer) ─────────────▶ │
  *      ├─ stop (times) ──────────────────▶ │ finishes what is under way, then exits
  *
  * Both sides run the same build, but a worker that went wrong must not take the primary with it: what comes from
@@ -15,12 +17,17 @@
  */
 import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { OwnAnswer } from '../answer.js';
+import { isPrimaryPath } from '../pages/ownPaths.js';
+import type { PrimaryPath } from '../pages/ownPaths.js';
 
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
   /** Every worker binds for itself (SO_REUSEPORT) instead of sharing the primary's handle. */
   readonly reusePort: boolean;
+  /** How long to try again while the port is taken, ms: whoever holds it was asked to let go. */
+  readonly patienceMs: number;
 }
 
 /** How a worker ends: in-flight requests get `graceMs`, upgraded connections are closed spread over a window. */
@@ -39,11 +46,14 @@ export type ToWorker<Settings> =
       readonly stop: StopTimes;
     }
   | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
+  | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer }
   | { readonly kind: 'stop'; readonly times: StopTimes };
 
 export type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'listening'; readonly port: number }
+  /** The port is taken; it tries again. */
+  | { readonly kind: 'waiting' }
   /** It cannot listen. */
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   | {
@@ -52,7 +62,8 @@ export type FromWorker =
       /** Upstreams (`pool\nid`) that take nothing new but still have requests under way here. */
       readonly busy: readonly string[];
     }
-  | { readonly kind: 'stats'; readonly stats: WorkerStats };
+  | { readonly kind: 'stats'; readonly stats: WorkerStats }
+  | { readonly kind: 'ask'; readonly id: number; readonly path: PrimaryPath };
 
 /** More rows than this in one message are a defect. */
 const MOST_ROWS = 20_000;
@@ -63,7 +74,8 @@ export function readWorkerMessage(raw: unknown): FromWorker | null {
   if (!isRecord(raw)) return null;
   switch (raw['kind']) {
     case 'ready':
-      return { kind: 'ready' };
+    case 'waiting':
+      return { kind: raw['kind'] };
     case 'listening':
       return isCount(raw['port']) ? { kind: 'listening', port: raw['port'] } : null;
     case 'failed':
@@ -76,6 +88,10 @@ export function readWorkerMessage(raw: unknown): FromWorker | null {
         : null;
     case 'stats':
       return isStats(raw['stats']) ? { kind: 'stats', stats: raw['stats'] } : null;
+    case 'ask':
+      return isCount(raw['id']) && isText(raw['path']) && isPrimaryPath(raw['path'])
+        ? { kind: 'ask', id: raw['id'], path: raw['path'] }
+        : null;
     default:
       return null;
   }

@@ -6,11 +6,13 @@
  *                  ▲    └────▶ last good pool (disk)                          └─────▶ pages
  *               checker
  */
-import { TrafficLedger, upstreamKey } from '../../domain/trafficLedger.js';
+import { upstreamKey } from '../../domain/trafficLedger.js';
 import type { HealthPolicy } from '../../domain/policy.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import type { Clock, Discovery, Logger, Prober, StateStore, SupervisorLink } from '../../ports.js';
 import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
+import { GatewayMonitor } from '../pages/monitor.js';
+import { renderPage } from '../pages/primaryPages.js';
 import { Checker } from './checker.js';
 import { Fleet } from './fleet.js';
 import type { StartOutcome, WorkerListeners, WorkerProcess } from './fleet.js';
@@ -37,7 +39,10 @@ export interface PrimaryOptions<Settings> {
   readonly random: () => number;
   readonly logger: Logger;
   readonly prober: Prober;
+  /** Keeps the last good pool. */
   readonly store: StateStore;
+  /** Keeps how each service fared over the day. */
+  readonly dayStore: StateStore;
   /** null: there is no supervisor to tell. */
   readonly link: SupervisorLink | null;
   /** `<host>:<pid>`. */
@@ -53,6 +58,8 @@ export interface PrimaryOptions<Settings> {
     readonly stop: StopTimes;
     readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
   };
+  /** Another process has our port; workers go on trying while their patience lasts. */
+  readonly onPortTaken: () => void;
 }
 
 interface SourceState {
@@ -62,8 +69,8 @@ interface SourceState {
 }
 
 export class Primary<Settings> {
-  readonly ledger = new TrafficLedger();
   readonly #options: PrimaryOptions<Settings>;
+  readonly #monitor: GatewayMonitor;
   readonly #startedAtMs: number;
   readonly #checker: Checker;
   readonly #membership: Membership;
@@ -80,6 +87,7 @@ export class Primary<Settings> {
     this.#options = options;
     const { clock, random, prober, logger, store, check, routing } = options;
     this.#startedAtMs = clock.wallMs();
+    this.#monitor = new GatewayMonitor({ clock, logger, store: options.dayStore, facts: () => this.facts() });
     this.#checker = new Checker({
       clock,
       random,
@@ -118,6 +126,7 @@ export class Primary<Settings> {
 
   /** Starts sources and workers. Resolves when a worker listens, or with the reason why none can. */
   async start(): Promise<StartOutcome> {
+    await this.#monitor.start();
     this.#startSources(this.#options.sources);
     const outcome = await this.#fleet.start();
     if (outcome.ok) this.#reporter?.start();
@@ -128,11 +137,11 @@ export class Primary<Settings> {
   async stop(times?: StopTimes): Promise<void> {
     // First the supervisor: nobody is to wait for our word on a draining instance.
     const goodbye = this.#reporter?.close();
+    const stopped = this.#fleet.stop(times);
     await Promise.all(this.#sources.map(({ source }) => source.discovery.close()));
-    await this.#fleet.stop(times);
     this.#checker.close();
-    await this.#lastGood.close();
-    await goodbye;
+    await stopped;
+    await Promise.all([this.#lastGood.close(), this.#monitor.stop(), goodbye]);
   }
 
   /** New settings of the pools, checks and workers; upstreams that stay keep everything. */
@@ -185,8 +194,10 @@ export class Primary<Settings> {
       stop: workers.stop,
       snapshot: this.#publisher.current,
       spawn: workers.spawn,
-      onStats: (workerId, stats) => this.ledger.report(workerId, stats, clock.nowMs()),
-      onGone: (workerId) => this.ledger.workerGone(workerId),
+      onStats: (workerId, stats) => this.#monitor.report(workerId, stats),
+      onGone: (workerId) => this.#monitor.workerGone(workerId),
+      onAsk: (path) => renderPage(path, this.#monitor),
+      onWaiting: this.#options.onPortTaken,
       onProgress: () => this.#onProgress(),
     });
   }
@@ -199,7 +210,7 @@ export class Primary<Settings> {
       logger,
       link,
       gateway: name,
-      ledger: this.ledger,
+      ledger: this.#monitor.ledger,
       snapshot: () => this.#publisher.current,
       workers: () => this.#fleet.serving,
       isDrained: (key) => this.#fleet.isDrained(key),
@@ -248,10 +259,7 @@ export class Primary<Settings> {
       upstreams.filter(({ state }) => state === 'draining').map(({ id }) => upstreamKey(name, id)),
     );
     this.#fleet.publish(snapshot);
-    const keys = snapshot.pools.flatMap(({ name, upstreams }) =>
-      upstreams.map(({ id }) => upstreamKey(name, id)),
-    );
-    this.ledger.retain(new Set(keys), new Set(snapshot.pools.map(({ name }) => name)));
+    this.#monitor.look();
   }
 
   #onProgress(): void {

@@ -1,0 +1,187 @@
+/**
+ * A worker's end of the channel to its primary (primary/messages.ts has the conversation): builds the data path when
+ * it is told to start, swaps snapshots, reports, renders pages with the primary's help, and ends when told to.
+ *
+ * When the channel breaks, the primary is dead. Its successor needs the port, so the worker stops accepting at once,
+ * finishes the requests that are under way, and leaves: what was begun is not lost, and nobody is left behind.
+ */
+import type { GatewaySnapshot } from '../domain/pool.js';
+import type { Clock } from '../ports.js';
+import type { OwnAnswer } from './answer.js';
+import type { GatewayLimits } from './limits.js';
+import type { PrimaryPath } from './pages/ownPaths.js';
+import { WorkerPages } from './pages/workerPages.js';
+import type { WorkerHealth } from './pages/workerPages.js';
+import type { FromWorker, ListenAddress, StopTimes, ToWorker } from './primary/messages.js';
+import { GatewayWorker } from './worker.js';
+
+/** What a worker is built from, beside its address and its snapshot. Plain data: it crosses the channel. */
+export interface WorkerSettings {
+  readonly limits: Partial<GatewayLimits>;
+  readonly trustedProxies: readonly string[];
+  /** HA_API_TOKEN; null: none. */
+  readonly token: string | null;
+  /** Over which time WebSockets are closed whose upstream leaves, ms. */
+  readonly tunnelDrainMs: number;
+}
+
+export interface WorkerChannel {
+  send(message: FromWorker): void;
+  onMessage(listener: (message: ToWorker<WorkerSettings>) => void): void;
+  onClosed(listener: () => void): void;
+}
+
+export interface WorkerProcessOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly channel: WorkerChannel;
+  /** Ends this process. */
+  readonly exit: (code: number) => void;
+}
+
+const STATS_INTERVAL_MS = 500;
+/** While something drains: the supervisor waits for it to be done. */
+const FINISHING_POLL_MS = 10;
+const LISTEN_RETRY_MS = 5;
+
+export class WorkerProcess {
+  readonly #options: WorkerProcessOptions;
+  readonly #questions = new Map<number, (answer: OwnAnswer) => void>();
+  #worker: GatewayWorker | null = null;
+  #stop: StopTimes = { graceMs: 0, webSocketWindowMs: 0 };
+  #pools: GatewaySnapshot['pools'] = [];
+  #nextQuestion = 1;
+  #busy = '';
+  #cancelPoll: () => void = () => undefined;
+  #ending = false;
+
+  constructor(options: WorkerProcessOptions) {
+    this.#options = options;
+    const { channel } = options;
+    channel.onMessage((message) => this.#onMessage(message));
+    channel.onClosed(() => void this.#end(this.#stop));
+    channel.send({ kind: 'ready' });
+  }
+
+  #onMessage(message: ToWorker<WorkerSettings>): void {
+    switch (message.kind) {
+      case 'start':
+        void this.#start(message);
+        return;
+      case 'snapshot':
+        this.#swap(message.snapshot);
+        return;
+      case 'page':
+        this.#questions.get(message.id)?.(message.answer);
+        this.#questions.delete(message.id);
+        return;
+      case 'stop':
+        void this.#end(message.times);
+    }
+  }
+
+  async #start({ listen, settings, snapshot, stop }: Start): Promise<void> {
+    const { clock, random, channel } = this.#options;
+    const { limits, trustedProxies, token, tunnelDrainMs } = settings;
+    this.#stop = stop;
+    const ownPages = new WorkerPages({
+      token,
+      askPrimary: (path) => this.#ask(path),
+      health: () => this.#health(),
+      nowMs: () => clock.nowMs(),
+    });
+    const worker = new GatewayWorker({ clock, random, limits, trustedProxies, ownPages, tunnelDrainMs });
+    this.#worker = worker;
+    this.#swap(snapshot);
+    try {
+      const port = await this.#listen(worker, listen);
+      channel.send({ kind: 'listening', port });
+      this.#report();
+    } catch (error) {
+      const { code = 'listen.failed', message } = error as NodeJS.ErrnoException;
+      channel.send({ kind: 'failed', code, message });
+      worker.close();
+    }
+  }
+
+  /** A port that is taken is tried again while there is patience: its holder was asked to let go. */
+  async #listen(worker: GatewayWorker, listen: ListenAddress): Promise<number> {
+    const { clock, channel } = this.#options;
+    const { host, port, reusePort, patienceMs } = listen;
+    const deadlineMs = clock.nowMs() + patienceMs;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await worker.listen({ host, port, backlog: BACKLOG, ...(reusePort ? { reusePort } : {}) });
+      } catch (error) {
+        const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+        if (!isTaken || clock.nowMs() >= deadlineMs) throw error;
+        if (attempt === 0) channel.send({ kind: 'waiting' });
+        await new Promise<void>((resolve) => clock.after(LISTEN_RETRY_MS, resolve));
+      }
+    }
+  }
+
+  #swap(snapshot: GatewaySnapshot): void {
+    this.#pools = snapshot.pools;
+    this.#worker?.swap(snapshot);
+    this.#busy = '';
+    this.#tellProgress(true);
+  }
+
+  /** Which leaving upstreams are still busy here: after a swap, and whenever that changes, until none is. */
+  #tellProgress(always: boolean): void {
+    const { clock, channel } = this.#options;
+    const worker = this.#worker;
+    if (worker === null) return;
+    this.#cancelPoll();
+    const busy = worker.finishing();
+    const key = busy.join('\n');
+    if (always || key !== this.#busy) channel.send({ kind: 'swapped', version: worker.version, busy });
+    this.#busy = key;
+    if (busy.length > 0) this.#cancelPoll = clock.after(FINISHING_POLL_MS, () => this.#tellProgress(false));
+  }
+
+  #report(): void {
+    const { clock, channel } = this.#options;
+    if (this.#worker === null) return;
+    channel.send({ kind: 'stats', stats: this.#worker.stats() });
+    clock.after(STATS_INTERVAL_MS, () => this.#report());
+  }
+
+  #ask(path: PrimaryPath): Promise<OwnAnswer> {
+    const id = this.#nextQuestion++;
+    // WorkerPages has at most one question a page under way, so what is never answered stays bounded.
+    for (const old of this.#questions.keys()) if (old < id - MOST_QUESTIONS) this.#questions.delete(old);
+    return new Promise((resolve) => {
+      this.#questions.set(id, resolve);
+      this.#options.channel.send({ kind: 'ask', id, path });
+    });
+  }
+
+  #health(): WorkerHealth {
+    const isEmpty = ({ upstreams }: { upstreams: readonly { state: string }[] }): boolean =>
+      upstreams.every(({ state }) => state !== 'up');
+    return {
+      draining: this.#ending,
+      pools: this.#pools.length,
+      emptyPools: this.#pools.filter(isEmpty).length,
+    };
+  }
+
+  async #end({ graceMs, webSocketWindowMs }: StopTimes): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    const worker = this.#worker;
+    if (worker !== null) {
+      await worker.drain({ timeoutMs: graceMs, windowMs: webSocketWindowMs });
+      this.#options.channel.send({ kind: 'stats', stats: worker.stats() });
+    }
+    this.#options.exit(0);
+  }
+}
+
+type Start = Extract<ToWorker<WorkerSettings>, { kind: 'start' }>;
+
+/** Connections that the kernel keeps for us while we are busy: a burst must not be refused. */
+const BACKLOG = 4_096;
+const MOST_QUESTIONS = 64;
