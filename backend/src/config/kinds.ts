@@ -10,6 +10,8 @@ export interface Kind<T> {
   readonly schema: z.ZodType<T>;
   /** Completes "expected …". */
   readonly allowed: string;
+  /** What is wrong with a value that was refused, where `allowed` would leave people searching in it. */
+  readonly explain?: (value: unknown) => string | null;
   /** Completes the default in documentation ("80 %"), or null. */
   readonly unit: string | null;
   /** As one writes it in config.yml. */
@@ -38,6 +40,7 @@ function number(min: number, max: number, unit: string | null, whole: boolean): 
 }
 
 export const count = (min: number, max: number): Kind<number> => number(min, max, null, true);
+export const fraction = (): Kind<number> => number(0, 1, null, false);
 export const percent = (): Kind<number> => number(0, 100, '%', false);
 export const durationMs = (minMs: number, maxMs: number): Kind<number> => number(minMs, maxMs, 'ms', true);
 export const days = (min: number, max: number): Kind<number> => number(min, max, 'days', true);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { GATEWAY_SETTINGS } from './gatewaySchema.js';
 import { appliesLive, loadConfig, type Config, type LoadResult } from './load.js';
 import { formatProblems, type Problem } from './problems.js';
 import { environmentName, GLOBAL_SETTINGS, SERVICE_SETTINGS } from './schema.js';
@@ -327,9 +328,9 @@ describe('loadConfig', () => {
 
   it('warns of variables that look like misspelt settings, and of no others', () => {
     const strangers = {
-      DB_HOST: 'x', PATH: '/bin', NVM_HOME: 'x', MYSQL_HOST: 'x', BALANCER_PORT: '1', BACKEND_HOSTS: 'x', LOG_SQL_DSN: 'x',
-      NODE_TYPE: 'master', REDIS_CONN_STRING: 'x', SYNC_FREQUENCY: '60', CRYPTO_SECRET: 'x', TZ: 'UTC', LB_ALGORITHM: 'x',
-      PORT: '1', HOST: 'x', BACKEND_START_PORT: '1', BACKEND_COUNT: '1', LOG_DIR: 'x', max_instances: '1', ENABLE_FAULTS: '1',
+      DB_HOST: 'x', PATH: '/bin', NVM_HOME: 'x', MYSQL_HOST: 'x', LOG_SQL_DSN: 'x',
+      NODE_TYPE: 'master', REDIS_CONN_STRING: 'x', SYNC_FREQUENCY: '60', CRYPTO_SECRET: 'x', TZ: 'UTC',
+      PORT: '1', HOST: 'x', LOG_DIR: 'x', max_instances: '1', ENABLE_FAULTS: '1',
     }; // prettier-ignore
     expect(load({ env: strangers })).toMatchObject({ ok: true, warnings: [] });
 
@@ -342,7 +343,7 @@ describe('loadConfig', () => {
   });
 
   it('blames exactly the wrong keys, whatever is wrong', () => {
-    const all = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
+    const all = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
     const keys = Object.keys(all) as (keyof typeof all)[];
     const wrong = fc.constantFrom('\u0007', { a: 1 }, [1, 2], -1.5);
     fc.assert(

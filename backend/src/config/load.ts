@@ -7,6 +7,9 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 
 import { isLoopback, SERVICE_RULES } from './checks.js';
+import { GATEWAY_RULES, gatewayConfig, type GatewayConfig } from './gateway.js';
+import { GATEWAY_SETTINGS, type GatewayValues } from './gatewaySchema.js';
+import { healthPolicy } from './policy.js';
 import { showValue, type Problem } from './problems.js';
 import {
   ENVIRONMENT_SETTINGS,
@@ -16,10 +19,11 @@ import {
   type ServiceOverrides,
   type ServiceValues,
   type Registry,
+  type Setting,
 } from './schema.js';
 import { readDotEnvFile, readEnvironment, readYamlFile, type Entry } from './sources.js';
 
-/** The configuration of the supervisor; immutable. Paths are absolute. */
+/** The configuration of supervisor and gateway; immutable. Paths are absolute. */
 export interface Config {
   readonly root: string;
   readonly configFile: string;
@@ -42,6 +46,7 @@ export interface Config {
   readonly logMaxBytes: number;
   readonly logMaxAgeDays: number;
   readonly notifyWebhookUrl: string | null;
+  readonly gateway: GatewayConfig;
   /** What holds for a service that config.yml says nothing about. */
   readonly serviceDefaults: ServiceValues;
   /** Services that config.yml declares, with what it says of each, maybe nothing. Policies are built by `servicePolicy`. */
@@ -113,8 +118,12 @@ class Merged {
     const place = dotted(key, service);
     const parsed = setting.kind.schema.safeParse(value);
     if (!parsed.success) {
-      const shown = showValue(value, setting.secret);
-      this.problems.push({ source, key: name, value: shown, allowed: setting.kind.allowed });
+      this.problems.push({
+        source,
+        key: name,
+        value: showValue(value, setting.secret),
+        allowed: explainRefusal(setting, value),
+      });
       this.#bad.add(place);
       return;
     }
@@ -129,6 +138,10 @@ class Merged {
 
   serviceDefaults(): ServiceValues {
     return this.#over(defaultsOf<ServiceValues>(SERVICE_SETTINGS));
+  }
+
+  gatewayValues(): GatewayValues {
+    return this.#over(defaultsOf<GatewayValues>(GATEWAY_SETTINGS));
   }
 
   #over<T extends object>(defaults: T): T {
@@ -147,6 +160,18 @@ class Merged {
       this.#checkService(service, { ...defaults, ...overrides }, overrides);
     }
     this.#checkPorts(defaults.portCount);
+    this.#checkGateway();
+  }
+
+  #checkGateway(): void {
+    const values = this.gatewayValues();
+    for (const { blames, inViewOf, holds, allowed } of GATEWAY_RULES) {
+      const unusable = [blames, ...inViewOf].some((key) => this.#bad.has(key));
+      if (unusable || holds(values, this.globalValues())) continue;
+      const value = values[blames];
+      const shown = typeof value === 'number' ? value : GATEWAY_SETTINGS[blames].kind.format(value);
+      this.#blame(blames, null, shown, allowed(values));
+    }
   }
 
   #checkToken(): void {
@@ -199,6 +224,12 @@ class Merged {
   }
 }
 
+/** What would be right; where the value is long, also what is wrong with it. Never of a secret. */
+function explainRefusal({ kind, secret }: Setting<unknown>, value: unknown): string {
+  const explanation = secret ? null : (kind.explain?.(value) ?? null);
+  return explanation === null ? kind.allowed : `${kind.allowed} (${explanation})`;
+}
+
 function buildConfig(
   files: Pick<Config, 'root' | 'configFile' | 'dotEnvFile'>,
   merged: Merged,
@@ -206,6 +237,7 @@ function buildConfig(
 ): Config {
   const global = merged.globalValues();
   const serviceDefaults = merged.serviceDefaults();
+  const gateway = merged.gatewayValues();
   const absolute = (path: string): string => {
     const expanded = path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path;
     return isAbsolute(expanded) ? expanded : join(files.root, expanded);
@@ -229,9 +261,10 @@ function buildConfig(
     logMaxBytes: global.logMaxSize,
     logMaxAgeDays: global.logMaxAge,
     notifyWebhookUrl: global.notifyWebhookUrl,
+    gateway: gatewayConfig(gateway, global, healthPolicy(serviceDefaults), absolute),
     serviceDefaults,
     services: merged.services,
-    values: flatten({ ...global, ...serviceDefaults }, merged.services),
+    values: flatten({ ...global, ...gateway, ...serviceDefaults }, merged.services),
   };
 }
 
@@ -259,6 +292,6 @@ function weaknesses({ host, apiToken }: Config): string[] {
 
 /** Whether a change of the value at this dotted key applies without a restart of the supervisor. */
 export function appliesLive(dottedKey: string): boolean {
-  const topLevel: Registry = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
+  const topLevel: Registry = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
   return dottedKey.startsWith('services.') || topLevel[dottedKey]?.live === true;
 }

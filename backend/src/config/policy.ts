@@ -77,7 +77,8 @@ function scalingPolicy(values: ServiceValues, cores: number): ServicePolicy['sca
   };
 }
 
-function healthPolicy(values: ServiceValues): ServicePolicy['health'] {
+/** How an instance is probed; the gateway's upstreams are by the same rule. */
+export function healthPolicy(values: ServiceValues): ServicePolicy['health'] {
   return {
     probe:
       values.healthProbe === 'tcp'

@@ -1,12 +1,13 @@
 /**
- * Every setting of the supervisor, once: kind, default, meaning. The loader, the error messages, config.yml and the
- * tables in the documentation follow from here.
+ * Every setting of the supervisor, once: kind, default, meaning (those of the gateway: gatewaySchema.ts). The loader,
+ * the error messages, config.yml and the tables in the documentation follow from here.
  *
  * A setting's name in config.yml is its key (`cpuThresholdHigh`); in .env and in the environment it is the same in
  * capitals (`CPU_THRESHOLD_HIGH`). Durations are milliseconds.
  */
 import type { ProbeSpec } from '../domain/policy.js';
 import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../domain/scaling.js';
+import { GATEWAY_GROUPS } from './gatewaySchema.js';
 import {
   bytes,
   choice,
@@ -23,34 +24,18 @@ import {
   port,
   statusRange,
   text,
-  type Kind,
 } from './kinds.js';
+import {
+  AT_START,
+  optional,
+  SECRET_AT_START,
+  setting,
+  type SettingGroup,
+  type Registry,
+  type Values,
+} from './setting.js';
 
-export interface Setting<T> {
-  readonly kind: Kind<unknown>;
-  /** null: unset. */
-  readonly default: T;
-  readonly doc: string;
-  /** Its value is never shown. */
-  readonly secret: boolean;
-  /** A change applies without a restart of the supervisor. */
-  readonly live: boolean;
-}
-
-export type Registry = Readonly<Record<string, Setting<unknown>>>;
-
-type Traits = Partial<Pick<Setting<unknown>, 'secret' | 'live'>>;
-
-function setting<T>(kind: Kind<T>, standard: T, doc: string, traits: Traits = {}): Setting<T> {
-  return { kind, default: standard, doc, secret: false, live: true, ...traits };
-}
-
-function optional<T>(kind: Kind<T>, doc: string, traits: Traits = {}): Setting<T | null> {
-  return { kind, default: null, doc, secret: false, live: true, ...traits };
-}
-
-const AT_START: Traits = { live: false };
-const SECRET_AT_START: Traits = { live: false, secret: true };
+export type { Registry, Setting } from './setting.js';
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600 * SECOND_MS;
@@ -275,11 +260,6 @@ export const ENVIRONMENT_SETTINGS = {
   ),
 } as const satisfies Registry;
 
-export interface SettingGroup {
-  readonly title: string;
-  readonly settings: Registry;
-}
-
 /** All that may stand at the top level of config.yml, as documentation shows it. */
 export const TOP_LEVEL_GROUPS: readonly SettingGroup[] = [
   { title: 'The supervisor', settings: GLOBAL_SETTINGS },
@@ -287,10 +267,8 @@ export const TOP_LEVEL_GROUPS: readonly SettingGroup[] = [
   { title: 'Every service: health', settings: HEALTH },
   { title: 'Every service: restarts', settings: RESTARTS },
   { title: 'Every service: coming and going', settings: LIFECYCLE },
+  ...GATEWAY_GROUPS,
 ];
-
-type ValueOf<S> = S extends Setting<infer T> ? T : never;
-type Values<Registry> = { readonly [K in keyof Registry]: ValueOf<Registry[K]> };
 
 export type GlobalValues = Values<typeof GLOBAL_SETTINGS>;
 export type ServiceValues = Values<typeof SERVICE_SETTINGS>;

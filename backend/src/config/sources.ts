@@ -7,6 +7,7 @@ import { parseEnv } from 'node:util';
 import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml';
 
 import { messageOf } from '../domain/errors.js';
+import { GATEWAY_SETTINGS } from './gatewaySchema.js';
 import { meantKey, meantVariable, showValue, type Problem } from './problems.js';
 import {
   ENVIRONMENT_SETTINGS,
@@ -40,7 +41,7 @@ export interface Reading {
 
 const emptyReading = (): Reading => ({ services: [], entries: [], problems: [], warnings: [] });
 
-const TOP_LEVEL: Registry = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
+const TOP_LEVEL: Registry = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
 const PER_SERVICE: Registry = { ...SERVICE_SETTINGS, ...SERVICE_ONLY_SETTINGS };
 const SERVICES_KEY = 'services';
 
@@ -208,6 +209,8 @@ function explainUnknown(key: string, service: string | null): string {
       return `is read from the environment only, as ${environmentName(key)}`;
   } else if (Object.hasOwn(GLOBAL_SETTINGS, key)) {
     return 'holds for the whole supervisor; it belongs at the top level';
+  } else if (Object.hasOwn(GATEWAY_SETTINGS, key)) {
+    return 'holds for the whole gateway; it belongs at the top level';
   }
   const known = service === null ? [...Object.keys(TOP_LEVEL), SERVICES_KEY] : Object.keys(PER_SERVICE);
   const meant = meantKey(key, known);

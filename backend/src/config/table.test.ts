@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { GATEWAY_SETTINGS } from './gatewaySchema.js';
 import { loadConfig } from './load.js';
 import { formatProblems } from './problems.js';
 import {
@@ -18,7 +19,7 @@ import { commentedConfig, configurationTable, insertTable } from './table.js';
 const repositoryFile = (name: string): string =>
   readFileSync(new URL(`../../../${name}`, import.meta.url), 'utf8');
 
-const topLevel = { ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS };
+const topLevel = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
 
 describe('the registry', () => {
   it('has every setting in exactly one group', () => {

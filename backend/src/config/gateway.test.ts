@@ -1,0 +1,199 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+
+import { algorithms } from '../domain/balancing/registry.js';
+import { gatewayRouting, type GatewayConfig } from './gateway.js';
+import { appliesLive, loadConfig } from './load.js';
+import { formatProblems, type Problem } from './problems.js';
+
+const root = mkdtempSync(join(tmpdir(), 'holdfast-gateway-config-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function gatewayOf(env: NodeJS.ProcessEnv = {}): GatewayConfig {
+  const result = loadConfig({ root, env });
+  if (!result.ok) throw new Error(formatProblems(result.problems));
+  return result.config.gateway;
+}
+
+function problemsOf(env: NodeJS.ProcessEnv): readonly Problem[] {
+  const result = loadConfig({ root, env });
+  if (result.ok) throw new Error('expected problems');
+  return result.problems;
+}
+
+describe('defaults', () => {
+  it('are those of the specification', () => {
+    expect(gatewayOf()).toMatchObject({
+      host: '0.0.0.0',
+      port: 13_003,
+      workers: 'auto',
+      source: { kind: 'pm2' },
+      routes: null,
+      check: {
+        probe: { kind: 'http', path: '/health' },
+        intervalMs: 30_000,
+        timeoutMs: 5_000,
+        fastIntervalMs: 1_000,
+        rise: 2,
+        fall: 3,
+      },
+      pool: { algorithm: 'ip-hash', sticky: null, retryBudget: { share: 0.2, min: 3 }, retryUnsafe: false },
+      accessLog: 'off',
+    });
+  });
+
+  it('send everything to one pool', () => {
+    const routing = gatewayRouting(gatewayOf(), 'shop');
+    expect(routing.routes).toEqual([{ host: null, pathPrefix: '/', pool: 'shop' }]);
+    expect(routing.pools).toEqual([{ name: 'shop', ...gatewayOf().pool }]);
+  });
+});
+
+describe('where upstreams come from', () => {
+  it.each([
+    [
+      { BACKEND_HOSTS: 'a:1;weight=3, [::1]:2' },
+      {
+        kind: 'static',
+        members: [
+          { id: 'a:1', host: 'a', port: 1, weight: 3 },
+          { id: '[::1]:2', host: '::1', port: 2, weight: 1 },
+        ],
+      },
+    ],
+    [
+      { BACKEND_START_PORT: '13004', BACKEND_COUNT: '2' },
+      {
+        kind: 'static',
+        members: [
+          { id: '127.0.0.1:13004', host: '127.0.0.1', port: 13_004, weight: 1 },
+          { id: '127.0.0.1:13005', host: '127.0.0.1', port: 13_005, weight: 1 },
+        ],
+      },
+    ],
+    [
+      { BACKEND_DNS: 'shop.internal', BACKEND_PORT: '80', BACKEND_DNS_SERVERS: '10.0.0.2, [fd00::1]:5353' },
+      {
+        kind: 'dns',
+        name: 'shop.internal',
+        port: 80,
+        intervalMs: 60_000,
+        servers: ['10.0.0.2', '[fd00::1]:5353'],
+      },
+    ],
+    [
+      { BACKEND_DNS: '_http._tcp.shop.internal' },
+      { kind: 'dns', name: '_http._tcp.shop.internal', port: null, intervalMs: 60_000, servers: null },
+    ],
+    [
+      { CONSUL_SERVICE: 'shop', CONSUL_TOKEN: 'secret', CONSUL_TAG: 'v2' },
+      {
+        kind: 'consul',
+        url: 'http://127.0.0.1:8500',
+        service: 'shop',
+        datacenter: null,
+        tag: 'v2',
+        token: 'secret',
+      },
+    ],
+    [
+      { LB_CONFIG_FILE: 'load-balancer-config.json' },
+      { kind: 'file', file: join(root, 'load-balancer-config.json') },
+    ],
+  ])('%o', (env, source) => {
+    expect(gatewayOf(env).source).toEqual(source);
+  });
+
+  it('is one source only, complete, and every problem is said at once', () => {
+    const problems = problemsOf({
+      BACKEND_HOSTS: 'a:1',
+      BACKEND_DNS: 'shop.internal',
+      BACKEND_START_PORT: '65535',
+      LB_ROUTES: '/=shop',
+      LB_STICKY_COOKIE: 'SID',
+      LB_EJECT_TIME: '300001',
+    });
+    expect(problems.map(({ key, value, allowed }) => `${key} = ${value}: ${allowed}`)).toEqual([
+      'BACKEND_START_PORT = 65535: this unset, because backendHosts is set: upstreams come from one source',
+      'BACKEND_DNS = "shop.internal": this unset, because backendHosts is set: upstreams come from one source',
+      'BACKEND_START_PORT = 65535: backendCount set as well, or this unset',
+      'BACKEND_DNS = "shop.internal": backendPort set as well, or a name that begins with _ and has SRV records',
+      'LB_ROUTES = "/=shop": this unset, because all traffic goes to the upstreams of backendHosts',
+      'LB_STICKY_COOKIE = "SID": lbStickyKeys or sessionSecret set as well: the cookie is signed',
+      'LB_EJECT_TIME = 300001: at most lbEjectMaxTime (300000)',
+    ]);
+  });
+
+  it('keeps a range of ports below 65536', () => {
+    expect(problemsOf({ BACKEND_START_PORT: '65000', BACKEND_COUNT: '600' })).toMatchObject([
+      { key: 'BACKEND_COUNT', allowed: 'at most 536: the last port is 65535' },
+    ]);
+  });
+});
+
+describe('values', () => {
+  it('says which entry of a list is wrong', () => {
+    const problems = problemsOf({
+      BACKEND_HOSTS: 'a:1, b',
+      LB_ROUTES: 'nonsense, /=shop, /=web',
+      TRUSTED_PROXIES: '10.0.0.0/8, proxy.test',
+      LB_ALGORITHM: 'fastest',
+      LB_HASH_ON: 'header:',
+      ACCESS_LOG_SAMPLE: '2',
+    });
+    expect(problems.map(({ key, allowed }) => [key, allowed])).toEqual([
+      ['BACKEND_HOSTS', expect.stringContaining('("b" is not host:port or host:port;weight=N)')],
+      [
+        'LB_ROUTES',
+        expect.stringContaining('("nonsense" is not [host]/path=service; route /: is there twice)'),
+      ],
+      ['TRUSTED_PROXIES', expect.stringContaining('("proxy.test" is none)')],
+      ['LB_ALGORITHM', `${[...algorithms.keys()].slice(0, -1).join(', ')} or random`],
+      ['LB_HASH_ON', 'ip, path, header:<name> or cookie:<name>'],
+      ['ACCESS_LOG_SAMPLE', 'a number from 0 to 1'],
+    ]);
+  });
+
+  it('takes every algorithm there is', () => {
+    for (const name of algorithms.keys()) {
+      expect(gatewayOf({ LB_ALGORITHM: name }).pool.algorithm).toBe(name);
+    }
+  });
+
+  it('never shows a key, whatever is wrong with it', () => {
+    const text = formatProblems(problemsOf({ LB_STICKY_KEYS: 'tooshort', CONSUL_TOKEN: 'with space' }));
+    expect(text).not.toMatch(/tooshort|with space/);
+  });
+
+  it('builds routes, pools and the sticky cookie', () => {
+    const gateway = gatewayOf({
+      LB_ROUTES: '/=shop, /ui=web, *.Example.org/api=shop',
+      LB_STICKY_COOKIE: 'JSESSIONID',
+      SESSION_SECRET: 'the session secret',
+      LB_MIN_HEALTHY_SHARE: '25',
+    });
+    const { routes, pools } = gatewayRouting(gateway, 'unused');
+    expect(routes).toEqual([
+      { host: null, pathPrefix: '/', pool: 'shop' },
+      { host: null, pathPrefix: '/ui', pool: 'web' },
+      { host: '*.example.org', pathPrefix: '/api', pool: 'shop' },
+    ]);
+    expect(pools.map(({ name }) => name)).toEqual(['shop', 'web']);
+    expect(pools[0]).toMatchObject({
+      sticky: { cookieName: 'JSESSIONID', lifetimeMs: 1_800_000, keys: ['the session secret'] },
+      ejection: { minHealthyShare: 0.25 },
+    });
+    expect(
+      gatewayOf({ LB_STICKY_COOKIE: 'S', LB_STICKY_KEYS: 'the newest key of all, the older key of two' }).pool
+        .sticky?.keys,
+    ).toEqual(['the newest key of all', 'the older key of two']);
+  });
+
+  it('says which changes need a restart', () => {
+    expect(appliesLive('lbAlgorithm')).toBe(true);
+    expect(appliesLive('balancerPort')).toBe(false);
+    expect(appliesLive('backendHosts')).toBe(false);
+  });
+});

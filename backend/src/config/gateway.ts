@@ -1,0 +1,233 @@
+/** From the gateway's settings to what the gateway is built from, and the rules between those settings. */
+import { portRange } from '../domain/members.js';
+import type { HealthPolicy } from '../domain/policy.js';
+import type { PoolSnapshot, RouteSnapshot } from '../domain/pool.js';
+import type { UpstreamSource } from '../domain/upstreamSource.js';
+import type { GatewayValues } from './gatewaySchema.js';
+import type { GlobalValues } from './schema.js';
+
+/** Everything of a pool but its name and its upstreams. */
+export type PoolTraits = Omit<PoolSnapshot, 'name' | 'upstreams'>;
+
+/** Names and meanings as in gateway/limits.ts; what is not here has no setting. */
+export interface LimitSettings {
+  readonly maxHeadBytes: number;
+  readonly maxBodyBytes: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerIp: number;
+  readonly maxRequestsPerSecondPerIp: number;
+  readonly maxInFlightPerUpstream: number;
+  readonly maxQueued: number;
+  readonly maxAttempts: number;
+  readonly queueTimeoutMs: number;
+  readonly headTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly responseTimeoutMs: number;
+  readonly tunnelTimeoutMs: number;
+}
+
+export interface GatewayConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly workers: number | 'auto';
+  readonly trustedProxies: readonly string[];
+  readonly stopTimeoutMs: number;
+  readonly accessLog: 'off' | 'json' | 'combined';
+  /** 0–1. */
+  readonly accessLogSample: number;
+  readonly source: UpstreamSource;
+  /** Of every upstream that its source has not verified itself. */
+  readonly check: HealthPolicy;
+  readonly pool: PoolTraits;
+  /** null: one pool for everything. */
+  readonly routes: readonly RouteSnapshot[] | null;
+  readonly limits: LimitSettings;
+}
+
+export interface Routing {
+  readonly routes: readonly RouteSnapshot[];
+  readonly pools: readonly Omit<PoolSnapshot, 'upstreams'>[];
+}
+
+/** @param defaultPool serves everything where no routes are set. */
+export function gatewayRouting({ routes, pool }: GatewayConfig, defaultPool: string): Routing {
+  const all = routes ?? [{ host: null, pathPrefix: '/', pool: defaultPool }];
+  const names = [...new Set(all.map((route) => route.pool))];
+  return { routes: all, pools: names.map((name) => ({ name, ...pool })) };
+}
+
+/** @param absolute makes a path of the configuration absolute. */
+export function gatewayConfig(
+  values: GatewayValues,
+  global: GlobalValues,
+  check: HealthPolicy,
+  absolute: (path: string) => string,
+): GatewayConfig {
+  return {
+    host: values.balancerHost,
+    port: values.balancerPort,
+    workers: values.gatewayWorkers,
+    trustedProxies: values.trustedProxies ?? [],
+    stopTimeoutMs: values.gatewayStopTimeout,
+    accessLog: values.accessLog,
+    accessLogSample: values.accessLogSample,
+    source: sourceOf(values, absolute),
+    check,
+    pool: poolTraits(values, global),
+    routes: values.lbRoutes,
+    limits: limitsOf(values),
+  };
+}
+
+function sourceOf(values: GatewayValues, absolute: (path: string) => string): UpstreamSource {
+  if (values.backendHosts !== null) return { kind: 'static', members: values.backendHosts };
+  if (values.backendStartPort !== null && values.backendCount !== null) {
+    const members = portRange('127.0.0.1', values.backendStartPort, values.backendCount);
+    return { kind: 'static', members };
+  }
+  if (values.backendDns !== null) {
+    return {
+      kind: 'dns',
+      name: values.backendDns,
+      port: isServiceName(values.backendDns) ? null : values.backendPort,
+      intervalMs: values.backendDnsInterval,
+      servers: values.backendDnsServers,
+    };
+  }
+  if (values.consulService !== null) {
+    return {
+      kind: 'consul',
+      url: values.consulUrl,
+      service: values.consulService,
+      datacenter: values.consulDatacenter,
+      tag: values.consulTag,
+      token: values.consulToken,
+    };
+  }
+  return values.lbConfigFile === null
+    ? { kind: 'pm2' }
+    : { kind: 'file', file: absolute(values.lbConfigFile) };
+}
+
+/** Names of services begin with _ (RFC 2782), names of hosts don't. */
+const isServiceName = (name: string): boolean => name.startsWith('_');
+
+function poolTraits(values: GatewayValues, { sessionSecret }: GlobalValues): PoolTraits {
+  const keys = values.lbStickyKeys ?? (sessionSecret === null ? [] : [sessionSecret]);
+  return {
+    algorithm: values.lbAlgorithm,
+    hashOn: values.lbHashOn,
+    slowStartMs: values.lbSlowStart,
+    sticky:
+      values.lbStickyCookie === null
+        ? null
+        : { cookieName: values.lbStickyCookie, lifetimeMs: values.lbStickyLifetime, keys },
+    retryBudget: { share: values.lbRetryShare / 100, min: values.lbRetryMin },
+    retryUnsafe: values.lbRetryUnsafe,
+    ejection: {
+      consecutiveFailures: values.lbEjectAfter,
+      baseMs: values.lbEjectTime,
+      maxMs: values.lbEjectMaxTime,
+      minHealthyShare: values.lbMinHealthyShare / 100,
+    },
+  };
+}
+
+function limitsOf(values: GatewayValues): LimitSettings {
+  return {
+    maxHeadBytes: values.lbMaxHead,
+    maxBodyBytes: values.lbMaxBody,
+    maxConnections: values.lbMaxConnections,
+    maxConnectionsPerIp: values.lbMaxConnectionsPerIp,
+    maxRequestsPerSecondPerIp: values.lbMaxRequestsPerIp,
+    maxInFlightPerUpstream: values.lbMaxInFlight,
+    maxQueued: values.lbMaxQueued,
+    maxAttempts: values.lbMaxAttempts,
+    queueTimeoutMs: values.lbQueueTimeout,
+    headTimeoutMs: values.lbHeadTimeout,
+    idleTimeoutMs: values.lbIdleTimeout,
+    bodyTimeoutMs: values.lbBodyTimeout,
+    connectTimeoutMs: values.lbConnectTimeout,
+    responseTimeoutMs: values.lbResponseTimeout,
+    tunnelTimeoutMs: values.lbTunnelTimeout,
+  };
+}
+
+type Key = keyof GatewayValues;
+
+export interface GatewayRule {
+  readonly blames: Key;
+  readonly inViewOf: readonly Key[];
+  holds(values: GatewayValues, global: GlobalValues): boolean;
+  allowed(values: GatewayValues): string;
+}
+
+/** Any of them chooses the source. */
+const SOURCE_KEYS = [
+  'backendHosts',
+  'backendStartPort',
+  'backendDns',
+  'consulService',
+  'lbConfigFile',
+] as const;
+
+const chosenSources = (values: GatewayValues): readonly Key[] =>
+  SOURCE_KEYS.filter((key) => values[key] !== null);
+
+function goesWith(blames: Key, other: Key): GatewayRule {
+  return {
+    blames,
+    inViewOf: [other],
+    holds: (values) => values[blames] === null || values[other] !== null,
+    allowed: () => `${other} set as well, or this unset`,
+  };
+}
+
+export const GATEWAY_RULES: readonly GatewayRule[] = [
+  ...SOURCE_KEYS.map((blames): GatewayRule => ({
+    blames,
+    inViewOf: SOURCE_KEYS,
+    holds: (values) => values[blames] === null || chosenSources(values)[0] === blames,
+    allowed: (values) =>
+      `this unset, because ${chosenSources(values)[0]} is set: upstreams come from one source`,
+  })),
+  goesWith('backendStartPort', 'backendCount'),
+  goesWith('backendCount', 'backendStartPort'),
+  goesWith('backendPort', 'backendDns'),
+  {
+    blames: 'backendCount',
+    inViewOf: ['backendStartPort'],
+    holds: ({ backendStartPort, backendCount }) =>
+      (backendStartPort ?? 0) + (backendCount ?? 0) - 1 <= 65_535,
+    allowed: ({ backendStartPort }) => `at most ${65_536 - (backendStartPort ?? 0)}: the last port is 65535`,
+  },
+  {
+    blames: 'backendDns',
+    inViewOf: ['backendPort'],
+    holds: ({ backendDns, backendPort }) =>
+      backendDns === null || isServiceName(backendDns) || backendPort !== null,
+    allowed: () => 'backendPort set as well, or a name that begins with _ and has SRV records',
+  },
+  {
+    blames: 'lbRoutes',
+    inViewOf: SOURCE_KEYS,
+    holds: (values) => values.lbRoutes === null || chosenSources(values).length === 0,
+    allowed: (values) =>
+      `this unset, because all traffic goes to the upstreams of ${chosenSources(values)[0]}`,
+  },
+  {
+    blames: 'lbStickyCookie',
+    inViewOf: ['lbStickyKeys'],
+    holds: ({ lbStickyCookie, lbStickyKeys }, { sessionSecret }) =>
+      lbStickyCookie === null || lbStickyKeys !== null || sessionSecret !== null,
+    allowed: () => 'lbStickyKeys or sessionSecret set as well: the cookie is signed',
+  },
+  {
+    blames: 'lbEjectTime',
+    inViewOf: ['lbEjectMaxTime'],
+    holds: ({ lbEjectTime, lbEjectMaxTime }) => lbEjectTime <= lbEjectMaxTime,
+    allowed: ({ lbEjectMaxTime }) => `at most lbEjectMaxTime (${lbEjectMaxTime})`,
+  },
+];

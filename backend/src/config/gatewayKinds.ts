@@ -1,0 +1,133 @@
+/** Kinds of value that only the gateway's settings have. */
+import { z } from 'zod';
+
+import { ipVersion, isAddressRange } from '../domain/ipAddress.js';
+import { parseMember, parseMembers, type Member } from '../domain/members.js';
+import type { RouteSnapshot } from '../domain/pool.js';
+import { routeProblems } from '../domain/routing.js';
+import { matching, type Kind } from './kinds.js';
+
+const LONGEST_LIST_CHARACTERS = 65_536;
+
+const formatMember = ({ id, weight }: Member): string => (weight === 1 ? id : `${id};weight=${weight}`);
+
+/** Reads text by `parse`, which says null where it is refused. */
+function reading<T>(parse: (text: string) => T | null): z.ZodType<T> {
+  const read = (value: unknown): unknown =>
+    typeof value === 'string' && value.length <= LONGEST_LIST_CHARACTERS ? parse(value) : null;
+  return z.preprocess(
+    read,
+    z.custom<T>((value) => value !== null),
+  );
+}
+
+/** Upstreams, `host:port[;weight=N]` separated by commas. */
+export function memberList(): Kind<readonly Member[]> {
+  return {
+    schema: reading((text) => {
+      const result = parseMembers(text);
+      return result.ok ? result.members : null;
+    }),
+    allowed: 'host:port entries separated by commas, each with ;weight=1 to 1000 if wanted',
+    explain: (value) => {
+      const result = parseMembers(String(value));
+      return result.ok ? null : result.problems.join('; ');
+    },
+    unit: null,
+    format: (members) => members.map(formatMember).join(', '),
+  };
+}
+
+const ROUTE = /^([^/=\s]*)(\/[^=\s]*)\s*=\s*(\S+)$/;
+
+function parseRoutes(text: string): { routes: RouteSnapshot[]; problems: string[] } {
+  const routes: RouteSnapshot[] = [];
+  const problems: string[] = [];
+  for (const entry of text.split(',').map((part) => part.trim())) {
+    const [, host = '', pathPrefix = '', pool = ''] = ROUTE.exec(entry) ?? [];
+    if (pool === '') problems.push(`${JSON.stringify(entry)} is not [host]/path=service`);
+    else routes.push({ host: host === '' ? null : host.toLowerCase(), pathPrefix, pool });
+  }
+  return {
+    routes,
+    problems: [...problems, ...routeProblems(routes, new Set(routes.map(({ pool }) => pool)))],
+  };
+}
+
+/** Routes, `[host]/path=service` separated by commas. */
+export function routeList(): Kind<readonly RouteSnapshot[]> {
+  return {
+    schema: reading((text) => {
+      const { routes, problems } = parseRoutes(text);
+      return problems.length === 0 ? routes : null;
+    }),
+    allowed: 'entries such as /=shop, /ui=web or *.example.org/api=api, separated by commas',
+    explain: (value) => parseRoutes(String(value)).problems.join('; ') || null,
+    unit: null,
+    format: (routes) =>
+      routes.map(({ host, pathPrefix, pool }) => `${host ?? ''}${pathPrefix}=${pool}`).join(', '),
+  };
+}
+
+function list(text: string): string[] {
+  return text.split(',').map((part) => part.trim());
+}
+
+/** IP addresses and ranges separated by commas. */
+export function addressRanges(): Kind<readonly string[]> {
+  return {
+    schema: reading((text) => (list(text).every(isAddressRange) ? list(text) : null)),
+    allowed: 'IP addresses or ranges such as 10.0.0.0/8, separated by commas',
+    explain: (value) => {
+      const wrong = list(String(value)).filter((entry) => !isAddressRange(entry));
+      return wrong.length === 0 ? null : `${wrong.map((entry) => JSON.stringify(entry)).join(', ')} is none`;
+    },
+    unit: null,
+    format: (ranges) => ranges.join(', '),
+  };
+}
+
+/** An address, or address:port with IPv6 in brackets: what `Resolver.setServers` takes. */
+function isDnsServer(text: string): boolean {
+  const read = parseMember(text);
+  return ipVersion(text) !== 0 || (typeof read !== 'string' && ipVersion(read.host) !== 0);
+}
+
+export function dnsServers(): Kind<readonly string[]> {
+  return {
+    schema: reading((text) => (list(text).every(isDnsServer) ? list(text) : null)),
+    allowed: 'IP addresses, each with :port if wanted, separated by commas',
+    unit: null,
+    format: (servers) => servers.join(', '),
+  };
+}
+
+const SHORTEST_KEY_CHARACTERS = 16;
+
+/** Keys separated by commas. Never shown, so not explained either. */
+export function keyList(): Kind<readonly string[]> {
+  return {
+    schema: reading((text) =>
+      list(text).every(({ length }) => length >= SHORTEST_KEY_CHARACTERS) ? list(text) : null,
+    ),
+    allowed: `keys of at least ${SHORTEST_KEY_CHARACTERS} characters, separated by commas, the newest first`,
+    unit: null,
+    format: (keys) => keys.join(', '),
+  };
+}
+
+/** What a consistent hash is made of. */
+export function hashKey(): Kind<string> {
+  return matching(
+    /^(ip|path|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/,
+    'ip, path, header:<name> or cookie:<name>',
+  );
+}
+
+/** RFC 6265: a token. */
+export function cookieName(): Kind<string> {
+  return matching(
+    /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/,
+    'a cookie name: letters, digits and signs such as _ and -',
+  );
+}

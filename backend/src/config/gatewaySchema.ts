@@ -1,0 +1,216 @@
+/**
+ * Every setting of the gateway, once. Its active checks are those of "Every service: health": one rule for both.
+ * How the setting's kinds, names and sources work: schema.ts.
+ */
+import { algorithms } from '../domain/balancing/registry.js';
+import {
+  addressRanges,
+  cookieName,
+  dnsServers,
+  hashKey,
+  keyList,
+  memberList,
+  routeList,
+} from './gatewayKinds.js';
+import {
+  bytes,
+  choice,
+  count,
+  countOrAuto,
+  durationMs,
+  fraction,
+  httpUrl,
+  matching,
+  onOff,
+  path,
+  percent,
+  port,
+} from './kinds.js';
+import {
+  AT_START,
+  optional,
+  SECRET_AT_START,
+  setting,
+  type Registry,
+  type SettingGroup,
+  type Values,
+} from './setting.js';
+
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600 * SECOND_MS;
+const DAY_MS = 24 * HOUR_MS;
+const KIBIBYTE = 1024;
+const MEBIBYTE = 1024 ** 2;
+const GIBIBYTE = 1024 ** 3;
+
+const hostName = matching(/^[A-Za-z0-9.:_-]+$/, 'a host name or an IP address');
+const name = matching(/^[A-Za-z0-9._~-]{1,128}$/, 'letters, digits and . _ ~ -');
+const headerText = matching(/^[\x21-\x7e]+$/, 'printable ASCII without spaces');
+
+const LISTENING = {
+  balancerHost: setting(hostName, '0.0.0.0', 'Address that the gateway listens on.', AT_START),
+  balancerPort: setting(port(), 13_003, 'Port that the gateway listens on.', AT_START),
+  gatewayWorkers: setting(
+    countOrAuto(1, 256),
+    'auto',
+    'Processes that forward; auto is the number of cores that this machine or container may use.',
+    AT_START,
+  ),
+  trustedProxies: optional(
+    addressRanges(),
+    'Proxies in front whose X-Forwarded-… fields are believed. Unset: nobody is.',
+  ),
+  gatewayStopTimeout: setting(
+    durationMs(0, HOUR_MS),
+    30_000,
+    'How long requests under way may take when the gateway stops; WebSockets are closed spread over it.',
+  ),
+  accessLog: setting(choice(['off', 'json', 'combined']), 'off', 'Whether and how requests are logged.'),
+  accessLogSample: setting(fraction(), 1, 'Share of requests that are logged.'),
+} as const satisfies Registry;
+
+const SOURCES = {
+  backendHosts: optional(
+    memberList(),
+    'Upstreams, written out: host:port[;weight=N]. Only one source may be set; none: the instances that PM2 runs.',
+    AT_START,
+  ),
+  backendStartPort: optional(port(), 'First port of a range on this machine; with backendCount.', AT_START),
+  backendCount: optional(count(1, 4_096), 'Number of ports in the range from backendStartPort.', AT_START),
+  backendDns: optional(
+    matching(/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/, 'a DNS name'),
+    'Name whose addresses are upstreams. One that begins with _ (_http._tcp.shop.example) is looked up as SRV and brings its own ports.',
+    AT_START,
+  ),
+  backendPort: optional(port(), 'Port of the upstreams that backendDns finds by address.', AT_START),
+  backendDnsInterval: setting(
+    durationMs(100, DAY_MS),
+    60_000,
+    'How often backendDns is looked up.',
+    AT_START,
+  ),
+  backendDnsServers: optional(
+    dnsServers(),
+    "DNS servers to ask, with or without a port. Unset: the system's.",
+    AT_START,
+  ),
+  consulService: optional(name, 'Service in Consul whose passing instances are upstreams.', AT_START),
+  consulUrl: setting(httpUrl(), 'http://127.0.0.1:8500', 'Where Consul answers.', AT_START),
+  consulDatacenter: optional(name, "Consul's datacenter. Unset: that of the agent asked.", AT_START),
+  consulTag: optional(name, 'Only instances with this tag.', AT_START),
+  consulToken: optional(headerText, 'Token for Consul (X-Consul-Token).', SECRET_AT_START),
+  lbConfigFile: optional(
+    path(),
+    'A JSON file {algorithm, healthCheck, servers}, such as load-balancer-config.json; watched.',
+    AT_START,
+  ),
+} as const satisfies Registry;
+
+const CHOOSING = {
+  lbAlgorithm: setting(
+    choice(algorithmNames()),
+    'ip-hash',
+    'How an upstream is chosen. ip-hash and consistent-hash keep a client or a key on one; the latter with a bound on its load.',
+  ),
+  lbHashOn: setting(hashKey(), 'ip', 'What consistent-hash is made of.'),
+  lbRoutes: optional(
+    routeList(),
+    'Which service serves which host and path, when PM2 is the source: the most specific host, then the longest path. Unset: one service (defaultService) serves all.',
+  ),
+  lbSlowStart: setting(
+    durationMs(0, HOUR_MS),
+    10_000,
+    'Time in which an upstream that came up gets its full share of traffic; 0: at once.',
+  ),
+  lbStickyCookie: optional(
+    cookieName(),
+    'Name of a signed cookie that keeps a client on its upstream, such as JSESSIONID or HASESSION. Unset: no cookie.',
+  ),
+  lbStickyKeys: optional(
+    keyList(),
+    'Keys of that cookie: the first signs, all are valid. Unset: sessionSecret is the key.',
+    { secret: true },
+  ),
+  lbStickyLifetime: setting(
+    durationMs(SECOND_MS, 365 * DAY_MS),
+    1_800_000,
+    'A cookie that was not used for so long is void.',
+  ),
+} as const satisfies Registry;
+
+const FAILURES = {
+  lbRetryShare: setting(percent(), 20, 'Retries there may be, in % of the requests.'),
+  lbRetryMin: setting(count(0, 10_000), 3, 'Retries there may always be, in 10 seconds.'),
+  lbRetryUnsafe: setting(
+    onOff(),
+    false,
+    'Retry POST and PATCH like other methods. Off: only with an Idempotency-Key, or when nothing was sent.',
+  ),
+  lbMaxAttempts: setting(count(1, 10), 3, 'Attempts at one request, the first included.'),
+  lbEjectAfter: setting(count(1, 1_000), 5, 'Failed requests in a row until an upstream is ejected.'),
+  lbEjectTime: setting(
+    durationMs(100, DAY_MS),
+    30_000,
+    'How long, the first time; each further time adds as much.',
+  ),
+  lbEjectMaxTime: setting(durationMs(100, DAY_MS), 300_000, 'Never longer than this.'),
+  lbMinHealthyShare: setting(
+    percent(),
+    50,
+    'Share of a pool below which traffic ejects nobody. A pool in which nobody is healthy gets traffic all the same.',
+  ),
+} as const satisfies Registry;
+
+const LIMITS = {
+  lbMaxHead: setting(bytes(KIBIBYTE, MEBIBYTE), 16 * KIBIBYTE, "Size of a request's head; above: 431."),
+  lbMaxBody: setting(bytes(0, 1024 * GIBIBYTE), GIBIBYTE, "Size of a request's body; above: 413."),
+  lbMaxConnections: setting(count(1, 1_000_000), 10_000, 'Client connections of one worker.'),
+  lbMaxConnectionsPerIp: setting(count(1, 1_000_000), 1_000, 'Of them, from one address.'),
+  lbMaxRequestsPerIp: setting(
+    count(0, 1_000_000),
+    0,
+    'Requests per second from one address to one worker, bursts of twice as many; above: 429. 0: no limit.',
+  ),
+  lbMaxInFlight: setting(count(1, 1_000_000), 1_024, 'Requests under way at one upstream from one worker.'),
+  lbMaxQueued: setting(
+    count(0, 1_000_000),
+    1_024,
+    'Requests of one pool that wait for room in one worker; above: 503.',
+  ),
+  lbQueueTimeout: setting(durationMs(1, HOUR_MS), 5_000, 'How long they wait; then 503.'),
+  lbHeadTimeout: setting(durationMs(100, HOUR_MS), 10_000, 'How long a head may take to arrive; then 408.'),
+  lbIdleTimeout: setting(durationMs(100, DAY_MS), 60_000, 'A client connection without a request is closed.'),
+  lbBodyTimeout: setting(
+    durationMs(100, DAY_MS),
+    30_000,
+    'A body, or the reading of an answer, that stands still.',
+  ),
+  lbConnectTimeout: setting(durationMs(10, HOUR_MS), 3_000, 'How long connecting to an upstream may take.'),
+  lbResponseTimeout: setting(
+    durationMs(10, DAY_MS),
+    60_000,
+    'From the end of the request to the head of the answer; then 504.',
+  ),
+  lbTunnelTimeout: setting(
+    durationMs(SECOND_MS, 7 * DAY_MS),
+    3_600_000,
+    'A WebSocket on which nothing moves.',
+  ),
+} as const satisfies Registry;
+
+function algorithmNames(): readonly [string, ...string[]] {
+  const [first = '', ...others] = algorithms.keys();
+  return [first, ...others];
+}
+
+export const GATEWAY_SETTINGS = { ...LISTENING, ...SOURCES, ...CHOOSING, ...FAILURES, ...LIMITS };
+
+export const GATEWAY_GROUPS: readonly SettingGroup[] = [
+  { title: 'The gateway', settings: LISTENING },
+  { title: 'The gateway: where upstreams come from', settings: SOURCES },
+  { title: 'The gateway: choosing', settings: CHOOSING },
+  { title: 'The gateway: failures', settings: FAILURES },
+  { title: 'The gateway: limits', settings: LIMITS },
+];
+
+export type GatewayValues = Values<typeof GATEWAY_SETTINGS>;
