@@ -67,11 +67,19 @@ export class TrafficLedger {
   report(workerId: number, stats: WorkerStats, nowMs: number): void {
     const before = this.#workers.get(workerId);
     const rows = new Map(stats.upstreams.map((row) => [upstreamKey(row.pool, row.id), row]));
+    const touched = new Set<Account>();
     for (const [key, row] of rows) {
       const grown = growth(row.counters, before?.rows.get(key)?.counters);
-      addTo(accountOf(this.#upstreams, key, nowMs), grown, nowMs);
-      addTo(accountOf(this.#pools, row.pool, nowMs), grown, nowMs);
+      for (const account of [
+        accountOf(this.#upstreams, key, nowMs),
+        accountOf(this.#pools, row.pool, nowMs),
+      ]) {
+        if (grown !== null) account.total = addCounters(account.total, grown);
+        touched.add(account);
+      }
     }
+    // After the whole report, so that a pool and its upstreams are sampled at the same moment.
+    for (const account of touched) account.window.add(nowMs, account.total);
     this.#answers = addAnswers(
       this.#answers,
       subtractAnswers(stats.clients.answers, before?.stats.clients.answers ?? NO_ANSWERS),
@@ -177,11 +185,6 @@ function accountOf(accounts: Map<string, Account>, key: string, nowMs: number): 
   account.window.add(nowMs, NO_TRAFFIC);
   accounts.set(key, account);
   return account;
-}
-
-function addTo(account: Account, grown: UpstreamCounters | null, nowMs: number): void {
-  if (grown !== null) account.total = addCounters(account.total, grown);
-  account.window.add(nowMs, account.total);
 }
 
 function lately(account: Account | undefined, nowMs: number, backMs: number): Lately {

@@ -168,9 +168,9 @@ function renderIncident({ condition, endedMsAgo, lastedMs }: Incident): Html {
 }
 
 function worstOf(slots: readonly (Slot | null)[]): SlotCondition {
-  const conditions = slots.map((slot) => (slot === null ? 'unknown' : conditionOfSlot(slot)));
+  const conditions = new Set(slots.map((slot) => (slot === null ? 'unknown' : conditionOfSlot(slot))));
   const order: readonly SlotCondition[] = ['down', 'degraded', 'up'];
-  return order.find((condition) => conditions.includes(condition)) ?? 'unknown';
+  return order.find((condition) => conditions.has(condition)) ?? 'unknown';
 }
 
 function chunk<T>(items: readonly T[], size: number): T[][] {

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+
+import { createAccessRule, isLoopbackAddress, type Visitor } from './access.js';
+
+const local: Visitor = {
+  peerAddress: '127.0.0.1',
+  host: 'localhost:13003',
+  authorization: undefined,
+  forwarded: false,
+};
+const remote: Visitor = { ...local, peerAddress: '203.0.113.9', host: 'shop.example.org' };
+const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString('base64')}`;
+
+describe('without a token', () => {
+  const rule = createAccessRule(null);
+
+  it.each(['127.0.0.1:13003', 'localhost', '[::1]:13003', '192.168.1.4', 'gw.localhost:80', 'LOCALHOST'])(
+    'lets a client on this machine look, who calls it %s',
+    (host) => {
+      expect(rule({ ...local, host }).allowed).toBe(true);
+    },
+  );
+
+  it.each<[string, Visitor]>([
+    ['a client elsewhere', remote],
+    ['a page that rebinds its name', { ...local, host: 'evil.example' }],
+    ['a name that only begins like ours', { ...local, host: 'localhost.evil.example' }],
+    ['a request without Host', { ...local, host: undefined }],
+    ['somebody behind a proxy here', { ...local, forwarded: true }],
+    ['a client elsewhere who says he is here', { ...remote, host: 'localhost' }],
+    ['any token', { ...remote, authorization: 'Bearer x' }],
+  ])('refuses %s', (_who, visitor) => {
+    expect(rule(visitor)).toMatchObject({ allowed: false, status: 403 });
+  });
+
+  it('takes an empty token for none: it must not be one that everybody knows', () => {
+    expect(createAccessRule('')({ ...remote, authorization: basic(':') }).allowed).toBe(false);
+  });
+});
+
+describe('with a token', () => {
+  const rule = createAccessRule('s3cret-t0ken');
+
+  it.each([
+    'Bearer s3cret-t0ken',
+    'bearer  s3cret-t0ken',
+    basic('anybody:s3cret-t0ken'),
+    basic(':s3cret-t0ken'),
+  ])('lets whoever shows it look from elsewhere: %s', (authorization) => {
+    expect(rule({ ...remote, authorization }).allowed).toBe(true);
+    expect(rule({ ...local, forwarded: true, authorization }).allowed).toBe(true);
+  });
+
+  it.each([
+    undefined,
+    '',
+    'Bearer',
+    'Bearer s3cret-t0keN',
+    'Bearer s3cret-t0ken-and-more',
+    'Digest s3cret-t0ken',
+    basic('s3cret-t0ken'),
+    basic('s3cret-t0ken:'),
+    `Bearer ${'x'.repeat(5_000)}`,
+  ])('refuses %s', (authorization) => {
+    expect(rule({ ...remote, authorization })).toMatchObject({ allowed: false, status: 401 });
+  });
+
+  it('still lets clients on this machine look', () => {
+    expect(rule(local).allowed).toBe(true);
+  });
+});
+
+it('knows loopback addresses in every spelling', () => {
+  expect(
+    ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1', '::FFFF:127.0.0.1'].every(isLoopbackAddress),
+  ).toBe(true);
+  expect(
+    ['10.0.0.1', '128.0.0.1', '::2', '::ffff:10.0.0.1', '', '127.0.0.1.evil'].some(isLoopbackAddress),
+  ).toBe(false);
+});

@@ -1,0 +1,220 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+
+import { GatewayScene, MemoryStore, SCENE_START_MS } from '../../../../test/support/gatewayScene.js';
+import { conditionOfSlot } from '../../domain/availabilitySlots.js';
+import { gatewayStatusSchema, type GatewayStatus } from './statusSchema.js';
+
+let scene: GatewayScene;
+beforeEach(() => {
+  scene = new GatewayScene();
+});
+
+const poolOf = (
+  name: string,
+  status: GatewayStatus = scene.monitor.status(),
+): GatewayStatus['pools'][number] => status.pools.find((pool) => pool.name === name)!;
+const upstreamOf = (id: string): GatewayStatus['pools'][number]['upstreams'][number] =>
+  scene.monitor
+    .status()
+    .pools.flatMap(({ upstreams }) => upstreams)
+    .find((upstream) => upstream.id === id)!;
+const changes = (): string[] => scene.monitor.status().changes.map(({ text }) => text);
+
+describe('status', () => {
+  it('is what its schema says: at the start, in traffic, in trouble', () => {
+    gatewayStatusSchema.parse(scene.monitor.status());
+    scene.pass(90);
+    gatewayStatusSchema.parse(scene.monitor.status());
+    scene.setState('127.0.0.1:13004', 'down', 'HTTP 503');
+    scene.setState('127.0.0.1:13005', 'draining');
+    scene.ejected.add('1 127.0.0.1:13006').add('2 127.0.0.1:13006');
+    scene.facts = {
+      ...scene.facts,
+      problems: ['x'],
+      workers: scene.facts.workers.slice(1),
+      workerRestarts: 1,
+    };
+    scene.monitor.workerGone(1);
+    scene.pass(5);
+    const status = gatewayStatusSchema.parse(scene.monitor.status());
+    expect(status).toEqual(scene.monitor.status());
+  });
+
+  it('never holds a key of the sticky cookie', () => {
+    scene.pass(3);
+    expect(JSON.stringify(scene.monitor.status())).not.toContain('secret');
+  });
+
+  it('shows rates, shares, percentiles and errors of the traffic that there was', () => {
+    Object.assign(scene.trafficOf('127.0.0.1:13006'), { errors: 0.1 });
+    scene.pass(120);
+    const { requestsPerSecond, errorRate, latencyMs, upstreams } = poolOf('wordpecker-backend');
+    // 120, 118 and 61 a second, on a wave of a quarter.
+    expect(requestsPerSecond).toBeGreaterThan(299 * 0.74);
+    expect(requestsPerSecond).toBeLessThan(299 * 1.26);
+    expect(upstreams.reduce((sum, { share }) => sum + share!, 0)).toBeCloseTo(1);
+    expect(upstreams[2]!.share).toBeCloseTo(61 / 299, 1);
+    expect(upstreams[2]!.errorRate).toBeCloseTo(0.1, 1);
+    expect(errorRate).toBeCloseTo((61 * 0.1) / 299, 1);
+    expect(upstreams[0]!.latencyMs!.p50).toBeGreaterThan(2.4);
+    expect(upstreams[0]!.latencyMs!.p99).toBeLessThanOrEqual(6.4);
+    expect(latencyMs!.p99).toBeGreaterThan(15);
+  });
+
+  it('has a point of history a second, two minutes of them', () => {
+    scene.pass(30);
+    expect(scene.monitor.status().history.requestsPerSecond).toHaveLength(30);
+    scene.monitor.look();
+    expect(scene.monitor.status().history.requestsPerSecond).toHaveLength(30);
+    scene.pass(200);
+    const { requestsPerSecond, errorsPerSecond } = scene.monitor.status().history;
+    expect([requestsPerSecond.length, errorsPerSecond.length]).toEqual([120, 120]);
+    expect(Math.min(...requestsPerSecond)).toBeGreaterThan(200);
+  });
+
+  it('calls an upstream ejected when no worker would use it, and says who keeps it out', () => {
+    scene.ejected.add('1 127.0.0.1:13005');
+    scene.pass(2);
+    expect(upstreamOf('127.0.0.1:13005')).toMatchObject({
+      state: 'up',
+      detail: expect.stringMatching(/^ejected by 1 of 2 workers for failing traffic, back in 12\ss$/),
+    });
+    scene.ejected.add('2 127.0.0.1:13005');
+    scene.pass(1);
+    expect(upstreamOf('127.0.0.1:13005').state).toBe('ejected');
+    expect(poolOf('wordpecker-backend').condition).toBe('degraded');
+  });
+
+  it('forgets figures of an upstream that has left', () => {
+    scene.pass(10);
+    const [first, ...others] = scene.facts.snapshot.pools;
+    const kept = { ...first!, upstreams: first!.upstreams.slice(1) };
+    scene.facts = { ...scene.facts, snapshot: { ...scene.facts.snapshot, pools: [kept, ...others] } };
+    scene.traffic.shift();
+    scene.pass(2);
+    expect(scene.monitor.ledger.upstreamTotal('wordpecker-backend', '127.0.0.1:13004').answers[1]).toBe(0);
+    expect(changes()).toContain('127.0.0.1:13004 left wordpecker-backend');
+  });
+});
+
+describe('changes', () => {
+  it('tells what happened, newest first, and nothing when nothing did', () => {
+    scene.pass(5);
+    expect(changes()).toEqual([]);
+    scene.setState('127.0.0.1:13004', 'down', 'HTTP 503, expected 200–399');
+    scene.monitor.look();
+    scene.setState('127.0.0.1:13004', 'up');
+    scene.monitor.look();
+    scene.setState('127.0.0.1:13005', 'draining');
+    scene.ejected.add('1 127.0.0.1:13006');
+    scene.pass(1);
+    scene.ejected.clear();
+    scene.pass(1);
+    expect(changes()).toEqual([
+      '127.0.0.1:13006 in wordpecker-backend takes traffic again',
+      '127.0.0.1:13006 in wordpecker-backend was ejected: its traffic failed',
+      '127.0.0.1:13005 in wordpecker-backend drains',
+      '127.0.0.1:13004 in wordpecker-backend is up',
+      '127.0.0.1:13004 in wordpecker-backend is down: HTTP 503, expected 200–399',
+    ]);
+  });
+
+  it('tells of sources, problems, workers and algorithms', () => {
+    scene.pass(1);
+    const { snapshot } = scene.facts;
+    scene.facts = {
+      ...scene.facts,
+      workerRestarts: 2,
+      problems: ['servers[2].port is 99999'],
+      sources: [{ name: 'supervisor', state: 'stale', detail: 'refused' }],
+      snapshot: { ...snapshot, pools: snapshot.pools.map((pool) => ({ ...pool, algorithm: 'p2c' })) },
+    };
+    scene.monitor.look();
+    scene.facts = { ...scene.facts, sources: [{ name: 'supervisor', state: 'live', detail: '' }] };
+    scene.monitor.look();
+    expect(changes()).toEqual([
+      'Source supervisor answers again',
+      '2 workers ended and are replaced',
+      'servers[2].port is 99999',
+      'Source supervisor does not answer, its last good answer is kept: refused',
+      'wordpecker-frontend is balanced by p2c, no longer by least-connections',
+      'wordpecker-backend is balanced by p2c, no longer by least-connections',
+    ]);
+  });
+
+  it('keeps the last 50', () => {
+    scene.pass(1);
+    for (let i = 0; i < 60; i += 1) {
+      scene.setState('127.0.0.1:13004', i % 2 === 0 ? 'down' : 'up');
+      scene.monitor.look();
+    }
+    expect(changes()).toHaveLength(50);
+  });
+});
+
+describe('the day of each service', () => {
+  const dayOf = (name: string): string[] =>
+    scene.monitor
+      .publicStatus()
+      .services.find((service) => service.name === name)!
+      .slots.map((slot) => (slot === null ? '.' : conditionOfSlot(slot)));
+
+  it('is sampled every second', () => {
+    scene.pass(600);
+    scene.setState('127.0.0.1:13100', 'down');
+    scene.trafficOf('127.0.0.1:13100').perSecond = 0;
+    scene.pass(300);
+    expect(dayOf('wordpecker-frontend').slice(-4)).toEqual(
+      ['up', 'up', 'down', 'up'].slice(0, 2).concat('down', 'down'),
+    );
+    expect(dayOf('wordpecker-backend').slice(-3)).toEqual(['up', 'up', 'up']);
+  });
+
+  it('survives a restart, and the time in between is nobody’s', async () => {
+    const store = new MemoryStore();
+    scene = new GatewayScene(store);
+    await scene.monitor.start();
+    scene.pass(300);
+    await scene.monitor.stop();
+
+    scene = new GatewayScene(store);
+    scene.elapsedMs = 1_200_000;
+    await scene.monitor.start();
+    scene.pass(60);
+    expect(dayOf('wordpecker-backend').slice(-6)).toEqual(['.', 'up', 'up', '.', '.', 'up']);
+    await scene.monitor.stop();
+  });
+
+  it('is saved every minute', async () => {
+    scene.pass(59);
+    expect(scene.store.saved).toBeNull();
+    scene.pass(2);
+    expect(Object.keys(scene.store.saved as object)).toEqual(['wordpecker-backend', 'wordpecker-frontend']);
+  });
+
+  it('does not count a time in which the process stood still', () => {
+    scene.pass(10);
+    scene.elapsedMs += 3_600_000;
+    scene.monitor.look();
+    const slots = scene.monitor.publicStatus().services[0]!.slots;
+    const watched = slots.reduce(
+      (sum, slot) => sum + (slot === null ? 0 : slot.up + slot.degraded + slot.down),
+      0,
+    );
+    expect(watched).toBeLessThan(12);
+  });
+
+  it('goes on without its store, and says so once', async () => {
+    scene.store.save = () => Promise.reject(new Error('disk full'));
+    scene.store.load = () => Promise.reject(new Error('unreadable'));
+    await scene.monitor.start();
+    scene.pass(200);
+    await scene.monitor.stop();
+    expect(scene.warnings).toHaveLength(2);
+    expect(scene.monitor.publicStatus().services[0]!.condition).toBe('up');
+  });
+});
+
+it('has a scene that begins when it says', () => {
+  expect(scene.monitor.status().at).toBe(new Date(SCENE_START_MS).toISOString());
+});
