@@ -220,7 +220,11 @@ async function main() {
     },
   });
   if (values.help) return console.log(usage);
-  if (!existsSync(tsc)) throw new Error('the compiler is not installed; run `npm ci` first.');
+  if (!existsSync(tsc)) {
+    throw new Error(
+      'the compiler is not installed; run `npm ci --include=dev` first (with NODE_ENV=production, npm leaves it out).',
+    );
+  }
   await withLock(() => (values.rollback ? rollBack(values) : build(values)));
 }
 

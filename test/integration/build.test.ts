@@ -150,7 +150,8 @@ describe('scripts/build.mjs', () => {
     rmSync(join(project, 'node_modules'));
     expect(await build()).toEqual({
       code: 1,
-      output: 'Build: the compiler is not installed; run `npm ci` first.\n',
+      output:
+        'Build: the compiler is not installed; run `npm ci --include=dev` first (with NODE_ENV=production, npm leaves it out).\n',
     });
   });
 });

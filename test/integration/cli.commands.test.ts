@@ -154,6 +154,19 @@ describe('a configuration that is wrong', () => {
   });
 });
 
+describe('a log folder that cannot be', () => {
+  it('is named before anything is started', async () => {
+    const { code, stderr } = await checkout.run('scripts/holdfast.sh', ['up'], {
+      HA_LOG_DIR: join(checkout.root, 'package.json', 'logs'),
+    });
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `The log folder ${join(checkout.root, 'package.json', 'logs')} cannot be written`,
+    );
+    expect(checkout.pm2.daemonPid()).toBeNull();
+  });
+});
+
 describe('the services alone (npm run cluster)', () => {
   it('start, are left alone the second time, and stop', async () => {
     const first = await checkout.run('scripts/holdfast.sh', ['up', '--services-only']);

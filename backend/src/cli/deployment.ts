@@ -4,7 +4,7 @@
  * Only what PM2 does not list yet is started. `pm2 start <file>` on an application that runs would restart all of
  * its instances with one and the same port.
  */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HoldfastError, messageOf } from '../domain/errors.js';
@@ -55,10 +55,26 @@ export async function requireFreePorts(context: CliContext, apps: readonly Defin
   throw new HoldfastError('port.taken', [...taken, advice].join('\n'));
 }
 
+/** PM2 hangs where it cannot make the folder of a log. @throws HoldfastError `folder.unwritable`. */
+function requireWritableLogs({ config: { logDir } }: CliContext): void {
+  try {
+    mkdirSync(logDir, { recursive: true });
+    accessSync(logDir, constants.W_OK);
+  } catch (error) {
+    const advice = 'Correct its owner or permissions, or choose another with HA_LOG_DIR.';
+    throw new HoldfastError(
+      'folder.unwritable',
+      `The log folder ${logDir} cannot be written: ${messageOf(error)}. ${advice}`,
+      { cause: error },
+    );
+  }
+}
+
 /** Starts applications that PM2 does not list, by their definition. */
 export async function startMissing(context: CliContext, apps: readonly DefinedApp[]): Promise<void> {
   if (apps.length === 0) return;
   const { ecosystemFile, ecosystemEnv } = context.config;
+  requireWritableLogs(context);
   await context.pm2.ensureDaemon();
   const only = apps.map(({ name }) => name).join(',');
   const start = ['start', ecosystemFile, '--env', ecosystemEnv, '--only', only];
