@@ -35,10 +35,11 @@ export interface RelayHost {
   answerLines(): string;
 }
 
-/** Bodies up to this many bytes are written together with their head, as one piece of text. */
+/** Up to this many bytes a head and what came with it are written as one piece of text. */
 const MAX_JOINED_BYTES = 16_384;
 const MAX_INTERIM_ANSWERS = 32;
 const NOTHING = Buffer.alloc(0);
+const HEAD_END = '\r\n\r\n';
 
 export class AnswerRelay {
   /** The final answer's, once it is complete and wanted. */
@@ -66,7 +67,8 @@ export class AnswerRelay {
   #partial: Buffer | null = null;
   #interimAnswers = 0;
   #scanner: BodyScanner | null = null;
-  #decodes = false;
+  /** Set for a client that does not know the chunked coding: payload that is to be written. */
+  #pieces: Buffer[] | null = null;
 
   constructor(client: Socket, request: RequestHead, limits: HeadLimits, host: RelayHost) {
     this.#client = client;
@@ -89,8 +91,11 @@ export class AnswerRelay {
   #readHead(chunk: Buffer): RelayResult {
     const buffer = this.#partial === null ? chunk : Buffer.concat([this.#partial, chunk]);
     this.#partial = null;
+    // Usually the whole answer is here and small: then it becomes text once, and leaves as text in one write.
+    const text = buffer.length <= MAX_JOINED_BYTES ? buffer.toString('latin1') : null;
     for (let at = 0; ;) {
-      const end = findHeadEnd(buffer, at, 0);
+      const lineEnd = text === null ? -1 : text.indexOf(HEAD_END, at);
+      const end = lineEnd === -1 ? findHeadEnd(buffer, at, 0) : lineEnd + HEAD_END.length;
       if (end === HOPELESS) return this.#bad('it is not HTTP');
       if ((end === INCOMPLETE ? buffer.length : end) - at > this.#limits.maxHeadBytes) {
         return this.#bad(`its head is longer than ${this.#limits.maxHeadBytes} bytes`);
@@ -100,16 +105,22 @@ export class AnswerRelay {
         return 'more';
       }
       const head = new ResponseHead();
-      const text = buffer.toString('latin1', at, end - 2);
-      const problem = parseResponseHead(text, this.#request.method === 'HEAD', this.#limits, head);
+      const problem =
+        text !== null && at === 0
+          ? this.#parse(text, end - 2, head)
+          : this.#parse(buffer.toString('latin1', at, end - 2), end - 2 - at, head);
       if (problem !== null) return this.#bad(problem);
-      if (head.status >= 200 || head.status === 101) return this.#takeFinal(head, buffer, end);
+      if (head.status >= 200 || head.status === 101) return this.#takeFinal(head, buffer, text, end);
       this.#interimAnswers += 1;
       if (this.#interimAnswers > MAX_INTERIM_ANSWERS) return this.#bad('it never comes to a final answer');
       this.#sendInterim(head);
       at = end;
       if (at === buffer.length) return 'more';
     }
+  }
+
+  #parse(text: string, end: number, head: ResponseHead): string | null {
+    return parseResponseHead(text, end, this.#request.method === 'HEAD', this.#limits, head);
   }
 
   /** HTTP/1.0 knows no interim answers (RFC 9110 section 15.2). */
@@ -119,7 +130,7 @@ export class AnswerRelay {
     this.#client.write(`HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}\r\n`, 'latin1');
   }
 
-  #takeFinal(head: ResponseHead, buffer: Buffer, bodyAt: number): RelayResult {
+  #takeFinal(head: ResponseHead, buffer: Buffer, text: string | null, bodyAt: number): RelayResult {
     if (head.status === 101) {
       if (!this.#request.webSocket || head.upgradeTo !== 'websocket' || !head.upgrade) {
         return this.#bad('it switches to a protocol that was not asked for');
@@ -137,25 +148,26 @@ export class AnswerRelay {
     this.head = head;
     this.#scanner = scanner;
     this.begun = true;
-    this.#writeHead(this.#headText(head), buffer, bodyAt, end);
+    this.#writeHead(this.#headText(head), buffer, text, bodyAt, end);
     this.surplus = end < buffer.length;
     return scanner.done ? 'done' : 'more';
   }
 
   #scannerFor(head: ResponseHead): BodyScanner {
-    this.#decodes = head.bodyLength === CHUNKED && this.#request.minorVersion === 0;
-    if (!this.#decodes) return new BodyScanner(head.bodyLength);
+    if (head.bodyLength !== CHUNKED || this.#request.minorVersion !== 0)
+      return new BodyScanner(head.bodyLength);
     // HTTP/1.0 does not know the chunked coding: the client gets the payload alone, and the connection's end is its end.
+    const pieces: Buffer[] = [];
+    this.#pieces = pieces;
     return new BodyScanner(CHUNKED, (buffer, from, to) => {
-      this.#pieces.push(Buffer.from(buffer.subarray(from, to)));
+      pieces.push(Buffer.from(buffer.subarray(from, to)));
     });
   }
 
-  readonly #pieces: Buffer[] = [];
-
   #headText(head: ResponseHead): string {
-    const chunked = head.bodyLength === CHUNKED && !this.#decodes ? 'Transfer-Encoding: chunked\r\n' : '';
-    this.keepsClient = !this.#decodes && head.bodyLength !== UNTIL_CLOSE && this.#host.keepsClient();
+    const chunked =
+      head.bodyLength === CHUNKED && this.#pieces === null ? 'Transfer-Encoding: chunked\r\n' : '';
+    this.keepsClient = this.#pieces === null && head.bodyLength !== UNTIL_CLOSE && this.#host.keepsClient();
     const lines = this.#host.answerLines();
     return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${chunked}${lines}${this.#connectionLine()}\r\n`;
   }
@@ -165,19 +177,18 @@ export class AnswerRelay {
     return this.#request.minorVersion === 0 ? 'Connection: keep-alive\r\n' : '';
   }
 
-  #writeHead(text: string, buffer: Buffer, from: number, to: number): void {
-    if (this.#decodes) {
-      this.#client.write(text, 'latin1');
-      this.#writePieces();
+  #writeHead(head: string, buffer: Buffer, text: string | null, from: number, to: number): void {
+    if (this.#pieces !== null) {
+      this.#client.write(head, 'latin1');
+      this.#writePieces(this.#pieces);
       return;
     }
     this.bodyBytes += to - from;
-    if (from === to) this.#wrote(this.#client.write(text, 'latin1'));
-    else if (to - from <= MAX_JOINED_BYTES) {
-      this.#wrote(this.#client.write(text + buffer.toString('latin1', from, to), 'latin1'));
-    } else {
+    if (from === to) this.#wrote(this.#client.write(head, 'latin1'));
+    else if (text !== null) this.#wrote(this.#client.write(head + text.slice(from, to), 'latin1'));
+    else {
       this.#client.cork();
-      this.#client.write(text, 'latin1');
+      this.#client.write(head, 'latin1');
       this.#wrote(this.#client.write(Buffer.from(buffer.subarray(from, to))));
       this.#client.uncork();
     }
@@ -187,7 +198,7 @@ export class AnswerRelay {
     const end = scanner.scan(chunk, 0);
     if (scanner.failed) return this.#bad(scanner.problem);
     if (end < chunk.length) this.surplus = true;
-    if (this.#decodes) this.#writePieces();
+    if (this.#pieces !== null) this.#writePieces(this.#pieces);
     else {
       this.bodyBytes += end;
       this.#wrote(this.#client.write(Buffer.from(chunk.subarray(0, end))));
@@ -195,8 +206,8 @@ export class AnswerRelay {
     return scanner.done ? 'done' : 'more';
   }
 
-  #writePieces(): void {
-    for (const piece of this.#pieces.splice(0)) {
+  #writePieces(pieces: Buffer[]): void {
+    for (const piece of pieces.splice(0)) {
       this.bodyBytes += piece.length;
       this.#wrote(this.#client.write(piece));
     }

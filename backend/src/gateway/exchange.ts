@@ -21,7 +21,7 @@ import { hashKeyOf } from './hashKey.js';
 import type { RequestHead } from './http1/requestHead.js';
 import type { ResponseHead } from './http1/responseHead.js';
 import type { Pool, Waiting } from './pool.js';
-import { RequestBody } from './requestBody.js';
+import { NO_BODY, RequestBody } from './requestBody.js';
 import { requestHeadText } from './requestText.js';
 import type { StickyChoice } from './sticky.js';
 import { Tunnel } from './tunnel.js';
@@ -65,7 +65,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#requestId = requestId;
     this.#clientAddress = clientAddress;
     this.#startedMs = context.clock.nowMs();
-    this.body = new RequestBody(head.bodyLength, context.limits.maxKeptBodyBytes);
+    this.body =
+      head.bodyLength === 0 ? NO_BODY : new RequestBody(head.bodyLength, context.limits.maxKeptBodyBytes);
     this.headText = requestHeadText(head, client.peer, requestId, context.viaName);
   }
 

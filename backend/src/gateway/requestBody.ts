@@ -69,3 +69,6 @@ export class RequestBody {
     if (this.#keptBytes > this.#maxKeptBytes) this.forget();
   }
 }
+
+/** Of every request that has none: there is nothing in it that could change. */
+export const NO_BODY = new RequestBody(0, 0);

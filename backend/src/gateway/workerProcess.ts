@@ -5,8 +5,11 @@
  * When the channel breaks, the primary is dead. Its successor needs the port, so the worker stops accepting at once,
  * finishes the requests that are under way, and leaves: what was begun is not lost, and nobody is left behind.
  */
+import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
 import type { Clock } from '../ports.js';
+import { AccessLog } from './accessLog/accessLog.js';
+import type { AccessLogSettings } from './accessLog/accessLog.js';
 import type { OwnAnswer } from './answer.js';
 import type { GatewayLimits } from './limits.js';
 import type { PrimaryPath } from './pages/ownPaths.js';
@@ -21,6 +24,8 @@ export interface WorkerSettings {
   readonly trustedProxies: readonly string[];
   /** HA_API_TOKEN; null: none. */
   readonly token: string | null;
+  /** null: requests are not logged. */
+  readonly accessLog: AccessLogSettings | null;
   /** Over which time WebSockets are closed whose upstream leaves, ms. */
   readonly tunnelDrainMs: number;
 }
@@ -48,6 +53,7 @@ export class WorkerProcess {
   readonly #options: WorkerProcessOptions;
   readonly #questions = new Map<number, (answer: OwnAnswer) => void>();
   #worker: GatewayWorker | null = null;
+  #accessLog: AccessLog | null = null;
   #stop: StopTimes = { graceMs: 0, webSocketWindowMs: 0 };
   #pools: GatewaySnapshot['pools'] = [];
   #nextQuestion = 1;
@@ -75,6 +81,9 @@ export class WorkerProcess {
         this.#questions.get(message.id)?.(message.answer);
         this.#questions.delete(message.id);
         return;
+      case 'logged':
+        this.#accessLog?.taken();
+        return;
       case 'stop':
         void this.#end(message.times);
     }
@@ -90,8 +99,13 @@ export class WorkerProcess {
       health: () => this.#health(),
       nowMs: () => clock.nowMs(),
     });
-    const worker = new GatewayWorker({ clock, random, limits, trustedProxies, ownPages, tunnelDrainMs });
-    this.#worker = worker;
+    const log = this.#openAccessLog(settings.accessLog);
+    this.#worker = new GatewayWorker({
+      ...{ clock, random, limits, trustedProxies, ownPages, tunnelDrainMs },
+      // Without a log a request pays nothing for it.
+      ...(log === null ? {} : { onRequestEnd: (record) => log.record(record) }),
+    });
+    const worker = this.#worker;
     this.#swap(snapshot);
     try {
       const port = await this.#listen(worker, listen);
@@ -102,6 +116,14 @@ export class WorkerProcess {
       channel.send({ kind: 'failed', code, message });
       worker.close();
     }
+  }
+
+  #openAccessLog(settings: AccessLogSettings | null): AccessLog | null {
+    if (settings === null) return null;
+    const { clock, random, channel } = this.#options;
+    const send = (batch: string): void => channel.send({ kind: 'log', batch });
+    this.#accessLog = new AccessLog({ ...settings, clock, random, send });
+    return this.#accessLog;
   }
 
   /** A port that is taken is tried again while there is patience: its holder was asked to let go. */
@@ -144,8 +166,12 @@ export class WorkerProcess {
   #report(): void {
     const { clock, channel } = this.#options;
     if (this.#worker === null) return;
-    channel.send({ kind: 'stats', stats: this.#worker.stats() });
+    channel.send({ kind: 'stats', stats: this.#statsOf(this.#worker) });
     clock.after(STATS_INTERVAL_MS, () => this.#report());
+  }
+
+  #statsOf(worker: GatewayWorker): WorkerStats {
+    return { ...worker.stats(), accessLogDropped: this.#accessLog?.dropped ?? 0 };
   }
 
   #ask(path: PrimaryPath): Promise<OwnAnswer> {
@@ -174,7 +200,7 @@ export class WorkerProcess {
     const worker = this.#worker;
     if (worker !== null) {
       await worker.drain({ timeoutMs: graceMs, windowMs: webSocketWindowMs });
-      this.#options.channel.send({ kind: 'stats', stats: worker.stats() });
+      this.#options.channel.send({ kind: 'stats', stats: this.#statsOf(worker) });
     }
     this.#options.exit(0);
   }

@@ -40,12 +40,13 @@ let transferEncodings = 0;
 
 /**
  * Parses a complete head into `head`, which must be fresh.
- * @param text latin1, from the status line to the CRLF of the last field line.
+ * @param text latin1; the head is text[0, end): from the status line to the CRLF of the last field line.
  * @param toHead whether it answers a HEAD request.
  * @returns null, or what is wrong with it.
  */
 export function parseResponseHead(
   text: string,
+  end: number,
   toHead: boolean,
   limits: HeadLimits,
   head: ResponseHead,
@@ -54,7 +55,7 @@ export function parseResponseHead(
   transferEncodings = 0;
   const from = readStatusLine(text, head);
   if (from === MALFORMED) return 'its status line is malformed';
-  const problem = readFields(text, from, limits, head);
+  const problem = readFields(text, from, end, limits, head);
   if (problem !== null) return problem;
   const { status } = head;
   if (transferEncodings > 0) {
@@ -89,10 +90,16 @@ function isReason(reason: string): boolean {
   return reason === 'OK' || !/[^\t\x20-\x7e\x80-\xff]/.test(reason);
 }
 
-function readFields(text: string, from: number, limits: HeadLimits, head: ResponseHead): string | null {
+function readFields(
+  text: string,
+  from: number,
+  end: number,
+  limits: HeadLimits,
+  head: ResponseHead,
+): string | null {
   let keptFrom = from;
   let fields = 0;
-  for (let at = from; at < text.length;) {
+  for (let at = from; at < end;) {
     const next = readField(text, at, span);
     if (next === MALFORMED) return 'a header line is malformed';
     fields += 1;
@@ -110,7 +117,7 @@ function readFields(text: string, from: number, limits: HeadLimits, head: Respon
     }
     at = next;
   }
-  if (keptFrom < text.length) head.lines += text.slice(keptFrom);
+  if (keptFrom < end) head.lines += text.slice(keptFrom, end);
   return null;
 }
 
