@@ -4,7 +4,7 @@
  *
  * Two logs: health-check.log has one line a run, so that it reads as a history; ha-health.log has one line a probe.
  */
-import { messageOf } from '../../domain/errors.js';
+import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { HealthCheckView, HealthView, StatusView } from '../../domain/views.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
@@ -43,9 +43,7 @@ Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
     if (values.json) {
       terminal.line(JSON.stringify(result, null, 2));
     } else if ('problem' in result) {
-      terminal.problem(
-        `${result.problem}\nStart it with scripts/start-high-availability.sh, or everything with npm start.`,
-      );
+      terminal.problem(result.advice === null ? result.problem : `${result.problem}\n${result.advice}`);
     } else {
       printHealth(terminal, result.health, values.verbose);
       if (values.status) {
@@ -59,7 +57,9 @@ Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
 
 type Result =
   | { readonly ok: boolean; readonly at: string; readonly health: HealthView; readonly status: StatusView }
-  | { readonly ok: false; readonly at: string; readonly problem: string };
+  | { readonly ok: false; readonly at: string; readonly problem: string; readonly advice: string | null };
+
+const START_IT = 'Start it with scripts/start-high-availability.sh, or everything with npm start.';
 
 async function check({ api }: CliContext): Promise<Result> {
   const at = new Date().toISOString();
@@ -71,7 +71,8 @@ async function check({ api }: CliContext): Promise<Result> {
     const { data: status } = await api.get<StatusView>('/api/ha/status');
     return { ok: data.status !== 'unhealthy', at, health: data, status };
   } catch (error) {
-    return { ok: false, at, problem: messageOf(error) };
+    const isAway = error instanceof HoldfastError && error.code === 'supervisor.unreachable';
+    return { ok: false, at, problem: messageOf(error), advice: isAway ? START_IT : null };
   }
 }
 
