@@ -204,6 +204,7 @@ function sceneFacts(): GatewayFacts {
     upstreams: new Map(ids.map((id) => [id, fact()])),
     sources: [{ name: 'supervisor', state: 'live', detail: 'http://127.0.0.1:3000' }],
     problems: [],
+    accessLogDropped: 0,
   };
 }
 

@@ -101,7 +101,12 @@ export class WorkerProcess {
     });
     const log = this.#openAccessLog(settings.accessLog);
     this.#worker = new GatewayWorker({
-      ...{ clock, random, limits, trustedProxies, ownPages, tunnelDrainMs },
+      clock,
+      random,
+      limits,
+      trustedProxies,
+      ownPages,
+      tunnelDrainMs,
       // Without a log a request pays nothing for it.
       ...(log === null ? {} : { onRequestEnd: (record) => log.record(record) }),
     });
@@ -200,6 +205,7 @@ export class WorkerProcess {
     const worker = this.#worker;
     if (worker !== null) {
       await worker.drain({ timeoutMs: graceMs, windowMs: webSocketWindowMs });
+      await this.#accessLog?.close();
       this.#options.channel.send({ kind: 'stats', stats: this.#statsOf(worker) });
     }
     this.#options.exit(0);

@@ -77,16 +77,31 @@ describe('AccessLog', () => {
     let turn = 0;
     const log = openLog(0.25, () => (turn++ % 100) / 100);
     for (let i = 0; i < 400; i += 1) log.record(record());
-    log.flushLast();
+    log.flush();
     expect(batches.flatMap((batch) => batch.split('\n'))).toHaveLength(100);
   });
 
-  it('gives everything away when the worker ends', async () => {
+  it('gives everything away when the worker ends, and waits until it has arrived', async () => {
     const log = openLog();
     log.record(record('/1'));
     await clock.advance(200);
     log.record(record('/2'));
-    log.flushLast();
+    let closed = false;
+    const closing = log.close().then(() => (closed = true));
     expect(batches.map(pathsOf)).toEqual([['/1'], ['/2']]);
+    log.taken();
+    await clock.advance(0);
+    expect(closed).toBe(false);
+    log.taken();
+    await closing;
+  });
+
+  it('does not wait for a primary that is gone', async () => {
+    const log = openLog();
+    log.record(record());
+    const closing = log.close();
+    await clock.advance(500);
+    await closing;
+    await openLog().close();
   });
 });

@@ -30,13 +30,16 @@ const BATCH_CHARACTERS = 64 * 1024;
 /** Characters that may wait; a line is longer than this only in theory. */
 export const MOST_WAITING_CHARACTERS = 1024 * 1024;
 const FLUSH_MS = 200;
+/** What the primary has not taken by then is lost: it has other worries. */
+const CLOSE_MS = 500;
 
 export class AccessLog {
   readonly #options: AccessLogOptions;
   readonly #format: LineFormatter;
   #lines: string[] = [];
   #characters = 0;
-  #isUnderWay = false;
+  #underWay = 0;
+  #onAllTaken: (() => void) | null = null;
   #isScheduled = false;
   #dropped = 0;
 
@@ -65,30 +68,43 @@ export class AccessLog {
     else this.#schedule();
   }
 
-  /** The batch that was sent has arrived. */
+  /** A batch that was sent has arrived. */
   taken(): void {
-    this.#isUnderWay = false;
+    this.#underWay = Math.max(0, this.#underWay - 1);
+    if (this.#underWay === 0) this.#onAllTaken?.();
     if (this.#characters >= BATCH_CHARACTERS) this.flush();
     else if (this.#lines.length > 0) this.#schedule();
   }
 
   /** Sends what waits, unless a batch is under way. */
   flush(): void {
-    if (!this.#isUnderWay) this.flushLast();
+    if (this.#underWay === 0) this.#send();
   }
 
-  /** Sends what waits in any case: the worker ends and will not hear that the batch before it was taken. */
-  flushLast(): void {
+  /** The worker ends: sends what waits in any case, and resolves when it has arrived, or after CLOSE_MS. */
+  async close(): Promise<void> {
+    this.#send();
+    if (this.#underWay === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.clock.after(CLOSE_MS, resolve);
+      this.#onAllTaken = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  #send(): void {
     if (this.#lines.length === 0) return;
     const batch = this.#lines.join('\n');
     this.#lines = [];
     this.#characters = 0;
-    this.#isUnderWay = true;
+    this.#underWay += 1;
     this.#options.send(batch);
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#isUnderWay) return;
+    if (this.#isScheduled || this.#underWay > 0) return;
     this.#isScheduled = true;
     this.#options.clock.after(FLUSH_MS, () => {
       this.#isScheduled = false;

@@ -18,6 +18,8 @@ export interface GatewayFacts {
   readonly sources: readonly SourceFact[];
   /** What is wrong and stays so until somebody acts, a sentence each: a refused configuration, say. */
   readonly problems: readonly string[];
+  /** Lines that the file of the access log could not keep. */
+  readonly accessLogDropped: number;
 }
 
 export interface WorkerFact {

@@ -72,7 +72,7 @@ function gatewayFamilies(status: GatewayStatus, ledger: TrafficLedger): Family[]
       status.refusals.map(({ code, total }) => one(total, { code })),
     ),
     counter('access_log_dropped_total', 'Access-log lines that could not be kept.', [
-      one(ledger.accessLogDropped),
+      one(status.accessLogDropped),
     ]),
     gauge('snapshot_version', 'Of the pools that workers are to serve from.', [one(status.snapshotVersion)]),
     gauge(

@@ -59,6 +59,7 @@ export function buildStatus(input: StatusInput): GatewayStatus {
     refusals: [...ledger.refusals]
       .map(([code, total]) => ({ code, total }))
       .sort((a, b) => b.total - a.total || (a.code < b.code ? -1 : 1)),
+    accessLogDropped: ledger.accessLogDropped + facts.accessLogDropped,
     sources: facts.sources.map(({ name, state, detail }) => ({ name, state, detail })),
     problems: [...facts.problems],
     changes: [...changes],

@@ -102,6 +102,8 @@ export const gatewayStatusSchema = z.strictObject({
   workerRestarts: count,
   /** Answers that the gateway gave itself, and connections it closed, by code; most frequent first. */
   refusals: z.array(z.strictObject({ code: z.string(), total: count })),
+  /** Lines of the access log that could not be kept, by workers or by the file. */
+  accessLogDropped: count,
   sources: z.array(
     z.strictObject({ name: z.string(), state: z.enum(['live', 'stale']), detail: z.string() }),
   ),

@@ -64,7 +64,7 @@ class FakeProcess {
 function fleetOf(size: number) {
   const clock = new FakeClock();
   const processes: FakeProcess[] = [];
-  const log = { stats: [] as number[], gone: [] as number[], waiting: 0, progress: 0 };
+  const log = { lines: [] as string[], stats: [] as number[], gone: [] as number[], waiting: 0, progress: 0 };
   const fleet = new Fleet<string>({
     clock,
     random: () => 0.5,
@@ -81,6 +81,7 @@ function fleetOf(size: number) {
     },
     onStats: (id) => log.stats.push(id),
     onGone: (id) => log.gone.push(id),
+    onLog: (lines) => log.lines.push(...lines),
     onAsk: (path) => Promise.resolve({ status: 200, lines: '', contentType: 'text/plain', body: path }),
     onWaiting: () => (log.waiting += 1),
     onProgress: () => (log.progress += 1),

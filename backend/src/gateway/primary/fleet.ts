@@ -44,6 +44,8 @@ export interface FleetOptions<Settings> {
   readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
   readonly onStats: (workerId: number, stats: WorkerStats) => void;
   readonly onGone: (workerId: number) => void;
+  /** Takes lines for the access log; never waits. */
+  readonly onLog: (lines: readonly string[]) => void;
   /** Renders a page for a worker. Never rejects. */
   readonly onAsk: (path: PrimaryPath) => Promise<OwnAnswer>;
   /** Somebody else has the port; workers go on trying. */
@@ -238,7 +240,7 @@ export class Fleet<Settings> {
   }
 
   #apply(worker: Worker, message: FromWorker): void {
-    const { listen, stop, onStats, onAsk, onProgress, logger } = this.#options;
+    const { listen, stop, onStats, onLog, onAsk, onProgress, logger } = this.#options;
     switch (message.kind) {
       case 'ready': {
         const start = { listen, stop, snapshot: this.#snapshot, settings: this.#settings };
@@ -275,6 +277,10 @@ export class Fleet<Settings> {
         void onAsk(message.path).then((answer) =>
           this.#send(worker, { kind: 'page', id: message.id, answer }),
         );
+        return;
+      case 'log':
+        onLog(message.batch.split('\n'));
+        this.#send(worker, { kind: 'logged' });
     }
   }
 

@@ -10,6 +10,8 @@
  *      │ ◀─ stats ─────────────────────────┤ twice a second; a worker that falls silent is replaced
  *      │ ◀─ ask (id, path) ────────────────┤ a page that only the primary can render
  *      ├─ page (id, answer) ─────────────▶ │
+ *      │ ◀─ log (batch) ───────────────────┤ lines for the access log; at most one batch without its answer
+ *      ├─ logged ────────────────────────▶ │
  *      ├─ stop (times) ──────────────────▶ │ finishes what is under way, then exits
  *
  * Both sides run the same build, but a worker that went wrong must not take the primary with it: what comes from
@@ -17,6 +19,7 @@
  */
 import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
+import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
 import type { OwnAnswer } from '../answer.js';
 import { isPrimaryPath } from '../pages/ownPaths.js';
 import type { PrimaryPath } from '../pages/ownPaths.js';
@@ -47,6 +50,7 @@ export type ToWorker<Settings> =
     }
   | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
   | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer }
+  | { readonly kind: 'logged' }
   | { readonly kind: 'stop'; readonly times: StopTimes };
 
 export type FromWorker =
@@ -63,11 +67,14 @@ export type FromWorker =
       readonly busy: readonly string[];
     }
   | { readonly kind: 'stats'; readonly stats: WorkerStats }
-  | { readonly kind: 'ask'; readonly id: number; readonly path: PrimaryPath };
+  | { readonly kind: 'ask'; readonly id: number; readonly path: PrimaryPath }
+  /** Whole lines of the access log, separated by line feeds. */
+  | { readonly kind: 'log'; readonly batch: string };
 
 /** More rows than this in one message are a defect. */
 const MOST_ROWS = 20_000;
 const LONGEST_TEXT = 2_048;
+const LONGEST_LOG_BATCH = 2 * MOST_WAITING_CHARACTERS;
 
 /** The message, or null when it is none. */
 export function readWorkerMessage(raw: unknown): FromWorker | null {
@@ -91,6 +98,10 @@ export function readWorkerMessage(raw: unknown): FromWorker | null {
     case 'ask':
       return isCount(raw['id']) && isText(raw['path']) && isPrimaryPath(raw['path'])
         ? { kind: 'ask', id: raw['id'], path: raw['path'] }
+        : null;
+    case 'log':
+      return typeof raw['batch'] === 'string' && raw['batch'].length <= LONGEST_LOG_BATCH
+        ? { kind: 'log', batch: raw['batch'] }
         : null;
     default:
       return null;

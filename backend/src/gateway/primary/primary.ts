@@ -24,6 +24,13 @@ import { Publisher } from './publisher.js';
 import type { RoutingSettings } from './publisher.js';
 import { Reporter } from './reporter.js';
 
+/** Takes whole lines, in bounded memory, and rotates itself. */
+export interface AccessLogFile {
+  write(line: string): void;
+  /** Lines that could not be kept. */
+  dropped(): number;
+}
+
 /** Where one pool's upstreams come from. */
 export interface Source {
   /** `supervisor`, `BACKEND_HOSTS`, `dns`, …; with the pool's name unique. */
@@ -43,6 +50,8 @@ export interface PrimaryOptions<Settings> {
   readonly store: StateStore;
   /** Keeps how each service fared over the day. */
   readonly dayStore: StateStore;
+  /** Where workers' requests are logged, when they are. */
+  readonly accessLog: AccessLogFile;
   /** null: there is no supervisor to tell. */
   readonly link: SupervisorLink | null;
   /** `<host>:<pid>`. */
@@ -179,6 +188,7 @@ export class Primary<Settings> {
       upstreams,
       sources: this.#sources.map(({ source, state, detail }) => ({ name: source.name, state, detail })),
       problems: this.#problems,
+      accessLogDropped: this.#options.accessLog.dropped(),
     };
   }
 
@@ -195,6 +205,9 @@ export class Primary<Settings> {
       snapshot: this.#publisher.current,
       spawn: workers.spawn,
       onStats: (workerId, stats) => this.#monitor.report(workerId, stats),
+      onLog: (lines) => {
+        for (const line of lines) this.#options.accessLog.write(line);
+      },
       onGone: (workerId) => this.#monitor.workerGone(workerId),
       onAsk: (path) => renderPage(path, this.#monitor),
       onWaiting: this.#options.onPortTaken,
