@@ -43,6 +43,8 @@ const faults: Record<string, Fault> = {
   badBuild: (world) => void (world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 70 })),
   flakyBuild: (world) => void (world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 30_000 })),
   silentBuild: (world) => void (world.pm2.behave = () => ({ ...GOOD, readyAfterMs: 1e12 })),
+  buildThatStaysDown: (world) =>
+    void (world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 5_000, staysDown: true })),
   goodBuild: (world) => void (world.pm2.behave = () => GOOD),
   load: (world, service, random) => void world.cpu.set(service, random() < 0.2 ? null : 110 * random()),
   scaleUp: (world, service) =>
@@ -57,12 +59,19 @@ const faults: Record<string, Fault> = {
   switchOn: (world) => void world.ha.start('chaos'),
   operatorStop: (world, service) => world.pm2.operatorStop(service),
   operatorStart: (world, service) => world.pm2.operatorStart(service),
+  operatorStopsSlowly: (world, service, random) => {
+    for (const row of world.pm2.alive(service)) world.pm2.operatorStopSlowly(row, 10_000 * random());
+  },
+  operatorStopsOne: withRow((world, row) => world.pm2.operatorStopSlowly(row, 3_000)),
+  operatorReload: (world, service) => world.pm2.operatorReload(service),
+  wallClockJumps: (world, _service, random) => world.clock.setWall(7_200_000 * (random() - 0.5)),
   operatorDelete: withRow((world, row) => world.pm2.operatorDelete(row)),
   daemonStops: (world) => world.pm2.stopDaemon(),
   daemonContinues: (world) => world.pm2.continueDaemon(),
   daemonDies: (world) => world.pm2.killDaemon(),
   eventsGetLost: (world, _service, random) => void (world.pm2.eventLoss = random() < 0.5 ? 0 : 0.5),
   startsFail: (world, _service, random) => void (world.pm2.startRefusal = random() < 0.5 ? 0 : 0.5),
+  listsAreLate: (world, _service, random) => void (world.pm2.listLagMs = random() < 0.5 ? 0 : 60),
   diskFull: (world, _service, random) => void (world.store.refuses = random() < 0.3),
   supervisorDies: async (world) => {
     await world.killSupervisor();
@@ -138,6 +147,7 @@ async function expectRecovery(world: World, seed: number): Promise<void> {
   world.pm2.continueDaemon();
   world.pm2.eventLoss = 0;
   world.pm2.startRefusal = 0;
+  world.pm2.listLagMs = 0;
   world.store.refuses = false;
   for (const name of SERVICES) {
     world.pm2.operatorStart(name);

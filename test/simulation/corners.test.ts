@@ -164,6 +164,24 @@ describe('the API', () => {
   });
 });
 
+describe('a list', () => {
+  it('that was asked for before a start ended does not make that instance missing', async () => {
+    await begin(1, { scaling: { ...policyOf(SERVICE).scaling, maxInstances: 2, autoscale: false } });
+    let most = 0;
+    for (let i = 0; i < 40; i++) {
+      world.pm2.listLagMs = 200;
+      const direction = service().desired === 1 ? 'up' : 'down';
+      void world.ha.scale({ direction, timeoutMs: 60_000 });
+      for (let waited = 0; waited < 5_000; waited += 10) {
+        world.loop.observer.poke();
+        await world.clock.advance(10);
+        most = Math.max(most, world.pm2.alive(SERVICE).length);
+      }
+    }
+    expect(most).toBe(2);
+  });
+});
+
 describe("PM2's daemon", () => {
   it('that is new is asked for a successor until there is one', async () => {
     await begin(2);

@@ -45,6 +45,8 @@ export class FakePm2 implements ProcessManager, Prober {
   eventLoss = 0;
   /** Share of starts that PM2 refuses. */
   startRefusal = 0;
+  /** How old a list may be when it arrives. */
+  listLagMs = 0;
   starts = 0;
   /** What kinds of probes were sent. */
   readonly probed: string[] = [];
@@ -163,7 +165,9 @@ export class FakePm2 implements ProcessManager, Prober {
 
   async list(): Promise<readonly ManagedProcess[]> {
     await this.#call();
-    return this.rows().map(processOf);
+    const rows = this.rows().map(processOf);
+    if (this.listLagMs > 0) await this.#clock.sleep(this.listLagMs * this.#random());
+    return rows;
   }
 
   async startInstance(service: string): Promise<ManagedProcess> {

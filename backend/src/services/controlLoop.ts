@@ -98,7 +98,7 @@ export class ControlLoop {
       {
         ...options,
         intervalMs: options.observeIntervalMs,
-        onList: (processes, newDaemon) => this.#onList(processes, newDaemon),
+        onList: (processes, newDaemon, askedAtMs) => this.#onList(processes, newDaemon, askedAtMs),
       },
       restored?.daemonPid ?? null,
     );
@@ -277,7 +277,7 @@ export class ControlLoop {
     this.#autoscaler.noteReached(service);
   }
 
-  async #onList(processes: readonly ManagedProcess[], newDaemon: boolean): Promise<void> {
+  async #onList(processes: readonly ManagedProcess[], newDaemon: boolean, askedAtMs: number): Promise<void> {
     if (newDaemon) {
       this.#handOverDue = true;
       this.#daemonChanged = true;
@@ -285,6 +285,11 @@ export class ControlLoop {
       this.#strays.suspect();
     }
     for (const service of this.services.values()) {
+      // The list was asked for before something was started or removed: it may not know of that yet.
+      if (askedAtMs <= service.changedAtMs && !newDaemon) {
+        this.observer.poke();
+        continue;
+      }
       this.#see(
         service,
         processes.filter((process) => process.service === service.name),

@@ -15,7 +15,12 @@ export interface ObserverOptions {
   readonly events: EventLog;
   readonly intervalMs: number;
   /** Awaited before the next look. `newDaemon`: PM2's numbers mean other processes than before. */
-  readonly onList: (processes: readonly ManagedProcess[], newDaemon: boolean) => Promise<void>;
+  readonly onList: (
+    processes: readonly ManagedProcess[],
+    newDaemon: boolean,
+    /** When it was asked for (Clock.nowMs). */
+    askedAtMs: number,
+  ) => Promise<void>;
 }
 
 /** Between two attempts to bring a dead daemon back. */
@@ -108,6 +113,7 @@ export class Observer {
 
   async #lookOnce(): Promise<void> {
     const { manager, onList, clock } = this.#options;
+    const askedAtMs = clock.nowMs();
     let processes: readonly ManagedProcess[];
     try {
       processes = await manager.list();
@@ -120,7 +126,7 @@ export class Observer {
     const newDaemon = this.#newDaemon;
     this.#newDaemon = false;
     // Outside the try: what goes wrong in there is not the daemon's fault.
-    if (!this.#closed) await onList(processes, newDaemon);
+    if (!this.#closed) await onList(processes, newDaemon, askedAtMs);
   }
 
   /** A daemon that hung and goes on keeps its connection, so nobody else tells of it. */

@@ -78,6 +78,7 @@ export class SupervisedService {
   incident: { readonly sinceMs: number; restoredAtMs: number | null } | null = null;
 
   #processes: readonly ManagedProcess[] = [];
+  #changedAtMs = Number.NEGATIVE_INFINITY;
   #figures: ReadonlyMap<number, ProcessFigures> = new Map();
   readonly #draining = new Map<string, Draining>();
   readonly #recycle = new Map<string, string>();
@@ -117,12 +118,19 @@ export class SupervisedService {
     for (const pmId of numbers) if (this.#isQuarantined(pmId)) this.#endedUnasked.add(pmId);
   }
 
+  /** When (Clock.nowMs) what runs was last changed by us. */
+  get changedAtMs(): number {
+    return this.#changedAtMs;
+  }
+
   /** Adds one that was just started, before the next list shows it. */
   add(started: ManagedProcess): void {
+    this.#changedAtMs = this.#collaborators.clock.nowMs();
     this.#processes = [...this.#processes.filter(({ pmId }) => pmId !== started.pmId), started];
   }
 
   drop(target: InstanceId): void {
+    this.#changedAtMs = this.#collaborators.clock.nowMs();
     this.see(this.#processes.filter(({ pmId }) => pmId !== target.pmId));
   }
 
