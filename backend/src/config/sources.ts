@@ -2,11 +2,11 @@
  * Reads where settings come from: config.yml, .env and the environment. Each gives entries that name a known
  * setting, with a place to point at, and problems for all that can't be one. Values are judged later, in load.ts.
  */
-import { readFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
 import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml';
 
 import { messageOf } from '../domain/errors.js';
+import { readFileIfAny } from '../lib/fileWatcher.js';
 import { GATEWAY_SETTINGS } from './gatewaySchema.js';
 import { meantKey, meantVariable, showValue, type Problem } from './problems.js';
 import {
@@ -59,16 +59,6 @@ const LARGEST_FILE_CHARACTERS = 1024 * 1024;
 
 /** An empty value is an unset one: `HA_API_TOKEN=` in .env, `maxInstances:` in config.yml. */
 const isUnset = (value: unknown): boolean => value === null || value === undefined || value === '';
-
-/** null when there is no such file. @throws when it can't be read. */
-export function readFileIfAny(file: string): string | null {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
 
 function readText(file: string, label: string, reading: Reading): string | null {
   const whole = (allowed: string): Problem => ({ source: label, key: '', value: null, allowed });
