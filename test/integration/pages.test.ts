@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { renderPage } from '../../backend/src/gateway/pages/primaryPages.js';
 import { WorkerPages } from '../../backend/src/gateway/pages/workerPages.js';
 import { chromiumAvailable, launchBrowser } from '../support/browser.js';
-import { GatewayScene } from '../support/gatewayScene.js';
+import { PagesScene } from '../support/pagesScene.js';
 import { servePages, type PagesServer } from '../support/pagesServer.js';
 import { waitFor } from '../support/waitFor.js';
 
@@ -16,7 +16,7 @@ const SCREENS = [
 
 describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
   let browser: Browser;
-  let scene: GatewayScene;
+  let scene: PagesScene;
   let server: PagesServer;
   let pages: Page[];
   /** Whatever the browser complained about. */
@@ -29,7 +29,7 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
   afterAll(() => browser.close());
 
   beforeEach(async () => {
-    scene = new GatewayScene();
+    scene = new PagesScene();
     scene.pass(180);
     pages = [];
     complaints = [];

@@ -1,11 +1,11 @@
 import { beforeEach, expect, it } from 'vitest';
 
-import { GatewayScene } from '../../../../test/support/gatewayScene.js';
+import { PagesScene } from '../../../../test/support/pagesScene.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 
-let scene: GatewayScene;
+let scene: PagesScene;
 beforeEach(() => {
-  scene = new GatewayScene();
+  scene = new PagesScene();
 });
 
 const scrape = async (): Promise<string[]> =>

@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { GatewayScene, MemoryStore, SCENE_START_MS } from '../../../../test/support/gatewayScene.js';
+import { PagesScene, MemoryStore, SCENE_START_MS } from '../../../../test/support/pagesScene.js';
 import { conditionOfSlot } from '../../domain/availabilitySlots.js';
 import { gatewayStatusSchema, type GatewayStatus } from './statusSchema.js';
 
-let scene: GatewayScene;
+let scene: PagesScene;
 beforeEach(() => {
-  scene = new GatewayScene();
+  scene = new PagesScene();
 });
 
 const poolOf = (
@@ -172,12 +172,12 @@ describe('the day of each service', () => {
 
   it('survives a restart, and the time in between is nobody’s', async () => {
     const store = new MemoryStore();
-    scene = new GatewayScene(store);
+    scene = new PagesScene(store);
     await scene.monitor.start();
     scene.pass(300);
     await scene.monitor.stop();
 
-    scene = new GatewayScene(store);
+    scene = new PagesScene(store);
     scene.elapsedMs = 1_200_000;
     await scene.monitor.start();
     scene.pass(60);

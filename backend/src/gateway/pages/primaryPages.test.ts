@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { GatewayScene } from '../../../../test/support/gatewayScene.js';
+import { PagesScene } from '../../../../test/support/pagesScene.js';
 import { renderPage } from './primaryPages.js';
 import { gatewayStatusSchema } from './statusSchema.js';
 
-let scene: GatewayScene;
+let scene: PagesScene;
 beforeEach(() => {
-  scene = new GatewayScene();
+  scene = new PagesScene();
   scene.pass(30);
 });
 

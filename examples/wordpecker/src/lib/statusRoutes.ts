@@ -3,6 +3,7 @@ import express from 'express';
 import type { Router } from 'express';
 import type { HealthSwitch } from '../faults/healthSwitch.js';
 import { clientIp } from './clientIp.js';
+import { renderStatusPage, STATUS_PAGE_POLICY, type ServiceState } from './statusPage.js';
 
 export interface CheckResult {
   readonly status: 'up' | 'down';
@@ -33,9 +34,10 @@ export interface StatusRoutesOptions {
  * - `GET /health`: this instance wants traffic: its event loop answers and it is not on its way out. Asks no
  *   dependency: a database outage must not get every instance restarted.
  * - `GET /api/health`: the same with every dependency asked.
+ * - `GET /status.html`: the same in plain words, for everybody.
  */
 export function statusRoutes(options: StatusRoutesOptions): Router {
-  const { service, version, instance, checks, health, server } = options;
+  const { service, version, instance, health, server } = options;
   const router = express.Router();
   router.use((_request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
@@ -55,20 +57,17 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
   });
 
   router.get('/api/health', async (_request, response) => {
-    const results = await Promise.all(
-      checks.map(async ({ name, required, check }) => ({ name, required, ...(await check()) })),
-    );
-    const down = results.filter((result) => result.status === 'down');
-    const required = down.some((result) => result.required);
-    const status = server.draining
-      ? 'draining'
-      : required
-        ? 'unhealthy'
-        : down.length > 0
-          ? 'degraded'
-          : 'healthy';
+    const { status, results } = await judge(options);
     response.status(status === 'healthy' || status === 'degraded' ? 200 : 503);
     response.json({ success: response.statusCode === 200, status, service, checks: results });
+  });
+
+  router.get('/status.html', async (_request, response) => {
+    const { status } = await judge(options);
+    response.status(status === 'unhealthy' ? 503 : 200).type('html');
+    response.setHeader('Cache-Control', 'public, max-age=10');
+    response.setHeader('Content-Security-Policy', STATUS_PAGE_POLICY);
+    response.send(renderStatusPage(service, status, new Date()));
   });
 
   router.get('/api/status', (_request, response) => {
@@ -89,4 +88,18 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
   });
 
   return router;
+}
+
+/** How the service fares as a whole, and how everything it needs does. */
+async function judge({ checks, server }: StatusRoutesOptions): Promise<{
+  status: ServiceState;
+  results: readonly (CheckResult & { name: string; required: boolean })[];
+}> {
+  const results = await Promise.all(
+    checks.map(async ({ name, required, check }) => ({ name, required, ...(await check()) })),
+  );
+  const down = results.filter((result) => result.status === 'down');
+  if (server.draining) return { status: 'draining', results };
+  if (down.some((result) => result.required)) return { status: 'unhealthy', results };
+  return { status: down.length > 0 ? 'degraded' : 'healthy', results };
 }
