@@ -27,7 +27,9 @@ const SAMPLE =
 const SETTING = new RegExp(
   `^(HA_[A-Z0-9_]+|PM2_(HOME|BIN)|LOG_[A-Z_]+|AUTOSCALE|(CPU|MEMORY)_THRESHOLD_(HIGH|LOW)|(MAX|MIN)_INSTANCES|SCALE_[A-Z_]+|` +
     `HEALTH_[A-Z_]+|(UN)?HEALTHY_THRESHOLD|MAX_RESTART_ATTEMPTS|RESTART_[A-Z_]+|STABLE_PERIOD|START_TIMEOUT|DRAIN_GRACE|` +
-    `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE)$`,
+    `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE|` +
+    `BALANCER_[A-Z]+|GATEWAY_[A-Z_]+|TRUSTED_PROXIES|ACCESS_LOG(_[A-Z]+)?|BACKEND_(HOSTS|START_PORT|COUNT|DNS(_[A-Z]+)?|PORT)|` +
+    `CONSUL_[A-Z]+|LB_[A-Z_]+)$`,
 );
 
 /** Settings that these files themselves need: `.env`, and over it the environment. */
@@ -123,6 +125,34 @@ function supervisorApp({ file, autoscale, settings, secret }, logs) {
   };
 }
 
+/** The gateway: one process under PM2, in fork mode and silent on stdout for the same reason; it has its own workers. */
+function gatewayApp({ file, settings, secret }, logs) {
+  const stopTimeoutMs = Number(settings.GATEWAY_STOP_TIMEOUT) || 30_000;
+  return {
+    name: 'ha-gateway',
+    script: 'backend/dist/gateway.js',
+    cwd: root,
+    exec_mode: 'fork',
+    instances: 1,
+    instance_var: 'HOLDFAST_INSTANCE',
+    node_args: ['--max-semi-space-size=1', '--max-old-space-size=192'],
+    // 77: it handed its port over to its successor. 78: only a person can help.
+    stop_exit_codes: [77, 78],
+    ...common(logs),
+    // Its own grace for requests under way, and time to tell everybody.
+    kill_timeout: stopTimeoutMs + 5_000,
+    env: {
+      ...pick(process.env, BASE, SETTING),
+      SESSION_SECRET: secret,
+      HA_ROOT: root,
+      HA_ECOSYSTEM_FILE: file,
+      HA_ECOSYSTEM_ENV: 'development',
+      NODE_ENV: 'development',
+    },
+    env_production: { HA_ECOSYSTEM_ENV: 'production', NODE_ENV: 'production' },
+  };
+}
+
 /** A sample service: every instance has a port of its own, counted up from `port`. */
 function serviceApp({ name, script, instances, port, env }, logs) {
   return {
@@ -204,6 +234,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
   const frontendPort = portOf(settings, 'FRONTEND_START_PORT', 13100);
   requireBuild([
     'backend/dist/supervisor.js',
+    'backend/dist/gateway.js',
     'examples/wordpecker/dist/backend.js',
     'examples/wordpecker/dist/frontend.js',
   ]);
@@ -236,6 +267,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
       },
       logs('frontend'),
     ),
+    gatewayApp({ file, settings, secret }, logs('gateway')),
   ];
 }
 

@@ -8,7 +8,7 @@
  * restart it then.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,11 +18,13 @@ import { createLogger } from './adapters/logging/logger.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { SystemHostMeter } from './adapters/meters/hostMeter.js';
 import { SystemProcessMeter } from './adapters/meters/processMeter.js';
+import { selfMeter } from './adapters/meters/selfMeter.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
 import type { AppDefinition } from './adapters/pm2/appDefinition.js';
 import { loadEcosystem } from './adapters/pm2/ecosystem.js';
 import { startLogRotation } from './adapters/pm2/logRotation.js';
+import { packageVersion } from './adapters/packageVersion.js';
 import { createPm2ProcessManager } from './adapters/pm2/processManager.js';
 import type { Pm2ProcessManager } from './adapters/pm2/processManager.js';
 import { prober } from './adapters/probes/index.js';
@@ -40,6 +42,7 @@ import type { ServicePolicy } from './domain/policy.js';
 import { acquirePidLock } from './lib/pidLock.js';
 import { ControlLoop } from './services/controlLoop.js';
 import { EventLog } from './services/eventLog.js';
+import { takeGatewayAlong } from './services/gatewayHandover.js';
 import { HighAvailabilityManager } from './services/highAvailabilityManager.js';
 
 /** sysexits.h EX_CONFIG: restarting won't help. The ecosystem files list it under stop_exit_codes. */
@@ -50,6 +53,8 @@ const LOCK_WAIT_MS = 15_000;
 const SHUTDOWN_GRACE_MS = 5_000;
 /** Applications of Holdfast itself; everything else in the ecosystem file is a supervised service. */
 const OWN_PREFIX = 'ha-';
+/** In the data directory; held by the gateway that serves (gateway.ts). */
+const GATEWAY_LOCK = 'gateway.lock';
 const DAY_MS = 86_400_000;
 const ROTATED_LOGS_KEPT = 5;
 
@@ -63,24 +68,6 @@ function readConfig(): Config {
   for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
   if (!result.ok) throw new StartProblem(formatProblems(result.problems));
   return result.config;
-}
-
-function versionOf(): string {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  return manifest.version;
-}
-
-/** CPU of this process since the last call, and its memory. */
-function selfMeter(): () => { cpuPercent: number | null; memoryBytes: number } {
-  let last = { atMs: performance.now(), cpu: process.cpuUsage() };
-  return () => {
-    const atMs = performance.now();
-    const { user, system } = process.cpuUsage(last.cpu);
-    const elapsedMs = atMs - last.atMs;
-    const cpuPercent = elapsedMs < 100 ? null : Math.round((user + system) / elapsedMs / 0.1) / 100;
-    if (cpuPercent !== null) last = { atMs, cpu: process.cpuUsage() };
-    return { cpuPercent, memoryBytes: process.memoryUsage.rss() };
-  };
 }
 
 class Supervisor {
@@ -116,7 +103,7 @@ class Supervisor {
     const events = new EventLog({ clock: systemClock, history, notifiers, logger });
     this.#manager = this.#createManager(events);
     const loop = await this.#createLoop(events);
-    const version = versionOf();
+    const version = packageVersion(root);
     const plane = new HighAvailabilityManager({
       loop,
       events,
@@ -289,7 +276,10 @@ class Supervisor {
   async #handOver(processes: readonly ManagedProcess[], events: EventLog): Promise<void> {
     const ownName = process.env['name'];
     const isUnderPm2 = process.env['pm_id'] !== undefined && ownName !== undefined;
-    if (this.#ending || !isUnderPm2 || processes.some(({ pid }) => pid === process.pid)) return;
+    if (this.#ending || !isUnderPm2) return;
+    const lock = join(this.#config.dataDir, GATEWAY_LOCK);
+    await takeGatewayAlong({ manager: this.#manager, lock, logger: this.#logger }, processes);
+    if (processes.some(({ pid }) => pid === process.pid)) return;
     const listed = processes.find(({ service, pid }) => service === ownName && pid !== null);
     const successor = listed ?? (await this.#manager.startInstance(ownName));
     events.emit('supervisor.handedOver', { successorPid: successor.pid });

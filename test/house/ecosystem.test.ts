@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { GATEWAY_SETTINGS } from '../../backend/src/config/gatewaySchema.js';
 import {
   ENVIRONMENT_SETTINGS,
   environmentName,
@@ -32,6 +33,8 @@ interface App {
   readonly instances: number;
   readonly port?: number;
   readonly stop_exit_codes?: readonly number[];
+  readonly exec_mode: string;
+  readonly kill_timeout: number;
   readonly out_file: string;
   readonly error_file: string;
   readonly env: Readonly<Record<string, string>>;
@@ -48,6 +51,7 @@ beforeEach(() => {
   }
   for (const script of [
     'backend/dist/supervisor.js',
+    'backend/dist/gateway.js',
     'examples/wordpecker/dist/backend.js',
     'examples/wordpecker/dist/frontend.js',
   ]) {
@@ -82,6 +86,7 @@ function appsOf(file: string, env: Readonly<Record<string, string>> = {}) {
     supervisor: named('ha-supervisor'),
     backend: named('wordpecker-backend'),
     frontend: named('wordpecker-frontend'),
+    gateway: named('ha-gateway'),
   };
 }
 
@@ -103,8 +108,9 @@ describe('the deployments', () => {
   });
 
   it('leave a supervisor alone that says that only a person can help', () => {
-    const { supervisor, backend } = appsOf('ecosystem.config.js');
+    const { supervisor, backend, gateway } = appsOf('ecosystem.config.js');
     expect(supervisor.stop_exit_codes).toEqual([78]);
+    expect(gateway.stop_exit_codes).toEqual([77, 78]);
     expect(backend.stop_exit_codes).toBeUndefined();
   });
 
@@ -139,6 +145,21 @@ describe('the deployments', () => {
     expect([backend.port, frontend.port]).toEqual([14_004, 14_100]);
     expect(backend.env).not.toHaveProperty('PORT');
     expect(frontend.env['BACKEND_URL']).toBe('http://127.0.0.1:14004');
+  });
+
+  it('give the gateway its settings, and time to finish what is under way', () => {
+    const { gateway } = appsOf('ecosystem.cluster.config.js', {
+      BALANCER_PORT: '14003',
+      LB_ALGORITHM: 'random',
+      GATEWAY_STOP_TIMEOUT: '40000',
+      MYSQL_HOST: 'not for the gateway',
+    });
+    expect(gateway.instances).toBe(1);
+    expect(gateway.exec_mode).toBe('fork');
+    expect(gateway.kill_timeout).toBe(45_000);
+    expect(gateway.env).toMatchObject({ BALANCER_PORT: '14003', LB_ALGORITHM: 'random', HA_ROOT: project });
+    expect(gateway.env).not.toHaveProperty('MYSQL_HOST');
+    expect(gateway.out_file).toBe(join(project, 'logs/cluster-gateway-out.log'));
   });
 
   it('move logs and data where the environment says', () => {
@@ -193,9 +214,12 @@ describe('environments', () => {
     const { SETTING } = createRequire(import.meta.url)(join(root, 'backend/ecosystem.cjs')) as {
       SETTING: RegExp;
     };
-    const names = Object.keys({ ...GLOBAL_SETTINGS, ...SERVICE_SETTINGS, ...ENVIRONMENT_SETTINGS }).map(
-      environmentName,
-    );
+    const names = Object.keys({
+      ...GLOBAL_SETTINGS,
+      ...GATEWAY_SETTINGS,
+      ...SERVICE_SETTINGS,
+      ...ENVIRONMENT_SETTINGS,
+    }).map(environmentName);
     // The samples' session secret is passed on its own terms: made when it is missing.
     expect(names.filter((name) => name !== 'SESSION_SECRET' && !SETTING.test(name))).toEqual([]);
   });
@@ -246,7 +270,7 @@ describe('what cannot work is refused in words', () => {
     rmSync(join(project, 'backend/dist'), { recursive: true });
     const run = evaluate('ecosystem.cluster.config.js');
     expect(run.status).not.toBe(0);
-    expect(run.stderr).toContain('backend/dist/supervisor.js is missing');
+    expect(run.stderr).toContain('backend/dist/supervisor.js, backend/dist/gateway.js are missing');
     expect(run.stderr).toContain(`cd ${project} && npm ci && npm run build`);
     expect(run.stderr).not.toContain('    at ');
   });

@@ -34,7 +34,7 @@ const FILES = [
 
 /** Ports of one deployment: the supervisor's, then the backend's range, then the frontend's. */
 const RANGE = 24;
-const PORTS = 1 + RANGE + RANGE;
+const PORTS = 2 + RANGE + RANGE;
 
 export interface Run {
   readonly code: number | null;
@@ -49,6 +49,7 @@ export interface Checkout {
   readonly haPort: number;
   readonly backendPort: number;
   readonly frontendPort: number;
+  readonly gatewayPort: number;
   /** Runs a program of the checkout ("scripts/health-check.sh"), from another directory; ends within a minute or two. */
   run(program: string, args?: readonly string[], env?: Readonly<Record<string, string>>): Promise<Run>;
   /** Runs npm there: `npm('start')`. */
@@ -84,10 +85,11 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
   symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules'));
   const pm2 = createPm2Home();
   const haPort = await freePortRange(PORTS);
-  const [backendPort, frontendPort] = [haPort + 1, haPort + 1 + RANGE];
+  const [backendPort, frontendPort, gatewayPort] = [haPort + 1, haPort + 1 + RANGE, haPort + 1 + 2 * RANGE];
   const env: Readonly<Record<string, string>> = {
     ...pm2.env,
     HA_PORT: String(haPort),
+    BALANCER_PORT: String(gatewayPort),
     START_PORT: String(backendPort),
     FRONTEND_START_PORT: String(frontendPort),
     PORT_COUNT: String(RANGE),
@@ -114,6 +116,7 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
     haPort,
     backendPort,
     frontendPort,
+    gatewayPort,
     run,
     npm,
     api,

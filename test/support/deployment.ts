@@ -44,6 +44,7 @@ export class Deployment {
   readonly pm2: Pm2Home;
   readonly haPort: number;
   readonly backendPort: number;
+  readonly gatewayPort: number;
   readonly env: Record<string, string>;
   readonly #faultFile: string;
 
@@ -51,12 +52,15 @@ export class Deployment {
     this.pm2 = pm2;
     this.haPort = haPort;
     this.backendPort = haPort + 1;
+    this.gatewayPort = haPort + 1 + 2 * RANGE;
     this.#faultFile = join(pm2.home, 'next-start.json');
     writeFileSync(this.#faultFile, '{}');
     mkdirSync(this.logDir, { recursive: true });
     this.env = {
       ...pm2.env,
       HA_PORT: String(haPort),
+      BALANCER_PORT: String(this.gatewayPort),
+      GATEWAY_WORKERS: '2',
       START_PORT: String(this.backendPort),
       FRONTEND_START_PORT: String(this.backendPort + RANGE),
       PORT_COUNT: String(RANGE),
@@ -76,7 +80,7 @@ export class Deployment {
     ecosystem = 'ecosystem.cluster.config.js',
   ): Promise<Deployment> {
     const pm2 = createPm2Home();
-    const haPort = await freePortRange(1 + 2 * RANGE);
+    const haPort = await freePortRange(2 + 2 * RANGE);
     const deployment = new Deployment(pm2, haPort, settings);
     Object.assign(pm2.env, deployment.env);
     await deployment.up(ecosystem);

@@ -39,7 +39,7 @@ export function withEcosystem(context: CliContext, ecosystemFile: string): CliCo
 }
 
 /** An address to connect to, for an address to listen on. */
-function reachable(host: string): string {
+export function reachable(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;

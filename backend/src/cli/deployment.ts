@@ -11,7 +11,7 @@ import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { StatusView } from '../domain/views.js';
 import { describePortHolder } from '../adapters/net/portHolder.js';
 import type { CliContext } from './context.js';
-import { readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
+import { GATEWAY_NAME, isService, readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
 import { isPortFree } from './portCheck.js';
 import type { Pm2App } from './pm2Command.js';
 import { markDeployed } from './release.js';
@@ -40,6 +40,7 @@ export function compare(defined: readonly DefinedApp[], listed: readonly Pm2App[
 export async function requireFreePorts(context: CliContext, apps: readonly DefinedApp[]): Promise<void> {
   const wanted = apps.flatMap(({ name, port: first, instances }) => {
     if (name === SUPERVISOR_NAME) return [{ name, port: context.config.port }];
+    if (name === GATEWAY_NAME) return [{ name, port: context.config.gateway.port }];
     return first === null
       ? []
       : Array.from({ length: instances }, (_, index) => ({ name, port: first + index }));
@@ -51,7 +52,8 @@ export async function requireFreePorts(context: CliContext, apps: readonly Defin
     taken.push(`Port ${port}, which ${name} needs, is taken${holder === null ? '' : ` by ${holder}`}.`);
   }
   if (taken.length === 0) return;
-  const advice = 'End what holds it, or choose others: HA_PORT, START_PORT, FRONTEND_START_PORT.';
+  const advice =
+    'End what holds it, or choose others: HA_PORT, BALANCER_PORT, START_PORT, FRONTEND_START_PORT.';
   throw new HoldfastError('port.taken', [...taken, advice].join('\n'));
 }
 
@@ -80,7 +82,7 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
   const start = ['start', ecosystemFile, '--env', ecosystemEnv, '--only', only];
   // From the file's own folder, which is what the supervisor takes its relative paths from.
   await context.pm2.run(start, START_TIMEOUT_MS, dirname(ecosystemFile));
-  if (apps.some(({ name }) => name !== SUPERVISOR_NAME)) await markDeployed(context.config.root);
+  if (apps.some(isService)) await markDeployed(context.config.root);
 }
 
 /** Waits until the API answers. @throws HoldfastError `supervisor.not-starting` with the end of its error log. */

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 
 export const SUPERVISOR_NAME = 'ha-supervisor';
+export const GATEWAY_NAME = 'ha-gateway';
 
 export interface DefinedApp {
   readonly name: string;
@@ -11,6 +12,11 @@ export interface DefinedApp {
   readonly port: number | null;
   readonly outFile: string | null;
   readonly errorFile: string | null;
+}
+
+/** Whether it is one of those that Holdfast looks after, not one of Holdfast's own. */
+export function isService({ name }: DefinedApp): boolean {
+  return name !== SUPERVISOR_NAME && name !== GATEWAY_NAME;
 }
 
 /** @throws HoldfastError `ecosystem.unusable` with the file's own complaint. */

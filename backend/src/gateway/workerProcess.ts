@@ -61,11 +61,16 @@ export class WorkerProcess {
   #cancelPoll: () => void = () => undefined;
   #ending = false;
 
-  constructor(options: WorkerProcessOptions) {
+  private constructor(options: WorkerProcessOptions) {
     this.#options = options;
+  }
+
+  /** Does what the primary says, until it ends this process. */
+  static run(options: WorkerProcessOptions): void {
     const { channel } = options;
-    channel.onMessage((message) => this.#onMessage(message));
-    channel.onClosed(() => void this.#end(this.#stop));
+    const worker = new WorkerProcess(options);
+    channel.onMessage((message) => worker.#onMessage(message));
+    channel.onClosed(() => void worker.#end(worker.#stop));
     channel.send({ kind: 'ready' });
   }
 

@@ -15,7 +15,7 @@ import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitSupervisor, pause } from '../deployment.js';
-import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { isService, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
 import {
   build,
   install,
@@ -128,7 +128,7 @@ async function prepare(
 }
 
 async function hasRunningServices({ pm2, config }: CliContext): Promise<boolean> {
-  const services = readEcosystem(config.ecosystemFile).filter(({ name }) => name !== SUPERVISOR_NAME);
+  const services = readEcosystem(config.ecosystemFile).filter(isService);
   return (await pm2.list()).some((row) => row.pid !== null && services.some(({ name }) => name === row.name));
 }
 

@@ -1,20 +1,21 @@
 /**
- * `npm stop`: the supervisor first, or it would replace what is being stopped; then the services. Only applications
+ * `npm stop`: the supervisor first, or it would replace what is being stopped; then the gateway, which finishes what
+ * clients have under way while the services still answer; then the services. Only applications
  * that the ecosystem file defines are touched. PM2's daemon is ended only when nothing at all is left in its list.
  */
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { GATEWAY_NAME, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
 import type { Pm2App } from '../pm2Command.js';
 
 /** Every instance may take its whole kill time-out, one after the other. */
 const STOP_TIMEOUT_MS = 300_000;
 
 export const down: Command = {
-  summary: 'stop the supervisor, then the services (npm stop)',
+  summary: 'stop the supervisor, the gateway, then the services (npm stop)',
   usage: `Usage: npm stop
 
-Stops the supervisor first, then the services it looks after, and removes them from PM2's list. Other applications
+Stops the supervisor first, then the gateway and the services it looks after, and removes them from PM2's list. Other applications
 of the same PM2 are left alone; its daemon is ended only when its list is empty afterwards.
 
   --help   this text`,
@@ -29,8 +30,10 @@ of the same PM2 are left alone; its daemon is ended only when its list is empty 
       return 0;
     }
     const names = [...new Set(running.map(({ name }) => name))];
-    const services = names.filter((name) => name !== SUPERVISOR_NAME);
-    if (names.includes(SUPERVISOR_NAME)) await remove(context, [SUPERVISOR_NAME], running);
+    const services = names.filter((name) => name !== SUPERVISOR_NAME && name !== GATEWAY_NAME);
+    for (const own of [SUPERVISOR_NAME, GATEWAY_NAME]) {
+      if (names.includes(own)) await remove(context, [own], running);
+    }
     if (services.length > 0) await remove(context, services, running);
     return finish(context, ours);
   },

@@ -13,8 +13,9 @@ import {
   requireFreePorts,
   startMissing,
 } from '../deployment.js';
-import { readEcosystem, SUPERVISOR_NAME, type DefinedApp } from '../ecosystemFile.js';
+import { GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
+import { awaitGateway, gatewayUrl } from '../gatewayCheck.js';
 import { isPortFree } from '../portCheck.js';
 
 export const up: Command = {
@@ -43,8 +44,6 @@ What already runs is left alone; run twice it is harmless.
   },
 };
 
-const isService = ({ name }: DefinedApp): boolean => name !== SUPERVISOR_NAME;
-
 /** Starts what is missing, waits until it serves, says where everything is. @returns the exit code. */
 export async function startAll(context: CliContext, timeoutMs: number): Promise<number> {
   const { terminal, config } = context;
@@ -53,6 +52,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   await awaitSupervisor(context, timeoutMs);
   if (!changed) terminal.done('Already running; nothing to start.');
   const status = await awaitHealthy(context, timeoutMs);
+  if (definesGateway(defined)) await awaitGateway(context, timeoutMs);
   for (const line of [
     ...headLines(terminal, status, Date.now()),
     ...serviceLines(terminal, status.services),
@@ -129,12 +129,19 @@ const PAGES: Readonly<Record<string, readonly [label: string, path: string]>> = 
   'wordpecker-backend': ['Backend API', '/api/status'],
 };
 
+function definesGateway(apps: readonly DefinedApp[]): boolean {
+  return apps.some(({ name }) => name === GATEWAY_NAME);
+}
+
 function addresses(context: CliContext, defined: readonly DefinedApp[]): string[] {
   const rows: (readonly [label: string, url: string])[] = [
     ['Supervisor', `${context.api.url}/api/ha/status`],
   ];
-  for (const { name, port } of defined) {
-    if (name === SUPERVISOR_NAME || port === null) continue;
+  if (definesGateway(defined)) {
+    rows.push(['Gateway', `${gatewayUrl(context)}/`], ['Gateway page', `${gatewayUrl(context)}/lb`]);
+  }
+  for (const { name, port } of defined.filter(isService)) {
+    if (port === null) continue;
     const [label, path] = PAGES[name] ?? [name, '/'];
     rows.push([label, `http://127.0.0.1:${port}${path}`]);
   }

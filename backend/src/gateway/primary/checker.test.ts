@@ -25,7 +25,6 @@ function checking() {
   const checker = new Checker({
     clock,
     random: () => 0.5,
-    policy: POLICY,
     prober: {
       probe: async (_target, _spec, timeoutMs) => {
         probes.push(clock.nowMs());
@@ -46,7 +45,7 @@ beforeEach(() => {
 
 describe('an upstream that nobody vouches for', () => {
   it('is not fit before it has passed twice, which takes no time', async () => {
-    world.checker.track(TARGET, false);
+    world.checker.track(TARGET, POLICY, false);
     expect(world.checker.isFit(TARGET.id)).toBe(false);
     await world.clock.advance(50);
     expect(world.checker.isFit(TARGET.id)).toBe(true);
@@ -55,7 +54,7 @@ describe('an upstream that nobody vouches for', () => {
 
   it('stays out while it fails, and comes back when it passes', async () => {
     world.peer.answer = FAILED;
-    world.checker.track(TARGET, false);
+    world.checker.track(TARGET, POLICY, false);
     await world.clock.advance(10_000);
     expect(world.checker.isFit(TARGET.id)).toBe(false);
     expect(world.checker.lastCheck(TARGET.id)).toMatchObject({ ok: false, detail: 'HTTP 503' });
@@ -66,7 +65,7 @@ describe('an upstream that nobody vouches for', () => {
 });
 
 describe('an upstream that its source has verified', () => {
-  beforeEach(() => world.checker.track(TARGET, true));
+  beforeEach(() => world.checker.track(TARGET, POLICY, true));
 
   it('is fit at once', () => {
     expect(world.checker.isFit(TARGET.id)).toBe(true);
@@ -104,16 +103,16 @@ describe('an upstream that its source has verified', () => {
 
 it('being announced as verified makes a sick one fit again: it is another process there', async () => {
   world.peer.answer = FAILED;
-  world.checker.track(TARGET, false);
+  world.checker.track(TARGET, POLICY, false);
   await world.clock.advance(5_000);
-  world.checker.track(TARGET, true);
+  world.checker.track(TARGET, POLICY, true);
   expect(world.checker.isFit(TARGET.id)).toBe(true);
   expect(world.changes).toEqual([[TARGET.id, true, '']]);
 });
 
 it('an answer that comes after it was let go changes nothing', async () => {
   world.peer.answer = null;
-  world.checker.track(TARGET, true);
+  world.checker.track(TARGET, POLICY, true);
   world.checker.untrack(TARGET.id);
   await world.clock.advance(60_000);
   expect(world.changes).toEqual([]);
@@ -122,9 +121,9 @@ it('an answer that comes after it was let go changes nothing', async () => {
 });
 
 it('a new policy counts from now on', async () => {
-  world.checker.track(TARGET, true);
+  world.checker.track(TARGET, POLICY, true);
   await world.clock.advance(100);
-  world.checker.reconfigure({ ...POLICY, intervalMs: 200 });
+  world.checker.track(TARGET, { ...POLICY, intervalMs: 200 }, false);
   await world.clock.advance(500);
   expect(world.probes.length).toBeGreaterThanOrEqual(3);
   world.checker.close();

@@ -3,6 +3,7 @@
  * supervisor uses for instances (domain/health, lib/pace). One that is announced as verified begins as fit, because
  * whoever announced it has probed it; any other proves itself first, within a few quick probes.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { afterProbe, isUnsettled, probeDelayMs, starting } from '../../domain/health.js';
 import type { HealthState } from '../../domain/health.js';
 import type { HealthPolicy } from '../../domain/policy.js';
@@ -29,13 +30,13 @@ export interface CheckerOptions {
   readonly clock: Clock;
   readonly prober: Prober;
   readonly random: () => number;
-  readonly policy: HealthPolicy;
   /** An upstream became fit or unfit. */
   readonly onChange: (id: string, fit: boolean, detail: string) => void;
 }
 
 interface Checked {
   readonly target: CheckTarget;
+  policy: HealthPolicy;
   state: HealthState;
   last: LastCheck | null;
   /** Numbers checks in the order they were sent; an answer older than one already counted says nothing new. */
@@ -47,22 +48,26 @@ interface Checked {
 export class Checker {
   readonly #options: CheckerOptions;
   readonly #checked = new Map<string, Checked>();
-  #policy: HealthPolicy;
-
   constructor(options: CheckerOptions) {
     this.#options = options;
-    this.#policy = options.policy;
   }
 
-  /** Begins to check; one that is checked already goes on as it is, unless it is announced as verified now. */
-  track(target: CheckTarget, verified: boolean): void {
+  /**
+   * Begins to check; one that is checked already goes on as it is, by a new policy if there is one, unless it is
+   * announced as verified now.
+   */
+  track(target: CheckTarget, policy: HealthPolicy, verified: boolean): void {
     const known = this.#checked.get(target.id);
     if (known !== undefined) {
       if (verified && known.state.kind !== 'fit') this.#become(known, this.#fit());
+      if (isDeepStrictEqual(known.policy, policy)) return;
+      known.policy = policy;
+      known.pace?.reschedule();
       return;
     }
     const checked: Checked = {
       target,
+      policy,
       state: verified ? this.#fit() : starting(this.#options.clock.nowMs(), true),
       last: null,
       sent: 0,
@@ -74,9 +79,9 @@ export class Checker {
     checked.pace = new Pace({
       after: (delayMs, run) => clock.after(delayMs, run),
       ask: () => this.#check(checked),
-      pauseMs: () => probeDelayMs(checked.state, this.#policy, clock.nowMs(), random()),
-      fastMs: () => this.#policy.fastIntervalMs,
-      most: () => this.#policy.fall,
+      pauseMs: () => probeDelayMs(checked.state, checked.policy, clock.nowMs(), random()),
+      fastMs: () => checked.policy.fastIntervalMs,
+      most: () => checked.policy.fall,
     });
   }
 
@@ -98,12 +103,6 @@ export class Checker {
     return [...this.#checked.values()].every(({ state }) => !isUnsettled(state));
   }
 
-  /** Another policy, from now on. What is known of each stays. */
-  reconfigure(policy: HealthPolicy): void {
-    this.#policy = policy;
-    for (const { pace } of this.#checked.values()) pace?.reschedule();
-  }
-
   close(): void {
     for (const id of this.#checked.keys()) this.untrack(id);
   }
@@ -114,9 +113,8 @@ export class Checker {
 
   async #check(checked: Checked): Promise<void> {
     const { clock, prober } = this.#options;
-    const { target } = checked;
+    const { target, policy } = checked;
     const number = ++checked.sent;
-    const policy = this.#policy;
     const result = await prober.probe(target, policy.probe, policy.timeoutMs);
     if (this.#checked.get(target.id) !== checked || number <= checked.counted) return;
     checked.counted = number;

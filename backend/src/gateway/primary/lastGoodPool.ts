@@ -45,7 +45,7 @@ export class LastGoodPool {
     this.#options = options;
   }
 
-  /** What was remembered; nothing when there is none or it is not usable, which is then logged. Never rejects. */
+  /** What was remembered; nothing when there is none or it is not usable: then it is set aside. Never rejects. */
   async load(): Promise<readonly RememberedPool[]> {
     const { store, logger } = this.#options;
     const { state, damaged } = await store.load();
@@ -55,7 +55,8 @@ export class LastGoodPool {
     const parsed = remembered.safeParse(state);
     const tooMany = parsed.success && parsed.data.flatMap(({ members }) => members).length > MOST_UPSTREAMS;
     if (parsed.success && !tooMany) return parsed.data;
-    logger.error('the remembered upstreams are not usable and are ignored', {
+    logger.error('the remembered upstreams are not usable and were set aside', {
+      movedTo: await store.setAside(),
       problem: parsed.success ? `more than ${MOST_UPSTREAMS}` : z.prettifyError(parsed.error),
     });
     return [];

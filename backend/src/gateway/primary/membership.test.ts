@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
+import type { HealthPolicy } from '../../domain/policy.js';
 import { upstreamKey } from '../../domain/trafficLedger.js';
 import type { Member, ProbeResult } from '../../ports.js';
 import { Checker } from './checker.js';
@@ -13,6 +14,16 @@ const member = (port: number, rest: Partial<Member> = {}): Member => ({
   ...rest,
 });
 
+const POLICY: HealthPolicy = {
+  probe: { kind: 'tcp' },
+  intervalMs: 30_000,
+  timeoutMs: 1_000,
+  fastIntervalMs: 1_000,
+  fall: 3,
+  rise: 2,
+  startTimeoutMs: 30_000,
+};
+
 function joined() {
   const clock = new FakeClock();
   const peer: { answer: ProbeResult } = { answer: { ok: true, latencyMs: 1 } };
@@ -21,18 +32,14 @@ function joined() {
     clock,
     random: () => 0.5,
     prober: { probe: () => Promise.resolve(peer.answer) },
-    policy: {
-      probe: { kind: 'tcp' },
-      intervalMs: 30_000,
-      timeoutMs: 1_000,
-      fastIntervalMs: 1_000,
-      fall: 3,
-      rise: 2,
-      startTimeoutMs: 30_000,
-    },
     onChange: (id) => membership.checked(id),
   });
-  const membership = new Membership({ clock, checker, onChange: () => (changes += 1) });
+  const membership = new Membership({
+    clock,
+    checker,
+    checkOf: () => POLICY,
+    onChange: () => (changes += 1),
+  });
   const announce = (members: readonly Member[], verified = true, source = 'supervisor'): void =>
     membership.announce({ pool: 'shop', source, members, verified });
   const states = (): string[] => membership.rows('shop').map(({ port, state }) => `${port} ${state}`);
@@ -148,7 +155,7 @@ it('two sources share a pool; each speaks for its own', () => {
 
 it('a pool that is no longer configured is dropped', () => {
   world.announce([member(1)]);
-  world.membership.retainPools(new Set(['other']));
+  world.membership.reconfigure(new Set(['other']));
   expect(world.states()).toEqual([]);
   expect(world.clock.pending).toBe(0);
 });

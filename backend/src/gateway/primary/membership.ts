@@ -9,6 +9,7 @@
  * finished, which every worker must say. A source that suddenly announces *nobody* for a pool is not believed that
  * far: its last members stay as down, so that the pool fails open instead of answering 503 to everybody.
  */
+import type { HealthPolicy } from '../../domain/policy.js';
 import type { UpstreamSnapshot, UpstreamState } from '../../domain/pool.js';
 import { upstreamKey } from '../../domain/trafficLedger.js';
 import type { Clock, Member } from '../../ports.js';
@@ -17,6 +18,8 @@ import type { Checker } from './checker.js';
 export interface MembershipOptions {
   readonly clock: Clock;
   readonly checker: Checker;
+  /** How the upstreams of a pool are checked. */
+  readonly checkOf: (pool: string) => HealthPolicy;
   /** Something that the snapshot shows has changed. */
   readonly onChange: () => void;
 }
@@ -75,9 +78,13 @@ export class Membership {
     this.#options.onChange();
   }
 
-  /** Drops every pool that is not in `pools`, at once. */
-  retainPools(pools: ReadonlySet<string>): void {
-    for (const [key, { pool }] of this.#entries) if (!pools.has(pool)) this.#forget(key);
+  /** Other pools and checks: drops every pool that is not in `pools`, at once; the others go on by the new checks. */
+  reconfigure(pools: ReadonlySet<string>): void {
+    const { checker, checkOf } = this.#options;
+    for (const [key, { pool, member }] of this.#entries) {
+      if (!pools.has(pool)) this.#forget(key);
+      else checker.track(member, checkOf(pool), false);
+    }
   }
 
   /** The checker's verdict on an upstream changed. */
@@ -125,7 +132,7 @@ export class Membership {
   }
 
   #admit(pool: string, source: string, member: Member, verified: boolean): void {
-    const { checker, clock } = this.#options;
+    const { checker, checkOf, clock } = this.#options;
     const key = upstreamKey(pool, member.id);
     const known = this.#entries.get(key);
     if (known === undefined && this.#entries.size >= MOST_UPSTREAMS) {
@@ -135,7 +142,7 @@ export class Membership {
     // One that comes back while it was leaving is another process at the same address: it is judged anew.
     const isNew = known === undefined || !known.announced;
     if (isNew && !verified && known !== undefined && !known.kept) checker.untrack(member.id);
-    checker.track({ id: member.id, host: member.host, port: member.port }, verified && isNew);
+    checker.track(member, checkOf(pool), verified && isNew);
     this.#entries.set(key, {
       pool,
       source,

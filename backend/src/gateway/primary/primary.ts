@@ -58,8 +58,9 @@ export interface PrimaryOptions<Settings> {
   readonly name: string;
   readonly version: string;
   readonly routing: RoutingSettings;
-  readonly sources: readonly Source[];
-  readonly check: HealthPolicy;
+  /** Where a pool's upstreams come from; asked once for each pool. */
+  readonly sourceOf: (pool: string) => Source;
+  readonly checkOf: (pool: string) => HealthPolicy;
   readonly workers: {
     readonly count: number;
     readonly listen: ListenAddress;
@@ -94,22 +95,21 @@ export class Primary<Settings> {
 
   private constructor(options: PrimaryOptions<Settings>, remembered: readonly RememberedPool[]) {
     this.#options = options;
-    const { clock, random, prober, logger, store, check, routing } = options;
+    const { clock, random, prober, logger, store, checkOf, routing, sourceOf } = options;
     this.#startedAtMs = clock.wallMs();
     this.#monitor = new GatewayMonitor({ clock, logger, store: options.dayStore, facts: () => this.facts() });
     this.#checker = new Checker({
       clock,
       random,
       prober,
-      policy: check,
       onChange: (id, fit, detail) => this.#onChecked(id, fit, detail),
     });
     this.#membership = new Membership({
       clock,
+      checkOf,
       checker: this.#checker,
       onChange: () => this.#onMembership(),
     });
-    const pools = new Set(routing.pools.map(({ name }) => name));
     this.#publisher = new Publisher({
       routing,
       rows: (pool) => this.#membership.rows(pool),
@@ -118,11 +118,11 @@ export class Primary<Settings> {
     this.#lastGood = new LastGoodPool({ store, clock, logger, capture: () => this.#remembered() });
     this.#fleet = this.#createFleet();
     this.#reporter = this.#createReporter();
+    this.#sources = routing.pools.map(({ name }) => stateOf(sourceOf(name)));
     for (const { pool, source, members } of remembered) {
-      const isStillMeant = options.sources.some((one) => one.name === source && one.pool === pool);
+      const isStillMeant = this.#sources.some(({ source: own }) => own.name === source && own.pool === pool);
       // They were good when they were last seen, and nobody can be asked before the sources answer.
-      if (pools.has(pool) && isStillMeant)
-        this.#membership.announce({ pool, source, members, verified: true });
+      if (isStillMeant) this.#membership.announce({ pool, source, members, verified: true });
     }
   }
 
@@ -136,7 +136,7 @@ export class Primary<Settings> {
   /** Starts sources and workers. Resolves when a worker listens, or with the reason why none can. */
   async start(): Promise<StartOutcome> {
     await this.#monitor.start();
-    this.#startSources(this.#options.sources);
+    for (const entry of this.#sources) this.#follow(entry);
     const outcome = await this.#fleet.start();
     if (outcome.ok) this.#reporter?.start();
     return outcome;
@@ -153,16 +153,23 @@ export class Primary<Settings> {
     await Promise.all([this.#lastGood.close(), this.#monitor.stop(), goodbye]);
   }
 
-  /** New settings of the pools, checks and workers; upstreams that stay keep everything. */
+  /** New settings of the pools, checks (`checkOf` says) and workers; upstreams that stay keep everything. */
   async reconfigure(change: {
     readonly routing: RoutingSettings;
-    readonly check: HealthPolicy;
     /** null: workers go on as they are. */
     readonly workerSettings: Settings | null;
   }): Promise<void> {
-    this.#checker.reconfigure(change.check);
-    this.#membership.retainPools(new Set(change.routing.pools.map(({ name }) => name)));
+    const pools = new Set(change.routing.pools.map(({ name }) => name));
+    const [staying, leaving] = partition(this.#sources, ({ source }) => pools.has(source.pool));
+    const known = new Set(staying.map(({ source }) => source.pool));
+    const coming = [...pools]
+      .filter((pool) => !known.has(pool))
+      .map((pool) => stateOf(this.#options.sourceOf(pool)));
+    this.#sources = [...staying, ...coming];
+    this.#membership.reconfigure(pools);
     this.#publisher.reconfigure(change.routing);
+    for (const entry of coming) this.#follow(entry);
+    await Promise.all(leaving.map(({ source }) => source.discovery.close()));
     if (change.workerSettings !== null) await this.#fleet.roll(change.workerSettings);
   }
 
@@ -230,29 +237,21 @@ export class Primary<Settings> {
     });
   }
 
-  #startSources(sources: readonly Source[]): void {
-    this.#sources = sources.map((source) => ({ source, state: 'stale', detail: 'has not answered yet' }));
-    for (const entry of this.#sources) {
-      const { name, pool, discovery, verified } = entry.source;
-      discovery.start(
-        (members) => {
-          entry.state = 'live';
-          entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'} for ${pool}`;
-          this.#membership.announce({ pool, source: name, members, verified });
-        },
-        (problem) => {
-          if (entry.state !== 'stale' || entry.detail !== problem) {
-            this.#options.logger.warn('a source of upstreams gives no answer; its last one is kept', {
-              source: name,
-              pool,
-              problem,
-            });
-          }
-          entry.state = 'stale';
-          entry.detail = problem;
-        },
-      );
-    }
+  #follow(entry: SourceState): void {
+    const { name, pool, discovery, verified } = entry.source;
+    discovery.start(
+      (members) => {
+        entry.state = 'live';
+        entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'} for ${pool}`;
+        this.#membership.announce({ pool, source: name, members, verified });
+      },
+      (problem) => {
+        const what = 'a source of upstreams gives no answer; its last one is kept';
+        this.#options.logger.warn(what, { source: name, pool, problem });
+        entry.state = 'stale';
+        entry.detail = problem;
+      },
+    );
   }
 
   #onChecked(id: string, fit: boolean, detail: string): void {
@@ -292,4 +291,15 @@ export class Primary<Settings> {
     }
     return [...pools.values()];
   }
+}
+
+function stateOf(source: Source): SourceState {
+  return { source, state: 'stale', detail: 'has not answered yet' };
+}
+
+function partition<T>(
+  items: readonly T[],
+  belongs: (item: T) => boolean,
+): readonly [readonly T[], readonly T[]] {
+  return [items.filter(belongs), items.filter((item) => !belongs(item))];
 }

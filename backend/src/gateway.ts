@@ -1,0 +1,340 @@
+/**
+ * The gateway's process. Started by PM2 or by hand it is the primary: reads the configuration, builds every part, wires
+ * them, runs until told to stop. Forked by its primary it is a worker.
+ *
+ * One gateway per data directory, told by a lock. A second one that PM2 starts while the first still serves is its
+ * successor (the daemon died and a new one took over, or an operator renews the process): it builds everything, has its
+ * workers try for the port, asks the predecessor by SIGUSR2 to let go, and listens within milliseconds of that; the
+ * predecessor finishes what it has under way. A second one started by hand is a mistake, and is told so.
+ *
+ * When the primary dies without a word its workers stop accepting at once and finish what is under way; PM2 starts a
+ * new primary meanwhile. Nothing is written to stdout (a process that does so dies with PM2's daemon). Exit codes:
+ * 77 handed over, 78 what only a person can mend; PM2 restarts neither.
+ */
+import cluster from 'node:cluster';
+import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
+import { systemClock } from './adapters/clock.js';
+import { RotatingFile } from './adapters/files/rotatingFile.js';
+import { createLogger } from './adapters/logging/logger.js';
+import type { ClosableLogger } from './adapters/logging/logger.js';
+import { Cgroup } from './adapters/meters/cgroup.js';
+import { describePortHolder } from './adapters/net/portHolder.js';
+import { packageVersion } from './adapters/packageVersion.js';
+import { loadEcosystem } from './adapters/pm2/ecosystem.js';
+import { prober } from './adapters/probes/index.js';
+import { FileStateStore } from './adapters/state/fileStateStore.js';
+import { createReportClient } from './adapters/supervisor/reportClient.js';
+import { createDiscovery } from './adapters/discovery/index.js';
+import { gatewayRouting } from './config/gateway.js';
+import type { Routing } from './config/gateway.js';
+import { loadConfig } from './config/load.js';
+import type { Config } from './config/load.js';
+import { readLoadBalancerFile } from './config/loadBalancerFile.js';
+import type { LoadBalancerFile } from './config/loadBalancerFile.js';
+import { servicePolicy } from './config/policy.js';
+import { formatProblems } from './config/problems.js';
+import { ConfigWatcher } from './config/watch.js';
+import { messageOf } from './domain/errors.js';
+import type { HealthPolicy } from './domain/policy.js';
+import { clusterChannel } from './gateway/clusterChannel.js';
+import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
+import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
+import { explainListenProblem } from './gateway/primary/listenProblem.js';
+import { Primary } from './gateway/primary/primary.js';
+import type { Source } from './gateway/primary/primary.js';
+import { WorkerProcess } from './gateway/workerProcess.js';
+import type { WorkerSettings } from './gateway/workerProcess.js';
+
+const EXIT_HANDED_OVER = 77;
+/** sysexits.h EX_CONFIG. */
+const EXIT_NEEDS_A_PERSON = 78;
+/** A predecessor that was killed: its workers let go of the port at once, but not in no time. */
+const PORT_PATIENCE_MS = 3_000;
+/** A predecessor that lives: it is asked as soon as our workers find the port taken. */
+const TAKEOVER_PATIENCE_MS = 15_000;
+/** Within a drain: a supervised instance is stopped after its kill time-out (10 s) even with WebSockets left. */
+const MOST_TUNNEL_DRAIN_MS = 5_000;
+const KEEP_ALIVE_MS = 60_000;
+/** Applications of Holdfast itself in the ecosystem file. */
+const OWN_PREFIX = 'ha-';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What goes wrong before anything runs, and what to do about it. */
+class StartProblem extends Error {}
+
+function readConfig(): Config {
+  const result = loadConfig({ root, env: process.env });
+  for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
+  if (!result.ok) throw new StartProblem(formatProblems(result.problems));
+  return result.config;
+}
+
+/** Whose instances serve what no route names. */
+async function defaultPool(config: Config): Promise<string> {
+  const { gateway, defaultService, services, ecosystemFile, ecosystemEnv, pm2Home } = config;
+  if (gateway.source.kind !== 'pm2') return 'default';
+  if (defaultService !== null) return defaultService;
+  const defined = await loadEcosystem({ file: ecosystemFile, envName: ecosystemEnv, pm2Home });
+  const first = defined.find(({ name }) => !name.startsWith(OWN_PREFIX))?.name ?? [...services.keys()][0];
+  if (first !== undefined) return first;
+  throw new StartProblem(
+    `${ecosystemFile} defines no service to send traffic to. Set BACKEND_HOSTS (host:port, separated by commas), or add one.`,
+  );
+}
+
+/** The gateway's API calls go to the supervisor's address; one that listens everywhere is reached on loopback. */
+function supervisorUrl({ host, port }: Config): string {
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}
+
+function workerSettings({ gateway, apiToken }: Config): WorkerSettings {
+  return {
+    limits: gateway.limits,
+    trustedProxies: gateway.trustedProxies,
+    token: apiToken,
+    accessLog:
+      gateway.accessLog === 'off' ? null : { format: gateway.accessLog, sample: gateway.accessLogSample },
+    tunnelDrainMs: Math.min(MOST_TUNNEL_DRAIN_MS, gateway.stopTimeoutMs),
+  };
+}
+
+/** Opens nothing yet: the file appears with the first line. What waits when the process ends is written then. */
+function accessLogFile({ logDir, logMaxBytes, logMaxAgeDays }: Config): RotatingFile {
+  return new RotatingFile({
+    path: join(logDir, 'ha-gateway-access.log'),
+    maxBytes: logMaxBytes,
+    maxFiles: 5,
+    maxAgeMs: logMaxAgeDays * 24 * 3_600_000,
+  });
+}
+
+class Gateway {
+  readonly #logger: ClosableLogger;
+  readonly #lock: GatewayLock;
+  readonly #isUnderPm2 = process.env['pm_id'] !== undefined;
+  #config: Config;
+  #defaultPool = 'default';
+  #primary: Primary<WorkerSettings> | null = null;
+  #watcher: ConfigWatcher | null = null;
+  /** What load-balancer-config.json says, where that is the source. */
+  #document: LoadBalancerFile | null = null;
+  #ending = false;
+
+  constructor(config: Config, logger: ClosableLogger) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#lock = new GatewayLock(join(config.dataDir, 'gateway.lock'));
+  }
+
+  async run(): Promise<void> {
+    this.#obeySignals();
+    // Between the death of the last worker and its replacement nothing else would keep this process alive.
+    setInterval(() => undefined, KEEP_ALIVE_MS);
+    mkdirSync(this.#config.dataDir, { recursive: true });
+    if (!(await this.#lock.acquire(0)) && !this.#isUnderPm2) throw new StartProblem(this.#alreadyRuns());
+    this.#defaultPool = await defaultPool(this.#config);
+    this.#primary = await this.#createPrimary();
+    const outcome = await this.#primary.start();
+    if (!outcome.ok) {
+      const holder = await describePortHolder(this.#config.gateway.port);
+      throw new StartProblem(explainListenProblem(outcome, this.#config.gateway, holder));
+    }
+    await this.#takeOver();
+    this.#watchConfig();
+    const { host, port } = this.#config.gateway;
+    this.#logger.info('the gateway listens', { host, port, workers: this.#primary.workersServing });
+  }
+
+  #alreadyRuns(): string {
+    return `Another gateway (${this.#lock.holders()}) already uses ${this.#config.dataDir}. Stop it first, or give this one its own HA_DATA_DIR and BALANCER_PORT.`;
+  }
+
+  async #createPrimary(): Promise<Primary<WorkerSettings>> {
+    const { gateway, dataDir, apiToken } = this.#config;
+    const supervised = gateway.source.kind === 'pm2';
+    return Primary.create<WorkerSettings>({
+      clock: systemClock,
+      random: Math.random,
+      logger: this.#logger,
+      prober,
+      store: new FileStateStore(join(dataDir, 'gateway-pool.json')),
+      dayStore: new FileStateStore(join(dataDir, 'gateway-day.json')),
+      accessLog: accessLogFile(this.#config),
+      link: supervised ? createReportClient({ url: supervisorUrl(this.#config), token: apiToken }) : null,
+      name: `${hostname()}:${process.pid}`,
+      version: packageVersion(root),
+      routing: this.#routing(),
+      sourceOf: (pool) => this.#sourceOf(pool),
+      checkOf: (pool) => this.#checkOf(pool),
+      workers: {
+        count: gateway.workers === 'auto' ? new Cgroup().availableCores() : gateway.workers,
+        listen: {
+          host: gateway.host,
+          port: gateway.port,
+          reusePort: canReusePort(process.versions.node, process.platform),
+          patienceMs: this.#lock.isHeld ? PORT_PATIENCE_MS : TAKEOVER_PATIENCE_MS,
+        },
+        settings: workerSettings(this.#config),
+        stop: { graceMs: gateway.stopTimeoutMs, webSocketWindowMs: gateway.stopTimeoutMs },
+        spawn: createSpawner(fileURLToPath(import.meta.url)),
+      },
+      onPortTaken: () => this.#lock.askHolder(),
+    });
+  }
+
+  #sourceOf(pool: string): Source {
+    const { gateway, apiToken, serviceDefaults } = this.#config;
+    const { source } = gateway;
+    const discovery = createDiscovery(source, pool, {
+      clock: systemClock,
+      random: Math.random,
+      supervisor: { url: supervisorUrl(this.#config), token: apiToken },
+      parse: (text) => readLoadBalancerFile(text, serviceDefaults),
+      onDocument: (document) => {
+        this.#document = document;
+        void this.#apply(null);
+      },
+    });
+    const supervised = source.kind === 'pm2';
+    return { name: supervised ? 'supervisor' : source.kind, pool, discovery, verified: supervised };
+  }
+
+  /** A supervised service is checked as the supervisor checks it. */
+  #checkOf(pool: string): HealthPolicy {
+    const { gateway } = this.#config;
+    if (gateway.source.kind !== 'pm2') return this.#document?.check ?? gateway.check;
+    return servicePolicy(this.#config, { name: pool }, { cores: 1, memoryBytes: Infinity }).health;
+  }
+
+  #routing(): Routing {
+    const routing = gatewayRouting(this.#config.gateway, this.#defaultPool);
+    const algorithm = this.#document?.algorithm ?? null;
+    if (algorithm === null) return routing;
+    return { ...routing, pools: routing.pools.map((pool) => ({ ...pool, algorithm })) };
+  }
+
+  /** Our workers listen; the predecessor, if there is one, leaves. */
+  async #takeOver(): Promise<void> {
+    if (this.#lock.isHeld) return;
+    this.#lock.askHolder();
+    if (!(await this.#lock.acquire(TAKEOVER_PATIENCE_MS))) throw new StartProblem(this.#alreadyRuns());
+    this.#logger.info('took over from the gateway before');
+  }
+
+  #watchConfig(): void {
+    this.#watcher = new ConfigWatcher({
+      root,
+      env: process.env,
+      current: this.#config,
+      onListenerError: (error) =>
+        this.#logger.error('a new configuration was not applied', { problem: messageOf(error) }),
+    });
+    this.#watcher.on('changed', ({ config, keys, needRestart, warnings }) => {
+      for (const warning of warnings) this.#logger.warn(warning);
+      this.#logger.info('the configuration changed', { keys, needRestart });
+      this.#primary?.report([]);
+      void this.#reconfigure(config);
+    });
+    this.#watcher.on('rejected', ({ problems }) => {
+      const lines = formatProblems(problems).split('\n').slice(1);
+      this.#logger.warn('the configuration was rejected; the running one stays', { problems: lines });
+      this.#primary?.report([`The configuration was rejected; the running one stays. ${lines.join(' ')}`]);
+    });
+  }
+
+  async #reconfigure(config: Config): Promise<void> {
+    const before = workerSettings(this.#config);
+    this.#config = config;
+    const after = workerSettings(config);
+    await this.#apply(isDeepStrictEqual(before, after) ? null : after);
+  }
+
+  async #apply(settings: WorkerSettings | null): Promise<void> {
+    await this.#primary?.reconfigure({ routing: this.#routing(), workerSettings: settings });
+  }
+
+  #obeySignals(): void {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (this.#ending) process.exit(1);
+        this.#logger.info('the gateway stops', { signal });
+        void this.end(0);
+      });
+    }
+    process.on('SIGHUP', () => {
+      this.#logger.info('every worker is replaced, one at a time');
+      void this.#apply(workerSettings(this.#config));
+    });
+    process.on(HANDOVER_SIGNAL, () => {
+      if (this.#ending) return;
+      if (!this.#isUnderPm2) {
+        this.#logger.warn(
+          'another gateway wants this port; it is not given away, because PM2 did not start us',
+        );
+        return;
+      }
+      this.#logger.info('a successor takes over');
+      void this.end(EXIT_HANDED_OVER);
+    });
+  }
+
+  /** Requests under way finish; the lock is free at once, for whoever comes next. */
+  async end(code: number): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#lock.release();
+    this.#watcher?.close();
+    await this.#primary?.stop();
+    await this.#logger.close();
+    process.exit(code);
+  }
+}
+
+async function runPrimary(): Promise<void> {
+  const config = readConfig();
+  const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
+  const logger = createLogger({
+    file: join(logDir, 'ha-gateway.log'),
+    level: logLevel,
+    maxBytes: logMaxBytes,
+    maxAgeDays: logMaxAgeDays,
+  });
+  // What is in memory can't be trusted any more. The workers finish what they have; PM2 starts us again.
+  const onBug = (thrown: unknown): void => {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    logger.error('the gateway hit a bug and restarts', { problem: messageOf(thrown), stack });
+    void logger.close().finally(() => process.exit(1));
+  };
+  process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
+  try {
+    await new Gateway(config, logger).run();
+  } catch (thrown) {
+    logger.error('the gateway cannot start', { problem: messageOf(thrown) });
+    process.stderr.write(`The gateway cannot start. ${messageOf(thrown)}\n`);
+    await logger.close();
+    process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
+  }
+}
+
+function runWorker(): void {
+  // PM2 signals the whole process tree, a terminal the whole group: a worker ends when its primary says so.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const)
+    process.on(signal, () => undefined);
+  // Whoever read our stderr may be gone.
+  process.stderr.on('error', () => undefined);
+  WorkerProcess.run({
+    clock: systemClock,
+    random: Math.random,
+    channel: clusterChannel(),
+    exit: (code) => process.exit(code),
+  });
+}
+
+if (cluster.isPrimary) await runPrimary();
+else runWorker();

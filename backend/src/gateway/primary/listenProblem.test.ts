@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { explainListenProblem } from './listenProblem.js';
+
+const ADDRESS = { host: '0.0.0.0', port: 13_003 };
+const explain = (code: string, holder: string | null = null): string =>
+  explainListenProblem({ code, message: 'the system says so' }, ADDRESS, holder);
+
+it.each([
+  ['EADDRINUSE', 'pid 4711 (nginx)', 'Port 13003 on 0.0.0.0 is taken by pid 4711 (nginx). End that process'],
+  ['EADDRINUSE', null, 'Port 13003 on 0.0.0.0 is taken. End that process, or set BALANCER_PORT'],
+  ['EACCES', null, 'may not listen on port 13003. Set BALANCER_PORT to a port above 1023'],
+  ['EADDRNOTAVAIL', null, '0.0.0.0 is not an address of this machine. Set BALANCER_HOST'],
+  ['EMFILE', null, 'cannot listen on 0.0.0.0:13003: the system says so'],
+])('%s, held by %s', (code, holder, expected) => {
+  expect(explain(code, holder)).toContain(expected);
+});
