@@ -65,6 +65,20 @@ describe('scripts/build.mjs', () => {
     expect((await build('--force')).output).toContain('done in');
   });
 
+  it('puts what is not TypeScript beside the code, with the same build and gone with its source', async () => {
+    write('backend/src/pages/assets/page.css', 'body { color: red }');
+    await build();
+    expect(read('backend/dist/pages/assets/page.css')).toBe('body { color: red }');
+    write('backend/src/pages/assets/page.css', 'body { color: blue }');
+    await build();
+    expect(read('backend/dist/pages/assets/page.css')).toBe('body { color: blue }');
+    rmSync(join(project, 'backend/src/pages'), { recursive: true });
+    await build();
+    expect(exists('backend/dist/pages')).toBe(false);
+    await build('--rollback');
+    expect(read('backend/dist/pages/assets/page.css')).toBe('body { color: blue }');
+  });
+
   it('leaves no output of a deleted source behind', async () => {
     await build();
     rmSync(join(project, 'backend/src/other.ts'));
