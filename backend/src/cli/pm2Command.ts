@@ -103,12 +103,7 @@ export class Pm2Command {
     return { ...Object.fromEntries(kept), PM2_HOME: this.#options.home };
   }
 
-  #execute(
-    args: readonly string[],
-    env: NodeJS.ProcessEnv,
-    timeoutMs: number,
-    cwd: string,
-  ): Promise<string> {
+  #execute(args: readonly string[], env: NodeJS.ProcessEnv, timeoutMs: number, cwd: string): Promise<string> {
     const call = `pm2 ${args.join(' ')}`;
     const options = { env, cwd, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 };
     return new Promise((resolve, reject) => {
