@@ -22,8 +22,7 @@ import { parseRequestHead, RequestHead } from './http1/requestHead.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 
-/** How long, and how much, is still read from a client after its last answer. */
-const LINGER_MS = 2_000;
+/** How much is still read from a client after its last answer. */
 const LINGER_BYTES = 1_048_576;
 
 /** Who wants to know when it is gone. */
@@ -134,7 +133,7 @@ export class ClientConnection implements Timed {
     if (this.#closing) return;
     this.#closing = true;
     this.#pending = null;
-    this.deadlineMs = this.#context.deadlines.nowMs + LINGER_MS;
+    this.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.lingerMs;
     this.socket.end();
     this.resume();
   }

@@ -46,6 +46,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   #attempts = 0;
   #waiting = false;
   #fresh = false;
+  /** A place in the retry budget was taken for the next attempt. */
+  #charged = false;
   #ended = false;
   /** What really happened first: what the client gets when nothing else comes of it. */
   #failure: Failure | null = null;
@@ -172,16 +174,13 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#attempt = null;
     this.#failure ??= describeFailure(failure, detail, attempt.relay.status);
     const decision = this.#decide(failure, attempt.relay.begun);
-    const { budget, snapshot } = this.#pool;
-    if (
-      decision.action === 'give-up' ||
-      (decision.charged && !budget.take(snapshot.retryBudget, this.#context.clock.nowMs()))
-    ) {
+    if (decision.action === 'give-up' || (decision.charged && !this.#charge())) {
       const { status, code, message } = this.#failure;
       if (attempt.relay.begun) this.#abort(code);
       else this.#refuse(status, code, message);
       return;
     }
+    this.#charged = false;
     attempt.upstream.retries += 1;
     if (decision.sameUpstream) this.#fresh = true;
     else {
@@ -204,6 +203,13 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     });
   }
 
+  /** Takes a place in the retry budget, once per attempt. @returns false when there is none. */
+  #charge(): boolean {
+    const { budget, snapshot } = this.#pool;
+    this.#charged ||= budget.take(snapshot.retryBudget, this.#context.clock.nowMs());
+    return this.#charged;
+  }
+
   /** Sets the time-out that fits what is awaited now. */
   #setTimeout(): void {
     const { limits, deadlines } = this.#context;
@@ -222,7 +228,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     const attempt = this.#attempt;
     if ((head.status !== 502 && head.status !== 503) || attempt === null) return true;
     if (this.#decide('status', attempt.relay.begun).action === 'give-up') return true;
-    return !this.#pool.hasFit([...(this.tried ?? []), attempt.upstream]);
+    return !this.#pool.hasFit([...(this.tried ?? []), attempt.upstream]) || !this.#charge();
   }
 
   keepsClient(): boolean {

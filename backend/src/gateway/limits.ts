@@ -15,6 +15,8 @@ export interface GatewayLimits extends HeadLimits {
   readonly streamTimeoutMs: number;
   /** An upgraded connection on which nothing moves. */
   readonly tunnelTimeoutMs: number;
+  /** How long a client is still read from after its last answer, so that no reset overtakes that. */
+  readonly lingerMs: number;
   /** An unused upstream connection; below the application's own keep-alive time-out (Node: 5 s). */
   readonly upstreamIdleMs: number;
   /** Payload of one request. */
@@ -48,6 +50,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   responseTimeoutMs: 60_000,
   streamTimeoutMs: 300_000,
   tunnelTimeoutMs: 3_600_000,
+  lingerMs: 2_000,
   upstreamIdleMs: 4_000,
   maxBodyBytes: 1_073_741_824,
   maxKeptBodyBytes: 65_536,

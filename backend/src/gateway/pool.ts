@@ -13,6 +13,7 @@ import type { Algorithm, Picker } from '../domain/balancing/picker.js';
 import { mayEjectOne } from '../domain/ejection.js';
 import type { PoolSnapshot } from '../domain/pool.js';
 import { RetryBudget } from '../domain/retry.js';
+import { rampOf } from '../domain/slowStart.js';
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';
 import { StickySessions } from './sticky.js';
@@ -192,7 +193,7 @@ export class Pool {
     const { slowStartMs } = this.snapshot;
     this.#ramping = false;
     for (const upstream of this.#upstreams.values()) {
-      upstream.ramp = rampAt(wallMs - upstream.upSinceMs, slowStartMs);
+      upstream.ramp = rampOf(upstream.upSinceMs, wallMs, slowStartMs);
       if (upstream.ramp < 1) this.#ramping = true;
     }
   }
@@ -224,12 +225,6 @@ export class Pool {
     yield* this.#upstreams.values();
     yield* this.#leaving;
   }
-}
-
-/** The share of its weight that an upstream may take `upForMs` after it came up: a straight line from 10 %. */
-function rampAt(upForMs: number, slowStartMs: number): number {
-  if (slowStartMs <= 0 || upForMs >= slowStartMs) return 1;
-  return Math.max(0.1, upForMs / slowStartMs);
 }
 
 function algorithmOf(snapshot: PoolSnapshot): Algorithm {

@@ -64,7 +64,8 @@ export class Upstream implements Endpoint, ConnectionOwner {
   update(snapshot: UpstreamSnapshot): void {
     this.weight = snapshot.weight;
     this.state = snapshot.state;
-    this.upSinceMs = snapshot.upSinceMs;
+    // After an ejection it starts slowly, too, and that is later than its membership.
+    this.upSinceMs = Math.max(this.upSinceMs, snapshot.upSinceMs);
     if (snapshot.state !== 'up') this.closeIdle();
   }
 

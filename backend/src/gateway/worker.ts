@@ -8,8 +8,8 @@
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
+import { compileRoutes, type RouteTable } from '../domain/routing.js';
 import { upstreamKey } from '../domain/trafficLedger.js';
-import { compileRoutes, type RouteTable } from './routes.js';
 import type { Clock } from '../ports.js';
 import { failureAnswer, renderAnswer } from './answer.js';
 import { AddressLimits } from './addressLimits.js';
@@ -68,6 +68,8 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
   #snapshot = NO_ROUTES;
   #routes: RouteTable = compileRoutes([]);
   #pools = new Map<string, Pool>();
+  /** Where everything goes, when there is one route and it takes everything. */
+  #onlyPool: Pool | null = null;
   readonly #leavingPools = new Set<Pool>();
   readonly #clients = new Set<ClientConnection>();
   readonly #servers = new Set<Server>();
@@ -160,6 +162,9 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
       this.#leavingPools.add(pool);
     }
     this.#routes = routes;
+    const [first, ...others] = snapshot.routes;
+    const takesAll = first?.host === null && first.pathPrefix === '/' && others.length === 0;
+    this.#onlyPool = takesAll ? (this.#pools.get(first.pool) ?? null) : null;
     this.#snapshot = snapshot;
     this.#closeTunnels(this.#tunnelDrainMs, ({ upstream }) => upstream.state === 'draining');
   }
@@ -235,6 +240,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
   }
 
   route(host: string, path: string): Pool | null {
+    if (this.#onlyPool !== null) return this.#onlyPool;
     const name = this.#routes.match(host, path);
     return name === null ? null : (this.#pools.get(name) ?? null);
   }
