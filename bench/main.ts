@@ -1,18 +1,31 @@
 /** `npm run bench -- NAME [options]`: measurements beside peers, in the same run on the same machine. */
 import { parseArgs } from 'node:util';
+import { endAllProcesses } from './gateway/processes.js';
+import { GATEWAY_PARTS } from './gateway/run.js';
+import { runBench, type Measurement } from './lib/report.js';
 import { disposeAll } from './supervisor/deployment.js';
-import { PARTS, runSupervisorBench, type Part } from './supervisor/run.js';
+import { SUPERVISOR_PARTS } from './supervisor/run.js';
 
-const usage = `Usage: npm run bench -- supervisor [--only cpu|scale|rolling]... [--quick]
+const BENCHES: ReadonlyMap<string, Readonly<Record<string, Measurement>>> = new Map([
+  ['supervisor', SUPERVISOR_PARTS],
+  ['gateway', GATEWAY_PARTS],
+]);
 
-  supervisor   CPU and memory of the supervisor, time of scale +1 to serving, a rolling replacement; beside PM2
+const partsOf = (name: string): string => Object.keys(BENCHES.get(name)!).join('|');
+
+const usage = `Usage: npm run bench -- NAME [--only PART]... [--quick]
+
+  supervisor   CPU and memory of the supervisor, time of scale +1 to serving, a rolling replacement; beside PM2.
+               Parts: ${partsOf('supervisor')}
+  gateway      CPU per request, latency at half load, idle WebSockets, number of upstreams; beside HAProxy, nginx and
+               http-proxy. Parts: ${partsOf('gateway')}
 
   --only PART  only this part; may be given several times
   --quick      a few minutes less of it: to see that it works, not to quote
   --help       this text
 
-Linux only. Everything runs under temporary PM2 homes and is gone afterwards. Exits with 1 when a target is missed,
-with 2 when it could not be measured. What was not --quick is kept in bench/results/supervisor.json.`;
+Linux only. Everything runs in temporary folders and is gone afterwards. Exits with 1 when a target is missed, with 2
+when it could not be measured. What was not --quick is kept in bench/results/NAME.json.`;
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -27,22 +40,25 @@ async function main(): Promise<number> {
     console.log(usage);
     return 0;
   }
-  const [name, ...rest] = positionals;
-  const parts = [...new Set(values.only ?? PARTS)];
-  const unknown = parts.find((part) => !PARTS.includes(part as Part));
-  if (name !== 'supervisor' || rest.length > 0 || unknown !== undefined) {
-    const problem = unknown === undefined ? 'Name one bench: supervisor.' : `There is no part "${unknown}".`;
-    console.error(`${problem}\n\n${usage}`);
+  const [name = '', ...rest] = positionals;
+  const measure = BENCHES.get(name);
+  if (measure === undefined || rest.length > 0) {
+    console.error(`Name one bench: ${[...BENCHES.keys()].join(' or ')}.\n\n${usage}`);
     return 2;
   }
-  const met = await runSupervisorBench({ parts: parts as Part[], quick: values.quick });
-  return met ? 0 : 1;
+  const parts = [...new Set(values.only ?? Object.keys(measure))];
+  const unknown = parts.find((part) => !Object.hasOwn(measure, part));
+  if (unknown !== undefined) {
+    console.error(`There is no part "${unknown}".\n\n${usage}`);
+    return 2;
+  }
+  return (await runBench(name, measure, { parts, quick: values.quick })) ? 0 : 1;
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     console.error('Interrupted: ending what was started …');
-    void disposeAll().finally(() => process.exit(2));
+    void Promise.all([disposeAll(), endAllProcesses()]).finally(() => process.exit(2));
   });
 }
 

@@ -1,5 +1,7 @@
-export function pause(durationMs: number): Promise<void> {
+/** @param holds whether the process stays alive for it. Default true. */
+export function pause(durationMs: number, holds = true): Promise<void> {
   return new Promise((resolve) => {
-    setTimeout(resolve, durationMs);
+    const timer = setTimeout(resolve, durationMs);
+    if (!holds) timer.unref();
   });
 }
