@@ -62,10 +62,11 @@ export class DnsServer {
       await once(udp, 'listening');
       const tcp = createServer();
       tcp.listen(udp.address().port, '127.0.0.1');
-      const listens = await Promise.race([
-        once(tcp, 'listening').then(() => true),
-        once(tcp, 'error').then(() => false),
-      ]);
+      // The number was free for UDP; for TCP somebody may have it.
+      const listens = await once(tcp, 'listening').then(
+        () => true,
+        () => false,
+      );
       if (listens) return new DnsServer(udp, tcp);
       udp.close();
     }

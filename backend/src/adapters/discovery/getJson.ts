@@ -29,7 +29,7 @@ export function getJson(url: URL, { headers, timeoutMs, signal }: GetOptions): P
     );
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(explain(error, url));
+      reject(new Error(explainFailure(error, url)));
     };
     call.on('error', fail);
     call.on('response', (answer) => {
@@ -57,10 +57,10 @@ export function getJson(url: URL, { headers, timeoutMs, signal }: GetOptions): P
   });
 }
 
-function explain(error: Error, url: URL): Error {
+/** Why a request got no answer, for people. */
+export function explainFailure(error: Error, { host }: URL): string {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ECONNREFUSED') return new Error(`nothing listens at ${url.host}`);
-  if (code === 'ECONNRESET')
-    return new Error(`${url.host} closed the connection before its answer was complete`);
-  return error;
+  if (code === 'ECONNREFUSED') return `nothing listens at ${host}`;
+  if (code === 'ECONNRESET') return `${host} closed the connection before its answer was complete`;
+  return error.message;
 }

@@ -19,7 +19,7 @@ import { fullJitterMs } from '../../lib/backoff.js';
 import type { Clock, Discovery } from '../../ports.js';
 import { EventStreamReader, type ServerEvent } from './eventStream.js';
 import { MemberFeed } from './feed.js';
-import { getJson } from './getJson.js';
+import { explainFailure, getJson } from './getJson.js';
 
 export interface SupervisorOptions {
   /** `http://127.0.0.1:3000`. */
@@ -103,12 +103,12 @@ export class SupervisorDiscovery implements Discovery {
     this.#stream = stream;
     this.#awaitSign(stream);
     stream.on('response', (answer) => this.#read(stream, answer));
-    stream.on('error', (error) => this.#lost(stream, messageOf(error)));
+    stream.on('error', (error) => this.#lost(stream, explainFailure(error, target)));
     stream.end();
   }
 
   #read(stream: ClientRequest, answer: IncomingMessage): void {
-    answer.on('error', (error) => this.#lost(stream, messageOf(error)));
+    answer.on('error', () => this.#lost(stream, 'the event stream broke off'));
     if (answer.statusCode !== 200) {
       answer.resume();
       const hint = answer.statusCode === 401 ? '; see haApiToken' : '';

@@ -1,0 +1,153 @@
+/** Moments that the real API does not show at will; see also test/integration/discovery.supervisor.test.ts. */
+import { once } from 'node:events';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { Listening } from '../../../../test/support/discoveryContract.js';
+import { waitFor } from '../../../../test/support/waitFor.js';
+import { systemClock } from '../clock.js';
+import { SupervisorDiscovery, type SupervisorOptions } from './supervisor.js';
+
+let server: Server;
+let streams: ServerResponse[];
+let questions: ServerResponse[];
+let sources: Listening[];
+/** Ports that serve; null: status requests are kept, for the test to answer. */
+let serving: readonly number[] | null;
+
+function statusOf(ports: readonly number[]): string {
+  const instances = ports.map((port) => ({ port, serving: true }));
+  return JSON.stringify({ success: true, data: { services: [{ name: 'shop', instances }] } });
+}
+
+beforeEach(async () => {
+  [streams, questions, sources, serving] = [[], [], [], [1, 2]];
+  server = createServer((request, response) => {
+    if (request.url?.startsWith('/api/ha/stream') === true) {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('retry: 2000\n\n');
+      streams.push(response);
+    } else if (serving === null) {
+      questions.push(response);
+    } else {
+      response.end(statusOf(serving));
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+});
+afterEach(async () => {
+  for (const { discovery } of sources) await discovery.close();
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+function listen(changes: Partial<SupervisorOptions> = {}): Listening {
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const clock = systemClock;
+  const source = new Listening(
+    new SupervisorDiscovery({ url, token: null, service: 'shop', clock, random: () => 0.05, ...changes }),
+  );
+  sources.push(source);
+  return source;
+}
+
+function emit(type: string, port: number): void {
+  const event = {
+    seq: 1,
+    type,
+    at: new Date().toISOString(),
+    service: 'shop',
+    data: { service: 'shop', instance: { pmId: port, pid: 1, port } },
+  };
+  streams.at(-1)?.write(`event: ${type}\nid: 1-1\ndata: ${JSON.stringify(event)}\n\n`);
+}
+
+const asked = (count: number): Promise<unknown> =>
+  waitFor(() => questions.length === count, { what: `${count} questions` });
+
+describe('SupervisorDiscovery', () => {
+  it('does not let an answer that was asked for before a withdrawal bring the instance back', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = null;
+    emit('instance.exited', 2);
+    await asked(1);
+    emit('instance.withdrawn', 1);
+    await source.hears('127.0.0.1:2');
+    questions[0]?.end(statusOf([1, 2, 3]));
+    await source.hears('127.0.0.1:2', '127.0.0.1:3');
+    await asked(2);
+    questions[1]?.end(statusOf([1, 3]));
+    await source.hears('127.0.0.1:1', '127.0.0.1:3');
+  });
+
+  it('asks once for many events, and once more for those that came meanwhile', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = null;
+    for (let event = 0; event < 50; event += 1) emit('instance.started', 3);
+    await asked(1);
+    for (let event = 0; event < 50; event += 1) emit('instance.started', 3);
+    serving = [1, 2, 3];
+    questions[0]?.end(statusOf([1, 2]));
+    await source.hears('127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:3');
+    expect(questions).toHaveLength(1);
+  });
+
+  it('looks again after a gap in the stream, and from time to time without being told', async () => {
+    const source = listen({ resyncMs: 20 });
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = [7];
+    await source.hears('127.0.0.1:7');
+    const other = listen({ resyncMs: 3_600_000 });
+    await other.hears('127.0.0.1:7');
+    serving = [8];
+    streams.at(-1)?.write('event: stream.gap\ndata: {}\n\n');
+    await other.hears('127.0.0.1:8');
+  });
+
+  it('gives up a stream that is silent, keeps the list, and finds back', async () => {
+    const source = listen({ silenceMs: 50 });
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    expect(await source.hearsProblem()).toMatch(/^supervisor: it has been silent for/);
+    expect(source.lists).toHaveLength(1);
+    await waitFor(() => streams.length > 1 && source.lists.length > 1, { what: 'another stream' });
+    expect(streams[0]?.destroyed || streams[0]?.closed).toBe(true);
+  });
+
+  it('takes heartbeats for a sign of life', async () => {
+    const source = listen({ silenceMs: 250 });
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    const startedMs = performance.now();
+    await waitFor(
+      () => {
+        streams.at(-1)?.write(': still here\n\n');
+        return performance.now() - startedMs > 1_000;
+      },
+      { what: 'a second of heartbeats' },
+    );
+    expect(source.problems).toEqual([]);
+    expect(streams).toHaveLength(1);
+  });
+
+  it('survives a stream of garbage and an answer that is no status', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    streams
+      .at(-1)
+      ?.write('event: instance.withdrawn\ndata: {"data":7}\n\nevent: instance.withdrawn\ndata: no json\n\n');
+    serving = null;
+    emit('instance.started', 1);
+    await waitFor(() => questions.length > 0, { what: 'a question' });
+    for (const question of questions) question.end('{"success":true}');
+    expect(await source.hearsProblem()).toContain('something else than a status');
+    streams.at(-1)?.write('x'.repeat(300_000));
+    await waitFor(() => source.problems.some((text) => text.includes('line without an end')), {
+      what: 'the complaint',
+    });
+    expect(source.lists).toHaveLength(1);
+    serving = [9];
+    await source.hears('127.0.0.1:9');
+  });
+});
