@@ -28,7 +28,7 @@ export class KeyedEndpoints {
 
   constructor(endpoints: readonly Endpoint[], random: () => number, hasRoom: HasRoom | null = null) {
     this.#endpoints = endpoints;
-    this.#table = new SlotTable(endpoints);
+    this.#table = SlotTable.of(endpoints);
     this.#random = random;
     this.#hasRoom = hasRoom;
     this.#keyDraw = () => mix32(this.#hash) / 2 ** 32;

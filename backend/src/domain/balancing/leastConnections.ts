@@ -22,14 +22,15 @@ class LeastConnections implements Picker {
   readonly #turnedAway: Float64Array;
   #now = 0;
   #picks = 0;
-  /** Where the next comparison begins. */
-  #start = 0;
+  /** Where the next comparison begins; the first one anywhere, or many workers would begin with the same one. */
+  #start: number;
 
   constructor(endpoints: readonly Endpoint[], random: () => number) {
     this.#endpoints = endpoints;
     this.#random = random;
     this.#turn = new Float64Array(endpoints.length);
     this.#turnedAway = new Float64Array(endpoints.length);
+    this.#start = Math.floor(random() * endpoints.length);
   }
 
   pick({ tried }: PickContext): Endpoint | null {

@@ -1,7 +1,7 @@
 /**
  * Turns in order: a, b, c, a, b, c. An endpoint with twice the weight takes two turns in a row; where that is too
  * lumpy, `weighted-round-robin` spreads them. Who is away loses its turns and nobody inherits them twice: the order
- * goes on after the one that was picked.
+ * goes on after the one that was picked. It begins anywhere, so that many workers don't all begin with the same one.
  */
 import { isEligible, MOST_TURNED_AWAY, passesRamp } from './eligible.js';
 import type { Algorithm, Endpoint, PickContext, Picker } from './picker.js';
@@ -11,7 +11,7 @@ class RoundRobin implements Picker {
   readonly #random: () => number;
   /** Turns in a row, by index: weights without their common factor. */
   readonly #turns: readonly number[];
-  #current = 0;
+  #current: number;
   #turnsLeft: number;
 
   constructor(endpoints: readonly Endpoint[], random: () => number) {
@@ -19,7 +19,8 @@ class RoundRobin implements Picker {
     this.#random = random;
     const factor = endpoints.reduce((common, { weight }) => greatestCommonDivisor(common, weight), 0);
     this.#turns = endpoints.map(({ weight }) => weight / factor);
-    this.#turnsLeft = this.#turns[0] ?? 0;
+    this.#current = Math.floor(random() * endpoints.length);
+    this.#turnsLeft = this.#turns[this.#current] ?? 0;
   }
 
   pick({ tried }: PickContext): Endpoint | null {

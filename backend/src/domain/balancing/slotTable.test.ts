@@ -91,8 +91,8 @@ describe('the table', () => {
           const endpoints = pool(...weights);
           const leaver = endpoints[choice % endpoints.length]!;
           const rest = endpoints.filter((endpoint) => endpoint !== leaver).reverse();
-          const before = new SlotTable(endpoints);
-          const after = new SlotTable(rest);
+          const before = SlotTable.of(endpoints);
+          const after = SlotTable.of(rest);
           for (let slot = 0; slot < 65_537; slot += 7) {
             const owner = endpoints[before.owner(slot)];
             const heir = owner === leaver ? endpoints[before.runnerUp(slot)] : owner;
@@ -110,7 +110,7 @@ describe('the table', () => {
     [50, 1.1],
     [1000, 1.35],
   ])('is even: with %i endpoints the largest share is at most %f of the mean', (count, bound) => {
-    const table = new SlotTable(equalPool(count));
+    const table = SlotTable.of(equalPool(count));
     const slots = Array.from({ length: count }, () => 0);
     for (let slot = 0; slot < 65_537; slot += 1) slots[table.owner(slot)]! += 1;
     expect(Math.max(...slots) / (65_537 / count)).toBeLessThanOrEqual(bound);
@@ -118,12 +118,20 @@ describe('the table', () => {
 
   it('is by weight, however different the weights', () => {
     const endpoints = pool(1000, 100, 10, 1);
-    const table = new SlotTable(endpoints);
+    const table = SlotTable.of(endpoints);
     const slots = [0, 0, 0, 0];
     for (let slot = 0; slot < 65_537; slot += 1) slots[table.owner(slot)]! += 1;
     for (const [index, { weight }] of endpoints.entries()) {
       expect(Math.abs(slots[index]! / 65_537 / (weight / 1111) - 1)).toBeLessThan(0.25);
     }
+  });
+
+  it('is built once for the same ids and weights, and not kept for ever', () => {
+    const table = SlotTable.of(pool(1, 2));
+    expect(SlotTable.of(pool(1, 2))).toBe(table);
+    expect(SlotTable.of(pool(2, 1))).not.toBe(table);
+    for (let weight = 1; weight <= 20; weight += 1) SlotTable.of(pool(weight));
+    expect(SlotTable.of(pool(1, 2))).not.toBe(table);
   });
 
   it('has a slot for every hash', () => {

@@ -47,12 +47,29 @@ function visitorOf({ id, weight }: Endpoint): Visitor {
   };
 }
 
+/** Tables kept: those of a process's pools, and of a few memberships that come and go. 256 KiB each. */
+const MOST_KEPT = 16;
+const kept = new Map<string, SlotTable>();
+
 /** Immutable. Holds indices into the endpoints it was built from (at most 65 534 of them). */
 export class SlotTable {
   readonly #ranked: Uint16Array;
 
-  constructor(endpoints: readonly Endpoint[]) {
+  private constructor(endpoints: readonly Endpoint[]) {
     this.#ranked = rankVisitors(endpoints.map(visitorOf));
+  }
+
+  /** The table of these ids and weights; the latest ones are kept, because pools are rebuilt more often than changed. */
+  static of(endpoints: readonly Endpoint[]): SlotTable {
+    const key = endpoints.map(({ id, weight }) => `${id}*${weight}`).join(' ');
+    const table = kept.get(key) ?? new SlotTable(endpoints);
+    kept.delete(key);
+    kept.set(key, table);
+    for (const oldest of kept.keys()) {
+      if (kept.size <= MOST_KEPT) break;
+      kept.delete(oldest);
+    }
+    return table;
   }
 
   /** The slot of a key's hash (unsigned 32-bit). */

@@ -2,7 +2,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Endpoint, Picker } from './picker.js';
-import { picker, pool } from './testing/pool.js';
+import { algorithm, pool, shares } from './testing/pool.js';
+
+/** Begins at the beginning. */
+const picker = (name: string, endpoints: readonly Endpoint[]): Picker =>
+  algorithm(name).build(endpoints, () => 0);
 
 /** The picks as letters: a is the first endpoint. */
 function order(picking: Picker, endpoints: readonly Endpoint[], picks: number): string {
@@ -83,4 +87,22 @@ describe('weighted-round-robin', () => {
     expect(picking.pick({ hash: 0, tried: [endpoints[0]!] })).toBe(endpoints[1]);
     expect(order(picking, endpoints, 20)).toBe('a'.repeat(20));
   });
+});
+
+it.each(['round-robin', 'weighted-round-robin', 'least-connections'])('%s begins anywhere', (name) => {
+  const endpoints = pool(1, 1, 1, 1);
+  const firsts = [0.1, 0.35, 0.6, 0.85].map((random) => {
+    const picked = algorithm(name)
+      .build(endpoints, () => random)
+      .pick({ hash: 0, tried: null });
+    return picked?.id;
+  });
+  expect(new Set(firsts).size).toBe(4);
+  expect(
+    shares(
+      algorithm(name).build(endpoints, () => 0.9),
+      endpoints,
+      400,
+    ),
+  ).toEqual([0.25, 0.25, 0.25, 0.25]);
 });

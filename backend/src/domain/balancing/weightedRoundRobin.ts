@@ -4,7 +4,7 @@
  *
  * Every endpoint has a time at which its next turn is due; after a turn the next is due 1/weight later; the earliest
  * goes first (earliest deadline first, on a heap). First turns are staggered, or all light endpoints would come after
- * one another. Who is not to be had when its turn comes is parked, off the heap, so that a pool of which most are down
+ * one another; where the order begins is left to chance, or many workers would begin alike. Who is not to be had when its turn comes is parked, off the heap, so that a pool of which most are down
  * costs no more. Every pick looks at one parked endpoint; back again, it is due its usual interval from now, like one
  * that has just had a turn: it catches nothing up.
  */
@@ -28,9 +28,10 @@ class WeightedRoundRobin implements Picker {
     this.#endpoints = endpoints;
     this.#random = random;
     this.#order = Uint32Array.from(endpoints.keys());
+    const begin = random();
     this.#due = Float64Array.from(
       endpoints,
-      ({ weight }, index) => (index + 0.5) / endpoints.length / weight,
+      ({ weight }, index) => (((index + 0.5) / endpoints.length + begin) % 1) / weight,
     );
     this.#heaped = endpoints.length;
     for (let place = this.#heaped >>> 1; place >= 0; place -= 1) this.#sink(place);
