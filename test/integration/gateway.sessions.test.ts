@@ -103,6 +103,24 @@ describe('an upgrade', () => {
     await expectIdle(started);
   });
 
+  it('keeps no request waiting, however many there are: the bound on requests is none on WebSockets', async () => {
+    const up = await upstream((connection, chunk) => {
+      if (chunk.startsWith('GET /ws')) connection.socket.write(switching);
+      else echoPath(connection, chunk);
+    });
+    const started = await gateway([up.port], { maxInFlightPerUpstream: 2 });
+    const sockets = [];
+    for (let i = 0; i < 5; i += 1) {
+      const socket = client(started.port).send(upgrade());
+      await socket.until('101');
+      sockets.push(socket);
+    }
+    expect(started.worker.stats().upstreams[0]).toMatchObject({ inFlight: 5 });
+    await client(started.port).send(get('/served')).until('/served');
+    for (const socket of sockets) socket.destroy();
+    await expectIdle(started);
+  });
+
   it('stays when a swap changes others, and is closed over a window when its upstream leaves', async () => {
     const up = await upstream(({ socket }) => socket.write(switching));
     const other = await upstream(echoPath);

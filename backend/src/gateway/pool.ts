@@ -126,6 +126,19 @@ export class Pool {
     return upstream;
   }
 
+  /** A request has become an upgraded connection: it keeps its lease, but not its place among the requests. */
+  upgraded(upstream: Upstream): void {
+    upstream.upgraded += 1;
+    upstream.available = upstream.fit && upstream.hasRoom;
+    if (this.#queue.size > 0) this.#serveQueue();
+  }
+
+  /** Ends the lease of an upgraded connection. */
+  releaseUpgraded(upstream: Upstream): void {
+    upstream.upgraded -= 1;
+    this.release(upstream, 'neutral');
+  }
+
   /** Ends a lease. */
   release(upstream: Upstream, outcome: Outcome): void {
     upstream.inFlight -= 1;

@@ -35,6 +35,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     this.#context = context;
     this.deadlineMs = context.deadlines.nowMs + context.limits.tunnelTimeoutMs;
     connection.lend(this);
+    pool.upgraded(upstream);
     context.tunnels.add(this);
     context.deadlines.add(this);
   }
@@ -116,6 +117,6 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     this.#connection.destroy();
     // What was written to the client still goes out before the connection ends.
     this.#client.destroySoon();
-    this.#pool.release(this.upstream, 'neutral');
+    this.#pool.releaseUpgraded(this.upstream);
   }
 }

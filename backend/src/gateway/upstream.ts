@@ -26,6 +26,8 @@ export class Upstream implements Endpoint, ConnectionOwner {
   readonly port: number;
   weight: number;
   inFlight = 0;
+  /** Of `inFlight`: WebSockets. They last for hours, so they are bounded by connections, not by requests. */
+  upgraded = 0;
   available = false;
   ramp = 1;
   state: UpstreamState;
@@ -57,7 +59,7 @@ export class Upstream implements Endpoint, ConnectionOwner {
   }
 
   get hasRoom(): boolean {
-    return this.inFlight < this.#limits.maxInFlightPerUpstream;
+    return this.inFlight - this.upgraded < this.#limits.maxInFlightPerUpstream;
   }
 
   /** What a new snapshot says of it. */
@@ -115,6 +117,16 @@ export class Upstream implements Endpoint, ConnectionOwner {
     this.#all.delete(connection);
     const at = this.#idle.indexOf(connection);
     if (at !== -1) this.#idle.splice(at, 1);
+  }
+
+  /**
+   * The process at this address has ended. What it had begun to answer may still be on its way; what it had not will
+   * never come, though the connection may live on: PM2's daemon accepts for its cluster, and keeps connections that it
+   * was about to hand to a worker that died.
+   */
+  abandon(atMs: number): void {
+    this.closeIdle();
+    for (const connection of this.#all) connection.abandon(atMs);
   }
 
   closeIdle(): void {
