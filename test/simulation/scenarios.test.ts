@@ -171,6 +171,18 @@ describe('failures', () => {
     expect(service().serving()).toHaveLength(2);
   });
 
+  it('claims no recovery while a trial is under way', async () => {
+    await begin(2);
+    const [row] = world.pm2.alive(SERVICE);
+    world.pm2.behave = () => ({ readyAfterMs: 100, exitsAfterMs: 30_000, answers: 'ok' });
+    world.pm2.kill(row!, { exitCode: 1, signal: null });
+    await world.clock.advance(100_000);
+    const before = world.eventsOf('service.recovered').length;
+    await world.clock.advance(300_000);
+    expect(world.eventsOf('service.trialFailed').length).toBeGreaterThan(0);
+    expect(world.eventsOf('service.recovered')).toHaveLength(before);
+  });
+
   it('ends a quarantine by reset-failure', async () => {
     await begin(2);
     const [row] = world.pm2.alive(SERVICE);
