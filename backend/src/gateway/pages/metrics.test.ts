@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { beforeEach, expect, it } from 'vitest';
 
 import { PagesScene } from '../../../../test/support/pagesScene.js';
@@ -96,4 +97,29 @@ it('keeps to the naming rules: own prefix, counters end in _total, base units, e
     expect(lines.find((line) => line.startsWith(`# HELP ${name} `))?.length).toBeGreaterThan(name.length + 8);
   }
   expect(lines.join('\n')).not.toMatch(/NaN|null|undefined|secret/);
+});
+
+it('is documented: every name with its labels and type, and none that does not exist', async () => {
+  scene.pass(2);
+  const lines = await scrape();
+  const real = lines
+    .filter((line) => line.startsWith('# TYPE'))
+    .map((line) => {
+      const [, , name = '', type = ''] = line.split(' ');
+      const sample = lines.find((each) => new RegExp(`^${name}(_bucket)?[{ ]`).test(each)) ?? '';
+      const labels = [...sample.matchAll(/[{,](\w+)=/g)]
+        .map(([, label]) => label)
+        .filter((label) => label !== 'le');
+      return `${name.replace('holdfast_gateway_', '')} ${labels.join(', ')} ${type}`;
+    });
+  const page = readFileSync(new URL('../../../../docs/gateway-pages.md', import.meta.url), 'utf8');
+  const table = page.slice(page.indexOf('## Metrics'), page.indexOf('Worth an alert'));
+  const documented = table
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .flatMap((line) => {
+      const [, names = '', labels = '', type = ''] = line.split('|').map((cell) => cell.trim());
+      return [...names.matchAll(/`(\w+)`/g)].map(([, name]) => `${name} ${labels} ${type}`);
+    });
+  expect(documented.toSorted()).toEqual(real.toSorted());
 });
