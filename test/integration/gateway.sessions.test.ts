@@ -118,7 +118,7 @@ describe('an upgrade', () => {
     expect(started.worker.stats().upstreams[0]).toMatchObject({ inFlight: 5 });
     await client(started.port).send(get('/served')).until('/served');
     for (const socket of sockets) socket.destroy();
-    await expectIdle(started);
+    await expectIdle(started, 1);
   });
 
   it('stays when a swap changes others, and is closed over a window when its upstream leaves', async () => {
