@@ -17,8 +17,10 @@ let sources: Listening[];
 let serving: readonly number[] | null;
 
 function statusOf(ports: readonly number[]): string {
-  const instances = ports.map((port) => ({ port, serving: true }));
-  return JSON.stringify({ success: true, data: { services: [{ name: 'shop', instances }] } });
+  const fitness = { kind: 'fit' };
+  const instances = ports.map((port) => ({ port, serving: true, draining: false, fitness }));
+  const daemon = { state: 'connected', problem: null };
+  return JSON.stringify({ success: true, data: { daemon, services: [{ name: 'shop', instances }] } });
 }
 
 beforeEach(async () => {

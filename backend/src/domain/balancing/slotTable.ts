@@ -28,7 +28,7 @@ const SLOTS = 65_537;
 const RANKS = 2;
 const NOBODY = 0xffff;
 /** Visits per slot, in the mean, after which hardly any slot lacks a runner-up. */
-const FIRST_HORIZON = 16;
+const FIRST_HORIZON = 14.5;
 
 interface Visitor {
   readonly offset: number;
