@@ -2,19 +2,19 @@
  * observe → decide → reconcile → verify, once per look at PM2 and whenever something happens in between. Wires the
  * owners of state together; decides nothing itself.
  */
-import { messageOf } from '../domain/errors.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
-import { clampInstances } from '../domain/policy.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { Clock, HostMeter, Logger, ProcessManager, ProcessMeter, Prober, StateStore } from '../ports.js';
 import { Autoscaler } from './autoscaler.js';
+import { Adoption, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { capturedService, DesiredState, loadState } from './desiredState.js';
 import type { PersistedState } from './desiredState.js';
 import type { EventLog } from './eventLog.js';
 import { FailoverManager } from './failoverManager.js';
 import { FailureWatch } from './failureWatch.js';
+import { HandOver } from './handOver.js';
 import { HealthMonitor } from './healthMonitor.js';
 import { LoadBalancer } from './loadBalancer.js';
 import type { Moment } from './loadBalancer.js';
@@ -44,8 +44,6 @@ export interface ControlLoopOptions {
   readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;
 }
 
-/** How long after the supervisor's start PM2 may still be bringing up the same ecosystem file. */
-const BOOT_GRACE_MS = 2_000;
 /** Older than this when first seen: it is no longer starting. */
 const ADOPTED_AGE_MS = 10_000;
 /** The state is written at least this often, for what changes all the time (availability). */
@@ -69,20 +67,16 @@ export class ControlLoop {
   readonly #watch: FailureWatch;
   readonly #strays: StrayWatch;
   readonly #unsubscribes: (() => void)[] = [];
-  readonly #startedMs: number;
-  /** Desired counts of a former life, until the service is adopted. */
-  readonly #remembered = new Map<string, number>();
-  /** PM2's daemon is a new one, and it is not settled yet whether it knows our own process. */
-  #handOverDue = false;
-  /** Whether it became a new one since the state was last written by a predecessor, or in this life. */
-  #daemonChanged = false;
+  readonly #adoption: Adoption;
+  readonly #handOver: HandOver;
   #savedMs = 0;
   #closed = false;
 
   private constructor(options: ControlLoopOptions, restored: PersistedState | null) {
     this.#options = options;
     const { clock, random, events, store } = options;
-    this.#startedMs = clock.nowMs();
+    this.#adoption = new Adoption(options);
+    this.#handOver = new HandOver(options);
     this.failover = new FailoverManager({ clock, random });
     this.availability = new AvailabilityKeeper(clock);
     this.health = this.#createHealthMonitor();
@@ -216,8 +210,11 @@ export class ControlLoop {
   async setRunning(running: boolean): Promise<boolean> {
     const changed = this.running !== running;
     this.running = running;
-    if (changed && running) this.#adoptCounts();
-    if (changed && !running) this.#putBackWithdrawn();
+    for (const service of changed ? this.services.values() : []) {
+      if (service.operation !== null) continue;
+      if (running) takeCount(service);
+      else this.#putBackWithdrawn(service);
+    }
     await this.desiredState.save();
     this.observer.poke();
     return changed;
@@ -247,23 +244,11 @@ export class ControlLoop {
     );
   }
 
-  /** While management was off, operators may have scaled through PM2: what they left is what is wanted. */
-  #adoptCounts(): void {
-    for (const service of this.services.values()) {
-      const live = service.processes.filter(isAlive).length;
-      if (service.adopted && live > 0 && service.operation === null)
-        service.desired = clampInstances(live, service.policy);
-    }
-  }
-
   /** Nobody would stop them while management is off, and they serve as well as ever. */
-  #putBackWithdrawn(): void {
+  #putBackWithdrawn(service: SupervisedService): void {
     const { events, clock } = this.#options;
-    for (const service of this.services.values()) {
-      if (service.operation !== null) continue;
-      service.stopAllDraining();
-      announce(service, events, clock, 'management was switched off');
-    }
+    service.stopAllDraining();
+    announce(service, events, clock, 'management was switched off');
   }
 
   #mayAct(service: SupervisedService): boolean {
@@ -279,8 +264,8 @@ export class ControlLoop {
 
   async #onList(processes: readonly ManagedProcess[], newDaemon: boolean, askedAtMs: number): Promise<void> {
     if (newDaemon) {
-      this.#handOverDue = true;
-      this.#daemonChanged = true;
+      this.#adoption.daemonReplaced();
+      this.#handOver.daemonReplaced();
       this.#watch.daemonReplaced();
       this.#strays.suspect();
     }
@@ -310,18 +295,7 @@ export class ControlLoop {
       this.#savedMs = this.#options.clock.nowMs();
       void this.desiredState.save();
     }
-    if (this.#handOverDue) await this.#handOver(processes);
-  }
-
-  /** Tried at every look until it worked: else the machine would be left with a supervisor that PM2 does not know. */
-  async #handOver(processes: readonly ManagedProcess[]): Promise<void> {
-    const { onDaemonReplaced, logger } = this.#options;
-    try {
-      await onDaemonReplaced(processes);
-      this.#handOverDue = false;
-    } catch (thrown) {
-      logger.warn('no successor under the new daemon yet', { problem: messageOf(thrown) });
-    }
+    await this.#handOver.review(processes);
   }
 
   #see(service: SupervisedService, processes: readonly ManagedProcess[], newDaemon: boolean): void {
@@ -329,7 +303,7 @@ export class ControlLoop {
     const before = service.processes;
     service.see(processes);
     if (!newDaemon) this.#watch.compare(service, before, processes);
-    if (!service.adopted) this.#adopt(service);
+    this.#adoption.review(service);
     for (const process of processes) {
       if (process.pid === null || process.status !== 'online') continue;
       const adopted = clock.wallMs() - process.startedAtMs > ADOPTED_AGE_MS;
@@ -338,24 +312,9 @@ export class ControlLoop {
     announce(service, events, clock, newDaemon ? "PM2's daemon died" : 'it is gone');
   }
 
-  /** Decides what is wanted of a service nothing is remembered of: what runs, at least what is defined. */
-  #adopt(service: SupervisedService): void {
-    const live = service.processes.filter(isAlive).length;
-    const isBooting = this.#options.clock.nowMs() - this.#startedMs < BOOT_GRACE_MS;
-    const remembered = this.#remembered.get(service.name);
-    const wanted = remembered ?? Math.max(live, this.#options.initialInstances(service.name));
-    // The same daemon as before: what is missing is missing. A new one may still be starting or resurrecting the rest.
-    const mayBeStarting = remembered === undefined || this.#daemonChanged;
-    if (isBooting && (live === 0 || (mayBeStarting && live < wanted))) return;
-    service.desired = clampInstances(wanted, service.policy);
-    service.adopted = true;
-  }
-
   #capture(): PersistedState {
     // Of a service that was never seen nothing is known yet: it is not written down.
-    const known = [...this.services.values()].filter(
-      ({ name, adopted }) => adopted || this.#remembered.has(name),
-    );
+    const known = [...this.services.values()].filter((service) => this.#adoption.isKnown(service));
     return {
       version: 1,
       running: this.running,
@@ -372,7 +331,7 @@ export class ControlLoop {
     for (const [name, { desired, rollout, operation }] of Object.entries(state.services)) {
       const service = this.services.get(name);
       if (service === undefined) continue;
-      this.#remembered.set(name, desired);
+      this.#adoption.remember(name, desired);
       service.desired = desired;
       service.rollout = rollout;
       service.operation = operation;

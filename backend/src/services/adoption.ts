@@ -1,0 +1,66 @@
+/**
+ * What is wanted of a service when the supervisor first sees it: what its predecessor remembered, else what runs, at
+ * least what is defined. PM2 may still be bringing up the same ecosystem file, or resurrecting what it remembers, when
+ * the supervisor is up already; what it added then would take the ports of instances that are still to come. So at
+ * first it waits a moment for what is missing, unless the daemon is the one that its predecessor knew.
+ */
+import { clampInstances } from '../domain/policy.js';
+import type { Clock } from '../ports.js';
+import { isAlive } from './supervisedService.js';
+import type { SupervisedService } from './supervisedService.js';
+
+export interface AdoptionOptions {
+  readonly clock: Clock;
+  /** How many instances a service begins with when nothing is remembered of it. */
+  readonly initialInstances: (service: string) => number;
+}
+
+/** How long after the supervisor's start PM2 may still be bringing up the rest. */
+const BOOT_GRACE_MS = 2_000;
+
+export class Adoption {
+  readonly #options: AdoptionOptions;
+  readonly #startedMs: number;
+  /** Desired counts of a former life. */
+  readonly #remembered = new Map<string, number>();
+  #daemonChanged = false;
+
+  constructor(options: AdoptionOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.nowMs();
+  }
+
+  remember(service: string, desired: number): void {
+    this.#remembered.set(service, desired);
+  }
+
+  /** PM2's daemon is not the one that the predecessor knew, or became a new one in this life. */
+  daemonReplaced(): void {
+    this.#daemonChanged = true;
+  }
+
+  /** Whether anything is known of it that is worth to be kept. */
+  isKnown({ name, adopted }: SupervisedService): boolean {
+    return adopted || this.#remembered.has(name);
+  }
+
+  /** Adopts the service as soon as what is wanted of it is known. Idempotent. */
+  review(service: SupervisedService): void {
+    if (service.adopted) return;
+    const { clock, initialInstances } = this.#options;
+    const live = service.processes.filter(isAlive).length;
+    const remembered = this.#remembered.get(service.name);
+    const wanted = remembered ?? Math.max(live, initialInstances(service.name));
+    const isBooting = clock.nowMs() - this.#startedMs < BOOT_GRACE_MS;
+    const mayBeStarting = remembered === undefined || this.#daemonChanged;
+    if (isBooting && (live === 0 || (mayBeStarting && live < wanted))) return;
+    service.desired = clampInstances(wanted, service.policy);
+    service.adopted = true;
+  }
+}
+
+/** While management was off, operators may have scaled through PM2: what they left is what is wanted. */
+export function takeCount(service: SupervisedService): void {
+  const live = service.processes.filter(isAlive).length;
+  if (service.adopted && live > 0) service.desired = clampInstances(live, service.policy);
+}
