@@ -3,7 +3,7 @@
  * nothing goes stale and an upstream that has left leaves no series behind. Labels come from the configuration and
  * from fixed sets of words, never from requests.
  */
-import { AggregatorRegistry, Registry } from 'prom-client';
+import { Registry, type Metric } from 'prom-client';
 
 import { countOf, cumulativeCounts, type Histogram } from '../../domain/histogram.js';
 import type { AnswerClasses, UpstreamCounters } from '../../domain/gatewayStats.js';
@@ -23,7 +23,6 @@ interface Family {
   readonly name: string;
   readonly help: string;
   readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly aggregator: 'first';
   readonly values: readonly Value[];
 }
 
@@ -41,7 +40,12 @@ export async function renderMetrics(status: GatewayStatus, ledger: TrafficLedger
     ...poolFamilies(status.pools, ledger),
     ...upstreamFamilies(status.pools, ledger),
   ];
-  return AggregatorRegistry.aggregate([families]).metrics();
+  const registry = new Registry();
+  // The registry asks a metric for nothing but this, as its own class for clusters relies on; counting was done elsewhere.
+  for (const family of families) {
+    registry.registerMetric({ ...family, get: async () => family } as unknown as Metric);
+  }
+  return registry.metrics();
 }
 
 function gatewayFamilies(status: GatewayStatus, ledger: TrafficLedger): Family[] {
@@ -189,11 +193,11 @@ function trafficFamilies(subject: 'pool' | 'upstream', rows: readonly Row[]): Fa
 const PREFIX = 'holdfast_gateway_';
 
 function gauge(name: string, help: string, values: readonly Value[]): Family {
-  return { name: PREFIX + name, help, type: 'gauge', aggregator: 'first', values };
+  return { name: PREFIX + name, help, type: 'gauge', values };
 }
 
 function counter(name: string, help: string, values: readonly Value[]): Family {
-  return { name: PREFIX + name, help, type: 'counter', aggregator: 'first', values };
+  return { name: PREFIX + name, help, type: 'counter', values };
 }
 
 function histogram(
@@ -214,7 +218,7 @@ function histogram(
       { labels, value: total, metricName: `${name}_count` },
     ];
   });
-  return { name, help, type: 'histogram', aggregator: 'first', values };
+  return { name, help, type: 'histogram', values };
 }
 
 function bucket(name: string, labels: Labels, le: string, value: number): Value {
