@@ -73,7 +73,7 @@ describe('SupervisorDiscovery', () => {
     const source = listen();
     await source.hears('127.0.0.1:1', '127.0.0.1:2');
     serving = null;
-    emit('instance.exited', 2);
+    emit('instance.started', 3);
     await asked(1);
     emit('instance.withdrawn', 1);
     await source.hears('127.0.0.1:2');
