@@ -168,9 +168,14 @@ export interface Logger {
 export interface Discovery {
   /**
    * Begins; called once. `listener` gets the whole list, at first and whenever it changed. `onProblem` hears, for
-   * people, why the source gives no answer just now; the next call of `listener` says that it does again.
+   * people, why the source gives no answer just now; the next call of `listener` says that it does again. `onGone`
+   * hears, after the list without it, that the process of a member has ended; most sources can't know.
    */
-  start(listener: (members: readonly Member[]) => void, onProblem: (problem: string) => void): void;
+  start(
+    listener: (members: readonly Member[]) => void,
+    onProblem: (problem: string) => void,
+    onGone?: (id: string) => void,
+  ): void;
   /** Lets go of sockets, watchers and timers. Idempotent. */
   close(): Promise<void>;
 }
@@ -180,4 +185,21 @@ export interface SupervisorLink {
   /** Ends within a time-out and never rejects: null when the supervisor took it, else why not, for people. */
   report(report: TrafficReport): Promise<string | null>;
   close(): Promise<void>;
+}
+
+/** A certificate with its chain, and its private key: PEM, as found, not yet judged. */
+export interface CertificateText {
+  /** Its file, for messages. Unique. */
+  readonly name: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Where the gateway's certificates are kept. */
+export interface CertificateSource {
+  /** All of them, the default one first. Never rejects: what can't be read is a problem, a sentence each. */
+  read(): Promise<
+    | { readonly ok: true; readonly certificates: readonly CertificateText[] }
+    | { readonly ok: false; readonly problems: readonly string[] }
+  >;
 }

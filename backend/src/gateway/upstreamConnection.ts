@@ -46,6 +46,9 @@ export class UpstreamConnection implements Timed {
   #state: 'connecting' | 'busy' | 'idle' | 'closed' = 'connecting';
   #user: ConnectionUser | null;
   #problem = '';
+  /** Something came from the upstream since it was lent. */
+  #answered = false;
+  #abandoned = false;
   readonly #owner: ConnectionOwner;
   readonly #deadlines: Deadlines;
 
@@ -93,6 +96,7 @@ export class UpstreamConnection implements Timed {
   lend(user: ConnectionUser): void {
     this.#state = 'busy';
     this.#user = user;
+    this.#answered = false;
     this.deadlineMs = Number.POSITIVE_INFINITY;
   }
 
@@ -111,7 +115,20 @@ export class UpstreamConnection implements Timed {
     this.#close('closed by the gateway');
   }
 
+  /** The process at the other end is gone: unless an answer has begun by `atMs`, there will be none. */
+  abandon(atMs: number): void {
+    if (this.#answered || this.#state === 'closed') return;
+    this.#abandoned = true;
+    this.deadlineMs = Math.min(this.deadlineMs, atMs);
+  }
+
   onDeadline(): void {
+    if (this.#abandoned && this.#state === 'busy') {
+      this.#abandoned = false;
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+      if (!this.#answered) this.#close('its process has ended');
+      return;
+    }
     this.#close(this.#state === 'connecting' ? 'connect timed out' : 'idle for too long');
   }
 
@@ -124,6 +141,7 @@ export class UpstreamConnection implements Timed {
 
   /** @returns true: go on reading, unless the socket was paused meanwhile. */
   #onData(chunk: Buffer): boolean {
+    this.#answered = true;
     if (this.#user === null) this.#close('it spoke without being asked');
     else this.#user.onUpstreamBytes(chunk);
     return true;

@@ -5,7 +5,7 @@
  * requests and disturbs nothing that stayed the same. Whatever is slow or clever (membership, active checks, pages)
  * lives in the primary and reaches it through `swap` and `OwnPages`.
  */
-import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
+import type { ListenOptions } from 'node:net';
 import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
 import { compileRoutes, type RouteTable } from '../domain/routing.js';
@@ -14,14 +14,16 @@ import type { Clock } from '../ports.js';
 import { failureAnswer, renderAnswer } from './answer.js';
 import { AddressLimits } from './addressLimits.js';
 import { ClientConnection, type ClientOwner } from './clientConnection.js';
+import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext, OwnPages, RequestRecord } from './context.js';
 import { AnswerCounter, CodeCounter } from './counters.js';
 import { Deadlines } from './deadlines.js';
-import { Peer, TrustedPeers } from './forwarded.js';
+import { TrustedPeers, type Peer } from './forwarded.js';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.js';
+import { Listeners, type Reception } from './listeners.js';
 import { Pool } from './pool.js';
+import type { TlsMaterial } from './tls/contexts.js';
 import type { Tunnel } from './tunnel.js';
-import { HIGH_WATER_BYTES } from './upstreamConnection.js';
 
 export interface WorkerOptions {
   readonly clock: Clock;
@@ -31,6 +33,10 @@ export interface WorkerOptions {
   readonly limits?: Partial<GatewayLimits>;
   /** Addresses and CIDR ranges of proxies in front whose forwarded fields are believed. Default: none. */
   readonly trustedProxies?: readonly string[];
+  /** Peers that begin every connection with a PROXY header (version 1 or 2). Default: none. */
+  readonly proxyProtocolFrom?: readonly string[];
+  /** Whether TLS clients may speak HTTP/2. Default true. */
+  readonly http2?: boolean;
   /** Default: no pages of its own. */
   readonly ownPages?: OwnPages;
   /** Name of this gateway in Via; must not be that of another one on the path. Default `holdfast`. */
@@ -52,9 +58,11 @@ const NO_PAGES: OwnPages = {
   handles: () => false,
   answer: () => Promise.reject(new Error('this worker has no pages')),
 };
+/** An answer that its process sent just before it ended has arrived by then. */
+const ABANDON_AFTER_MS = 100;
 const NO_ROUTES: GatewaySnapshot = { version: 0, routes: [], pools: [] };
 
-export class GatewayWorker implements GatewayContext, ClientOwner {
+export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly limits: GatewayLimits;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
@@ -72,12 +80,12 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
   #onlyPool: Pool | null = null;
   readonly #leavingPools = new Set<Pool>();
   readonly #clients = new Set<ClientConnection>();
-  readonly #servers = new Set<Server>();
-  readonly #trust: TrustedPeers;
+  readonly #listeners: Listeners;
   readonly #addresses: AddressLimits;
   readonly #random: () => number;
   readonly #tunnelDrainMs: number;
-  #accepted = 0;
+  /** Of connections, and of streams of HTTP/2. */
+  #places = 0;
   #onIdle: (() => void) | null = null;
 
   /** @throws RangeError when a trusted range is malformed. */
@@ -89,7 +97,11 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
     this.onRequestEnd = options.onRequestEnd ?? null;
     this.#random = options.random;
     this.#tunnelDrainMs = options.tunnelDrainMs ?? 10_000;
-    this.#trust = new TrustedPeers(options.trustedProxies ?? []);
+    this.#listeners = new Listeners(this, this, {
+      trust: new TrustedPeers(options.trustedProxies ?? []),
+      proxies: new TrustedPeers(options.proxyProtocolFrom ?? []),
+      http2: options.http2 ?? true,
+    });
     this.#addresses = new AddressLimits(this.limits);
     this.deadlines = new Deadlines(this.clock, this.limits.tickMs, (nowMs) => this.#tick(nowMs));
     this.deadlines.start();
@@ -105,40 +117,40 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
    * @returns the port. Rejects with the system's error (EADDRINUSE, EACCES, …).
    */
   listen(options: ListenOptions): Promise<number> {
-    const server = createServer(
-      { allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES },
-      (socket) => this.accept(socket, false),
-    );
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(options, () => {
-        server.off('error', reject);
-        // Accepting may fail for a moment (EMFILE); those who are connected go on.
-        server.on('error', () => this.refusals.count('accept.failed'));
-        this.#servers.add(server);
-        const address = server.address();
-        resolve(typeof address === 'object' && address !== null ? address.port : 0);
-      });
-    });
+    return this.#listeners.listen(options);
   }
 
-  /**
-   * Takes over a client's connection, accepted here or elsewhere (TLS, PROXY protocol).
-   * @param secure whether the client came through TLS.
-   * @param address of the client, when that is not the socket's.
-   */
-  accept(socket: Socket, secure: boolean, address = socket.remoteAddress): void {
-    this.#accepted += 1;
-    if (address === undefined) {
-      socket.destroy(); // gone before it was looked at
-      return;
-    }
-    const peer = new Peer(address, secure, this.#trust);
-    if (this.#clients.size >= this.limits.maxConnections) {
+  /** Like `listen`, for clients that come through TLS. Once. */
+  listenTls(options: ListenOptions, material: TlsMaterial): Promise<number> {
+    return this.#listeners.listenTls(options, material);
+  }
+
+  /** Other certificates or ticket keys: for connections from now on, those that are open stay as they are. */
+  updateTls(material: TlsMaterial): void {
+    this.#listeners.updateTls(material);
+  }
+
+  admit(peer: Peer, socket: ClientSocket | null): boolean {
+    if (this.#places >= this.limits.maxConnections) {
       this.#turnAway(socket, 503, 'limit.connections', 'The gateway has as many connections as it allows.');
-    } else if (!peer.trusted && !this.#addresses.open(peer.address)) {
+      return false;
+    }
+    if (!peer.trusted && !this.#addresses.open(peer.address)) {
       this.#turnAway(socket, 429, 'limit.connections-per-ip', 'Too many connections from this address.');
-    } else this.#clients.add(new ClientConnection(socket, peer, this, this));
+      return false;
+    }
+    this.#places += 1;
+    return true;
+  }
+
+  leave(peer: Peer): void {
+    this.#places -= 1;
+    if (!peer.trusted) this.#addresses.close(peer.address);
+    if (this.draining && this.#places === 0) this.#onIdle?.();
+  }
+
+  serve(socket: ClientSocket, peer: Peer): void {
+    this.#clients.add(new ClientConnection(socket, peer, this, this));
   }
 
   /**
@@ -178,14 +190,22 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
         [...pool.upstreams()].map((upstream) => upstream.stats(pool.name, nowMs)),
       ),
       clients: {
-        connections: this.#clients.size,
+        connections: this.#clients.size - this.#listeners.streams + this.#listeners.http2Connections,
         upgraded: this.tunnels.size,
-        accepted: this.#accepted,
+        accepted: this.#listeners.accepted,
         answers: this.answers.snapshot(),
       },
       refusals: this.refusals.snapshot(),
       accessLogDropped: 0,
     };
+  }
+
+  /** The process at this address (host:port) has ended: requests that it has not begun to answer fail over. */
+  abandon(id: string): void {
+    const atMs = this.clock.nowMs() + ABANDON_AFTER_MS;
+    for (const pool of [...this.#pools.values(), ...this.#leavingPools]) {
+      for (const upstream of pool.upstreams()) if (upstream.id === id) upstream.abandon(atMs);
+    }
   }
 
   /** Upstreams (`upstreamKey`) that take nothing new but have requests or upgraded connections under way here. */
@@ -206,14 +226,14 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
    */
   async drain({ timeoutMs, windowMs }: DrainOptions): Promise<boolean> {
     this.draining = true;
-    for (const server of this.#servers) server.close();
-    this.#servers.clear();
+    this.#listeners.stopListening();
+    this.#listeners.drain(windowMs, this.#random);
     this.#closeTunnels(windowMs, () => true);
     const nowMs = this.clock.nowMs();
     for (const client of this.#clients)
       if (client.isIdle) client.deadlineMs = nowMs + this.#random() * windowMs;
     const ended = await new Promise<boolean>((resolve) => {
-      if (this.#clients.size === 0) {
+      if (this.#places === 0) {
         resolve(true);
         return;
       }
@@ -231,8 +251,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
   close(): void {
     this.draining = true;
     this.deadlines.stop();
-    for (const server of this.#servers) server.close();
-    this.#servers.clear();
+    this.#listeners.close();
     for (const client of this.#clients) client.socket.destroy();
     for (const pool of [...this.#pools.values(), ...this.#leavingPools]) {
       for (const upstream of pool.upstreams()) upstream.closeIdle();
@@ -251,12 +270,12 @@ export class GatewayWorker implements GatewayContext, ClientOwner {
 
   onClientClosed(client: ClientConnection): void {
     this.#clients.delete(client);
-    if (!client.peer.trusted) this.#addresses.close(client.peer.address);
-    if (this.draining && this.#clients.size === 0) this.#onIdle?.();
+    this.leave(client.peer);
   }
 
-  #turnAway(socket: Socket, status: number, code: string, message: string): void {
+  #turnAway(socket: ClientSocket | null, status: number, code: string, message: string): void {
     this.refusals.count(code);
+    if (socket === null) return;
     this.answers.count(status);
     socket.on('error', () => socket.destroy());
     socket.end(renderAnswer(failureAnswer(status, code, message, ''), 'close', false), () =>

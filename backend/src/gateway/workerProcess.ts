@@ -82,6 +82,9 @@ export class WorkerProcess {
       case 'snapshot':
         this.#swap(message.snapshot);
         return;
+      case 'gone':
+        this.#worker?.abandon(message.upstream);
+        return;
       case 'page':
         this.#questions.get(message.id)?.(message.answer);
         this.#questions.delete(message.id);

@@ -44,10 +44,18 @@ const BACKOFF = { baseMs: 200, capMs: 5_000 };
 
 const statusAnswer = z.object({
   data: z.object({
+    daemon: z.object({ state: z.string(), problem: z.string().nullable() }),
     services: z.array(
       z.object({
         name: z.string(),
-        instances: z.array(z.object({ port: z.int().min(1).max(65_535).nullable(), serving: z.boolean() })),
+        instances: z.array(
+          z.object({
+            port: z.int().min(1).max(65_535).nullable(),
+            serving: z.boolean(),
+            draining: z.boolean(),
+            fitness: z.object({ kind: z.string() }),
+          }),
+        ),
       }),
     ),
   }),
@@ -61,6 +69,7 @@ export class SupervisorDiscovery implements Discovery {
   readonly #feed = new MemberFeed();
   readonly #abort = new AbortController();
   #stream: ClientRequest | null = null;
+  #onGone: (id: string) => void = () => undefined;
   #failures = 0;
   #fetching = false;
   #fetchAgain = false;
@@ -74,7 +83,12 @@ export class SupervisorDiscovery implements Discovery {
     this.#options = options;
   }
 
-  start(listener: (members: readonly Member[]) => void, onProblem: (problem: string) => void): void {
+  start(
+    listener: (members: readonly Member[]) => void,
+    onProblem: (problem: string) => void,
+    onGone: (id: string) => void = () => undefined,
+  ): void {
+    this.#onGone = onGone;
     this.#feed.open(listener, onProblem);
     this.#follow();
   }
@@ -132,17 +146,20 @@ export class SupervisorDiscovery implements Discovery {
   }
 
   #heard({ type, data }: ServerEvent): void {
-    if (type === 'instance.withdrawn') this.#withdraw(data);
+    if (type === 'instance.withdrawn' || type === 'instance.exited') {
+      this.#withdraw(data, type === 'instance.exited');
+    }
     this.#fetch();
   }
 
-  #withdraw(data: string): void {
+  #withdraw(data: string, gone: boolean): void {
     const parsed = withdrawal.safeParse(parseJson(data));
     if (!parsed.success || parsed.data.data.service !== this.#options.service) return;
     const { port } = parsed.data.data.instance;
     if (port !== null) this.#withdrawn.add(port);
     const { last } = this.#feed;
     if (last !== null) this.#feed.publish(last.filter((member) => member.port !== port));
+    if (gone && port !== null) this.#onGone(memberOf(INSTANCE_HOST, port).id);
   }
 
   #fetch(): void {
@@ -184,9 +201,15 @@ export class SupervisorDiscovery implements Discovery {
     if (!parsed.success) throw new Error('GET /api/ha/status was answered with something else than a status');
     const found = parsed.data.data.services.find(({ name }) => name === service);
     if (found === undefined) throw new Error(`it knows no service ${service}`);
-    return found.instances.flatMap(({ port, serving }) =>
-      serving && port !== null ? [memberOf(INSTANCE_HOST, port)] : [],
-    );
+    const { daemon } = parsed.data.data;
+    // It sees nothing just now, or has not looked yet: what it shows is no reason to give anybody up.
+    if (daemon.state !== 'connected') throw new Error(`PM2 is ${daemon.state}: ${daemon.problem ?? ''}`);
+    const before = new Set(this.#feed.last?.map((member) => member.port));
+    return found.instances.flatMap(({ port, serving, draining, fitness }) => {
+      // A supervisor that was restarted has yet to verify what runs. Whom we know to serve goes on serving meanwhile.
+      const isUnjudged = fitness.kind === 'starting' && !draining && port !== null && before.has(port);
+      return port !== null && (serving || isUnjudged) ? [memberOf(INSTANCE_HOST, port)] : [];
+    });
   }
 
   #awaitSign(stream: ClientRequest): void {

@@ -24,6 +24,8 @@ export function createSpawner(script: string): (listeners: WorkerListeners) => W
   cluster.setupPrimary({
     exec: script,
     args: [],
+    // The primary's small heap is not for those who carry the traffic.
+    execArgv: [],
     // A worker that wrote to the stdout of a PM2 daemon would die with it.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });

@@ -145,6 +145,13 @@ export class Fleet<Settings> {
     for (const worker of this.#workers.values()) this.#offer(worker);
   }
 
+  /** Tells every worker that the process at this address (host:port) has ended. */
+  gone(upstream: string): void {
+    for (const worker of this.#workers.values()) {
+      if (worker.state !== 'starting') this.#send(worker, { kind: 'gone', upstream });
+    }
+  }
+
   /**
    * Whether every worker has the latest snapshot and nothing under way at this upstream (`pool\nid`), which takes
    * nothing new in it. Workers that are told to stop count: they still finish requests.

@@ -6,6 +6,7 @@
  *      ├─ start (address, snapshot) ─────▶ │
  *      │ ◀── waiting │ listening │ failed ─┤ waiting: somebody else has the port
  *      ├─ snapshot ──────────────────────▶ │ at most one without its answer; the latest wins
+ *      ├─ gone (upstream) ───────────────▶ │ its process ended: what it has not begun to answer fails over
  *      │ ◀─ swapped (version, busy) ───────┤ after the swap, and whenever a leaving upstream has finished
  *      │ ◀─ stats ─────────────────────────┤ twice a second; a worker that falls silent is replaced
  *      │ ◀─ ask (id, path) ────────────────┤ a page that only the primary can render
@@ -49,6 +50,8 @@ export type ToWorker<Settings> =
       readonly stop: StopTimes;
     }
   | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
+  /** The process at this address (host:port) has ended. */
+  | { readonly kind: 'gone'; readonly upstream: string }
   | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer }
   | { readonly kind: 'logged' }
   | { readonly kind: 'stop'; readonly times: StopTimes };

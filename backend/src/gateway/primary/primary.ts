@@ -251,6 +251,8 @@ export class Primary<Settings> {
         entry.state = 'stale';
         entry.detail = problem;
       },
+      // After the snapshot without it, which is due in this very turn: nothing is to be sent there again.
+      (id) => queueMicrotask(() => this.#fleet.gone(id)),
     );
   }
 
