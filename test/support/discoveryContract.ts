@@ -21,6 +21,8 @@ export interface DiscoveryWorld {
 export class Listening {
   readonly lists: (readonly Member[])[] = [];
   readonly problems: string[] = [];
+  /** Members whose process has ended. */
+  readonly gone: string[] = [];
   readonly discovery: Discovery;
 
   constructor(discovery: Discovery) {
@@ -28,6 +30,7 @@ export class Listening {
     discovery.start(
       (members) => this.lists.push(members),
       (problem) => this.problems.push(problem),
+      (id) => this.gone.push(id),
     );
   }
 

@@ -16,10 +16,10 @@ let sources: Listening[];
 /** Ports that serve; null: status requests are kept, for the test to answer. */
 let serving: readonly number[] | null;
 
-function statusOf(ports: readonly number[]): string {
+function statusOf(ports: readonly number[], daemonState = 'connected'): string {
   const fitness = { kind: 'fit' };
   const instances = ports.map((port) => ({ port, serving: true, draining: false, fitness }));
-  const daemon = { state: 'connected', problem: null };
+  const daemon = { state: daemonState, problem: null };
   return JSON.stringify({ success: true, data: { daemon, services: [{ name: 'shop', instances }] } });
 }
 
@@ -82,6 +82,50 @@ describe('SupervisorDiscovery', () => {
     await asked(2);
     questions[1]?.end(statusOf([1, 3]));
     await source.hears('127.0.0.1:1', '127.0.0.1:3');
+  });
+
+  it('tells of a process that ended, after the list without it', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = [2];
+    emit('instance.withdrawn', 1);
+    await source.hears('127.0.0.1:2');
+    expect(source.gone).toEqual([]);
+    serving = [];
+    emit('instance.exited', 2);
+    await waitFor(() => source.gone.length > 0, { what: 'the end of a process' });
+    expect(source.gone).toEqual(['127.0.0.1:2']);
+    expect(source.lists.some((list) => list.every(({ port }) => port !== 2))).toBe(true);
+  });
+
+  it('keeps whom it knows while a supervisor that was restarted has not judged them', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = null;
+    emit('config.reloaded', 0);
+    await asked(1);
+    const unjudged = (port: number, draining: boolean): unknown => ({
+      port,
+      serving: false,
+      draining,
+      fitness: { kind: 'starting' },
+    });
+    // 1 is known and was not looked at yet; 2 is on its way out; 3 is new.
+    const instances = [unjudged(1, false), unjudged(2, true), unjudged(3, false)];
+    const daemon = { state: 'connected', problem: null };
+    questions[0]?.end(JSON.stringify({ data: { daemon, services: [{ name: 'shop', instances }] } }));
+    await source.hears('127.0.0.1:1');
+  });
+
+  it('believes no list of a supervisor that has lost PM2', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = null;
+    emit('daemon.lost', 0);
+    await asked(1);
+    questions[0]?.end(statusOf([], 'lost'));
+    expect(await source.hearsProblem()).toContain('PM2 is lost');
+    expect(source.ids).toEqual(['127.0.0.1:1', '127.0.0.1:2']);
   });
 
   it('asks once for many events, and once more for those that came meanwhile', async () => {
