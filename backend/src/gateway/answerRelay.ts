@@ -6,7 +6,7 @@
  *     │                                      └────▶ dropped (the request is tried elsewhere)
  *     └────▶ 101: the connection becomes a tunnel
  */
-import type { Socket } from 'node:net';
+import type { ClientSocket } from './clientSocket.js';
 import { BodyScanner } from './http1/bodyScanner.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE } from './http1/headFinder.js';
 import type { HeadLimits } from './http1/refusal.js';
@@ -60,7 +60,7 @@ export class AnswerRelay {
   /** The client can't take more at the moment. */
   clientIsFull = false;
   bodyBytes = 0;
-  readonly #client: Socket;
+  readonly #client: ClientSocket;
   readonly #request: RequestHead;
   readonly #limits: HeadLimits;
   readonly #host: RelayHost;
@@ -70,7 +70,7 @@ export class AnswerRelay {
   /** Set for a client that does not know the chunked coding: payload that is to be written. */
   #pieces: Buffer[] | null = null;
 
-  constructor(client: Socket, request: RequestHead, limits: HeadLimits, host: RelayHost) {
+  constructor(client: ClientSocket, request: RequestHead, limits: HeadLimits, host: RelayHost) {
     this.#client = client;
     this.#request = request;
     this.#limits = limits;

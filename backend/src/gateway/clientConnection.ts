@@ -8,9 +8,10 @@
  * Requests that are pipelined wait as bytes in `#pending`, bounded; answers therefore leave in order. Closing is done
  * in two steps, because a connection that is closed with unread bytes is reset, and a reset overtakes the answer.
  */
-import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Activity } from './activity.js';
 import { failureAnswer, renderAnswer, type OwnAnswer } from './answer.js';
+import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 import { Exchange } from './exchange.js';
@@ -31,7 +32,7 @@ export interface ClientOwner {
 }
 
 export class ClientConnection implements Timed {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly peer: Peer;
   deadlineMs: number;
   readonly #context: GatewayContext;
@@ -47,7 +48,7 @@ export class ClientConnection implements Timed {
   #paused = false;
   #reading = false;
 
-  constructor(socket: Socket, peer: Peer, context: GatewayContext, owner: ClientOwner) {
+  constructor(socket: ClientSocket, peer: Peer, context: GatewayContext, owner: ClientOwner) {
     this.socket = socket;
     this.peer = peer;
     this.#context = context;
@@ -141,13 +142,17 @@ export class ClientConnection implements Timed {
   /** Ends it at once, in a way that the client can't take for the end of an answer. */
   cut(): void {
     this.#activity = null;
-    if (!this.socket.destroyed) this.socket.resetAndDestroy();
+    if (this.socket.destroyed) return;
+    // TLS can't be reset from here; without its close_notify the end is no proper one either.
+    if (this.socket instanceof TLSSocket) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   onDeadline(): void {
     if (this.#closing) this.socket.destroy();
     else if (this.#activity !== null) this.#activity.onTimeout();
-    else if (this.#pending === null) this.closeGently();
+    else if (this.#pending === null || skipEmptyLines(this.#pending, 0) === this.#pending.length)
+      this.closeGently();
     else
       this.#refuse({
         status: 408,
@@ -197,10 +202,6 @@ export class ClientConnection implements Timed {
   /** @returns false when more bytes are needed. */
   #readHead(pending: Buffer): boolean {
     const from = skipEmptyLines(pending, 0);
-    if (from === pending.length) {
-      this.#pending = null;
-      return false;
-    }
     const { limits } = this.#context;
     const end = findHeadEnd(pending, from, Math.max(0, this.#seen - from));
     if (end === HOPELESS) {

@@ -46,14 +46,17 @@ export class Peer {
   readonly address: string;
   readonly secure: boolean;
   readonly trusted: boolean;
+  /** It speaks HTTP/2. */
+  readonly http2: boolean;
   readonly #trust: TrustedPeers;
   /** The fields of an untrusted peer are the same for every request to one host. */
   #lines = '';
   #linesForHost: string | null = null;
 
-  constructor(address: string, secure: boolean, trust: TrustedPeers) {
+  constructor(address: string, secure: boolean, trust: TrustedPeers, http2 = false) {
     this.address = plainAddress(address);
     this.secure = secure;
+    this.http2 = http2;
     this.#trust = trust;
     this.trusted = trust.trusts(this.address);
   }

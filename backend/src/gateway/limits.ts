@@ -24,6 +24,8 @@ export interface GatewayLimits extends HeadLimits {
   /** Of a request's body, kept to be sent again in a retry. */
   readonly maxKeptBodyBytes: number;
   readonly maxConnections: number;
+  /** Requests at a time on one HTTP/2 connection; each counts as a connection in the limits on those. */
+  readonly maxStreamsPerConnection: number;
   /** From one address; trusted proxies are exempt. */
   readonly maxConnectionsPerIp: number;
   /** Per client address, with bursts of twice as many; 0: no limit. */
@@ -55,6 +57,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   maxBodyBytes: 1_073_741_824,
   maxKeptBodyBytes: 65_536,
   maxConnections: 10_000,
+  maxStreamsPerConnection: 100,
   maxConnectionsPerIp: 1_000,
   maxRequestsPerSecondPerIp: 0,
   maxInFlightPerUpstream: 1_024,

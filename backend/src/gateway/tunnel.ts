@@ -2,8 +2,8 @@
  * An upgraded connection: bytes both ways, each side paused while the other can't take more. Half-closed sides are
  * passed on; when either is gone, both are. Ends also after a long silence, or at the time it was told to.
  */
-import type { Socket } from 'node:net';
 import type { Activity } from './activity.js';
+import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 import type { Pool } from './pool.js';
@@ -14,7 +14,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   deadlineMs: number;
   readonly upstream: Upstream;
   readonly #pool: Pool;
-  readonly #client: Socket;
+  readonly #client: ClientSocket;
   readonly #connection: UpstreamConnection;
   readonly #context: GatewayContext;
   #closeAtMs = Number.POSITIVE_INFINITY;
@@ -22,7 +22,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
 
   /** Takes over the lease of `upstream` and its connection. */
   constructor(
-    client: Socket,
+    client: ClientSocket,
     pool: Pool,
     upstream: Upstream,
     connection: UpstreamConnection,

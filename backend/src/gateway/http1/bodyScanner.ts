@@ -40,6 +40,8 @@ export class BodyScanner {
   payloadBytes = 0;
   /** What is wrong with the body; '' while nothing is. */
   problem = '';
+  /** The field lines behind a chunked body, each with its CRLF. */
+  trailerLines = '';
 
   /**
    * @param length bytes, CHUNKED or UNTIL_CLOSE.
@@ -151,7 +153,9 @@ export class BodyScanner {
     const name = readField(text, 0, span) === MALFORMED ? MALFORMED : nameOf(text, 0, span.nameEnd);
     this.#trailers += 1;
     const allowed = name === NAME.other && this.#trailers <= MAX_TRAILERS;
-    return this.#allowsOverhead(text.length, allowed);
+    if (!this.#allowsOverhead(text.length, allowed)) return false;
+    this.trailerLines += text;
+    return true;
   }
 
   #allowsOverhead(bytes: number, wellFormed: boolean): boolean {

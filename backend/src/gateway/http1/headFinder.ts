@@ -19,7 +19,8 @@ export const HOPELESS = -2;
 export function findHeadEnd(buffer: Buffer, from: number, seen: number): number {
   const at = buffer.indexOf(HEAD_END, Math.max(from, from + seen - 3));
   if (at !== -1) return at + 4;
-  if (buffer.length > from && TOKEN[buffer[from] ?? 0] !== 1) return HOPELESS;
+  if (from === buffer.length || (buffer[from] === CR && from + 1 === buffer.length)) return INCOMPLETE;
+  if (TOKEN[buffer[from] ?? 0] !== 1) return HOPELESS;
   for (let i = from + seen; i < buffer.length; i += 1) {
     const byte = buffer[i];
     if (byte === 0) return HOPELESS;
