@@ -18,7 +18,7 @@ export interface Workload {
   readonly script?: string;
 }
 
-const SMALL: Workload = { name: 'small answer', path: SMALL_PATH, connections: 64 };
+export const SMALL: Workload = { name: 'small answer', path: SMALL_PATH, connections: 64 };
 const WORKLOADS: readonly Workload[] = [
   SMALL,
   { name: '100 KB answer', path: LARGE_PATH, connections: 64 },

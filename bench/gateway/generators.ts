@@ -41,8 +41,8 @@ export interface PacedOptions {
 }
 
 /**
- * At a given rate, spread over the connections: h2load in its HTTP/1.1 mode. Throws when a request failed, or when a
- * tenth of the rate was not reached.
+ * At a given rate, spread over the connections: h2load in its HTTP/1.1 mode. Throws when a request failed, or when not
+ * nine tenths of the rate were reached.
  * @returns time to the last byte of each answer, ms.
  */
 export async function pace(h2load: string, options: PacedOptions): Promise<number[]> {

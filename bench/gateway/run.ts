@@ -1,11 +1,31 @@
 /** The `gateway` bench: what a request costs and how long it takes, beside HAProxy, nginx and http-proxy. */
 import { say, type Measurement } from '../lib/report.js';
 import { costTable, costVerdicts, measureCost } from './cost.js';
+import { latencyTable, latencyVerdicts, measureLatency } from './latency.js';
+import { measureUpstreamCount, upstreamCountTable, upstreamCountVerdicts } from './upstreamCount.js';
+import { measureWebSockets, webSocketTable } from './webSockets.js';
+
+const ROUNDS = { rounds: 5, seconds: 4 };
+const QUICK_ROUNDS = { rounds: 1, seconds: 2 };
 
 export const GATEWAY_PARTS: Readonly<Record<string, Measurement>> = {
   cost: async (quick) => {
-    const rows = await measureCost(quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 4 }, say);
+    const rows = await measureCost(quick ? QUICK_ROUNDS : ROUNDS, say);
     const title = 'CPU time per request, one core each (medians)';
     return { title, table: costTable(rows), rows, targets: costVerdicts(rows) };
+  },
+  latency: async (quick) => {
+    const rows = await measureLatency(quick ? QUICK_ROUNDS : ROUNDS, say);
+    const title = 'Latency at half load (medians of the rounds)';
+    return { title, table: latencyTable(rows), rows, targets: latencyVerdicts(rows) };
+  },
+  websockets: async () => {
+    const rows = await measureWebSockets(say);
+    return { title: 'Memory of idle WebSockets', table: webSocketTable(rows), rows, targets: [] };
+  },
+  upstreams: async (quick) => {
+    const rows = await measureUpstreamCount(quick ? QUICK_ROUNDS : ROUNDS, say);
+    const title = 'Cost of a small answer against the number of upstreams';
+    return { title, table: upstreamCountTable(rows), rows, targets: upstreamCountVerdicts(rows) };
   },
 };
