@@ -6,6 +6,7 @@
  * address that is not itself a trusted proxy. An entry that is no address ends the walk.
  */
 import { BlockList, isIP } from 'node:net';
+import { isAddressRange } from '../domain/ipAddress.js';
 import type { ArrivedFields } from './http1/requestHead.js';
 import { isValidHost } from './http1/target.js';
 
@@ -18,13 +19,13 @@ export class TrustedPeers {
   constructor(ranges: readonly string[]) {
     this.#empty = ranges.length === 0;
     for (const range of ranges) {
-      const [address = '', prefix] = range.split('/');
-      const family = isIP(address);
-      const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix);
-      if (family === 0 || !/^\d{1,3}$/.test(prefix ?? '0') || bits > (family === 6 ? 128 : 32)) {
+      if (!isAddressRange(range)) {
         throw new RangeError(`"${range}" is no address and no CIDR range, e.g. 10.0.0.0/8 or fd00::/8.`);
       }
-      this.#list.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4');
+      const [address = '', prefix] = range.split('/');
+      const version = isIP(address);
+      const bits = prefix === undefined ? (version === 6 ? 128 : 32) : Number(prefix);
+      this.#list.addSubnet(address, bits, version === 6 ? 'ipv6' : 'ipv4');
     }
   }
 
