@@ -1,0 +1,162 @@
+/**
+ * The HTTP/1.1 text of an answer, as the data path writes it, back into HTTP/2.
+ *
+ *   head ──1xx──▶ head        head ──▶ body ──▶ done        head ──101──▶ tunnel
+ *
+ * The text comes from this process, so a head is always written in one piece; what does not make sense is a defect
+ * and resets the stream, so that no client takes half an answer for a whole one.
+ */
+import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { BodyScanner } from '../http1/bodyScanner.js';
+import { MALFORMED, readField, type FieldSpan } from '../http1/fields.js';
+import { CHUNKED, UNTIL_CLOSE } from '../http1/framing.js';
+import { findHeadEnd } from '../http1/headFinder.js';
+import type { HeadLimits } from '../http1/refusal.js';
+import { parseResponseHead, ResponseHead } from '../http1/responseHead.js';
+
+type State = 'head' | 'body' | 'tunnel' | 'done';
+
+/** Limits were kept when the upstream's head was read; the gateway's own lines come on top. */
+const UNLIMITED: HeadLimits = {
+  maxHeadBytes: Number.POSITIVE_INFINITY,
+  maxTargetBytes: Number.POSITIVE_INFINITY,
+  maxFields: Number.POSITIVE_INFINITY,
+};
+
+export interface AnswerListener {
+  /** The upstream has switched to WebSocket: everything from now on is its bytes. */
+  onTunnel(): void;
+  /** Everything is on its way, the end of the stream included. */
+  onEnded(): void;
+}
+
+export class AnswerWriter {
+  readonly #stream: ServerHttp2Stream;
+  readonly #toHead: boolean;
+  readonly #listener: AnswerListener;
+  #state: State = 'head';
+  #body: BodyScanner = new BodyScanner(0);
+  #endsWithConnection = false;
+  #hasTrailers = false;
+  #pieces: Buffer[] = [];
+
+  /** @param toHead whether it answers a HEAD request. */
+  constructor(stream: ServerHttp2Stream, toHead: boolean, listener: AnswerListener) {
+    this.#stream = stream;
+    this.#toHead = toHead;
+    this.#listener = listener;
+  }
+
+  /** A whole answer has been written. */
+  get done(): boolean {
+    return this.#state === 'done';
+  }
+
+  /**
+   * Goes on with `bytes`, which are kept until they are sent.
+   * @param sent called when more can be taken, with an error when the answer can't go on.
+   */
+  write(bytes: Buffer, sent: (error?: Error | null) => void): void {
+    try {
+      this.#take(bytes);
+    } catch (error) {
+      sent(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    const last = pieces.pop();
+    for (const piece of pieces) this.#stream.write(piece);
+    if (last === undefined) sent();
+    else this.#stream.write(last, sent);
+    if (this.#state === 'done') this.#end();
+  }
+
+  /** The data path has written everything. */
+  end(): void {
+    const isWhole = this.#state === 'tunnel' || (this.#state === 'body' && this.#endsWithConnection);
+    if (!isWhole) return;
+    this.#state = 'done';
+    this.#end();
+  }
+
+  #end(): void {
+    this.#stream.end();
+    if (!this.#hasTrailers) this.#listener.onEnded();
+  }
+
+  #take(bytes: Buffer): void {
+    let at = 0;
+    while (this.#state === 'head' && at < bytes.length) at = this.#takeHead(bytes, at);
+    if (at >= bytes.length) return;
+    if (this.#state === 'tunnel') this.#pieces.push(bytes.subarray(at));
+    else if (this.#state === 'body') {
+      const end = this.#body.scan(bytes, at);
+      if (this.#body.failed || end < bytes.length)
+        throw new Error(`answer is misframed: ${this.#body.problem}`);
+      if (this.#body.done) this.#state = 'done';
+    } else throw new Error('bytes behind the end of an answer');
+  }
+
+  #takeHead(bytes: Buffer, at: number): number {
+    const end = findHeadEnd(bytes, at, 0);
+    if (end < 0) throw new Error('an answer begins with an incomplete head');
+    const head = new ResponseHead();
+    const text = bytes.toString('latin1', at, end - 2);
+    const problem = parseResponseHead(text, text.length, this.#toHead, UNLIMITED, head);
+    if (problem !== null) throw new Error(`an answer's head can't be read: ${problem}`);
+    const headers = headersOf(head.lines);
+    if (head.status === 101) this.#switch(headers);
+    else if (head.status < 200) this.#stream.additionalHeaders({ ...headers, ':status': head.status });
+    else this.#respond(head, headers);
+    return end;
+  }
+
+  #respond({ status, bodyLength }: ResponseHead, headers: OutgoingHttpHeaders): void {
+    // RFC 9110 section 8.6: there is none in a 204, whatever an upstream says.
+    if (status === 204) delete headers['content-length'];
+    this.#endsWithConnection = bodyLength === UNTIL_CLOSE;
+    this.#hasTrailers = bodyLength === CHUNKED;
+    if (this.#hasTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
+    const options = bodyLength === 0 ? { endStream: true } : { waitForTrailers: this.#hasTrailers };
+    this.#stream.respond({ ...headers, ':status': status }, options);
+    this.#state = bodyLength === 0 ? 'done' : 'body';
+    this.#body = new BodyScanner(bodyLength, (buffer, from, to) => {
+      this.#pieces.push(buffer.subarray(from, to));
+    });
+  }
+
+  /** RFC 8441 section 5.1: 200 is what 101 is in HTTP/1.1; the key was ours, so its answer is not the client's. */
+  #switch(headers: OutgoingHttpHeaders): void {
+    delete headers['sec-websocket-accept'];
+    this.#stream.respond({ ...headers, ':status': 200 });
+    this.#state = 'tunnel';
+    this.#listener.onTunnel();
+  }
+
+  #sendTrailers(): void {
+    try {
+      this.#stream.sendTrailers(headersOf(this.#body.trailerLines));
+    } catch {
+      return; // reset in the meantime
+    }
+    this.#listener.onEnded();
+  }
+}
+
+/** Several lines of one name become one list (RFC 9110 section 5.3); Set-Cookie is the one name that is no list. */
+function headersOf(lines: string): OutgoingHttpHeaders {
+  const headers = Object.create(null) as Record<string, string>;
+  const cookies: string[] = [];
+  const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };
+  for (let at = 0; at < lines.length;) {
+    const next = readField(lines, at, span);
+    if (next === MALFORMED) break;
+    const name = lines.slice(at, span.nameEnd).toLowerCase();
+    const value = lines.slice(span.valueStart, span.valueEnd);
+    if (name === 'set-cookie') cookies.push(value);
+    else headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+    at = next;
+  }
+  return cookies.length === 0 ? headers : { ...headers, 'set-cookie': cookies };
+}

@@ -1,0 +1,168 @@
+/**
+ * One client's HTTP/2 connection (RFC 9113): its streams become client connections of the data path
+ * (streamSocket.ts), and what an HTTP/2 connection can be abused for is kept in bounds here.
+ *
+ *   open ──idle, or told to leave──▶ leaving: GOAWAY "no new streams soon" ──ping answered──▶ GOAWAY ──last stream──▶ closed
+ *
+ * Leaving takes two steps (section 6.8), so that requests that were on their way when we said it are still served.
+ *
+ * What costs us but hardly the client (streams that it resets at once, CVE-2023-44487; pings; settings; malformed
+ * requests) is charged to an allowance that refills slowly. Whoever spends it is cut off with ENHANCE_YOUR_CALM.
+ * Floods of frames that never get here (CONTINUATION, empty DATA, more streams than agreed) Node and nghttp2 bound.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants, performServerHandshake } from 'node:http2';
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import { failureAnswer } from '../answer.js';
+import type { ClientSocket } from '../clientSocket.js';
+import type { GatewayContext } from '../context.js';
+import type { Timed } from '../deadlines.js';
+import type { Peer } from '../forwarded.js';
+import type { Refusal } from '../http1/refusal.js';
+import { Allowance } from './allowance.js';
+import { requestText } from './requestText.js';
+import { StreamSocket } from './streamSocket.js';
+
+export interface Http2Owner {
+  /** A request, as a client connection of its own. */
+  onStream(socket: ClientSocket, peer: Peer): void;
+  onHttp2Closed(connection: Http2Connection): void;
+}
+
+const NUISANCES = { burst: 200, perSecond: 20 };
+const FIELD_OVERHEAD_BYTES = 32;
+const CONNECTION_WINDOW_BYTES = 1_048_576;
+/** How long to wait for the ping that says the client has heard that we leave. */
+const FAREWELL_MS = 1_000;
+/** "No new streams soon": any stream that is open or on its way is below. */
+const HIGHEST_STREAM = 2 ** 31 - 1;
+const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_FLAG_END_STREAM } = constants;
+
+export class Http2Connection implements Timed {
+  readonly peer: Peer;
+  deadlineMs: number;
+  readonly #context: GatewayContext;
+  readonly #owner: Http2Owner;
+  readonly #session: ServerHttp2Session;
+  readonly #allowance = new Allowance(NUISANCES);
+  /** Under way, served or not. */
+  streams = 0;
+  #leaveAtMs = Number.POSITIVE_INFINITY;
+  #state: 'open' | 'leaving' | 'closed' = 'open';
+
+  constructor(socket: TLSSocket, peer: Peer, context: GatewayContext, owner: Http2Owner) {
+    this.peer = peer;
+    this.#context = context;
+    this.#owner = owner;
+    const { maxHeadBytes, maxFields, maxStreamsPerConnection, headTimeoutMs } = context.limits;
+    this.deadlineMs = context.deadlines.nowMs + headTimeoutMs;
+    this.#session = performServerHandshake(socket, {
+      // What is a little too much gets to the parser, which says so in an answer; the rest is reset.
+      maxHeaderListPairs: maxFields + 32,
+      maxSessionInvalidFrames: 100,
+      settings: {
+        maxConcurrentStreams: maxStreamsPerConnection,
+        maxHeaderListSize: 2 * maxHeadBytes + FIELD_OVERHEAD_BYTES * maxFields,
+        enableConnectProtocol: true,
+      },
+    });
+    this.#session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    // Node hands over the fields as they came as well; its types don't know.
+    this.#session.on(
+      'stream',
+      (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, flags: number, fields: string[]) =>
+        this.#onStream(stream, flags, fields),
+    );
+    this.#session.on('ping', () => this.#charge());
+    this.#session.on('remoteSettings', () => this.#charge());
+    this.#session.on('error', () => {
+      // 'close' follows, and that is all there is to know.
+    });
+    this.#session.on('close', () => this.#onClose());
+    context.deadlines.add(this);
+  }
+
+  /** Takes no new requests at that time (monotonic, ms) at the latest; those under way are finished. */
+  leaveBy(atMs: number): void {
+    if (this.#state === 'open') this.deadlineMs = Math.min(this.deadlineMs, atMs);
+    this.#leaveAtMs = Math.min(this.#leaveAtMs, atMs);
+  }
+
+  /** Ends it at once, with its streams. */
+  destroy(): void {
+    this.#session.destroy();
+  }
+
+  onDeadline(): void {
+    if (this.#state === 'open') this.#leave();
+    else if (!this.#session.closed) this.#session.close();
+  }
+
+  #leave(): void {
+    this.#state = 'leaving';
+    this.deadlineMs = this.#context.deadlines.nowMs + FAREWELL_MS;
+    try {
+      this.#session.goaway(NGHTTP2_NO_ERROR, HIGHEST_STREAM);
+      this.#session.ping(() => this.#session.close());
+    } catch {
+      this.#session.close(); // already on its way out
+    }
+  }
+
+  #onStream(stream: ServerHttp2Stream, flags: number, fields: readonly string[]): void {
+    stream.on('error', () => {
+      // 'close' follows.
+    });
+    if (stream.closed || stream.destroyed) {
+      this.#charge();
+      return;
+    }
+    this.#begin(stream);
+    const isWhole = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+    const request = requestText(fields, isWhole, () => randomBytes(16).toString('base64'));
+    if ('status' in request) {
+      this.#charge();
+      this.#refuse(stream, request, isWhole);
+      return;
+    }
+    this.#owner.onStream(new StreamSocket(stream, request, isWhole), this.peer);
+  }
+
+  #begin(stream: ServerHttp2Stream): void {
+    this.streams += 1;
+    if (this.#state === 'open') this.deadlineMs = this.#leaveAtMs;
+    stream.once('close', () => {
+      this.streams -= 1;
+      if (this.streams === 0 && this.#state === 'open') {
+        const idleAtMs = this.#context.deadlines.nowMs + this.#context.limits.idleTimeoutMs;
+        this.deadlineMs = Math.min(idleAtMs, this.#leaveAtMs);
+      }
+    });
+    // Only a reset aborts a stream that was not ended; those of ours are few and follow from the client's doing.
+    stream.once('aborted', () => this.#charge());
+  }
+
+  /** Answers what is no acceptable request. */
+  #refuse(stream: ServerHttp2Stream, { status, code, message }: Refusal, isWhole: boolean): void {
+    this.#context.refusals.count(code);
+    this.#context.answers.count(status);
+    const { contentType, body } = failureAnswer(status, code, message, '');
+    stream.respond({ ':status': status, 'content-type': contentType, 'cache-control': 'no-store' });
+    stream.end(body);
+    if (!isWhole) stream.close(NGHTTP2_NO_ERROR);
+  }
+
+  #charge(): void {
+    if (this.#state === 'closed' || this.#allowance.spend(this.#context.deadlines.nowMs)) return;
+    this.#state = 'closed';
+    this.#context.refusals.count('http2.flood');
+    this.#session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+
+  #onClose(): void {
+    this.#state = 'closed';
+    this.#context.deadlines.delete(this);
+    this.#owner.onHttp2Closed(this);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * One HTTP/2 stream, as the client connection that it is to the data path: a socket that brings exactly one HTTP/1.1
+ * request and takes its answer.
+ *
+ *   request:  head ──▶ text (requestText.ts) ─┬─▶ DATA with a Content-Length: as it is      ──▶ end
+ *                                             └─▶ DATA without: chunked, trailers behind it ──▶ end
+ *   answer:   text ──▶ HEADERS, DATA, trailers (answerWriter.ts) ──▶ END_STREAM
+ *
+ * Flow control is the stream's own, in both directions: what the data path does not read gives the client no more
+ * window, and what the client does not read holds up the data path. A client that resets the stream is a client that
+ * went away; the data path cutting the connection resets the stream.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { constants } from 'node:http2';
+import { Duplex } from 'node:stream';
+import type { ClientSocket } from '../clientSocket.js';
+import { CHUNKED } from '../http1/framing.js';
+import { HIGH_WATER_BYTES } from '../upstreamConnection.js';
+import { AnswerWriter } from './answerWriter.js';
+import { isField, type RequestText } from './requestText.js';
+
+const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
+
+export class StreamSocket extends Duplex implements ClientSocket {
+  readonly #stream: ServerHttp2Stream;
+  readonly #answer: AnswerWriter;
+  readonly #isChunked: boolean;
+  /** Of a body with a Content-Length, bytes to come. */
+  #left: number;
+  /** The request is here as a whole. */
+  #received: boolean;
+  #trailers = '';
+  #resetCode: number = NGHTTP2_INTERNAL_ERROR;
+
+  constructor(stream: ServerHttp2Stream, request: RequestText, isWhole: boolean) {
+    super({ highWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true });
+    this.#stream = stream;
+    this.#isChunked = request.bodyLength === CHUNKED;
+    this.#left = request.webSocket ? Number.POSITIVE_INFINITY : request.bodyLength;
+    this.#received = isWhole;
+    this.#answer = new AnswerWriter(stream, request.method === 'HEAD', {
+      onTunnel: () => this.#listen(),
+      onEnded: () => this.#onAnswered(),
+    });
+    stream.on('close', () => this.destroy());
+    this.push(Buffer.from(request.text, 'latin1'));
+    if (isWhole) this.push(null);
+    // What comes on a WebSocket's stream before it is one would be read as another request.
+    else if (!request.webSocket) this.#listen();
+  }
+
+  /** As of a TCP socket: the other end sees that it did not end well. */
+  resetAndDestroy(): this {
+    return this.destroy();
+  }
+
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy();
+    else {
+      this.once('finish', () => this.destroy());
+      this.end();
+    }
+  }
+
+  override _read(): void {
+    this.#stream.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (this.#stream.destroyed) done(new Error('the stream is gone'));
+    else this.#answer.write(chunk, done);
+  }
+
+  override _final(done: () => void): void {
+    this.#answer.end();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    // A complete answer is still on its way to the client; a reset would overtake it.
+    if (!this.#answer.done && !this.#stream.closed) this.#stream.close(this.#resetCode);
+    done(error);
+  }
+
+  #listen(): void {
+    this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk));
+    this.#stream.on('trailers', (trailers: IncomingHttpHeaders) => this.#onTrailers(trailers));
+    this.#stream.on('end', () => this.#onEnd());
+  }
+
+  /** An answer may be complete before its request is: then the rest is not wanted (RFC 9113 section 8.1). */
+  #onAnswered(): void {
+    if (!this.#received) this.#stream.close(NGHTTP2_NO_ERROR);
+  }
+
+  #violated(): void {
+    this.#resetCode = NGHTTP2_PROTOCOL_ERROR;
+    this.destroy();
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.destroyed || chunk.length === 0) return;
+    let bytes = chunk;
+    if (this.#isChunked) {
+      bytes = Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from('\r\n')]);
+    } else {
+      this.#left -= chunk.length;
+      // What is more than announced must not be read as another request.
+      if (this.#left < 0) {
+        this.#violated();
+        return;
+      }
+    }
+    if (!this.push(bytes)) this.#stream.pause();
+  }
+
+  #onTrailers(trailers: IncomingHttpHeaders): void {
+    for (const [name, value] of Object.entries(trailers)) {
+      for (const each of [value ?? []].flat()) {
+        if (!isField(name, each)) this.#violated();
+        this.#trailers += `${name}: ${each}\r\n`;
+      }
+    }
+  }
+
+  #onEnd(): void {
+    if (this.destroyed) return;
+    this.#received = true;
+    if (this.#isChunked) this.push(Buffer.from(`0\r\n${this.#trailers}\r\n`, 'latin1'));
+    this.push(null);
+  }
+}
