@@ -11,6 +11,7 @@ import { waitFor } from '../support/waitFor.js';
 
 const SCREENS = [
   { width: 1440, height: 900 },
+  { width: 820, height: 1000 },
   { width: 390, height: 844 },
 ];
 
@@ -175,7 +176,7 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
     expect(
       await page.getByRole('img', { name: /^Requests a second over the last two minutes/ }).count(),
     ).toBe(1);
-    const narrow = await open('/lb', { viewport: SCREENS[1]! });
+    const narrow = await open('/lb', { viewport: SCREENS[2]! });
     expect(
       await narrow.getByRole('table', { name: 'Upstreams of wordpecker-backend' }).getByRole('row').count(),
     ).toBe(4);

@@ -21,7 +21,8 @@ const STYLE = `
 }
 body { margin: 0; min-height: 100vh; display: grid; place-content: center; padding: 24px; box-sizing: border-box;
   background: var(--bg); color: var(--text); font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
-h1 { display: flex; align-items: center; gap: 14px; margin: 0; font-size: clamp(1.4rem, 5vw, 2rem); line-height: 1.25; text-wrap: balance; }
+h1 { display: flex; align-items: center; gap: 14px; margin: 0; font-size: clamp(1.4rem, 5vw, 2rem); line-height: 1.25; }
+main { max-width: 40rem; }
 p { margin: 8px 0 0; color: var(--muted); }
 .shape { flex: none; width: 20px; height: 20px; background: var(--up); border-radius: 50%; }
 .degraded { background: var(--degraded); border-radius: 0; clip-path: polygon(50% 0, 100% 100%, 0 100%); }

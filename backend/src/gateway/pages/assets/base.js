@@ -29,6 +29,12 @@ function morph(old, fresh) {
   for (const surplus of before.slice(after.length)) surplus.remove();
 }
 
+/** Browsers name a failed connection each in its own way; a TypeError it is in all of them. */
+function reasonOf(error) {
+  if (error.name === 'TimeoutError') return 'no answer in time';
+  return error.name === 'TypeError' ? 'it can’t be reached' : error.message;
+}
+
 /**
  * @param {{
  *   periodMs: number,
@@ -65,8 +71,7 @@ function keepUpToDate({ periodMs, timeoutMs, prepare, onState }) {
       await refresh();
       onState('live', { lastMs, problem: '' });
     } catch (error) {
-      const problem = error.name === 'TimeoutError' ? 'no answer in time' : error.message;
-      onState('stale', { lastMs, problem });
+      onState('stale', { lastMs, problem: reasonOf(error) });
     }
     running = false;
     clearTimeout(timer);
