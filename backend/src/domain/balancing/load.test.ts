@@ -1,6 +1,8 @@
 /** The ones that look at the load: how even they are, simulated, with one slow upstream. */
 import { describe, expect, it } from 'vitest';
+import { rampOf } from '../slowStart.js';
 import type { Endpoint } from './picker.js';
+import { algorithms } from './registry.js';
 import { equalPool, keyHash, picker, pool, seeded } from './testing/pool.js';
 
 interface Outcome {
@@ -107,6 +109,37 @@ describe('least-connections', () => {
     expect(least.mostInFlightOnAny).toBeLessThanOrEqual(11);
     expect(p2c.mostInFlightOnAny).toBeLessThanOrEqual(14);
     expect(alone.mostInFlightOnAny).toBeGreaterThan(16);
+  });
+});
+
+describe.each([...algorithms.keys()])('%s: an upstream that came up', (name) => {
+  it.each([1, 40])('gets its share gradually, with %i requests under way', (underWay) => {
+    const endpoints = equalPool(5);
+    const [comer] = endpoints;
+    const picking = picker(name, endpoints);
+    const queue: Endpoint[] = [];
+    const shares: number[] = [];
+    // Ten seconds of slow start, 2 000 requests in each.
+    for (let second = 0; second < 12; second += 1) {
+      let got = 0;
+      for (let request = 0; request < 2_000; request += 1) {
+        comer!.ramp = rampOf(0, second * 1_000 + request / 2, 10_000);
+        if (queue.length === underWay) queue.shift()!.inFlight -= 1;
+        const endpoint = picking.pick({ hash: keyHash(second * 2_000 + request), tried: null })!;
+        endpoint.inFlight += 1;
+        queue.push(endpoint);
+        if (endpoint === comer) got += 1;
+      }
+      shares.push(got / 2_000);
+    }
+    // A fifth at the end; on the way there never much more than the ramp says, and hardly ever less than before.
+    for (const [second, share] of shares.entries()) {
+      const ramp = Math.min(1, (second + 1) / 10);
+      expect(share, `second ${second}`).toBeLessThan((1.3 * ramp) / (4 + ramp) + 0.04);
+      expect(share, `second ${second}`).toBeGreaterThan((shares[second - 1] ?? 0) - 0.03);
+    }
+    expect(shares[0]).toBeGreaterThan(0);
+    expect(Math.abs(shares.at(-1)! - 0.2)).toBeLessThan(0.025);
   });
 });
 

@@ -106,3 +106,29 @@ it.each(['round-robin', 'weighted-round-robin', 'least-connections'])('%s begins
     ),
   ).toEqual([0.25, 0.25, 0.25, 0.25]);
 });
+
+it.each(['round-robin', 'weighted-round-robin', 'least-connections'])(
+  '%s starves nobody, however the others come and go',
+  (name) => {
+    const weights = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 2, maxLength: 6 });
+    const flips = fc.array(fc.nat(5), { minLength: 300, maxLength: 300 });
+    fc.assert(
+      fc.property(weights, flips, (given, flipped) => {
+        const endpoints = pool(...given);
+        const [steady] = endpoints;
+        const picking = picker(name, endpoints);
+        // Between two of its turns everybody else has those of the same time, one more, and one for coming back.
+        const most = endpoints.reduce((sum, { weight }) => sum + weight / steady!.weight + 2, 0);
+        const factor = name === 'round-robin' ? Math.max(...given) : 1;
+        let since = 0;
+        for (const index of flipped) {
+          const endpoint = endpoints[index];
+          if (endpoint !== undefined && endpoint !== steady) endpoint.available = !endpoint.available;
+          const picked = picking.pick({ hash: 0, tried: null });
+          since = picked === steady ? 0 : since + 1;
+          expect(since).toBeLessThanOrEqual(most * factor);
+        }
+      }),
+    );
+  },
+);
