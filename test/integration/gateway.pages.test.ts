@@ -218,6 +218,22 @@ describe('access log', () => {
     expect(application.received).toContain(`${JSON.parse(logged[0]!).requestId}\r\n`);
   });
 
+  it('has requests that the gateway refused, and counts them among the answers', async () => {
+    const { status: code } = await call('/traced', {}, 'TRACE');
+    await waitFor(() => logged.length > 0, { what: 'the line' });
+    expect(JSON.parse(logged[0]!)).toMatchObject({
+      method: 'TRACE',
+      path: '/traced',
+      status: code,
+      upstream: null,
+      attempts: 0,
+      code: expect.stringMatching(/^[a-z.-]+$/),
+    });
+    const { traffic, refusals } = await status();
+    expect([code, traffic.answers['4xx'] + traffic.answers['5xx'], refusals[0]!.total]).toEqual([code, 1, 1]);
+    expect(code).toBeGreaterThanOrEqual(400);
+  });
+
   it('tells of what went wrong', async () => {
     await application.close();
     await call('/gone');

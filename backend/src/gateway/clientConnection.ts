@@ -31,6 +31,12 @@ export interface ClientOwner {
   onClientClosed(client: ClientConnection): void;
 }
 
+const NO_ROUTE: Refusal = {
+  status: 404,
+  code: 'route.none',
+  message: 'No route leads from this host and path to a service.',
+};
+
 export class ClientConnection implements Timed {
   readonly socket: ClientSocket;
   readonly peer: Peer;
@@ -234,14 +240,7 @@ export class ClientConnection implements Timed {
       head.host = `${this.socket.localAddress ?? 'localhost'}:${this.socket.localPort ?? 80}`;
     const refusal = this.#objection(head, clientAddress);
     if (refusal !== null) {
-      this.answerFailure(
-        refusal.status,
-        refusal.code,
-        refusal.message,
-        requestId,
-        head,
-        head.bodyLength === 0,
-      );
+      this.#turnDown(refusal, head, requestId, clientAddress);
       return;
     }
     const path = pathOf(head.target);
@@ -253,14 +252,36 @@ export class ClientConnection implements Timed {
     }
     const pool = context.route(head.host, path);
     if (pool === null) {
-      const message = 'No route leads from this host and path to a service.';
-      this.answerFailure(404, 'route.none', message, requestId, head, head.bodyLength === 0);
+      this.#turnDown(NO_ROUTE, head, requestId, clientAddress);
       return;
     }
     const exchange = new Exchange(this, context, head, pool, requestId, clientAddress);
     this.#activity = exchange;
     this.#feed(exchange);
     exchange.start();
+  }
+
+  /** Refuses a well-formed request before anything was tried for it: counted and logged like any other. */
+  #turnDown(refusal: Refusal, head: RequestHead, requestId: string, clientAddress: string): void {
+    const { status, code, message } = refusal;
+    const { method, target, minorVersion, host, lines } = head;
+    this.#context.answers.count(status);
+    this.#context.onRequestEnd?.({
+      method,
+      target,
+      minorVersion,
+      host,
+      lines,
+      clientAddress,
+      requestId,
+      status,
+      code,
+      bodyBytes: 0,
+      durationMs: 0,
+      upstream: null,
+      attempts: 0,
+    });
+    this.answerFailure(status, code, message, requestId, head, head.bodyLength === 0);
   }
 
   /** Gives an exchange what of its body has arrived with its head. */
