@@ -126,7 +126,10 @@ describe("PM2's daemon", () => {
     const before = processesMentioning(deployment.pm2.home);
     const daemon = deployment.pm2.daemonPid()!;
     sendSignal(daemon, 'SIGKILL');
-    await waitFor(() => deployment.pm2.daemonPid() !== null, { what: 'a new daemon', deadlineMs: 20_000 });
+    await waitFor(() => ![null, daemon].includes(deployment.pm2.daemonPid()), {
+      what: 'a new daemon',
+      deadlineMs: 20_000,
+    });
     await deployment.until(
       'the desired count under the new daemon',
       ({ daemon: view, services }) =>
@@ -136,10 +139,10 @@ describe("PM2's daemon", () => {
     );
     await deployment.untilWhole(BACKEND, 3);
     await deployment.untilWhole(FRONTEND);
+    await waitFor(() => !before.some(isAlive), { what: 'all of the former life to be gone' });
     const rows = await deployment.pm2.jlist();
     expect(rows.filter(({ name }) => name === 'ha-supervisor')).toHaveLength(1);
     expect(rows.find(({ name }) => name === 'ha-supervisor')!.pid).toBe(await deployment.supervisorPid());
-    expect(before.filter((pid) => isAlive(pid))).toEqual([]);
     const listed = rows.map(({ pid }) => pid);
     const left = processesMentioning(deployment.pm2.home).filter(
       (pid) => !listed.includes(pid) && pid !== deployment.pm2.daemonPid(),
