@@ -2,6 +2,7 @@
  * Feeds the LoadBalancer with figures, and makes its answers the desired counts. The one place where a desired count
  * changes, whoever asked for it: the move is remembered (cooldown), told, and timed until it is reached.
  */
+import { clampInstances } from '../domain/policy.js';
 import type { Clock, HostMeter, ProcessMeter } from '../ports.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import type { EventLog } from './eventLog.js';
@@ -85,7 +86,7 @@ export class Autoscaler {
   #keepBounds(service: SupervisedService): void {
     const { minInstances, maxInstances } = service.policy.scaling;
     const { desired } = service;
-    const to = Math.min(maxInstances, Math.max(minInstances, desired));
+    const to = clampInstances(desired, service.policy);
     if (to === desired) return;
     const bound = to < desired ? `at most ${maxInstances}` : `at least ${minInstances}`;
     this.setDesired(service, to, 'autoscaler', `the configuration allows ${bound} instances`);
