@@ -17,6 +17,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
+import { CertificateFiles } from './adapters/certificates/certificateFiles.js';
 import { systemClock } from './adapters/clock.js';
 import { RotatingFile } from './adapters/files/rotatingFile.js';
 import { createLogger } from './adapters/logging/logger.js';
@@ -97,6 +98,9 @@ function workerSettings({ gateway, apiToken }: Config): WorkerSettings {
   return {
     limits: gateway.limits,
     trustedProxies: gateway.trustedProxies,
+    proxyProtocolFrom: gateway.proxyProtocolFrom,
+    http2: gateway.http2,
+    tlsRedirectPort: gateway.tlsRedirectPort,
     token: apiToken,
     accessLog:
       gateway.accessLog === 'off' ? null : { format: gateway.accessLog, sample: gateway.accessLogSample },
@@ -142,7 +146,7 @@ class Gateway {
     this.#primary = await this.#createPrimary();
     const outcome = await this.#primary.start();
     if (!outcome.ok) {
-      const holder = await describePortHolder(this.#config.gateway.port);
+      const holder = await describePortHolder(outcome.port ?? this.#config.gateway.port);
       throw new StartProblem(explainListenProblem(outcome, this.#config.gateway, holder));
     }
     await this.#takeOver();
@@ -177,6 +181,7 @@ class Gateway {
         listen: {
           host: gateway.host,
           port: gateway.port,
+          tlsPort: gateway.tls?.port ?? null,
           reusePort: canReusePort(process.versions.node, process.platform),
           patienceMs: this.#lock.isHeld ? PORT_PATIENCE_MS : TAKEOVER_PATIENCE_MS,
         },
@@ -184,6 +189,10 @@ class Gateway {
         stop: { graceMs: gateway.stopTimeoutMs, webSocketWindowMs: gateway.stopTimeoutMs },
         spawn: createSpawner(fileURLToPath(import.meta.url)),
       },
+      tls:
+        gateway.tls === null
+          ? null
+          : { source: new CertificateFiles(gateway.tls), minVersion: gateway.tls.minVersion },
       onPortTaken: () => this.#lock.askHolder(),
     });
   }
@@ -336,5 +345,10 @@ function runWorker(): void {
   });
 }
 
-if (cluster.isPrimary) await runPrimary();
-else runWorker();
+if (cluster.isWorker) runWorker();
+else {
+  runPrimary().catch((thrown: unknown) => {
+    process.stderr.write(`${messageOf(thrown)}\n`);
+    process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
+  });
+}

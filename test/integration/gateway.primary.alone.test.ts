@@ -1,0 +1,318 @@
+/** The gateway's processes without PM2: what each of them may do to the others, and to clients. */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FileStateStore } from '../../backend/src/adapters/state/fileStateStore.js';
+import { GatewayHome } from '../support/gatewayProcess.js';
+import { GatewayTraffic } from '../support/gatewayTraffic.js';
+import { freePortRange } from '../support/ports.js';
+import { isAlive, sendSignal } from '../support/processes.js';
+import { waitFor } from '../support/waitFor.js';
+
+let servers: Server[] = [];
+let homes: GatewayHome[] = [];
+
+/** An application that answers with its port; `/slow?ms=…` later, `/health` always. */
+async function application(): Promise<number> {
+  const server = createServer((request, response) => {
+    const port = String((server.address() as AddressInfo).port);
+    request.resume();
+    const delayMs = Number(/^\/slow\?ms=(\d+)/.exec(request.url ?? '')?.[1] ?? 0);
+    setTimeout(() => response.end(port), delayMs);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  servers.push(server);
+  return (server.address() as AddressInfo).port;
+}
+
+async function home(settings: Readonly<Record<string, string>> = {}): Promise<GatewayHome> {
+  const created = await GatewayHome.create(settings);
+  homes.push(created);
+  return created;
+}
+
+let ports: readonly number[];
+beforeEach(async () => {
+  ports = [await application(), await application()];
+});
+afterEach(async () => {
+  for (const one of homes) await one.dispose();
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+  [homes, servers] = [[], []];
+});
+
+const hosts = (list: readonly number[] = ports): Record<string, string> => ({
+  BACKEND_HOSTS: list.map((port) => `127.0.0.1:${port}`).join(','),
+  LB_ALGORITHM: 'round-robin',
+});
+
+const bodyOf = async (url: string): Promise<string> =>
+  (await fetch(url, { signal: AbortSignal.timeout(20_000) })).text();
+
+it('forwards to the upstreams that BACKEND_HOSTS names, and shows them', async () => {
+  const gateway = await home(hosts());
+  await gateway.start();
+  const answers = new Set<string>();
+  for (let i = 0; i < 20; i += 1) answers.add(await bodyOf(gateway.url()));
+  expect([...answers].sort()).toEqual(ports.map(String).sort());
+  const status = await gateway.until('both to be up', ({ pools }) =>
+    pools[0]!.upstreams.every(({ state }) => state === 'up'),
+  );
+  expect(status.pools[0]!.upstreams).toHaveLength(2);
+  expect(status.workers).toHaveLength(2);
+  expect(status.sources).toMatchObject([{ name: 'static', state: 'live' }]);
+});
+
+it('takes an upstream out that fails its checks, and back in', async () => {
+  const gateway = await home({
+    ...hosts(),
+    HEALTH_CHECK_INTERVAL: '200',
+    HEALTH_CHECK_TIMEOUT: '200',
+    HEALTH_CHECK_FAST_INTERVAL: '50',
+  });
+  await gateway.start();
+  const [first] = servers;
+  first!.closeAllConnections();
+  first!.close();
+  await gateway.until('it to be down', ({ pools }) =>
+    pools[0]!.upstreams.some(({ state, id }) => state === 'down' && id.endsWith(`:${ports[0]}`)),
+  );
+  for (let i = 0; i < 10; i += 1) expect(await bodyOf(gateway.url())).toBe(String(ports[1]));
+  first!.listen(ports[0], '127.0.0.1');
+  await gateway.until('it to be up again', ({ pools }) =>
+    pools[0]!.upstreams.every(({ state }) => state === 'up'),
+  );
+});
+
+describe('a worker', () => {
+  it('that is killed under load costs its own requests at most, and is back within a second', async () => {
+    const gateway = await home(hosts());
+    const primary = await gateway.start();
+    const concurrency = 8;
+    const traffic = await GatewayTraffic.start({ port: gateway.port, concurrency });
+    const [victim, other] = primary.workers();
+    const killedMs = performance.now();
+    sendSignal(victim!, 'SIGKILL');
+    await gateway.until(
+      'a successor',
+      ({ workers }) =>
+        workers.filter(({ state }) => state === 'serving').length === 2 &&
+        workers.every(({ pid }) => pid !== victim),
+    );
+    expect(performance.now() - killedMs).toBeLessThan(1_000);
+    expect(primary.workers()).toContain(other);
+    await traffic.more(500);
+    const { lost } = await traffic.stop();
+    expect(lost.length).toBeLessThanOrEqual(concurrency);
+    // What it had accepted and not answered; nobody is turned away.
+    for (const { problem, atMs } of lost) {
+      expect(problem).toMatch(/ECONNRESET|socket hang up|aborted/);
+      expect(atMs - killedMs).toBeLessThan(500);
+    }
+    expect((await gateway.status()).workerRestarts).toBe(1);
+  });
+
+  it('that stands still is noticed, killed and replaced; the other goes on', async () => {
+    const gateway = await home(hosts());
+    const primary = await gateway.start();
+    const [victim] = primary.workers();
+    sendSignal(victim!, 'SIGSTOP');
+    await waitFor(() => !isAlive(victim!), { what: 'the end of the worker', deadlineMs: 15_000 });
+    await primary.untilServing();
+    const traffic = await GatewayTraffic.start({ port: gateway.port });
+    await traffic.more(200);
+    expect((await traffic.stop()).lost).toEqual([]);
+  });
+});
+
+describe('the primary', () => {
+  it('that is killed leaves nobody behind, and nobody without the answer that was under way', async () => {
+    const gateway = await home(hosts());
+    const primary = await gateway.start();
+    const workers = primary.workers();
+    const slow = bodyOf(gateway.url('/slow?ms=800'));
+    await gateway.until('the request to be under way', ({ traffic }) => traffic.inFlight > 0);
+    primary.signal('SIGKILL');
+    await primary.ended();
+    // The port is free for a successor at once, while the old workers still finish.
+    const successor = gateway.start();
+    expect(ports.map(String)).toContain(await slow);
+    await successor;
+    await waitFor(() => workers.every((pid) => !isAlive(pid)), { what: 'the end of the old workers' });
+    expect(ports.map(String)).toContain(await bodyOf(gateway.url()));
+  });
+
+  it('that is told to stop finishes what is under way, takes nothing new, and leaves with 0', async () => {
+    const gateway = await home(hosts());
+    const primary = await gateway.start();
+    const workers = primary.workers();
+    const slow = bodyOf(gateway.url('/slow?ms=800'));
+    await gateway.until('the request to be under way', ({ traffic }) => traffic.inFlight > 0);
+    primary.signal('SIGINT');
+    await waitFor(async () => (await connectProblem(gateway.port)) === 'ECONNREFUSED', {
+      what: 'a closed port',
+    });
+    expect(ports.map(String)).toContain(await slow);
+    expect((await primary.ended()).code).toBe(0);
+    expect(workers.filter(isAlive)).toEqual([]);
+  });
+
+  it('replaces its workers on SIGHUP one at a time, under load, and loses nothing', async () => {
+    const gateway = await home(hosts());
+    const primary = await gateway.start();
+    const before = primary.workers();
+    const traffic = await GatewayTraffic.start({ port: gateway.port });
+    primary.signal('SIGHUP');
+    await waitFor(() => before.every((pid) => !isAlive(pid)), { what: 'new workers', deadlineMs: 20_000 });
+    await primary.untilServing();
+    await traffic.more(300);
+    expect((await traffic.stop()).lost).toEqual([]);
+    expect((await gateway.status()).workerRestarts).toBe(0);
+  });
+});
+
+describe('two gateways', () => {
+  it('of one data directory: the second that is started by hand is told so', async () => {
+    const gateway = await home(hosts());
+    const first = await gateway.start();
+    const { code, stderr } = await gateway.launch().ended();
+    expect(code).toBe(78);
+    expect(stderr).toContain(
+      `Another gateway (pid ${first.pid}) already uses ${join(gateway.folder, 'data')}.`,
+    );
+    expect(ports.map(String)).toContain(await bodyOf(gateway.url()));
+  });
+
+  it('under PM2: the second takes over from the first, which finishes what it has', async () => {
+    const gateway = await home(hosts());
+    const first = await gateway.start({ pm_id: '0', name: 'ha-gateway' });
+    const slow = bodyOf(gateway.url('/slow?ms=1500'));
+    await gateway.until('the request to be under way', ({ traffic }) => traffic.inFlight > 0);
+    const traffic = await GatewayTraffic.start({ port: gateway.port, concurrency: 4 });
+    const second = await gateway.start({ pm_id: '1', name: 'ha-gateway' });
+    await traffic.more(300);
+    const { lost } = await traffic.stop();
+    // Where workers can't share the port (SO_REUSEPORT), it is nobody's for some milliseconds.
+    for (const { problem } of lost) expect(problem).toBe('ECONNREFUSED');
+    const gapMs = lost.length === 0 ? 0 : lost.at(-1)!.atMs - lost[0]!.atMs;
+    expect(gapMs).toBeLessThan(300);
+    expect(ports.map(String)).toContain(await slow);
+    expect((await first.ended()).code).toBe(77);
+    expect(isAlive(second.pid)).toBe(true);
+    expect(gateway.log()).toContain('took over from the gateway before');
+  });
+
+  it('that was started by hand gives its port to nobody', async () => {
+    const gateway = await home(hosts());
+    const first = await gateway.start();
+    first.signal('SIGUSR2');
+    await waitFor(() => gateway.log().includes('another gateway wants this port'), { what: 'its refusal' });
+    expect(ports.map(String)).toContain(await bodyOf(gateway.url()));
+  });
+});
+
+describe('what cannot work is said in words', () => {
+  it('a port that a stranger has', async () => {
+    const gateway = await home(hosts());
+    const stranger = createTcpServer();
+    await new Promise<void>((resolve) => stranger.listen(gateway.port, '127.0.0.1', resolve));
+    try {
+      const { code, stderr } = await gateway.launch().ended();
+      expect(code).toBe(78);
+      expect(stderr).toContain(`Port ${gateway.port} on 127.0.0.1 is taken by pid ${process.pid}`);
+      expect(stderr).toContain('set BALANCER_PORT to a free port');
+    } finally {
+      await new Promise((resolve) => stranger.close(resolve));
+    }
+  });
+
+  it('a configuration with mistakes, all of them', async () => {
+    const gateway = await home({ BACKEND_HOSTS: 'nonsense', LB_ALGORITHM: 'roundrobin' });
+    const { code, stderr } = await gateway.launch().ended();
+    expect(code).toBe(78);
+    expect(stderr).toContain('BACKEND_HOSTS');
+    expect(stderr).toContain('LB_ALGORITHM');
+  });
+});
+
+describe('with the supervisor away', () => {
+  it('starts and serves from the last good pool', async () => {
+    const nobody = await freePortRange(1);
+    const gateway = await home({ HA_PORT: String(nobody), DEFAULT_SERVICE: 'shop' });
+    const members = ports.map((port) => ({ id: `127.0.0.1:${port}`, host: '127.0.0.1', port, weight: 1 }));
+    const store = new FileStateStore(join(gateway.folder, 'data/gateway-pool.json'));
+    await store.save([{ pool: 'shop', source: 'supervisor', members }]);
+    await gateway.start();
+    expect(ports.map(String)).toContain(await bodyOf(gateway.url()));
+    const { sources, pools } = await gateway.status();
+    expect(sources).toMatchObject([{ name: 'supervisor', state: 'stale' }]);
+    expect(pools[0]!.upstreams.map(({ state }) => state)).toEqual(['up', 'up']);
+  });
+
+  it('a damaged memory is set aside, and it says that it has nobody to ask', async () => {
+    const nobody = await freePortRange(1);
+    const gateway = await home({ HA_PORT: String(nobody), DEFAULT_SERVICE: 'shop' });
+    await new FileStateStore(join(gateway.folder, 'data/gateway-pool.json')).save({ shop: 'everywhere' });
+    await gateway.start();
+    expect((await fetch(gateway.url())).status).toBe(503);
+    expect(gateway.log()).toContain('the remembered upstreams are not usable and were set aside');
+  });
+});
+
+describe('a file of upstreams', () => {
+  const fileOf = (list: readonly number[]): string =>
+    JSON.stringify({ algorithm: 'round-robin', servers: list.map((port) => `127.0.0.1:${port}`) });
+
+  it('is followed; a broken one changes nothing, and it shows', async () => {
+    const gateway = await home();
+    gateway.env['LB_CONFIG_FILE'] = gateway.write('lb.json', fileOf([ports[0]!]));
+    await gateway.start();
+    const traffic = await GatewayTraffic.start({ port: gateway.port });
+    expect(await bodyOf(gateway.url())).toBe(String(ports[0]));
+
+    gateway.write('lb.json', '{"servers": [');
+    const broken = await gateway.until('the complaint', ({ sources }) => sources[0]?.state === 'stale');
+    expect(broken.sources[0]!.detail).toContain('not valid JSON');
+    expect(await bodyOf(gateway.url())).toBe(String(ports[0]));
+
+    gateway.write('lb.json', fileOf(ports));
+    await gateway.until(
+      'both upstreams',
+      ({ pools, sources }) =>
+        sources[0]?.state === 'live' &&
+        pools[0]!.upstreams.filter(({ state }) => state === 'up').length === 2,
+    );
+    await traffic.more(200);
+    expect((await traffic.stop()).lost).toEqual([]);
+  });
+
+  it('an invalid config.yml changes nothing, and it shows until it is mended', async () => {
+    const gateway = await home(hosts());
+    await gateway.start();
+    gateway.write('config.yml', 'lbAlgorithm: sideways\n');
+    const refused = await gateway.until('the complaint', ({ problems }) => problems.length > 0);
+    expect(refused.problems[0]).toContain('lbAlgorithm');
+    expect(refused.pools[0]!.algorithm).toBe('round-robin');
+    gateway.write('config.yml', 'lbRetryUnsafe: true\n');
+    await gateway.until('it to be forgotten', ({ problems }) => problems.length === 0);
+  });
+});
+
+/** The error code of connecting, or null when it worked. */
+async function connectProblem(port: number): Promise<string | null> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  } finally {
+    socket.destroy();
+  }
+}
