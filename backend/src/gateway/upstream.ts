@@ -64,6 +64,8 @@ export class Upstream implements Endpoint, ConnectionOwner {
 
   /** What a new snapshot says of it. */
   update(snapshot: UpstreamSnapshot): void {
+    // Whoever comes up there was verified, or is another process: the traffic of the one before says nothing of it.
+    if (snapshot.state === 'up' && this.state !== 'up') this.ejection = NEVER_EJECTED;
     this.weight = snapshot.weight;
     this.state = snapshot.state;
     // After an ejection it starts slowly, too, and that is later than its membership.
