@@ -69,6 +69,13 @@ describe('with one upstream 20 times slower than the others', () => {
   });
 });
 
+it.each(['least-connections', 'p2c'])('%s loads by weight', (name) => {
+  const endpoints = pool(1, 2, 5);
+  simulate(name, endpoints, () => 80, 20_000);
+  // Some 80 under way, 10 per weight: whatever the draw, nobody is far from that.
+  for (const { inFlight, weight } of endpoints) expect(Math.abs(inFlight / weight - 10)).toBeLessThan(4);
+});
+
 describe('least-connections', () => {
   it('picks the least loaded, always, and for its weight', () => {
     const random = seeded(3);
@@ -144,19 +151,29 @@ describe.each([...algorithms.keys()])('%s: an upstream that came up', (name) => 
 });
 
 describe('consistent-hash on Zipf keys', () => {
-  /** Keeps `underWay` requests under way, the oldest ends first; the highest ÷ mean over the second half. */
-  function peakOf(name: string, endpoints: Endpoint[], underWay: number): { peak: number; broken: number } {
+  /**
+   * Keeps `underWay` requests under way, the oldest ends first. The highest ÷ mean over the second half, how often the
+   * bound was exceeded, and the share of requests that their key's own upstream got.
+   */
+  function peakOf(
+    name: string,
+    endpoints: Endpoint[],
+    underWay: number,
+  ): { peak: number; broken: number; atOwner: number } {
     const random = seeded(11);
     const picking = picker(name, endpoints);
     const queue: Endpoint[] = [];
     let peak = 0;
     let broken = 0;
-    const totalWeight = endpoints.reduce((sum, { weight }) => sum + weight, 0);
+    let atOwner = 0;
+    const owners = picker('ip-hash', endpoints);
+    const totalWeight = endpoints.reduce((sum, { available, weight }) => sum + (available ? weight : 0), 0);
     for (let request = 0; request < 60_000; request += 1) {
       if (queue.length === underWay) queue.shift()!.inFlight -= 1;
       // Zipf with exponent 1 over a thousand keys, by inversion of its continuous form.
       const key = Math.floor(1000 ** random()) - 1;
       const endpoint = picking.pick({ hash: keyHash(key), tried: null })!;
+      if (endpoint === owners.pick({ hash: keyHash(key), tried: null })) atOwner += 1 / 60_000;
       endpoint.inFlight += 1;
       queue.push(endpoint);
       const share = endpoint.weight / totalWeight;
@@ -166,7 +183,7 @@ describe('consistent-hash on Zipf keys', () => {
         peak = Math.max(peak, ...loads);
       }
     }
-    return { peak, broken };
+    return { peak, broken, atOwner };
   }
 
   it('never exceeds 1.25 of the fair share, where the unbounded hash is far above', () => {
@@ -180,6 +197,16 @@ describe('consistent-hash on Zipf keys', () => {
     const bounded = peakOf('consistent-hash', pool(1, 1, 2, 4), 400);
     expect(bounded.broken).toBe(0);
     expect(bounded.peak).toBeLessThanOrEqual(1.26);
+  });
+
+  it('keeps it among those that are available', () => {
+    const endpoints = equalPool(4);
+    endpoints[1]!.available = false;
+    const bounded = peakOf('consistent-hash', endpoints, 400);
+    expect(bounded.broken).toBe(0);
+    expect(bounded.peak).toBeLessThanOrEqual(1.26);
+    const without = peakOf('consistent-hash', equalPool(4).toSpliced(1, 1), 400);
+    expect(Math.abs(bounded.atOwner - without.atOwner)).toBeLessThan(0.02);
   });
 
   it('stays close to it in a pool too large to be summed at every pick', () => {

@@ -81,9 +81,11 @@ describe('weighted-round-robin', () => {
     expect(text.split('a').length - 1).toBe(4);
   });
 
-  it('takes up one who was tried again at the next request', () => {
-    const endpoints = pool(1000, 1);
+  it('takes up one who was tried again at the next request, whoever else is away', () => {
+    const endpoints = pool(1000, 1, 1, 1, 1, 1, 1, 1);
     const picking = picker('weighted-round-robin', endpoints);
+    for (const endpoint of endpoints.slice(2)) endpoint.available = false;
+    order(picking, endpoints, 2_000);
     expect(picking.pick({ hash: 0, tried: [endpoints[0]!] })).toBe(endpoints[1]);
     expect(order(picking, endpoints, 20)).toBe('a'.repeat(20));
   });
