@@ -14,6 +14,7 @@ export interface LimitSettings {
   readonly maxHeadBytes: number;
   readonly maxBodyBytes: number;
   readonly maxConnections: number;
+  readonly maxStreamsPerConnection: number;
   readonly maxConnectionsPerIp: number;
   readonly maxRequestsPerSecondPerIp: number;
   readonly maxInFlightPerUpstream: number;
@@ -28,11 +29,26 @@ export interface LimitSettings {
   readonly tunnelTimeoutMs: number;
 }
 
+export interface TlsSettings {
+  readonly port: number;
+  /** The default one; paths are absolute. null: the first of the directory. */
+  readonly pair: { readonly certificate: string; readonly key: string } | null;
+  readonly directory: string | null;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
 export interface GatewayConfig {
   readonly host: string;
   readonly port: number;
   readonly workers: number | 'auto';
   readonly trustedProxies: readonly string[];
+  readonly proxyProtocolFrom: readonly string[];
+  /** null: no TLS. */
+  readonly tls: TlsSettings | null;
+  /** Offered to TLS clients. */
+  readonly http2: boolean;
+  /** null: plain requests are served. */
+  readonly tlsRedirectPort: number | null;
   readonly stopTimeoutMs: number;
   readonly accessLog: 'off' | 'json' | 'combined';
   /** 0–1. */
@@ -70,6 +86,10 @@ export function gatewayConfig(
     port: values.balancerPort,
     workers: values.gatewayWorkers,
     trustedProxies: values.trustedProxies ?? [],
+    proxyProtocolFrom: values.proxyProtocolFrom ?? [],
+    tls: tlsOf(values, absolute),
+    http2: values.tlsHttp2,
+    tlsRedirectPort: values.tlsRedirectPort,
     stopTimeoutMs: values.gatewayStopTimeout,
     accessLog: values.accessLog,
     accessLogSample: values.accessLogSample,
@@ -78,6 +98,18 @@ export function gatewayConfig(
     pool: poolTraits(values, global),
     routes: values.lbRoutes,
     limits: limitsOf(values),
+  };
+}
+
+function tlsOf(values: GatewayValues, absolute: (path: string) => string): TlsSettings | null {
+  const { tlsPort, tlsCert, tlsKey, tlsCertDir } = values;
+  if (tlsPort === null) return null;
+  return {
+    port: tlsPort,
+    pair:
+      tlsCert === null || tlsKey === null ? null : { certificate: absolute(tlsCert), key: absolute(tlsKey) },
+    directory: tlsCertDir === null ? null : absolute(tlsCertDir),
+    minVersion: values.tlsMinVersion,
   };
 }
 
@@ -140,6 +172,7 @@ function limitsOf(values: GatewayValues): LimitSettings {
     maxHeadBytes: values.lbMaxHead,
     maxBodyBytes: values.lbMaxBody,
     maxConnections: values.lbMaxConnections,
+    maxStreamsPerConnection: values.lbMaxStreams,
     maxConnectionsPerIp: values.lbMaxConnectionsPerIp,
     maxRequestsPerSecondPerIp: values.lbMaxRequestsPerIp,
     maxInFlightPerUpstream: values.lbMaxInFlight,
@@ -196,6 +229,22 @@ export const GATEWAY_RULES: readonly GatewayRule[] = [
   goesWith('backendStartPort', 'backendCount'),
   goesWith('backendCount', 'backendStartPort'),
   goesWith('backendPort', 'backendDns'),
+  goesWith('tlsCert', 'tlsKey'),
+  goesWith('tlsKey', 'tlsCert'),
+  goesWith('tlsCert', 'tlsPort'),
+  goesWith('tlsCertDir', 'tlsPort'),
+  {
+    blames: 'tlsPort',
+    inViewOf: ['tlsCert', 'tlsCertDir'],
+    holds: ({ tlsPort, tlsCert, tlsCertDir }) => tlsPort === null || tlsCert !== null || tlsCertDir !== null,
+    allowed: () => 'tlsCert with tlsKey, or tlsCertDir, set as well',
+  },
+  {
+    blames: 'tlsPort',
+    inViewOf: ['balancerPort'],
+    holds: ({ tlsPort, balancerPort }) => tlsPort !== balancerPort,
+    allowed: ({ balancerPort }) => `another port than balancerPort (${balancerPort})`,
+  },
   {
     blames: 'backendCount',
     inViewOf: ['backendStartPort'],

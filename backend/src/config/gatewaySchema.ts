@@ -60,6 +60,10 @@ const LISTENING = {
     addressRanges(),
     'Proxies in front whose X-Forwarded-… fields are believed. Unset: nobody is.',
   ),
+  proxyProtocolFrom: optional(
+    addressRanges(),
+    'Balancers in front that begin every connection with a PROXY protocol header (version 1 or 2); its address is the client. Connections of others are never looked at for one.',
+  ),
   gatewayStopTimeout: setting(
     durationMs(0, HOUR_MS),
     30_000,
@@ -67,6 +71,27 @@ const LISTENING = {
   ),
   accessLog: setting(choice(['off', 'json', 'combined']), 'off', 'Whether and how requests are logged.'),
   accessLogSample: setting(fraction(), 1, 'Share of requests that are logged.'),
+} as const satisfies Registry;
+
+const TLS = {
+  tlsPort: optional(port(), 'Port for TLS: HTTP/1.1 and HTTP/2 over it. Unset: no TLS.', AT_START),
+  tlsCert: optional(
+    path(),
+    'Certificate and its chain (PEM), for clients that ask for none of the names in tlsCertDir. Files are read again when they change; connections stay.',
+    AT_START,
+  ),
+  tlsKey: optional(path(), 'Private key of tlsCert (PEM, without a passphrase).', AT_START),
+  tlsCertDir: optional(
+    path(),
+    'Directory of <name>.crt with <name>.key: each is used for the names it contains (SNI), wildcards included.',
+    AT_START,
+  ),
+  tlsMinVersion: setting(choice(['TLSv1.2', 'TLSv1.3']), 'TLSv1.2', 'The oldest version accepted.', AT_START),
+  tlsHttp2: setting(onOff(), true, 'Offer HTTP/2 on tlsPort.'),
+  tlsRedirectPort: optional(
+    port(),
+    'Send plain requests to https on this port (308), usually 443; the pages of the gateway itself stay. Unset: they are served.',
+  ),
 } as const satisfies Registry;
 
 const SOURCES = {
@@ -165,6 +190,11 @@ const LIMITS = {
   lbMaxHead: setting(bytes(KIBIBYTE, MEBIBYTE), 16 * KIBIBYTE, "Size of a request's head; above: 431."),
   lbMaxBody: setting(bytes(0, 1024 * GIBIBYTE), GIBIBYTE, "Size of a request's body; above: 413."),
   lbMaxConnections: setting(count(1, 1_000_000), 10_000, 'Client connections of one worker.'),
+  lbMaxStreams: setting(
+    count(1, 1_000),
+    100,
+    'Requests at a time on one HTTP/2 connection; each also counts as a connection.',
+  ),
   lbMaxConnectionsPerIp: setting(count(1, 1_000_000), 1_000, 'Of them, from one address.'),
   lbMaxRequestsPerIp: setting(
     count(0, 1_000_000),
@@ -203,10 +233,11 @@ function algorithmNames(): readonly [string, ...string[]] {
   return [first, ...others];
 }
 
-export const GATEWAY_SETTINGS = { ...LISTENING, ...SOURCES, ...CHOOSING, ...FAILURES, ...LIMITS };
+export const GATEWAY_SETTINGS = { ...LISTENING, ...TLS, ...SOURCES, ...CHOOSING, ...FAILURES, ...LIMITS };
 
 export const GATEWAY_GROUPS: readonly SettingGroup[] = [
   { title: 'The gateway', settings: LISTENING },
+  { title: 'The gateway: TLS', settings: TLS },
   { title: 'The gateway: where upstreams come from', settings: SOURCES },
   { title: 'The gateway: choosing', settings: CHOOSING },
   { title: 'The gateway: failures', settings: FAILURES },

@@ -24,6 +24,21 @@ export function failureAnswer(status: number, code: string, message: string, req
   };
 }
 
+/** Where a plain request is to go instead; 308, so that it stays what it is. */
+export function redirectToTls(
+  { host, target }: { readonly host: string; readonly target: string },
+  port: number,
+): OwnAnswer {
+  const name = host.replace(/:\d*$/, '');
+  const path = target === '*' ? '/' : target;
+  return {
+    status: 308,
+    lines: `Location: https://${name}${port === 443 ? '' : `:${port}`}${path}\r\n`,
+    contentType: 'text/plain; charset=utf-8',
+    body: 'This service is reached through https.\n',
+  };
+}
+
 /**
  * The bytes of an answer.
  * @param connection the Connection field's value; '' for none.

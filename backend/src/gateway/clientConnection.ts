@@ -10,7 +10,7 @@
  */
 import { TLSSocket } from 'node:tls';
 import type { Activity } from './activity.js';
-import { failureAnswer, renderAnswer, type OwnAnswer } from './answer.js';
+import { failureAnswer, redirectToTls, renderAnswer, type OwnAnswer } from './answer.js';
 import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
@@ -20,6 +20,7 @@ import { pathOf } from './hashKey.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines } from './http1/headFinder.js';
 import type { Refusal } from './http1/refusal.js';
 import { parseRequestHead, RequestHead } from './http1/requestHead.js';
+import { objectionTo } from './objections.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 
@@ -238,7 +239,7 @@ export class ClientConnection implements Timed {
     const clientAddress = this.peer.clientAddress(head);
     if (head.host === '')
       head.host = `${this.socket.localAddress ?? 'localhost'}:${this.socket.localPort ?? 80}`;
-    const refusal = this.#objection(head, clientAddress);
+    const refusal = objectionTo(head, clientAddress, context);
     if (refusal !== null) {
       this.#turnDown(refusal, head, requestId, clientAddress);
       return;
@@ -248,6 +249,11 @@ export class ClientConnection implements Timed {
       const visit = new PageVisit(this, context, head, requestId, clientAddress);
       this.#activity = visit;
       visit.start(path);
+      return;
+    }
+    if (context.tlsRedirectPort !== null && !this.peer.isSecure(head)) {
+      this.#record(308, '', head, requestId, clientAddress);
+      this.answer(redirectToTls(head, context.tlsRedirectPort), head, head.bodyLength === 0);
       return;
     }
     const pool = context.route(head.host, path);
@@ -261,9 +267,15 @@ export class ClientConnection implements Timed {
     exchange.start();
   }
 
-  /** Refuses a well-formed request before anything was tried for it: counted and logged like any other. */
+  /** Refuses a well-formed request before anything was tried for it. */
   #turnDown(refusal: Refusal, head: RequestHead, requestId: string, clientAddress: string): void {
     const { status, code, message } = refusal;
+    this.#record(status, code, head, requestId, clientAddress);
+    this.answerFailure(status, code, message, requestId, head, head.bodyLength === 0);
+  }
+
+  /** A request that goes nowhere is counted and logged like any other. */
+  #record(status: number, code: string, head: RequestHead, requestId: string, clientAddress: string): void {
     const { method, target, minorVersion, host, lines } = head;
     this.#context.answers.count(status);
     this.#context.onRequestEnd?.({
@@ -281,7 +293,6 @@ export class ClientConnection implements Timed {
       upstream: null,
       attempts: 0,
     });
-    this.answerFailure(status, code, message, requestId, head, head.bodyLength === 0);
   }
 
   /** Gives an exchange what of its body has arrived with its head. */
@@ -290,35 +301,6 @@ export class ClientConnection implements Timed {
     if (pending === null || !exchange.wantsBytes) return;
     const end = exchange.readBytes(pending, 0);
     if (this.#pending !== null) this.#pending = end < pending.length ? pending.subarray(end) : null;
-  }
-
-  /** What speaks against a well-formed request. */
-  #objection(head: RequestHead, clientAddress: string): Refusal | null {
-    const { limits, viaName } = this.#context;
-    if (!this.#context.admits(clientAddress)) {
-      return {
-        status: 429,
-        code: 'limit.requests',
-        message: 'Too many requests from this address; slow down.',
-      };
-    }
-    if (head.bodyLength > limits.maxBodyBytes) {
-      const message = `The request's body is larger than ${limits.maxBodyBytes} bytes.`;
-      return { status: 413, code: 'body.too-large', message };
-    }
-    if (head.method === 'TRACE') {
-      return {
-        status: 405,
-        code: 'method.not-allowed',
-        message: 'TRACE shows credentials to scripts; it is off.',
-      };
-    }
-    if (head.via !== null && head.via.includes(viaName)) {
-      const message =
-        'The request came back to the gateway it left: an upstream points to the gateway itself.';
-      return { status: 508, code: 'route.loop', message };
-    }
-    return null;
   }
 
   /** Answers what is no acceptable request; the connection can't go on, because nobody knows where the next begins. */

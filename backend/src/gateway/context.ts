@@ -67,6 +67,8 @@ export interface GatewayContext {
   readonly tunnels: Set<Tunnel>;
   /** What this gateway is called in Via; finding it in a request means that it goes round in circles. */
   readonly viaName: string;
+  /** Plain requests, but for own pages, are sent to https on this port; null: they are served. */
+  readonly tlsRedirectPort: number | null;
   readonly onRequestEnd: ((record: RequestRecord) => void) | null;
   /** No further request on connections that are open. */
   readonly draining: boolean;

@@ -163,7 +163,7 @@ export class Listeners implements HandshakeOwner, Http2Owner {
       return;
     }
     this.#unannounced.add(socket);
-    new ProxyHeaderWait(
+    const wait = new ProxyHeaderWait(
       socket,
       this.#context,
       (client) => {
@@ -172,6 +172,7 @@ export class Listeners implements HandshakeOwner, Http2Owner {
       },
       () => this.#unannounced.delete(socket),
     );
+    wait.begin();
   }
 
   #receive(socket: Socket, address: string): void {

@@ -37,6 +37,8 @@ export interface WorkerOptions {
   readonly proxyProtocolFrom?: readonly string[];
   /** Whether TLS clients may speak HTTP/2. Default true. */
   readonly http2?: boolean;
+  /** Plain requests are sent to https on this port. Default: they are served. */
+  readonly tlsRedirectPort?: number | null;
   /** Default: no pages of its own. */
   readonly ownPages?: OwnPages;
   /** Name of this gateway in Via; must not be that of another one on the path. Default `holdfast`. */
@@ -71,6 +73,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly refusals = new CodeCounter();
   readonly tunnels = new Set<Tunnel>();
   readonly viaName: string;
+  readonly tlsRedirectPort: number | null;
   readonly onRequestEnd: ((record: RequestRecord) => void) | null;
   draining = false;
   #snapshot = NO_ROUTES;
@@ -94,6 +97,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.clock = options.clock;
     this.ownPages = options.ownPages ?? NO_PAGES;
     this.viaName = options.viaName ?? 'holdfast';
+    this.tlsRedirectPort = options.tlsRedirectPort ?? null;
     this.onRequestEnd = options.onRequestEnd ?? null;
     this.#random = options.random;
     this.#tunnelDrainMs = options.tunnelDrainMs ?? 10_000;

@@ -13,6 +13,7 @@ import type { AccessLogSettings } from './accessLog/accessLog.js';
 import type { OwnAnswer } from './answer.js';
 import type { GatewayLimits } from './limits.js';
 import type { PrimaryPath } from './pages/ownPaths.js';
+import type { TlsMaterial } from './tls/contexts.js';
 import { WorkerPages } from './pages/workerPages.js';
 import type { WorkerHealth } from './pages/workerPages.js';
 import type { FromWorker, ListenAddress, StopTimes, ToWorker } from './primary/messages.js';
@@ -22,6 +23,12 @@ import { GatewayWorker } from './worker.js';
 export interface WorkerSettings {
   readonly limits: Partial<GatewayLimits>;
   readonly trustedProxies: readonly string[];
+  /** Whose connections begin with a PROXY header. */
+  readonly proxyProtocolFrom: readonly string[];
+  /** Whether TLS clients may speak HTTP/2. */
+  readonly http2: boolean;
+  /** Plain requests are sent to https on this port; null: they are served. */
+  readonly tlsRedirectPort: number | null;
   /** HA_API_TOKEN; null: none. */
   readonly token: string | null;
   /** null: requests are not logged. */
@@ -56,6 +63,7 @@ export class WorkerProcess {
   #accessLog: AccessLog | null = null;
   #stop: StopTimes = { graceMs: 0, webSocketWindowMs: 0 };
   #pools: GatewaySnapshot['pools'] = [];
+  #tls: TlsMaterial | null = null;
   #nextQuestion = 1;
   #busy = '';
   #cancelPoll: () => void = () => undefined;
@@ -82,6 +90,10 @@ export class WorkerProcess {
       case 'snapshot':
         this.#swap(message.snapshot);
         return;
+      case 'tls':
+        this.#tls = message.tls;
+        this.#worker?.updateTls(message.tls);
+        return;
       case 'gone':
         this.#worker?.abandon(message.upstream);
         return;
@@ -97,24 +109,23 @@ export class WorkerProcess {
     }
   }
 
-  async #start({ listen, settings, snapshot, stop }: Start): Promise<void> {
+  async #start({ listen, settings, snapshot, stop, tls }: Start): Promise<void> {
     const { clock, random, channel } = this.#options;
-    const { limits, trustedProxies, token, tunnelDrainMs } = settings;
+    const { accessLog, token, ...forWorker } = settings;
     this.#stop = stop;
+    this.#tls = tls;
     const ownPages = new WorkerPages({
       token,
       askPrimary: (path) => this.#ask(path),
       health: () => this.#health(),
       nowMs: () => clock.nowMs(),
     });
-    const log = this.#openAccessLog(settings.accessLog);
+    const log = this.#openAccessLog(accessLog);
     this.#worker = new GatewayWorker({
       clock,
       random,
-      limits,
-      trustedProxies,
       ownPages,
-      tunnelDrainMs,
+      ...forWorker,
       // Without a log a request pays nothing for it.
       ...(log === null ? {} : { onRequestEnd: (record) => log.record(record) }),
     });
@@ -125,8 +136,8 @@ export class WorkerProcess {
       channel.send({ kind: 'listening', port });
       this.#report();
     } catch (error) {
-      const { code = 'listen.failed', message } = error as NodeJS.ErrnoException;
-      channel.send({ kind: 'failed', code, message });
+      const { code = 'listen.failed', message, port } = error as NodeJS.ErrnoException & { port?: number };
+      channel.send({ kind: 'failed', code, message, port: port ?? listen.port });
       worker.close();
     }
   }
@@ -139,14 +150,27 @@ export class WorkerProcess {
     return this.#accessLog;
   }
 
-  /** A port that is taken is tried again while there is patience: its holder was asked to let go. */
+  /** On both ports. @returns the plain one. */
   async #listen(worker: GatewayWorker, listen: ListenAddress): Promise<number> {
+    const { host, port, tlsPort, reusePort, patienceMs } = listen;
+    const options = { host, backlog: BACKLOG, ...(reusePort ? { reusePort } : {}) };
+    const deadlineMs = this.#options.clock.nowMs() + patienceMs;
+    if (tlsPort !== null) {
+      await this.#insist(deadlineMs, () => {
+        // Not the one that `start` brought: a newer one may have come while the port was taken.
+        if (this.#tls === null) throw new Error('there is a TLS port but no certificate');
+        return worker.listenTls({ ...options, port: tlsPort }, this.#tls);
+      });
+    }
+    return this.#insist(deadlineMs, () => worker.listen({ ...options, port }));
+  }
+
+  /** A port that is taken is tried again while there is patience: its holder was asked to let go. */
+  async #insist(deadlineMs: number, listen: () => Promise<number>): Promise<number> {
     const { clock, channel } = this.#options;
-    const { host, port, reusePort, patienceMs } = listen;
-    const deadlineMs = clock.nowMs() + patienceMs;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await worker.listen({ host, port, backlog: BACKLOG, ...(reusePort ? { reusePort } : {}) });
+        return await listen();
       } catch (error) {
         const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
         if (!isTaken || clock.nowMs() >= deadlineMs) throw error;

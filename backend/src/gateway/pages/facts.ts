@@ -1,5 +1,6 @@
 /** What the pages are told by the primary, who owns membership, checks and workers. Pulled, never pushed. */
 import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { CertificateFact } from '../tls/certificates.js';
 
 export interface GatewayFacts {
   /** Holdfast's version. */
@@ -18,6 +19,8 @@ export interface GatewayFacts {
   readonly sources: readonly SourceFact[];
   /** What is wrong and stays so until somebody acts, a sentence each: a refused configuration, say. */
   readonly problems: readonly string[];
+  /** Those that TLS is served with; none without TLS. */
+  readonly certificates: readonly CertificateFact[];
   /** Lines that the file of the access log could not keep. */
   readonly accessLogDropped: number;
 }

@@ -80,6 +80,13 @@ function gatewayFamilies(status: GatewayStatus, ledger: TrafficLedger): Family[]
     ]),
     gauge('snapshot_version', 'Of the pools that workers are to serve from.', [one(status.snapshotVersion)]),
     gauge(
+      'certificate_expiry_seconds',
+      'How much longer a certificate of the TLS port is valid; negative when it has ended.',
+      status.certificates.map(({ name, endsAt }) =>
+        one((Date.parse(endsAt) - Date.parse(status.at)) / 1_000, { certificate: name }),
+      ),
+    ),
+    gauge(
       'source_live',
       'Whether a source of upstreams answers (1) or its last good answer is kept (0).',
       status.sources.map(({ name, state }) => one(state === 'live' ? 1 : 0, { source: name })),

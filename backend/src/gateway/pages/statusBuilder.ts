@@ -62,6 +62,11 @@ export function buildStatus(input: StatusInput): GatewayStatus {
     accessLogDropped: ledger.accessLogDropped + facts.accessLogDropped,
     sources: facts.sources.map(({ name, state, detail }) => ({ name, state, detail })),
     problems: [...facts.problems],
+    certificates: facts.certificates.map(({ name, names, endsAtMs }) => ({
+      name,
+      names: [...names],
+      endsAt: isoOf(endsAtMs),
+    })),
     changes: [...changes],
   };
 }

@@ -108,6 +108,8 @@ export const gatewayStatusSchema = z.strictObject({
     z.strictObject({ name: z.string(), state: z.enum(['live', 'stale']), detail: z.string() }),
   ),
   problems: z.array(z.string()),
+  /** Served on the TLS port: the file, the names it is for, its end. */
+  certificates: z.array(z.strictObject({ name: z.string(), names: z.array(z.string()), endsAt: time })),
   /** Newest first, at most 50. */
   changes: z.array(change),
 });

@@ -70,7 +70,8 @@ function fleetOf(size: number) {
     random: () => 0.5,
     logger: silentLogger,
     size,
-    listen: { host: '0.0.0.0', port: 13_003, reusePort: false, patienceMs: 0 },
+    listen: { host: '0.0.0.0', port: 13_003, tlsPort: null, reusePort: false, patienceMs: 0 },
+    tls: () => null,
     settings: 'first',
     stop: STOP,
     snapshot: snapshotOf(1),
@@ -115,7 +116,8 @@ describe('starting', () => {
     expect(world.processes[0]!.got).toEqual([
       {
         kind: 'start',
-        listen: { host: '0.0.0.0', port: 13_003, reusePort: false, patienceMs: 0 },
+        listen: { host: '0.0.0.0', port: 13_003, tlsPort: null, reusePort: false, patienceMs: 0 },
+        tls: null,
         settings: 'first',
         snapshot: snapshotOf(7),
         stop: STOP,
@@ -127,9 +129,14 @@ describe('starting', () => {
     const starting = world.fleet.start();
     for (const process of [...world.processes]) {
       process.says({ kind: 'ready' });
-      process.says({ kind: 'failed', code: 'EADDRINUSE', message: 'address already in use' });
+      process.says({ kind: 'failed', code: 'EADDRINUSE', message: 'address already in use', port: 13_003 });
     }
-    expect(await starting).toEqual({ ok: false, code: 'EADDRINUSE', message: 'address already in use' });
+    expect(await starting).toEqual({
+      ok: false,
+      code: 'EADDRINUSE',
+      message: 'address already in use',
+      port: 13_003,
+    });
   });
 
   it('says so when all end before they listen', async () => {
@@ -140,7 +147,7 @@ describe('starting', () => {
 
   it('one that cannot listen does not hold up the others, and is tried again', async () => {
     const starting = world.fleet.start();
-    world.processes[0]!.says({ kind: 'failed', code: 'EADDRINUSE', message: 'taken' });
+    world.processes[0]!.says({ kind: 'failed', code: 'EADDRINUSE', message: 'taken', port: 13_003 });
     world.processes[1]!.comesUp();
     expect(await starting).toEqual({ ok: true });
     await world.clock.advance(1);

@@ -17,6 +17,8 @@ import type { Clock, Logger } from '../../ports.js';
 import type { OwnAnswer } from '../answer.js';
 import type { WorkerFact } from '../pages/facts.js';
 import type { PrimaryPath } from '../pages/ownPaths.js';
+import type { TlsMaterial } from '../tls/contexts.js';
+import type { StartOutcome } from './listenProblem.js';
 import { readWorkerMessage } from './messages.js';
 import type { FromWorker, ListenAddress, StopTimes, ToWorker } from './messages.js';
 
@@ -41,6 +43,8 @@ export interface FleetOptions<Settings> {
   readonly settings: Settings;
   readonly stop: StopTimes;
   readonly snapshot: GatewaySnapshot;
+  /** What new workers serve TLS with; null: no TLS. */
+  readonly tls: () => TlsMaterial | null;
   readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
   readonly onStats: (workerId: number, stats: WorkerStats) => void;
   readonly onGone: (workerId: number) => void;
@@ -70,9 +74,6 @@ interface Worker {
   settled: (() => void)[];
 }
 
-export type StartOutcome =
-  { readonly ok: true } | { readonly ok: false; readonly code: string; readonly message: string };
-
 /** Twenty missed reports. */
 export const SILENCE_MS = 10_000;
 const WATCH_INTERVAL_MS = 1_000;
@@ -91,7 +92,7 @@ export class Fleet<Settings> {
   #restarts = 0;
   #badMessages = 0;
   #youngDeaths = 0;
-  #failure: { readonly code: string; readonly message: string } | null = null;
+  #failure: { readonly code: string; readonly message: string; readonly port: number } | null = null;
   #stopping = false;
   #cancelWatch: () => void = () => undefined;
   readonly #cancelRespawns = new Set<() => void>();
@@ -150,6 +151,11 @@ export class Fleet<Settings> {
     for (const worker of this.#workers.values()) {
       if (worker.state !== 'starting') this.#send(worker, { kind: 'gone', upstream });
     }
+  }
+
+  /** Hands new certificates or ticket keys to every worker; workers to come are given `tls()`. */
+  publishTls(tls: TlsMaterial): void {
+    for (const worker of this.#workers.values()) this.#send(worker, { kind: 'tls', tls });
   }
 
   /**
@@ -250,7 +256,8 @@ export class Fleet<Settings> {
     const { listen, stop, onStats, onLog, onAsk, onProgress, logger } = this.#options;
     switch (message.kind) {
       case 'ready': {
-        const start = { listen, stop, snapshot: this.#snapshot, settings: this.#settings };
+        const tls = this.#options.tls();
+        const start = { listen, stop, snapshot: this.#snapshot, settings: this.#settings, tls };
         worker.awaiting = true;
         this.#send(worker, { kind: 'start', ...start });
         return;
@@ -264,7 +271,7 @@ export class Fleet<Settings> {
         this.#options.onWaiting();
         return;
       case 'failed':
-        this.#failure = { code: message.code, message: message.message };
+        this.#failure = { code: message.code, message: message.message, port: message.port };
         logger.warn('a gateway worker cannot listen', { ...this.#failure });
         this.#settle(worker);
         // Its successor tries again, after a pause.

@@ -1,22 +1,38 @@
+/** What came of starting a gateway. */
+export type StartOutcome =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      readonly code: string;
+      readonly message: string;
+      /** The one that could not be had, where that is what failed. */
+      readonly port?: number;
+    };
+
 /**
  * Why a gateway cannot listen, and what to do about it, for people.
  * @param holder whoever has the port, where that is known.
  */
 export function explainListenProblem(
-  problem: { readonly code: string; readonly message: string },
-  { host, port }: { readonly host: string; readonly port: number },
+  problem: Extract<StartOutcome, { ok: false }>,
+  address: { readonly host: string; readonly port: number },
   holder: string | null,
 ): string {
+  const { host } = address;
+  const port = problem.port ?? address.port;
+  const setting = port === address.port ? 'BALANCER_PORT' : 'TLS_PORT';
   switch (problem.code) {
     case 'EADDRINUSE': {
       const by = holder === null ? '' : ` by ${holder}`;
-      return `Port ${port} on ${host} is taken${by}. End that process, or set BALANCER_PORT to a free port.`;
+      return `Port ${port} on ${host} is taken${by}. End that process, or set ${setting} to a free port.`;
     }
     case 'EACCES':
-      return `This user may not listen on port ${port}. Set BALANCER_PORT to a port above 1023.`;
+      return `This user may not listen on port ${port}. Set ${setting} to a port above 1023.`;
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return `${host} is not an address of this machine. Set BALANCER_HOST to one that is, e.g. 0.0.0.0.`;
+    case 'tls.certificates':
+      return problem.message;
     default:
       return `The gateway cannot listen on ${host}:${port}: ${problem.message}`;
   }

@@ -5,6 +5,7 @@
  *      │ ◀───────────────────────── ready ─┤ its code is loaded
  *      ├─ start (address, snapshot) ─────▶ │
  *      │ ◀── waiting │ listening │ failed ─┤ waiting: somebody else has the port
+ *      ├─ tls (certificates, keys) ──────▶ │ from now on; with start as well
  *      ├─ snapshot ──────────────────────▶ │ at most one without its answer; the latest wins
  *      ├─ gone (upstream) ───────────────▶ │ its process ended: what it has not begun to answer fails over
  *      │ ◀─ swapped (version, busy) ───────┤ after the swap, and whenever a leaving upstream has finished
@@ -22,12 +23,15 @@ import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
 import type { OwnAnswer } from '../answer.js';
+import type { TlsMaterial } from '../tls/contexts.js';
 import { isPrimaryPath } from '../pages/ownPaths.js';
 import type { PrimaryPath } from '../pages/ownPaths.js';
 
 export interface ListenAddress {
   readonly host: string;
   readonly port: number;
+  /** null: no TLS. */
+  readonly tlsPort: number | null;
   /** Every worker binds for itself (SO_REUSEPORT) instead of sharing the primary's handle. */
   readonly reusePort: boolean;
   /** How long to try again while the port is taken, ms: whoever holds it was asked to let go. */
@@ -48,7 +52,10 @@ export type ToWorker<Settings> =
       readonly snapshot: GatewaySnapshot;
       readonly settings: Settings;
       readonly stop: StopTimes;
+      /** null: there is no TLS port. */
+      readonly tls: TlsMaterial | null;
     }
+  | { readonly kind: 'tls'; readonly tls: TlsMaterial }
   | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
   /** The process at this address (host:port) has ended. */
   | { readonly kind: 'gone'; readonly upstream: string }
@@ -62,7 +69,7 @@ export type FromWorker =
   /** The port is taken; it tries again. */
   | { readonly kind: 'waiting' }
   /** It cannot listen. */
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly port: number }
   | {
       readonly kind: 'swapped';
       readonly version: number;
@@ -89,8 +96,8 @@ export function readWorkerMessage(raw: unknown): FromWorker | null {
     case 'listening':
       return isCount(raw['port']) ? { kind: 'listening', port: raw['port'] } : null;
     case 'failed':
-      return isText(raw['code']) && isText(raw['message'])
-        ? { kind: 'failed', code: raw['code'], message: raw['message'] }
+      return isText(raw['code']) && isText(raw['message']) && isCount(raw['port'])
+        ? { kind: 'failed', code: raw['code'], message: raw['message'], port: raw['port'] }
         : null;
     case 'swapped':
       return isCount(raw['version']) && isList(raw['busy'], isText)

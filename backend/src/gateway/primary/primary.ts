@@ -9,20 +9,31 @@
 import { upstreamKey } from '../../domain/trafficLedger.js';
 import type { HealthPolicy } from '../../domain/policy.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
-import type { Clock, Discovery, Logger, Prober, StateStore, SupervisorLink } from '../../ports.js';
+import type {
+  CertificateSource,
+  Clock,
+  Discovery,
+  Logger,
+  Prober,
+  StateStore,
+  SupervisorLink,
+} from '../../ports.js';
 import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
 import { GatewayMonitor } from '../pages/monitor.js';
 import { renderPage } from '../pages/primaryPages.js';
 import { Checker } from './checker.js';
 import { Fleet } from './fleet.js';
-import type { StartOutcome, WorkerListeners, WorkerProcess } from './fleet.js';
+import type { WorkerListeners, WorkerProcess } from './fleet.js';
 import { LastGoodPool } from './lastGoodPool.js';
 import type { RememberedPool } from './lastGoodPool.js';
+import type { StartOutcome } from './listenProblem.js';
 import { Membership } from './membership.js';
 import type { ListenAddress, StopTimes } from './messages.js';
 import { Publisher } from './publisher.js';
 import type { RoutingSettings } from './publisher.js';
 import { Reporter } from './reporter.js';
+import { TlsKeeper } from './tlsKeeper.js';
+import type { TlsMaterial } from '../tls/contexts.js';
 
 /** Takes whole lines, in bounded memory, and rotates itself. */
 export interface AccessLogFile {
@@ -68,6 +79,8 @@ export interface PrimaryOptions<Settings> {
     readonly stop: StopTimes;
     readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
   };
+  /** null: no TLS. */
+  readonly tls: { readonly source: CertificateSource; readonly minVersion: TlsMaterial['minVersion'] } | null;
   /** Another process has our port; workers go on trying while their patience lasts. */
   readonly onPortTaken: () => void;
 }
@@ -88,6 +101,7 @@ export class Primary<Settings> {
   readonly #fleet: Fleet<Settings>;
   readonly #lastGood: LastGoodPool;
   readonly #reporter: Reporter | null;
+  readonly #tls: TlsKeeper | null;
   #sources: readonly SourceState[] = [];
   #problems: readonly string[] = [];
   /** Keys of upstreams that finish what they have. */
@@ -116,6 +130,7 @@ export class Primary<Settings> {
       onSnapshot: (snapshot) => this.#onSnapshot(snapshot),
     });
     this.#lastGood = new LastGoodPool({ store, clock, logger, capture: () => this.#remembered() });
+    this.#tls = this.#createTlsKeeper();
     this.#fleet = this.#createFleet();
     this.#reporter = this.#createReporter();
     this.#sources = routing.pools.map(({ name }) => stateOf(sourceOf(name)));
@@ -135,6 +150,8 @@ export class Primary<Settings> {
 
   /** Starts sources and workers. Resolves when a worker listens, or with the reason why none can. */
   async start(): Promise<StartOutcome> {
+    const problem = (await this.#tls?.start()) ?? null;
+    if (problem !== null) return { ok: false, code: 'tls.certificates', message: problem };
     await this.#monitor.start();
     for (const entry of this.#sources) this.#follow(entry);
     const outcome = await this.#fleet.start();
@@ -149,6 +166,7 @@ export class Primary<Settings> {
     const stopped = this.#fleet.stop(times);
     await Promise.all(this.#sources.map(({ source }) => source.discovery.close()));
     this.#checker.close();
+    this.#tls?.close();
     await stopped;
     await Promise.all([this.#lastGood.close(), this.#monitor.stop(), goodbye]);
   }
@@ -194,7 +212,8 @@ export class Primary<Settings> {
       workerRestarts: this.#fleet.restarts,
       upstreams,
       sources: this.#sources.map(({ source, state, detail }) => ({ name: source.name, state, detail })),
-      problems: this.#problems,
+      problems: [...this.#problems, ...(this.#tls?.problems ?? [])],
+      certificates: this.#tls?.facts ?? [],
       accessLogDropped: this.#options.accessLog.dropped(),
     };
   }
@@ -210,6 +229,7 @@ export class Primary<Settings> {
       settings: workers.settings,
       stop: workers.stop,
       snapshot: this.#publisher.current,
+      tls: () => this.#tls?.material ?? null,
       spawn: workers.spawn,
       onStats: (workerId, stats) => this.#monitor.report(workerId, stats),
       onLog: (lines) => {
@@ -219,6 +239,17 @@ export class Primary<Settings> {
       onAsk: (path) => renderPage(path, this.#monitor),
       onWaiting: this.#options.onPortTaken,
       onProgress: () => this.#onProgress(),
+    });
+  }
+
+  #createTlsKeeper(): TlsKeeper | null {
+    const { clock, logger, tls } = this.#options;
+    if (tls === null) return null;
+    return new TlsKeeper({
+      clock,
+      logger,
+      ...tls,
+      onMaterial: (material) => this.#fleet.publishTls(material),
     });
   }
 

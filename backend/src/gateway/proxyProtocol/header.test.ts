@@ -11,7 +11,7 @@ function version2(command: number, family: number, rest: Buffer): Buffer {
 
 const IPV4_REST = Buffer.from([192, 0, 2, 7, 198, 51, 100, 1, 0xc8, 0x22, 0x01, 0xbb]);
 const IPV6_REST = Buffer.from(
-  '20010db8000000000000000000000007' + '20010db8000000000000000000000001' + 'c822' + '01bb',
+  '20010db800000000000000000000000720010db8000000000000000000000001c82201bb',
   'hex',
 );
 

@@ -34,11 +34,14 @@ export class ProxyHeaderWait implements Timed {
     this.#onHeader = onHeader;
     this.#onGone = onGone;
     this.deadlineMs = context.deadlines.nowMs + context.limits.headTimeoutMs;
-    context.deadlines.add(this);
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEnd);
-    socket.on('error', this.#onError);
-    socket.on('close', this.#onClose);
+  }
+
+  begin(): void {
+    this.#context.deadlines.add(this);
+    this.#socket.on('data', this.#onData);
+    this.#socket.on('end', this.#onEnd);
+    this.#socket.on('error', this.#onError);
+    this.#socket.on('close', this.#onClose);
   }
 
   onDeadline(): void {
