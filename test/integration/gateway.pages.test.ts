@@ -81,6 +81,7 @@ beforeEach(async () => {
       sources: [],
       problems: [],
       accessLogDropped: 0,
+      certificates: [],
     }),
   });
 });

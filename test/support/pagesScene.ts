@@ -205,6 +205,13 @@ function sceneFacts(): GatewayFacts {
     sources: [{ name: 'supervisor', state: 'live', detail: 'http://127.0.0.1:3000' }],
     problems: [],
     accessLogDropped: 0,
+    certificates: [
+      {
+        name: 'shop.pem',
+        names: ['shop.example.org', 'www.example.org'],
+        endsAtMs: SCENE_START_MS + 80 * 24 * 3_600_000,
+      },
+    ],
   };
 }
 

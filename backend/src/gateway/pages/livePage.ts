@@ -18,6 +18,8 @@ const HEADLINES: Readonly<Record<GatewayStatus['condition'], string>> = {
 };
 const MOST_REFUSALS_SHOWN = 8;
 const MOST_CHANGES_SHOWN = 15;
+/** Renewal is usually done 30 days before the end; less than half of that means that it is not. */
+const RENEW_WITHIN_MS = 14 * 24 * 3_600_000;
 
 export function renderLivePage(status: GatewayStatus): string {
   const headline = status.pools.length === 0 ? 'No pool is configured' : HEADLINES[status.condition];
@@ -40,7 +42,8 @@ export function renderLivePage(status: GatewayStatus): string {
         <div class="columns">
           ${renderChanges(status.changes, status.at)}
           <div>
-            ${renderWorkers(status)} ${renderSources(status.sources)} ${renderRefusals(status.refusals)}
+            ${renderWorkers(status)} ${renderSources(status.sources)} ${renderCertificates(status)}
+            ${renderRefusals(status.refusals)}
           </div>
         </div>
       </main>
@@ -160,6 +163,25 @@ function renderSources(sources: GatewayStatus['sources']): Html | null {
   });
   return html`<section class="panel">
     <h2>Sources of upstreams</h2>
+    <ul class="changes">
+      ${rows}
+    </ul>
+  </section>`;
+}
+
+function renderCertificates({ certificates, at }: GatewayStatus): Html | null {
+  if (certificates.length === 0) return null;
+  const rows = certificates.map(({ name, names, endsAt }) => {
+    const leftMs = Date.parse(endsAt) - Date.parse(at);
+    const shape = leftMs <= 0 ? 'down' : leftMs < RENEW_WITHIN_MS ? 'degraded' : 'up';
+    const validity = leftMs <= 0 ? 'has ended' : `valid for ${inDuration(leftMs)}`;
+    return html`<li>
+      <span class="shape ${shape}" aria-hidden="true"></span
+      ><span><strong>${names.join(', ')}</strong> ${validity}<br /><span class="muted">${name}</span></span>
+    </li>`;
+  });
+  return html`<section class="panel">
+    <h2>Certificates</h2>
     <ul class="changes">
       ${rows}
     </ul>

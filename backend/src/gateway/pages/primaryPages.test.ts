@@ -70,6 +70,18 @@ describe('/lb', () => {
     expect(body).not.toContain('secret');
   });
 
+  it('says how long certificates are valid, and when one is overdue', async () => {
+    const page = async (days: number): Promise<string> => {
+      const endsAtMs = Date.parse(scene.monitor.status().at) + days * 86_400_000;
+      scene.facts = { ...scene.facts, certificates: [{ name: 'a.pem', names: ['a.example'], endsAtMs }] };
+      const { body } = await renderPage('/lb', scene.monitor);
+      return /<h2>Certificates<\/h2>[^]*?<\/section>/.exec(body)?.[0].replaceAll('\u202f', ' ') ?? '';
+    };
+    expect(await page(80)).toMatch(/shape up[^]*a\.example[^]*valid for 80 d/);
+    expect(await page(13)).toMatch(/shape degraded[^]*valid for 13 d/);
+    expect(await page(-1)).toMatch(/shape down[^]*has ended/);
+  });
+
   it('shows a hundred upstreams of a huge pool, troubled ones first', async () => {
     const [first] = scene.facts.snapshot.pools;
     const upstreams = Array.from({ length: 1_000 }, (_, i) => ({
