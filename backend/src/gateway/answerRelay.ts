@@ -7,6 +7,7 @@
  *     └────▶ 101: the connection becomes a tunnel
  */
 import type { ClientSocket } from './clientSocket.js';
+import { writeCopied } from './copiedWrites.js';
 import { BodyScanner } from './http1/bodyScanner.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE } from './http1/headFinder.js';
 import type { HeadLimits } from './http1/refusal.js';
@@ -186,12 +187,7 @@ export class AnswerRelay {
     this.bodyBytes += to - from;
     if (from === to) this.#wrote(this.#client.write(head, 'latin1'));
     else if (text !== null) this.#wrote(this.#client.write(head + text.slice(from, to), 'latin1'));
-    else {
-      this.#client.cork();
-      this.#client.write(head, 'latin1');
-      this.#wrote(this.#client.write(Buffer.from(buffer.subarray(from, to))));
-      this.#client.uncork();
-    }
+    else this.#wrote(writeCopied(this.#client, buffer.subarray(from, to), head));
   }
 
   #relayBody(scanner: BodyScanner, chunk: Buffer): RelayResult {
@@ -201,7 +197,7 @@ export class AnswerRelay {
     if (this.#pieces !== null) this.#writePieces(this.#pieces);
     else {
       this.bodyBytes += end;
-      this.#wrote(this.#client.write(Buffer.from(chunk.subarray(0, end))));
+      this.#wrote(writeCopied(this.#client, chunk.subarray(0, end)));
     }
     return scanner.done ? 'done' : 'more';
   }

@@ -5,6 +5,7 @@
 import type { Activity } from './activity.js';
 import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
+import { writeCopied } from './copiedWrites.js';
 import type { Timed } from './deadlines.js';
 import type { Pool } from './pool.js';
 import type { Upstream } from './upstream.js';
@@ -82,7 +83,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
 
   onUpstreamBytes(chunk: Buffer): void {
     this.#touch();
-    if (!this.#client.write(Buffer.from(chunk))) this.#connection.socket.pause();
+    if (!writeCopied(this.#client, chunk)) this.#connection.socket.pause();
   }
 
   onUpstreamDrain(): void {

@@ -14,8 +14,11 @@
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Deadlines, Timed } from './deadlines.js';
 
-/** Bytes that may wait in one direction before the other side is paused. */
-export const HIGH_WATER_BYTES = 65_536;
+/**
+ * Bytes that may wait in one direction before the other side is paused. More than one read brings (64 KB): a socket
+ * counts a write in before it finds that the kernel takes it at once, and would say "full" after every one.
+ */
+export const HIGH_WATER_BYTES = 131_072;
 
 const sharedBuffer = Buffer.allocUnsafeSlow(65_536);
 
