@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -48,6 +49,12 @@ describe('load-balancer-config.json', () => {
         },
       },
     });
+  });
+
+  it('reads the example of docs/configuration.md', () => {
+    const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
+    const [, example = ''] = /```json\n([^`]*"servers"[^`]*)```/.exec(page) ?? [];
+    expect(readLoadBalancerFile(example, defaults())).toMatchObject({ ok: true, members: { length: 2 } });
   });
 
   it('needs servers only, and takes the settings for the rest', () => {
