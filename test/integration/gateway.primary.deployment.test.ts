@@ -101,7 +101,7 @@ describe('under load, nothing is lost', () => {
   it('while instances are killed, as far as a repeated request can see', async () => {
     const load = await start();
     for (let i = 0; i < 6; i += 1) {
-      const [victim] = (await deployment.instances()).filter(({ serving }) => serving);
+      const victim = (await deployment.instances()).find(({ serving }) => serving);
       sendSignal(victim!.pid!, 'SIGKILL');
       await deployment.untilWhole(BACKEND, 2);
       await gatewayKnows(2);

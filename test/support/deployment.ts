@@ -92,6 +92,10 @@ export class Deployment {
     await this.until('everything serves', (status) =>
       status.services.every(({ state }) => state === 'healthy'),
     );
+    await waitFor(async () => (await fetch(`http://127.0.0.1:${this.gatewayPort}/health`)).ok, {
+      what: 'the gateway to answer',
+      deadlineMs: 20_000,
+    });
   }
 
   get logDir(): string {

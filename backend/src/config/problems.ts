@@ -38,6 +38,9 @@ export function formatProblems(problems: readonly Problem[]): string {
   return [headline, ...problems.map((problem) => `  ${formatProblem(problem)}`)].join('\n');
 }
 
+/** Well-known names that come close to ours. */
+const OF_OTHER_PROGRAMS: ReadonlySet<string> = new Set(['SSL_CERT_DIR', 'SSL_CERT_FILE']);
+
 const normalised = (name: string): string => name.replace(/[-_\s]/g, '').toLowerCase();
 
 /**
@@ -57,5 +60,6 @@ export function meantKey(unknown: string, known: readonly string[]): string | nu
  * of other programs' names, so short names must match more closely: DB_HOST is not a misspelt HA_HOST.
  */
 export function meantVariable(unknown: string, known: readonly string[]): string | null {
+  if (OF_OTHER_PROGRAMS.has(unknown)) return null;
   return nearest(unknown, known, (name) => Math.min(2, Math.floor(name.length / 4)));
 }

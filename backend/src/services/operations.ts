@@ -160,7 +160,11 @@ export class Operations {
       if (this.#options.failover.quarantinedSlot(service.name, pmId) === null) continue;
       const failure = this.#options.failover.lastFailure(service.name);
       const detail = failure === null ? 'its restart budget is spent' : `${failure.cause}, ${failure.detail}`;
-      const message = `${operation.kind} of ${service.name} failed: pm ${pmId} does not stay up (${detail}). What it began was taken back.`;
+      const ending =
+        service.rollout?.kind === 'deploy'
+          ? 'What was not replaced yet stays as it was; what was replaced runs the new build.'
+          : 'What it began was taken back.';
+      const message = `${operation.kind} of ${service.name} failed: pm ${pmId} does not stay up (${detail}). ${ending}`;
       return { code: 'operation.failed', message };
     }
     return null;
@@ -236,7 +240,8 @@ export class Operations {
 
   #report(service: SupervisedService, operation: Operation, done: boolean): OperationReport {
     const pending = done ? [] : this.#pending(service, operation);
-    const settled = `${service.name} runs ${service.settledServing().length} instances`;
+    const serving = service.settledServing().length;
+    const settled = `${service.name} runs ${serving} ${serving === 1 ? 'instance' : 'instances'}`;
     return {
       operationId: operation.id,
       kind: operation.kind,
