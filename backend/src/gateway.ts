@@ -32,11 +32,13 @@ import { createReportClient } from './adapters/supervisor/reportClient.js';
 import { createDiscovery } from './adapters/discovery/index.js';
 import { gatewayRouting } from './config/gateway.js';
 import type { Routing } from './config/gateway.js';
+import { workerSettings } from './config/gatewayWorker.js';
 import { loadConfig } from './config/load.js';
 import type { Config } from './config/load.js';
 import { readLoadBalancerFile } from './config/loadBalancerFile.js';
 import type { LoadBalancerFile } from './config/loadBalancerFile.js';
 import { servicePolicy } from './config/policy.js';
+import { reachableUrl } from './config/reachable.js';
 import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
 import { messageOf } from './domain/errors.js';
@@ -57,8 +59,8 @@ const EXIT_NEEDS_A_PERSON = 78;
 const PORT_PATIENCE_MS = 3_000;
 /** A predecessor that lives: it is asked as soon as our workers find the port taken. */
 const TAKEOVER_PATIENCE_MS = 15_000;
-/** Within a drain: a supervised instance is stopped after its kill time-out (10 s) even with WebSockets left. */
-const MOST_TUNNEL_DRAIN_MS = 5_000;
+/** Over which time a gateway that stops closes WebSockets and idle connections: they don't come back all at once. */
+const MOST_CLOSE_WINDOW_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
 /** Applications of Holdfast itself in the ecosystem file. */
 const OWN_PREFIX = 'ha-';
@@ -86,26 +88,6 @@ async function defaultPool(config: Config): Promise<string> {
   throw new StartProblem(
     `${ecosystemFile} defines no service to send traffic to. Set BACKEND_HOSTS (host:port, separated by commas), or add one.`,
   );
-}
-
-/** The gateway's API calls go to the supervisor's address; one that listens everywhere is reached on loopback. */
-function supervisorUrl({ host, port }: Config): string {
-  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
-}
-
-function workerSettings({ gateway, apiToken }: Config): WorkerSettings {
-  return {
-    limits: gateway.limits,
-    trustedProxies: gateway.trustedProxies,
-    proxyProtocolFrom: gateway.proxyProtocolFrom,
-    http2: gateway.http2,
-    tlsRedirectPort: gateway.tlsRedirectPort,
-    token: apiToken,
-    accessLog:
-      gateway.accessLog === 'off' ? null : { format: gateway.accessLog, sample: gateway.accessLogSample },
-    tunnelDrainMs: Math.min(MOST_TUNNEL_DRAIN_MS, gateway.stopTimeoutMs),
-  };
 }
 
 /** Opens nothing yet: the file appears with the first line. What waits when the process ends is written then. */
@@ -170,7 +152,9 @@ class Gateway {
       store: new FileStateStore(join(dataDir, 'gateway-pool.json')),
       dayStore: new FileStateStore(join(dataDir, 'gateway-day.json')),
       accessLog: accessLogFile(this.#config),
-      link: supervised ? createReportClient({ url: supervisorUrl(this.#config), token: apiToken }) : null,
+      link: supervised
+        ? createReportClient({ url: reachableUrl(this.#config.host, this.#config.port), token: apiToken })
+        : null,
       name: `${hostname()}:${process.pid}`,
       version: packageVersion(root),
       routing: this.#routing(),
@@ -186,7 +170,10 @@ class Gateway {
           patienceMs: this.#lock.isHeld ? PORT_PATIENCE_MS : TAKEOVER_PATIENCE_MS,
         },
         settings: workerSettings(this.#config),
-        stop: { graceMs: gateway.stopTimeoutMs, webSocketWindowMs: gateway.stopTimeoutMs },
+        stop: {
+          graceMs: gateway.stopTimeoutMs,
+          webSocketWindowMs: Math.min(MOST_CLOSE_WINDOW_MS, gateway.stopTimeoutMs),
+        },
         spawn: createSpawner(fileURLToPath(import.meta.url)),
       },
       tls:
@@ -203,7 +190,7 @@ class Gateway {
     const discovery = createDiscovery(source, pool, {
       clock: systemClock,
       random: Math.random,
-      supervisor: { url: supervisorUrl(this.#config), token: apiToken },
+      supervisor: { url: reachableUrl(this.#config.host, this.#config.port), token: apiToken },
       parse: (text) => readLoadBalancerFile(text, serviceDefaults),
       onDocument: (document) => {
         this.#document = document;

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { formatProblems } from '../config/problems.js';
 import { loadConfig, type Config } from '../config/load.js';
+import { reachableUrl } from '../config/reachable.js';
 import { HoldfastError } from '../domain/errors.js';
 import { ApiClient } from './apiClient.js';
 import { Pm2Command } from './pm2Command.js';
@@ -28,7 +29,7 @@ export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliCo
     config,
     terminal,
     env,
-    api: new ApiClient(`http://${reachable(config.host)}:${config.port}`, config.apiToken),
+    api: new ApiClient(reachableUrl(config.host, config.port), config.apiToken),
     pm2: new Pm2Command({ root: config.root, home: config.pm2Home, bin: config.pm2Bin, env }),
   };
 }
@@ -36,11 +37,4 @@ export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliCo
 /** The same configuration with another ecosystem file. */
 export function withEcosystem(context: CliContext, ecosystemFile: string): CliContext {
   return { ...context, config: { ...context.config, ecosystemFile } };
-}
-
-/** An address to connect to, for an address to listen on. */
-export function reachable(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  if (host === '::') return '[::1]';
-  return host.includes(':') ? `[${host}]` : host;
 }

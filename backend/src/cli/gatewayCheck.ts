@@ -1,14 +1,15 @@
 /** Whether the gateway serves, as clients see it. */
 import { get } from 'node:http';
+import { reachableUrl } from '../config/reachable.js';
 import { HoldfastError } from '../domain/errors.js';
-import { reachable, type CliContext } from './context.js';
+import type { CliContext } from './context.js';
 
 const POLL_MS = 250;
 const ANSWER_TIMEOUT_MS = 2_000;
 
 /** For people: "http://127.0.0.1:13003". */
 export function gatewayUrl({ config: { gateway } }: CliContext): string {
-  return `http://${reachable(gateway.host)}:${gateway.port}`;
+  return reachableUrl(gateway.host, gateway.port);
 }
 
 /**

@@ -2,7 +2,7 @@
  * `scripts/deploy.sh`: the code that lies here becomes the code that runs.
  *
  *   install → build → first start, or service by service through the supervisor: canary, then the rest
- *                   → the supervisor itself, last → high availability on
+ *                   → the gateway, by handing over → the supervisor itself, last → high availability on
  *
  * When a canary does not verify, the supervisor removes it and the old instances never stopped serving; what remains
  * is to take the build back, because from now on every restart would run it. Services that were rolled before the
@@ -16,6 +16,7 @@ import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitSupervisor, pause } from '../deployment.js';
 import { isService, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { renewGateway } from '../gatewayRenewal.js';
 import {
   build,
   install,
@@ -37,7 +38,7 @@ export const deploy: Command = {
   usage: `Usage: scripts/deploy.sh [--skip-install] [--skip-build] [--service NAME]...
 
 Installs the dependencies, builds, and starts the deployment, or, when it already runs, replaces its instances one at a
-time through the supervisor: first a canary, then the rest, then the supervisor itself. If the canary does not verify,
+time through the supervisor: first a canary, then the rest, then gateway and supervisor. If the canary does not verify,
 it goes, the old instances stay, and the build before is put back. Finally turns high availability on.
 Log: logs/ha-startup.log
 
@@ -67,7 +68,10 @@ Log: logs/ha-startup.log
       // Services that were just started run the new build already.
       const rolls = before.supervisor || before.services;
       const rolled = rolls ? await rollOut(context, release, values.service ?? null, log) : [];
-      if (before.supervisor && release.changes) await renewSupervisor(context, release, rolled, log);
+      if (before.supervisor && release.changes) {
+        await renewGatewayToo(context, release, rolled, log);
+        await renewSupervisor(context, release, rolled, log);
+      }
       await markDeployed(context.config.root);
       return await startHighAvailability(context, WAIT_MS, log);
     } catch (error) {
@@ -221,6 +225,22 @@ async function rollBack(
         `${service} could not be rolled back to the build before: ${messageOf(error)}`,
       );
     }
+  }
+}
+
+/** No request is lost: the new gateway takes the port over, the old one finishes what it has. */
+async function renewGatewayToo(
+  context: CliContext,
+  release: Release,
+  rolled: readonly string[],
+  log: CommandLog,
+): Promise<void> {
+  try {
+    if (await renewGateway(context)) context.terminal.done('The gateway runs the new build.');
+  } catch (error) {
+    await revert(context, release, log);
+    await rollBack(context, release, rolled, log);
+    throw error;
   }
 }
 
