@@ -2,7 +2,7 @@
 export interface Activity {
   /** Whether the bytes that come next belong to it. */
   readonly wantsBytes: boolean;
-  /** Takes what of chunk[from, …) belongs to it. @returns the end of that. */
+  /** Takes what of chunk[from, …) belongs to it. `chunk` is valid only during the call. @returns the end of that. */
   readBytes(chunk: Buffer, from: number): number;
   /** The client can take more bytes again. */
   onClientDrain(): void;

@@ -6,6 +6,7 @@
 import type { AttemptFailure } from '../domain/retry.js';
 import type { AnswerRelay, RelayHost } from './answerRelay.js';
 import type { GatewayContext } from './context.js';
+import { writeCopied } from './copiedWrites.js';
 import type { ResponseHead } from './http1/responseHead.js';
 import type { Outcome, Pool } from './pool.js';
 import type { RequestBody } from './requestBody.js';
@@ -67,9 +68,9 @@ export class Attempt implements ConnectionUser {
     if (connection.ready) this.onConnected(connection);
   }
 
-  /** Sends on a piece of the body. @returns false when the upstream can't take more at the moment. */
+  /** Sends on a piece of the body, which is valid only during the call. @returns false when the upstream can't take more at the moment. */
   write(piece: Buffer): boolean {
-    return this.#connection === null || this.#connection.socket.write(piece);
+    return this.#connection === null || writeCopied(this.#connection.socket, piece);
   }
 
   /** The client can take more of the answer again. */

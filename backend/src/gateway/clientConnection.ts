@@ -45,6 +45,8 @@ export class ClientConnection implements Timed {
   readonly #context: GatewayContext;
   readonly #owner: ClientOwner;
   #pending: Buffer | null = null;
+  /** `#pending` is (part of) what a socket has just brought. */
+  #borrowed = false;
   /** Bytes of `#pending` that were looked over for the end of a head. */
   #seen = 0;
   #activity: Activity | null = null;
@@ -179,14 +181,19 @@ export class ClientConnection implements Timed {
       at = this.#activity.readBytes(chunk, 0);
       if (at === chunk.length || this.#closing) return;
     }
-    this.#keep(at === 0 ? chunk : chunk.subarray(at));
+    this.#append(at === 0 ? chunk : chunk.subarray(at));
     if (this.#activity === null) this.#readHeads();
-    else if ((this.#pending?.length ?? 0) > this.#context.limits.maxHeadBytes) this.pause();
+    // The chunk is valid only during this call: what waits is copied.
+    if (this.#pending !== null && this.#borrowed) this.#pending = Buffer.from(this.#pending);
+    this.#borrowed = false;
+    if (this.#activity !== null && (this.#pending?.length ?? 0) > this.#context.limits.maxHeadBytes)
+      this.pause();
   }
 
-  #keep(bytes: Buffer): void {
+  #append(bytes: Buffer): void {
     if (this.#pending === null) {
       this.#pending = bytes;
+      this.#borrowed = true;
       this.#seen = 0;
       if (this.#activity === null) {
         this.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.headTimeoutMs;

@@ -15,6 +15,7 @@ import type { GatewayContext } from './context.js';
 import { Peer, plainAddress, type TrustedPeers } from './forwarded.js';
 import { Http2Connection, type Http2Owner } from './http2/connection.js';
 import { ProxyHeaderWait } from './proxyProtocol/headerWait.js';
+import { withSharedReads } from './sharedReads.js';
 import type { TlsMaterial } from './tls/contexts.js';
 import { Handshakes, type HandshakeOwner } from './tls/handshakes.js';
 import { HIGH_WATER_BYTES } from './upstreamConnection.js';
@@ -178,8 +179,10 @@ export class Listeners implements HandshakeOwner, Http2Owner {
   #receive(socket: Socket, address: string): void {
     const peer = new Peer(address, false, this.#options.trust);
     if (!this.#reception.admit(peer, socket)) return;
-    this.#reception.serve(socket, peer);
-    if (socket.isPaused()) socket.resume(); // a header was read from it before
+    if (socket.isPaused()) {
+      this.#reception.serve(socket, peer);
+      socket.resume(); // a header was read from it before
+    } else this.#reception.serve(withSharedReads(socket), peer);
   }
 
   #receiveTls(handshakes: Handshakes, socket: Socket, address: string): void {

@@ -43,7 +43,7 @@ export class RequestBody {
   }
 
   /**
-   * Reads on in chunk[from, …) and keeps what it read.
+   * Reads on in chunk[from, …) and keeps a copy of what it read.
    * @param sending whether it is being sent: then what is too much to keep is let go.
    * @returns the end of what belongs to the body.
    */
@@ -52,7 +52,7 @@ export class RequestBody {
     if (this.#kept === null || end === from) return end;
     if (sending && this.#keptBytes + end - from > this.#maxKeptBytes) this.forget();
     else {
-      this.#kept.push(from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end));
+      this.#kept.push(Buffer.from(chunk.subarray(from, end)));
       this.#keptBytes += end - from;
     }
     return end;

@@ -57,7 +57,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
 
   readBytes(chunk: Buffer, from: number): number {
     this.#touch();
-    if (!this.#connection.socket.write(from === 0 ? chunk : chunk.subarray(from))) this.#client.pause();
+    if (!writeCopied(this.#connection.socket, chunk.subarray(from))) this.#client.pause();
     return chunk.length;
   }
 
