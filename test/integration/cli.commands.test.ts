@@ -241,7 +241,12 @@ describe('the standard deployment', () => {
     const up = await checkout.run('scripts/holdfast.sh', ['up', '--standard']);
     expect(up).toMatchObject({ code: 0, stderr: '' });
     const rows = (await checkout.pm2.jlist()).map(({ name, pm2_env }) => `${name} ${pm2_env.status}`).sort();
-    expect(rows).toEqual(['ha-supervisor online', 'wordpecker-backend online', 'wordpecker-frontend online']);
+    expect(rows).toEqual([
+      'ha-gateway online',
+      'ha-supervisor online',
+      'wordpecker-backend online',
+      'wordpecker-frontend online',
+    ]);
     const { services } = await checkout.api<LoadBalancerView>('/api/ha/load-balancer');
     expect(services.map(({ name, desired, autoscale }) => ({ name, desired, autoscale }))).toEqual([
       { name: 'wordpecker-backend', desired: 1, autoscale: false },
