@@ -176,7 +176,7 @@ const FAILURES = {
   lbEjectTime: setting(
     durationMs(100, DAY_MS),
     30_000,
-    'How long, the first time; each further time adds as much.',
+    'How long, the first time; each further time is twice as long.',
   ),
   lbEjectMaxTime: setting(durationMs(100, DAY_MS), 300_000, 'Never longer than this.'),
   lbMinHealthyShare: setting(
