@@ -80,6 +80,8 @@ export class Http2Connection implements Timed {
       // 'close' follows, and that is all there is to know.
     });
     this.#session.on('close', () => this.#onClose());
+    // There is no half-open connection in HTTP/2, but our sockets allow it for HTTP/1.1.
+    socket.once('end', () => this.#session.destroy());
     context.deadlines.add(this);
   }
 
@@ -139,8 +141,10 @@ export class Http2Connection implements Timed {
         this.deadlineMs = Math.min(idleAtMs, this.#leaveAtMs);
       }
     });
-    // Only a reset aborts a stream that was not ended; those of ours are few and follow from the client's doing.
-    stream.once('aborted', () => this.#charge());
+    // A reset while we had not ended it: the client's, unless it was us who destroyed the stream.
+    stream.once('aborted', () => {
+      if (!stream.destroyed) this.#charge();
+    });
   }
 
   /** Answers what is no acceptable request. */

@@ -19,7 +19,7 @@ import { HIGH_WATER_BYTES } from '../upstreamConnection.js';
 import { AnswerWriter } from './answerWriter.js';
 import { isField, type RequestText } from './requestText.js';
 
-const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_PROTOCOL_ERROR } = constants;
+const { NGHTTP2_NO_ERROR } = constants;
 
 export class StreamSocket extends Duplex implements ClientSocket {
   readonly #stream: ServerHttp2Stream;
@@ -30,7 +30,6 @@ export class StreamSocket extends Duplex implements ClientSocket {
   /** The request is here as a whole. */
   #received: boolean;
   #trailers = '';
-  #resetCode: number = NGHTTP2_INTERNAL_ERROR;
 
   constructor(stream: ServerHttp2Stream, request: RequestText, isWhole: boolean) {
     super({ highWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true });
@@ -77,8 +76,9 @@ export class StreamSocket extends Duplex implements ClientSocket {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    // A complete answer is still on its way to the client; a reset would overtake it.
-    if (!this.#answer.done && !this.#stream.closed) this.#stream.close(this.#resetCode);
+    // A complete answer may still be on its way to the client: a reset would overtake it. With an error, because
+    // without one Node ends the stream properly before it resets it, and half an answer would pass for a whole one.
+    if (!this.#answer.done && !this.#stream.closed) this.#stream.destroy(new Error('the exchange was cut'));
     done(error);
   }
 
@@ -93,11 +93,6 @@ export class StreamSocket extends Duplex implements ClientSocket {
     if (!this.#received) this.#stream.close(NGHTTP2_NO_ERROR);
   }
 
-  #violated(): void {
-    this.#resetCode = NGHTTP2_PROTOCOL_ERROR;
-    this.destroy();
-  }
-
   #onData(chunk: Buffer): void {
     if (this.destroyed || chunk.length === 0) return;
     let bytes = chunk;
@@ -107,7 +102,7 @@ export class StreamSocket extends Duplex implements ClientSocket {
       this.#left -= chunk.length;
       // What is more than announced must not be read as another request.
       if (this.#left < 0) {
-        this.#violated();
+        this.destroy();
         return;
       }
     }
@@ -117,7 +112,10 @@ export class StreamSocket extends Duplex implements ClientSocket {
   #onTrailers(trailers: IncomingHttpHeaders): void {
     for (const [name, value] of Object.entries(trailers)) {
       for (const each of [value ?? []].flat()) {
-        if (!isField(name, each)) this.#violated();
+        if (!isField(name, each)) {
+          this.destroy();
+          return;
+        }
         this.#trailers += `${name}: ${each}\r\n`;
       }
     }
