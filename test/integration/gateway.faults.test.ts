@@ -142,6 +142,64 @@ describe('an upstream that goes', () => {
   });
 });
 
+describe('a request that nobody can take', () => {
+  it('is held until the pool has somebody again', async () => {
+    const up = await upstream(echoPath);
+    const started = await gateway([], { holdMs: 5_000 });
+    const one = client(started.port).send('POST /held HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab');
+    await waitFor(() => started.worker.stats().clients.connections === 1, { what: 'the request' });
+    started.worker.swap(snapshotOf(poolRow([up.port])));
+    await one.until('/held');
+    expect(up.received.endsWith('ab')).toBe(true);
+  });
+
+  it('is held while the only upstream restarts, also when it was killed in the middle; POST only when it was not sent', async () => {
+    const dying = await upstream(() => {});
+    const { port } = dying;
+    const started = await gateway([port], { holdMs: 5_000 }, generous);
+    const interrupted = client(started.port).send(get('/interrupted'));
+    const posted = client(started.port).send('POST /posted HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n');
+    await waitFor(() => dying.received.includes('/interrupted') && dying.received.includes('/posted'), {
+      what: 'both requests',
+    });
+    await dying.close();
+    await posted.until('upstream.failed');
+    const late = client(started.port).send('POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n');
+    await waitFor(() => (started.worker.stats().upstreams[0]?.counters.failures ?? 0) > 5, {
+      what: 'some knocks',
+    });
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => socket.write(ok(String(chunk).split(' ')[1] ?? '')));
+    }).listen(port, '127.0.0.1');
+    atTearDown(() => {
+      server.close();
+    });
+    await once(server, 'listening');
+    await interrupted.until('\r\n\r\n/interrupted');
+    await late.until('\r\n\r\n/late');
+    await expectIdle(started, 3);
+  });
+
+  it('is told so when the time is over', async () => {
+    const started = await gateway([await deadPort()], { holdMs: 120 });
+    const begunMs = performance.now();
+    const [answer] = parseAnswers(
+      await client(started.port).send(get('/', 'Connection: close\r\n')).untilEnded(),
+    );
+    expect(codeOf(answer?.body ?? '')).toBe('upstream.unreachable');
+    expect(performance.now() - begunMs).toBeGreaterThan(80);
+    await expectIdle(started);
+  });
+
+  it('that its upstreams die of is not sent to them again and again', async () => {
+    const up = await upstream(({ socket }) => socket.resetAndDestroy());
+    const started = await gateway([up.port], { holdMs: 2_000 }, generous);
+    await client(started.port).send(get('/poison', 'Connection: close\r\n')).until('upstream.failed');
+    expect(up.received.match(/poison/g)?.length).toBeLessThanOrEqual(3);
+  });
+});
+
 describe('the keep-alive race', () => {
   it('provoked 1 000 times loses no idempotent request and is held against nobody', async () => {
     // Closes each connection at the moment when the second request on it arrives: what an idle time-out does by bad luck.

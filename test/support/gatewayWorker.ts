@@ -37,7 +37,7 @@ export interface TestWorker {
   readonly port: number;
 }
 
-/** Ticks every 10 ms and lingers shortly, so that a test with time-outs is short. */
+/** Ticks every 10 ms, lingers shortly and holds nothing, so that a test with time-outs or failures is short. */
 export async function startWorker(
   pool: PoolSnapshot,
   limits: Partial<GatewayLimits> = {},
@@ -46,7 +46,7 @@ export async function startWorker(
   const worker = new GatewayWorker({
     clock: systemClock,
     random: Math.random,
-    limits: { tickMs: 10, lingerMs: 50, ...limits },
+    limits: { tickMs: 10, lingerMs: 50, holdMs: 0, ...limits },
     ...options,
   });
   worker.swap(snapshotOf(pool));

@@ -3,7 +3,7 @@
  * releases it exactly once, with the outcome; the connection goes back to the upstream only when both messages on it
  * are complete, and is destroyed in every other case.
  */
-import type { AttemptFailure } from '../domain/retry.js';
+import { countsAgainstUpstream, type AttemptFailure } from '../domain/retry.js';
 import type { AnswerRelay, RelayHost } from './answerRelay.js';
 import type { GatewayContext } from './context.js';
 import { writeCopied } from './copiedWrites.js';
@@ -149,7 +149,7 @@ export class Attempt implements ConnectionUser {
   }
 
   #fail(failure: AttemptFailure, detail: string): void {
-    const atFault = failure !== 'stale' && failure !== 'unsent';
+    const atFault = countsAgainstUpstream(failure);
     if (atFault && failure !== 'status') this.upstream.failures += 1;
     this.end(atFault ? 'failure' : 'neutral');
     if (this.relay.head === null) this.#host.onAttemptFailed(this, failure, detail);

@@ -28,6 +28,9 @@ import { Tunnel } from './tunnel.js';
 import type { Upstream } from './upstream.js';
 import type { UpstreamConnection } from './upstreamConnection.js';
 
+/** How often a request that is held looks whether somebody serves again. */
+const HOLD_STEP_MS = 200;
+
 export class Exchange implements Activity, AttemptHost, Waiting {
   readonly body: RequestBody;
   readonly headText: string;
@@ -49,6 +52,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   /** A place in the retry budget was taken for the next attempt. */
   #charged = false;
   #ended = false;
+  /** Monotonic, ms; null: it is not held. */
+  #holdUntilMs: number | null = null;
   /** What really happened first: what the client gets when nothing else comes of it. */
   #failure: Failure | null = null;
 
@@ -127,7 +132,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   onTimeout(): void {
     const attempt = this.#attempt;
-    if (attempt === null) this.#refuse(503, 'queue.timeout', 'No upstream had room for the request in time.');
+    if (attempt === null) this.#onWaitedTooLong();
     else if (attempt.relay.head !== null) {
       this.#abort(attempt.relay.clientIsFull || !this.body.done ? 'client.slow' : 'upstream.stalled');
     } else if (!this.body.done && !this.#client.isPaused) {
@@ -135,15 +140,24 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     } else attempt.timeOut();
   }
 
+  #onWaitedTooLong(): void {
+    if (this.#holdUntilMs === null) {
+      this.#refuse(503, 'queue.timeout', 'No upstream had room for the request in time.');
+      return;
+    }
+    this.#pool.stopWaiting(this);
+    this.#waiting = false;
+    this.tried = null;
+    this.#tryNext();
+  }
+
   // ---- Attempts ----------------------------------------------------------------------------------------
 
   #tryNext(): void {
     const upstream = this.#pool.lease(this.hash, this.tried, this.wanted);
     if (upstream !== null) this.onRoom(upstream);
-    else if (!this.#pool.hasFit(this.tried)) {
-      const { status, code, message } = this.#failure ?? nobodyAvailable(this.#pool.name);
-      this.#refuse(status, code, message);
-    } else if (this.#pool.wait(this)) {
+    else if (!this.#pool.hasFit(this.tried)) this.#hold();
+    else if (this.#pool.wait(this)) {
       this.#waiting = true;
       this.#setTimeout();
     } else {
@@ -153,6 +167,23 @@ export class Exchange implements Activity, AttemptHost, Waiting {
         `Every upstream of "${this.#pool.name}" is busy and too many requests wait.`,
       );
     }
+  }
+
+  /**
+   * Nobody is left to ask. Waits for a change of the pool, and looks again now and then: who refused a moment ago may
+   * be a process that is just starting. What may not be repeated does not come here: the retry rule was asked before.
+   */
+  #hold(): void {
+    const { limits, deadlines } = this.#context;
+    this.#holdUntilMs ??= deadlines.nowMs + limits.holdMs;
+    if (deadlines.nowMs >= this.#holdUntilMs || !this.#pool.wait(this)) {
+      const { status, code, message } = this.#failure ?? nobodyAvailable(this.#pool.name);
+      this.#refuse(status, code, message);
+      return;
+    }
+    this.#waiting = true;
+    this.#attempts = Math.min(this.#attempts, limits.maxAttempts - 1);
+    this.#client.deadlineMs = Math.min(this.#holdUntilMs, deadlines.nowMs + HOLD_STEP_MS);
   }
 
   onRoom(upstream: Upstream): void {
@@ -172,6 +203,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   onAttemptFailed(attempt: Attempt, failure: AttemptFailure, detail: string): void {
     this.#attempt = null;
+    // While it is held, it knocks until somebody opens; that is no attempt.
+    if (failure === 'connect' && this.#holdUntilMs !== null) this.#attempts -= 1;
     this.#failure ??= describeFailure(failure, detail, attempt.relay.status);
     const decision = this.#decide(failure, attempt.relay.begun);
     if (decision.action === 'give-up' || (decision.charged && !this.#charge())) {

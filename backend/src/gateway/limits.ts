@@ -35,6 +35,11 @@ export interface GatewayLimits extends HeadLimits {
   /** Requests of one pool that wait until an upstream has room. */
   readonly maxQueued: number;
   readonly queueTimeoutMs: number;
+  /**
+   * How long a request is held when nobody can take it (the only instance is being replaced), in the same queue. Only
+   * requests that may be sent again, or were not sent at all. 0: not at all.
+   */
+  readonly holdMs: number;
   /** Of one request, the first one included. */
   readonly maxAttempts: number;
   /** How exactly time-outs are kept: up to this much earlier or later. */
@@ -64,6 +69,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   maxIdlePerUpstream: 256,
   maxQueued: 1_024,
   queueTimeoutMs: 5_000,
+  holdMs: 2_000,
   maxAttempts: 3,
   tickMs: 100,
 };

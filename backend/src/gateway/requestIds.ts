@@ -10,8 +10,9 @@ const BLOCK_BYTES = 4_096;
 const TRACE_ID_LENGTH = 32;
 const PARENT_ID_LENGTH = 16;
 const REQUEST_ID = /^[A-Za-z0-9._~:/+=@-]{1,128}$/;
-/** Version 00 exactly, later ones by their first four parts; ids of zeros are invalid. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|-)/;
+/** Version 00 has four parts, later ones at least these; ids of zeros are invalid. */
+const TRACEPARENT =
+  /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|(?<!^00.*)-)/;
 
 const block = Buffer.alloc(BLOCK_BYTES);
 let hex = '';
