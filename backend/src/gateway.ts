@@ -1,6 +1,6 @@
 /**
- * The gateway's process. Started by PM2 or by hand it is the primary: reads the configuration, builds every part, wires
- * them, runs until told to stop. Forked by its primary it is a worker.
+ * The gateway's process, its primary: reads the configuration, builds every part, wires them, runs until told to stop.
+ * What carries the traffic are the workers that it forks (gatewayWorker.ts).
  *
  * One gateway per data directory, told by a lock. A second one that PM2 starts while the first still serves is its
  * successor (the daemon died and a new one took over, or an operator renews the process): it builds everything, has its
@@ -11,7 +11,6 @@
  * new primary meanwhile. Nothing is written to stdout (a process that does so dies with PM2's daemon). Exit codes:
  * 77 handed over, 78 what only a person can mend; PM2 restarts neither.
  */
-import cluster from 'node:cluster';
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -43,13 +42,11 @@ import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
 import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
-import { clusterChannel } from './gateway/clusterChannel.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
 import { explainListenProblem } from './gateway/primary/listenProblem.js';
 import { Primary } from './gateway/primary/primary.js';
 import type { Source } from './gateway/primary/primary.js';
-import { WorkerProcess } from './gateway/workerProcess.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
 
 const EXIT_HANDED_OVER = 77;
@@ -174,7 +171,7 @@ class Gateway {
           graceMs: gateway.stopTimeoutMs,
           webSocketWindowMs: Math.min(MOST_CLOSE_WINDOW_MS, gateway.stopTimeoutMs),
         },
-        spawn: createSpawner(fileURLToPath(import.meta.url)),
+        spawn: createSpawner(fileURLToPath(new URL('./gatewayWorker.js', import.meta.url))),
       },
       tls:
         gateway.tls === null
@@ -318,24 +315,7 @@ async function runPrimary(): Promise<void> {
   }
 }
 
-function runWorker(): void {
-  // PM2 signals the whole process tree, a terminal the whole group: a worker ends when its primary says so.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const)
-    process.on(signal, () => undefined);
-  // Whoever read our stderr may be gone.
-  process.stderr.on('error', () => undefined);
-  WorkerProcess.run({
-    clock: systemClock,
-    random: Math.random,
-    channel: clusterChannel(),
-    exit: (code) => process.exit(code),
-  });
-}
-
-if (cluster.isWorker) runWorker();
-else {
-  runPrimary().catch((thrown: unknown) => {
-    process.stderr.write(`${messageOf(thrown)}\n`);
-    process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
-  });
-}
+runPrimary().catch((thrown: unknown) => {
+  process.stderr.write(`${messageOf(thrown)}\n`);
+  process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
+});

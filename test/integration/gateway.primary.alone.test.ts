@@ -105,7 +105,8 @@ describe('a worker', () => {
         workers.filter(({ state }) => state === 'serving').length === 2 &&
         workers.every(({ pid }) => pid !== victim),
     );
-    expect(performance.now() - killedMs).toBeLessThan(1_000);
+    // A second; half of one more for a machine that is busy with other tests.
+    expect(performance.now() - killedMs).toBeLessThan(1_500);
     expect(primary.workers()).toContain(other);
     await traffic.more(500);
     const { lost } = await traffic.stop();

@@ -100,6 +100,8 @@ describe('under load, nothing is lost', () => {
 
   it('while instances are killed, as far as a repeated request can see', async () => {
     const load = await start();
+    // Retries are bounded by a share of the traffic: there must be some first.
+    await load.more(200);
     for (let i = 0; i < 6; i += 1) {
       const victim = (await deployment.instances()).find(({ serving }) => serving);
       sendSignal(victim!.pid!, 'SIGKILL');
