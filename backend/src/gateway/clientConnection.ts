@@ -283,12 +283,12 @@ export class ClientConnection implements Timed {
 
   /** A request that goes nowhere is counted and logged like any other. */
   #record(status: number, code: string, head: RequestHead, requestId: string, clientAddress: string): void {
-    const { method, target, minorVersion, host, lines } = head;
+    const { method, target, host, lines } = head;
     this.#context.answers.count(status);
     this.#context.onRequestEnd?.({
       method,
       target,
-      minorVersion,
+      version: this.peer.versionOf(head),
       host,
       lines,
       clientAddress,

@@ -38,8 +38,8 @@ export interface OwnPages {
 export interface RequestRecord {
   readonly method: string;
   readonly target: string;
-  /** HTTP/1.0 or HTTP/1.1. */
-  readonly minorVersion: number;
+  /** Of the client's HTTP: 1.0, 1.1 or 2.0. */
+  readonly version: string;
   readonly host: string;
   /** The request's field lines that went on unchanged, for those who want one of them (http1/fields valueOf). */
   readonly lines: string;

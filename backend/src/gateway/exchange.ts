@@ -330,7 +330,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#context.onRequestEnd?.({
       method: this.#head.method,
       target: this.#head.target,
-      minorVersion: this.#head.minorVersion,
+      version: this.#client.peer.versionOf(this.#head),
       host: this.#head.host,
       lines: this.#head.lines,
       clientAddress: this.#clientAddress,

@@ -62,6 +62,12 @@ export class Peer {
     this.trusted = trust.trusts(this.address);
   }
 
+  /** Of the HTTP that it speaks: 1.0, 1.1 or 2.0. */
+  versionOf(head: { readonly minorVersion: number }): string {
+    if (this.http2) return '2.0';
+    return head.minorVersion === 1 ? '1.1' : '1.0';
+  }
+
   /** The address of the client itself. */
   clientAddress(arrived: ArrivedFields): string {
     if (!this.trusted || arrived.forwardedFor === null) return this.address;

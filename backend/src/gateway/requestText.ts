@@ -16,7 +16,7 @@ export function requestHeadText(head: RequestHead, peer: Peer, requestId: string
   return (
     `${head.method} ${head.target} HTTP/1.1\r\nHost: ${head.host}\r\n${head.lines}${framing}${expect}` +
     `${hopLines(head)}${peer.forwardedLines(head, head.host)}${idLines(head, requestId)}` +
-    `Via: ${peer.http2 ? '2.0' : `1.${head.minorVersion}`} ${viaName}\r\n\r\n`
+    `Via: ${peer.versionOf(head)} ${viaName}\r\n\r\n`
   );
 }
 

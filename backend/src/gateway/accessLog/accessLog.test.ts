@@ -7,7 +7,7 @@ import { AccessLog, MOST_WAITING_CHARACTERS } from './accessLog.js';
 const record = (target = '/'): RequestRecord => ({
   method: 'GET',
   target,
-  minorVersion: 1,
+  version: '1.1',
   host: 'a.example',
   lines: '',
   clientAddress: '203.0.113.9',

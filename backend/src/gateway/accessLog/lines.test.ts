@@ -9,7 +9,7 @@ const AT_MS = Date.UTC(2026, 4, 4, 9, 5, 7, 250);
 const record = (more: Partial<RequestRecord> = {}): RequestRecord => ({
   method: 'GET',
   target: '/api/lists/7?token=very-secret&q=embarrassing',
-  minorVersion: 1,
+  version: '1.1',
   host: 'shop.example.org',
   lines:
     'User-Agent: curl/8.5\r\nReferer: https://me:pass@shop.example.org/search?q=embarrassing#x\r\nAuthorization: Bearer very-secret\r\nCookie: sid=very-secret\r\n',
@@ -59,10 +59,7 @@ describe('the combined form', () => {
   });
 
   it('has 499 for a client that left, and dashes for what is missing', () => {
-    const line = FORMATTERS.combined(
-      record({ status: 0, upstream: null, lines: '', minorVersion: 0 }),
-      AT_MS,
-    );
+    const line = FORMATTERS.combined(record({ status: 0, upstream: null, lines: '', version: '1.0' }), AT_MS);
     expect(line).toContain('HTTP/1.0" 499 512 "-" "-" "0f3c" - 0.012');
   });
 

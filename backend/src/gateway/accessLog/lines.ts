@@ -31,7 +31,7 @@ function jsonLine(record: RequestRecord, wallMs: number): string {
     method: record.method,
     host: record.host,
     path: withoutQuery(record.target),
-    protocol: `HTTP/1.${record.minorVersion}`,
+    protocol: `HTTP/${record.version}`,
     status: record.status,
     bytes: record.bodyBytes,
     durationMs: Math.round(record.durationMs * 100) / 100,
@@ -49,8 +49,8 @@ function jsonLine(record: RequestRecord, wallMs: number): string {
  * `203.0.113.9 - - [04/May/2026:09:00:00 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8" "f3…" 127.0.0.1:13004 0.012`
  */
 function combinedLine(record: RequestRecord, wallMs: number): string {
-  const { clientAddress, method, target, minorVersion, status, bodyBytes, lines, requestId } = record;
-  const request = `${method} ${withoutQuery(target)} HTTP/1.${minorVersion}`;
+  const { clientAddress, method, target, version, status, bodyBytes, lines, requestId } = record;
+  const request = `${method} ${withoutQuery(target)} HTTP/${version}`;
   const referer = refererOf(lines) ?? '-';
   const agent = headerOf(lines, 'user-agent') ?? '-';
   // nginx says 499 for a client that left; 0 is no status to those who parse this format.

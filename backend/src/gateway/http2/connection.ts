@@ -45,6 +45,7 @@ export class Http2Connection implements Timed {
   readonly #context: GatewayContext;
   readonly #owner: Http2Owner;
   readonly #session: ServerHttp2Session;
+  readonly #socket: TLSSocket;
   readonly #allowance = new Allowance(NUISANCES);
   /** Under way, served or not. */
   streams = 0;
@@ -55,6 +56,7 @@ export class Http2Connection implements Timed {
     this.peer = peer;
     this.#context = context;
     this.#owner = owner;
+    this.#socket = socket;
     const { maxHeadBytes, maxFields, maxStreamsPerConnection, headTimeoutMs } = context.limits;
     this.deadlineMs = context.deadlines.nowMs + headTimeoutMs;
     this.#session = performServerHandshake(socket, {
@@ -97,8 +99,14 @@ export class Http2Connection implements Timed {
   }
 
   onDeadline(): void {
-    if (this.#state === 'open') this.#leave();
-    else if (!this.#session.closed) this.#session.close();
+    if (this.#state === 'open') {
+      this.#leave();
+      return;
+    }
+    // Closed, and nothing under way: a client that does not go by itself is not waited for.
+    if (this.#session.closed && this.streams === 0) this.#socket.destroy();
+    else this.#session.close();
+    this.deadlineMs = this.#context.deadlines.nowMs + FAREWELL_MS;
   }
 
   #leave(): void {

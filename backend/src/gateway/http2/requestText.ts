@@ -20,6 +20,8 @@ export interface RequestText {
   readonly webSocket: boolean;
 }
 
+const PSEUDO_FIELDS = new Set([':method', ':scheme', ':authority', ':path', ':protocol']);
+
 /** What HTTP/1.1 says of the connection, HTTP/2 says in frames. */
 const CONNECTION_FIELDS = new Set([
   'connection',
@@ -81,6 +83,7 @@ export function requestText(
 function takeField(head: Head, name: string, value: string): string | null {
   if (name.startsWith(':')) {
     if (!isValue(value)) return `${name} has bytes that may not be in it.`;
+    if (!PSEUDO_FIELDS.has(name)) return 'There is a pseudo-header that is none.';
     if (head.pseudo.has(name)) return `There is more than one ${name}.`;
     head.pseudo.set(name, value);
     return null;
