@@ -220,6 +220,19 @@ function defineSupervisor({ file, autoscale = true }) {
 }
 
 /**
+ * The gateway, beside `defineSupervisor`: all requests on one port (BALANCER_PORT), routed to whoever serves.
+ *
+ * @param {object} deployment
+ * @param {string} deployment.file path of that ecosystem file
+ */
+function defineGateway({ file }) {
+  const { settings, dataDirectory, logs } = deploymentOf('pm2');
+  requireBuild(['backend/dist/gateway.js']);
+  const secret = sessionSecret(settings, dataDirectory);
+  return gatewayApp({ file, settings, secret }, logs('gateway'));
+}
+
+/**
  * The applications of one deployment of the sample services.
  * @param {object} deployment
  * @param {string} deployment.file path of the ecosystem file itself; the supervisor reads it again later
@@ -271,4 +284,4 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
   ];
 }
 
-module.exports = { defineApps, defineSupervisor, SETTING };
+module.exports = { defineApps, defineGateway, defineSupervisor, SETTING };

@@ -54,10 +54,12 @@ const ask = async (port: number): Promise<string> => (await fetch(`http://127.0.
 it('starts from its own ecosystem file, and is found where npm start says', async () => {
   const { code, stdout, stderr } = await checkout.npm('start');
   expect({ code, stderr }).toMatchObject({ code: 0 });
-  expect(stdout).toContain('Started ha-supervisor, my-api.');
-  expect(stdout).toContain(`my-api      http://127.0.0.1:${checkout.backendPort}/`);
+  expect(stdout).toContain('Started ha-supervisor, ha-gateway, my-api.');
+  expect(stdout).toMatch(new RegExp(`my-api +http://127\\.0\\.0\\.1:${checkout.backendPort}/`));
   expect(await ask(checkout.backendPort)).toMatch(/^hello from \d+\n$/);
   expect(await ask(checkout.backendPort + 1)).toMatch(/^hello from \d+\n$/);
+  const gateway = Number(checkout.env['BALANCER_PORT']);
+  expect(await waitFor(() => ask(gateway), { what: 'an answer through the gateway' })).toMatch(/^hello from/);
 });
 
 it('is rolled out behind a canary', async () => {
