@@ -203,10 +203,12 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   onAttemptFailed(attempt: Attempt, failure: AttemptFailure, detail: string): void {
     this.#attempt = null;
-    // While it is held, it knocks until somebody opens; that is no attempt.
-    if (failure === 'connect' && this.#holdUntilMs !== null) this.#attempts -= 1;
     this.#failure ??= describeFailure(failure, detail, attempt.relay.status);
-    const decision = this.#decide(failure, attempt.relay.begun);
+    // Neither a stale connection nor knocking while it is held is an attempt: a fresh connection is never stale, and
+    // holding has its own end.
+    const attempted = failure !== 'stale' && (failure !== 'connect' || this.#holdUntilMs === null);
+    const attempts = attempted ? this.#attempts : this.#attempts - 1;
+    const decision = this.#decide(failure, attempt.relay.begun, attempts);
     if (decision.action === 'give-up' || (decision.charged && !this.#charge())) {
       const { status, code, message } = this.#failure;
       if (attempt.relay.begun) this.#abort(code);
@@ -214,6 +216,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
       return;
     }
     this.#charged = false;
+    this.#attempts = attempts;
     attempt.upstream.retries += 1;
     if (decision.sameUpstream) this.#fresh = true;
     else {
@@ -223,14 +226,14 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#tryNext();
   }
 
-  #decide(failure: AttemptFailure, answerBegun: boolean): RetryDecision {
+  #decide(failure: AttemptFailure, answerBegun: boolean, attempts: number): RetryDecision {
     return decideRetry({
       failure,
       answerBegun,
       method: this.#head.method,
       hasIdempotencyKey: this.#head.hasIdempotencyKey,
       bodyKept: this.body.kept !== null,
-      attempts: this.#attempts,
+      attempts,
       maxAttempts: this.#context.limits.maxAttempts,
       retryUnsafe: this.#pool.snapshot.retryUnsafe,
     });
@@ -260,7 +263,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   wantsAnswer(head: ResponseHead): boolean {
     const attempt = this.#attempt;
     if ((head.status !== 502 && head.status !== 503) || attempt === null) return true;
-    if (this.#decide('status', attempt.relay.begun).action === 'give-up') return true;
+    if (this.#decide('status', attempt.relay.begun, this.#attempts).action === 'give-up') return true;
     return !this.#pool.hasFit([...(this.tried ?? []), attempt.upstream]) || !this.#charge();
   }
 

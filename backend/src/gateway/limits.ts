@@ -40,7 +40,7 @@ export interface GatewayLimits extends HeadLimits {
    * requests that may be sent again, or were not sent at all. 0: not at all.
    */
   readonly holdMs: number;
-  /** Of one request, the first one included. */
+  /** Of one request, the first one included; what never reached an upstream is none. Default: that of HAProxy. */
   readonly maxAttempts: number;
   /** How exactly time-outs are kept: up to this much earlier or later. */
   readonly tickMs: number;
@@ -70,6 +70,6 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   maxQueued: 1_024,
   queueTimeoutMs: 5_000,
   holdMs: 2_000,
-  maxAttempts: 3,
+  maxAttempts: 4,
   tickMs: 100,
 };
