@@ -94,7 +94,7 @@ export async function inTurns(
       workload: workload.name,
       proxy: proxy.name,
       cpuUs: rounded(median(taken.map(({ cpuUs }) => cpuUs)), 2),
-      rounds: taken.map(({ cpuUs }) => rounded(cpuUs, 2)),
+      rounds: taken.map(({ cpuUs }) => rounded(cpuUs, 3)),
       perSecond: Math.round(median(taken.map(({ perSecond }) => perSecond))),
     };
   });
@@ -111,17 +111,17 @@ async function measureRound(workload: Workload, proxy: Proxy, wrk: string, secon
   return { cpuUs: (cpuMs * 1_000) / requests, perSecond: requests / seconds };
 }
 
-function cpuUs(rows: readonly CostRow[], workload: string, proxy: ProxyName): number {
+function rowOf(rows: readonly CostRow[], workload: string, proxy: ProxyName): CostRow {
   const found = rows.find((row) => row.workload === workload && row.proxy === proxy);
   if (found === undefined) throw new Error(`${proxy} was not measured with ${workload}`);
-  return found.cpuUs;
+  return found;
 }
 
 export function costTable(rows: readonly CostRow[]): string {
   const workloads = [...new Set(rows.map(({ workload }) => workload))];
   const figure = (workload: string, proxy: ProxyName): string => {
-    const own = cpuUs(rows, workload, proxy);
-    return own < 1_000 ? own.toFixed(1) : own.toFixed(0);
+    const { cpuUs } = rowOf(rows, workload, proxy);
+    return cpuUs < 1_000 ? cpuUs.toFixed(1) : cpuUs.toFixed(0);
   };
   return formatTable(
     ['CPU µs per request', ...PROXIES, '÷ haproxy', '÷ nginx', '÷ http-proxy'],
@@ -135,13 +135,15 @@ export function costTable(rows: readonly CostRow[]): string {
   );
 }
 
+/** Of neighbours in time, so that what the machine does besides weighs on both: the median over the rounds. */
 function ratio(rows: readonly CostRow[], workload: string, to: ProxyName): number {
-  return cpuUs(rows, workload, 'holdfast') / cpuUs(rows, workload, to);
+  const [own, peer] = (['holdfast', to] as const).map((proxy) => rowOf(rows, workload, proxy).rounds);
+  return rounded(median(own!.map((cpuUs, round) => cpuUs / peer![round]!)), 2);
 }
 
 export function costVerdicts(rows: readonly CostRow[]): Verdict[] {
   const target = (workload: string, to: ProxyName, limit: number): Verdict =>
-    atMost(`${workload}, CPU per request`, rounded(ratio(rows, workload, to), 2), limit, `× ${to}`);
+    atMost(`${workload}, CPU per request`, ratio(rows, workload, to), limit, `× ${to}`);
   return [
     target('small answer', 'haproxy', 1.25),
     target('small answer', 'http-proxy', 0.35),

@@ -1,7 +1,7 @@
 /**
  * Hostile clients against the built gateway. What each attack may cost at most is memory, by the figure that stands in
  * its test; what it may never cost is a request of somebody else, a connection that is left behind, or a worker.
- * The figures are printed at the end. HOSTILE_UPLOAD_MB sets the size of the large upload (default 200).
+ * The figures are printed at the end. HOLDFAST_UPLOAD_MB sets the size of the large upload (default 200).
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { waitFor } from '../support/waitFor.js';
 const HEAD_TIMEOUT_MS = 6_000;
 const BODY_TIMEOUT_MS = 2_000;
 const LARGE_ANSWER_BYTES = 16 * 2 ** 20;
-const UPLOAD_BYTES = Number(process.env['HOSTILE_UPLOAD_MB'] ?? 200) * 2 ** 20;
+const UPLOAD_BYTES = Number(process.env['HOLDFAST_UPLOAD_MB'] ?? 200) * 2 ** 20;
 const PIECE = Buffer.alloc(65_536, 'x');
 const GET = 'GET /small HTTP/1.1\r\nHost: a.example\r\n\r\n';
 
