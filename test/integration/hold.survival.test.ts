@@ -1,7 +1,7 @@
 /** The supervisor and PM2's daemon are killed and stopped; services don't notice, or are brought back. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BACKEND, Deployment, FRONTEND } from '../support/deployment.js';
-import { isAlive, processesMentioning, sendSignal } from '../support/processes.js';
+import { isAlive, parentOf, processesMentioning, sendSignal } from '../support/processes.js';
 import { Traffic } from '../support/traffic.js';
 import { waitFor } from '../support/waitFor.js';
 
@@ -145,7 +145,9 @@ describe("PM2's daemon", () => {
     expect(rows.find(({ name }) => name === 'ha-supervisor')!.pid).toBe(await deployment.supervisorPid());
     const listed = rows.map(({ pid }) => pid);
     const left = processesMentioning(deployment.pm2.home).filter(
-      (pid) => !listed.includes(pid) && pid !== deployment.pm2.daemonPid(),
+      // The gateway's workers are its own children.
+      (pid) =>
+        !listed.includes(pid) && !listed.includes(parentOf(pid) ?? 0) && pid !== deployment.pm2.daemonPid(),
     );
     expect(left).toEqual([]);
   });

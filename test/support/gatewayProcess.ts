@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { GatewayStatus } from '../../backend/src/gateway/pages/statusSchema.js';
 import { cleanEnv } from './pm2.js';
 import { freePortRange } from './ports.js';
-import { isAlive, sendSignal } from './processes.js';
+import { isAlive, parentOf, sendSignal } from './processes.js';
 import { waitFor } from './waitFor.js';
 
 const entry = fileURLToPath(new URL('../../backend/dist/gateway.js', import.meta.url));
@@ -156,14 +156,5 @@ export class GatewayProcess {
     sendSignal(this.pid, 'SIGKILL');
     for (const pid of workers) sendSignal(pid, 'SIGKILL');
     await this.#ended;
-  }
-}
-
-function parentOf(pid: number): number | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return null;
   }
 }

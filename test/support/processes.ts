@@ -11,6 +11,16 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** null when there is no such process any more. */
+export function parentOf(pid: number): number | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+  } catch {
+    return null;
+  }
+}
+
 /** Sends a signal; false when there is no such process any more. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   try {
