@@ -67,7 +67,7 @@ const LISTENING = {
   gatewayStopTimeout: setting(
     durationMs(0, HOUR_MS),
     30_000,
-    'How long requests under way may take when the gateway stops; WebSockets are closed spread over it.',
+    'How long requests under way may take when the gateway stops; WebSockets are closed within 10 s.',
   ),
   accessLog: setting(choice(['off', 'json', 'combined']), 'off', 'Whether and how requests are logged.'),
   accessLogSample: setting(fraction(), 1, 'Share of requests that are logged.'),
