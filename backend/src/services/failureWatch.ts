@@ -233,7 +233,10 @@ export class FailureWatch {
     const { incident } = service;
     const { clock, failover, events, availability } = this.#options;
     if (incident === null) return;
-    if (service.settledServing().length < service.desired || failover.quarantine(service.name).kind !== 'none') {
+    if (
+      service.settledServing().length < service.desired ||
+      failover.quarantine(service.name).kind !== 'none'
+    ) {
       incident.restoredAtMs = null;
       return;
     }
