@@ -121,7 +121,8 @@ describe('a crash loop', () => {
     'ends by a half-open trial when it is mended, and not before',
     async () => {
       await quarantined();
-      await waitFor(async () => (await deployment.events('service.trialFailed')).length > 0, {
+      const failedBefore = (await deployment.events('service.trialFailed')).length;
+      await waitFor(async () => (await deployment.events('service.trialFailed')).length > failedBefore, {
         what: 'a trial of what is not mended to fail',
         deadlineMs: 30_000 + 2 * ageMs,
         intervalMs: 200,

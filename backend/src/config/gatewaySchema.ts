@@ -171,7 +171,7 @@ const FAILURES = {
     false,
     'Retry POST and PATCH like other methods. Off: only with an Idempotency-Key, or when nothing was sent.',
   ),
-  lbMaxAttempts: setting(count(1, 10), 3, 'Attempts at one request, the first included.'),
+  lbMaxAttempts: setting(count(1, 10), 4, 'Attempts at one request, the first included.'),
   lbEjectAfter: setting(count(1, 1_000), 5, 'Failed requests in a row until an upstream is ejected.'),
   lbEjectTime: setting(
     durationMs(100, DAY_MS),
