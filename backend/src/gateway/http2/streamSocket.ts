@@ -15,11 +15,12 @@ import { constants } from 'node:http2';
 import { Duplex } from 'node:stream';
 import type { ClientSocket } from '../clientSocket.js';
 import { CHUNKED } from '../http1/framing.js';
-import { HIGH_WATER_BYTES } from '../upstreamConnection.js';
 import { AnswerWriter } from './answerWriter.js';
 import { isField, type RequestText } from './requestText.js';
 
 const { NGHTTP2_NO_ERROR } = constants;
+/** Half of what a TCP connection may hold: one client has a hundred streams. */
+const STREAM_HIGH_WATER_BYTES = 65_536;
 
 export class StreamSocket extends Duplex implements ClientSocket {
   readonly #stream: ServerHttp2Stream;
@@ -32,7 +33,7 @@ export class StreamSocket extends Duplex implements ClientSocket {
   #trailers = '';
 
   constructor(stream: ServerHttp2Stream, request: RequestText, isWhole: boolean) {
-    super({ highWaterMark: HIGH_WATER_BYTES, allowHalfOpen: true });
+    super({ highWaterMark: STREAM_HIGH_WATER_BYTES, allowHalfOpen: true });
     this.#stream = stream;
     this.#isChunked = request.bodyLength === CHUNKED;
     this.#left = request.webSocket ? Number.POSITIVE_INFINITY : request.bodyLength;
