@@ -2,9 +2,11 @@
  * One client's HTTP/2 connection (RFC 9113): its streams become client connections of the data path
  * (streamSocket.ts), and what an HTTP/2 connection can be abused for is kept in bounds here.
  *
- *   open ──idle, or told to leave──▶ leaving: GOAWAY "no new streams soon" ──ping answered──▶ GOAWAY ──last stream──▶ closed
+ *   open ──idle, or told to leave──▶ leaving: GOAWAY ──last stream──▶ closed
  *
- * Leaving takes two steps (section 6.8), so that requests that were on their way when we said it are still served.
+ * A request that crosses our GOAWAY is not answered: the last stream that it names is below, which tells the client
+ * that nothing was done and that any method may be sent again elsewhere (section 6.8). Announcing the GOAWAY one round
+ * trip ahead would spare clients that, but Node's binding stops taking streams with the first one it sends.
  *
  * What costs us but hardly the client (streams that it resets at once, CVE-2023-44487; pings; settings; malformed
  * requests) is charged to an allowance that refills slowly. Whoever spends it is cut off with ENHANCE_YOUR_CALM.
@@ -33,10 +35,8 @@ export interface Http2Owner {
 const NUISANCES = { burst: 200, perSecond: 20 };
 const FIELD_OVERHEAD_BYTES = 32;
 const CONNECTION_WINDOW_BYTES = 1_048_576;
-/** How long to wait for the ping that says the client has heard that we leave. */
+/** How long a client may take to close a connection on which nothing is left. */
 const FAREWELL_MS = 1_000;
-/** "No new streams soon": any stream that is open or on its way is below. */
-const HIGHEST_STREAM = 2 ** 31 - 1;
 const { NGHTTP2_NO_ERROR, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_FLAG_END_STREAM } = constants;
 
 export class Http2Connection implements Timed {
@@ -100,24 +100,10 @@ export class Http2Connection implements Timed {
 
   onDeadline(): void {
     if (this.#state === 'open') {
-      this.#leave();
-      return;
-    }
-    // Closed, and nothing under way: a client that does not go by itself is not waited for.
-    if (this.#session.closed && this.streams === 0) this.#socket.destroy();
-    else this.#session.close();
+      this.#state = 'leaving';
+      this.#session.close();
+    } else if (this.streams === 0) this.#socket.destroy(); // a client that does not go by itself is not waited for
     this.deadlineMs = this.#context.deadlines.nowMs + FAREWELL_MS;
-  }
-
-  #leave(): void {
-    this.#state = 'leaving';
-    this.deadlineMs = this.#context.deadlines.nowMs + FAREWELL_MS;
-    try {
-      this.#session.goaway(NGHTTP2_NO_ERROR, HIGHEST_STREAM);
-      this.#session.ping(() => this.#session.close());
-    } catch {
-      this.#session.close(); // already on its way out
-    }
   }
 
   #onStream(stream: ServerHttp2Stream, flags: number, fields: readonly string[]): void {
