@@ -47,7 +47,8 @@ export async function startCountingNginx(): Promise<CountingNginx> {
 function config(port: number, countingPort: number): string {
   return `
 daemon off;
-worker_processes 1;
+# One process, so that none is left when it is killed.
+master_process off;
 user root;
 pid nginx.pid;
 events { worker_connections 1024; }
