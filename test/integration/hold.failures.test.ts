@@ -56,10 +56,10 @@ describe('kill -9, 20 times at random under load', () => {
     }
     const median = timesMs.sort((a, b) => a - b)[10]!;
     console.log(`kill -9 to serving, ms: median ${median.toFixed(0)}, worst ${timesMs.at(-1)!.toFixed(0)}`);
+    const losses = await traffic.stop();
     // What a killed instance was just answering, or what PM2's daemon was just handing to it, is lost whatever anybody
     // does; nothing else may be.
     traffic.forgive(/ECONNRESET|socket hang up|ECONNREFUSED|no answer/);
-    const losses = await traffic.stop();
     expect(losses.lost).toEqual([]);
     expect(losses.answered).toBeGreaterThan(100);
     const { services } = await deployment.failover();
