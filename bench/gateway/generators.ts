@@ -1,6 +1,6 @@
-/** Load from other people's programs: what measures should not be of one kind with what is measured. */
+/** Load from wrk: what measures should not be of one kind with what is measured. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OTHER_CORE } from './processes.js';
@@ -15,62 +15,71 @@ export interface WrkOptions {
 
 /** As much as there is room for: wrk with one thread. @returns requests that were answered with 2xx. */
 export async function saturate(wrk: string, options: WrkOptions): Promise<number> {
+  return requestsIn(await runWrk(wrk, [], options), options.url);
+}
+
+export interface PacedOptions {
+  readonly url: string;
+  readonly perSecond: number;
+  readonly seconds: number;
+}
+
+export interface PacedLoad {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** As it was; a little less than asked for, because answering takes time, too. */
+  readonly perSecond: number;
+}
+
+/** Mean pause of a connection between an answer and its next request. */
+const PAUSE_MS = 20;
+const LEAST_SHARE_OF_RATE = 0.6;
+
+/**
+ * At a given rate: as many connections as it takes when each pauses for a random time after every answer, so that
+ * requests come independently of each other and not in step. Throws when it was nowhere near that rate.
+ */
+export async function pace(wrk: string, { url, perSecond, seconds }: PacedOptions): Promise<PacedLoad> {
+  const connections = Math.ceil((perSecond * PAUSE_MS) / 1_000);
+  const output = await runWrk(wrk, ['--latency'], {
+    url,
+    connections,
+    seconds,
+    script: `function delay() return math.random(0, ${2 * PAUSE_MS}) end`,
+  });
+  const reached = requestsIn(output, url) / seconds;
+  if (reached < LEAST_SHARE_OF_RATE * perSecond) {
+    throw new Error(`wrk to ${url}: ${Math.round(reached)} a second were possible of ${perSecond}`);
+  }
+  const percentile = (percent: number): number => {
+    const found = new RegExp(`^ +${percent}% +([\\d.]+)(us|ms|s)$`, 'm').exec(output);
+    if (found === null) throw new Error(`wrk said no latency:\n${output}`);
+    return Number(found[1]) * { us: 0.001, ms: 1, s: 1_000 }[found[2] as 'us' | 'ms' | 's'];
+  };
+  return { p50Ms: percentile(50), p99Ms: percentile(99), perSecond: Math.round(reached) };
+}
+
+/** @throws when a request failed. */
+function requestsIn(output: string, url: string): number {
+  const requests = Number(/(\d+) requests in/.exec(output)?.[1] ?? 0);
+  const problem = /Non-2xx or 3xx responses: \d+|Socket errors: .*/.exec(output)?.[0];
+  if (requests === 0 || problem !== undefined) {
+    throw new Error(`wrk to ${url}: ${problem ?? `no answer\n${output}`}`);
+  }
+  return requests;
+}
+
+async function runWrk(wrk: string, more: readonly string[], options: WrkOptions): Promise<string> {
   const { url, connections, seconds, script } = options;
-  return withFolder(async (folder) => {
-    const args = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`];
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-load-'));
+  try {
+    const args = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, ...more];
     if (script !== undefined) {
       const file = join(folder, 'script.lua');
       writeFileSync(file, script);
       args.push('-s', file);
     }
-    const output = await runPinned(wrk, [...args, url]);
-    const requests = Number(/(\d+) requests in/.exec(output)?.[1] ?? 0);
-    const problem = /Non-2xx or 3xx responses: \d+|Socket errors: .*/.exec(output)?.[0];
-    if (requests === 0 || problem !== undefined) {
-      throw new Error(`wrk to ${url}: ${problem ?? `no answer\n${output}`}`);
-    }
-    return requests;
-  });
-}
-
-export interface PacedOptions {
-  readonly url: string;
-  readonly connections: number;
-  readonly perSecond: number;
-  readonly seconds: number;
-}
-
-/**
- * At a given rate, spread over the connections: h2load in its HTTP/1.1 mode. Throws when a request failed, or when not
- * nine tenths of the rate were reached.
- * @returns time to the last byte of each answer, ms.
- */
-export async function pace(h2load: string, options: PacedOptions): Promise<number[]> {
-  const { url, connections, perSecond, seconds } = options;
-  return withFolder(async (folder) => {
-    const log = join(folder, 'requests.tsv');
-    await runPinned(h2load, [
-      ...['--h1', '-c', String(connections), '-D', String(seconds)],
-      ...[`--rps=${perSecond / connections}`, `--log-file=${log}`, url],
-    ]);
-    const times: number[] = [];
-    for (const line of readFileSync(log, 'latin1').split('\n')) {
-      if (line === '') continue;
-      const [, status, elapsedUs] = line.split('\t');
-      if (status !== '200') throw new Error(`h2load to ${url}: a request ended with ${status}`);
-      times.push(Number(elapsedUs) / 1_000);
-    }
-    if (times.length < 0.9 * perSecond * seconds) {
-      throw new Error(`h2load to ${url}: ${times.length / seconds} a second were possible of ${perSecond}`);
-    }
-    return times;
-  });
-}
-
-async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-load-'));
-  try {
-    return await work(folder);
+    return await runPinned(wrk, [...args, url]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,18 +1,18 @@
 /**
  * Latency at half load: the same rate for all, which is half of what the slowest of them carries here. The rate is
- * kept by the generator, and each answer's own time counts.
+ * kept by the generator, whose connections are independent of each other.
  */
-import { median, quantile, rounded } from '../lib/statistics.js';
+import { median, rounded } from '../lib/statistics.js';
 import { formatTable } from '../lib/table.js';
 import { atMost, type Verdict } from '../lib/target.js';
-import { pace, saturate } from './generators.js';
+import { pace, saturate, type PacedLoad } from './generators.js';
 import { SMALL_PATH, startOrigin } from './origin.js';
 import { findPrograms } from './processes.js';
 import { startProxy, type Proxy, type ProxyName } from './proxies.js';
 
 /** Not http-proxy: half of what the others carry is more than all it can. */
 const PROXIES: readonly ProxyName[] = ['holdfast', 'haproxy', 'nginx'];
-const CONNECTIONS = 128;
+const CONNECTIONS = 64;
 
 export interface LatencyRow {
   readonly proxy: ProxyName;
@@ -28,11 +28,6 @@ export interface LatencyOptions {
   readonly seconds: number;
 }
 
-interface Round {
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-}
-
 export async function measureLatency(
   { rounds, seconds }: LatencyOptions,
   say: (text: string) => void,
@@ -44,19 +39,13 @@ export async function measureLatency(
     for (const name of PROXIES) proxies.push(await startProxy(name, [`127.0.0.1:${origin.port}`], program));
     const perSecond = await halfLoad(proxies, program('wrk'), seconds);
     say(`latency at ${perSecond} requests a second`);
-    const measured = new Map<Proxy, Round[]>(proxies.map((proxy) => [proxy, []]));
+    const measured = new Map<Proxy, PacedLoad[]>(proxies.map((proxy) => [proxy, []]));
     for (let round = 0; round < rounds; round += 1) {
       for (const proxy of proxies) {
-        const times = await pace(program('h2load'), {
-          url: url(proxy),
-          connections: CONNECTIONS,
-          perSecond,
-          seconds,
-        });
-        measured.get(proxy)!.push({ p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) });
+        measured.get(proxy)!.push(await pace(program('wrk'), { url: url(proxy), perSecond, seconds }));
       }
     }
-    return proxies.map((proxy) => rowOf(proxy.name, perSecond, measured.get(proxy)!));
+    return proxies.map((proxy) => rowOf(proxy.name, measured.get(proxy)!));
   } finally {
     await Promise.all([origin.end(), ...proxies.map((proxy) => proxy.process.end())]);
   }
@@ -71,13 +60,13 @@ async function halfLoad(proxies: readonly Proxy[], wrk: string, seconds: number)
     await saturate(wrk, { url: url(proxy), connections: CONNECTIONS, seconds });
     most.push((await saturate(wrk, { url: url(proxy), connections: CONNECTIONS, seconds })) / seconds);
   }
-  return Math.floor(Math.min(...most) / 2 / CONNECTIONS) * CONNECTIONS;
+  return Math.round(Math.min(...most) / 2);
 }
 
-function rowOf(proxy: ProxyName, perSecond: number, rounds: readonly Round[]): LatencyRow {
+function rowOf(proxy: ProxyName, rounds: readonly PacedLoad[]): LatencyRow {
   return {
     proxy,
-    perSecond,
+    perSecond: Math.round(median(rounds.map(({ perSecond }) => perSecond))),
     p50Ms: rounded(median(rounds.map(({ p50Ms }) => p50Ms)), 3),
     p99Ms: rounded(median(rounds.map(({ p99Ms }) => p99Ms)), 3),
     p99Rounds: rounds.map(({ p99Ms }) => rounded(p99Ms, 3)),
@@ -96,8 +85,11 @@ export function latencyTable(rows: readonly LatencyRow[]): string {
   );
 }
 
+/** Of neighbours in time, as for the cost. */
 export function latencyVerdicts(rows: readonly LatencyRow[]): Verdict[] {
-  const p99Ms = (name: ProxyName): number => rows.find(({ proxy }) => proxy === name)!.p99Ms;
-  const ratio = rounded(p99Ms('holdfast') / p99Ms('haproxy'), 2);
+  const [own, peer] = (['holdfast', 'haproxy'] as const).map(
+    (name) => rows.find(({ proxy }) => proxy === name)!.p99Rounds,
+  );
+  const ratio = rounded(median(own!.map((p99Ms, round) => p99Ms / peer![round]!)), 2);
   return [atMost('p99 latency at half load', ratio, 1.5, '× haproxy')];
 }

@@ -25,7 +25,6 @@ const PACKAGES = new Map([
   ['haproxy', 'haproxy'],
   ['nginx', 'nginx-light'],
   ['wrk', 'wrk'],
-  ['h2load', 'nghttp2-client'],
   ['taskset', 'util-linux'],
 ]);
 
