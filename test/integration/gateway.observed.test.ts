@@ -71,9 +71,11 @@ describe('figures of several processes', () => {
       },
       { what: 'the worker to be replaced' },
     );
-    const { workers, changes } = await status();
-    expect(workers.map(({ pid }) => pid)).not.toContain(victim!.pid);
-    expect(changes.map(({ text }) => text)).toContain('A worker ended and is replaced');
+    expect((await status()).workers.map(({ pid }) => pid)).not.toContain(victim!.pid);
+    await waitFor(
+      async () => (await status()).changes.some(({ text }) => text === 'A worker ended and is replaced'),
+      { what: 'the page to tell of it' },
+    );
     await visit(10);
     await waitFor(async () => (await answered()) === 50, { what: 'the new requests on top of the old' });
     const perUpstream = (await status()).pools[0]!.upstreams.map(({ totals }) => totals.requests);
