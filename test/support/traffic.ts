@@ -23,6 +23,8 @@ export interface TrafficOptions {
   /** Requests under way at a time. Default 8. */
   readonly concurrency?: number;
   readonly path?: string;
+  /** How long a client waits for an answer. Default 20 000 ms. */
+  readonly timeoutMs?: number;
 }
 
 export class Traffic {
@@ -36,7 +38,7 @@ export class Traffic {
   readonly #stopping = new AbortController();
 
   private constructor(options: TrafficOptions) {
-    this.#options = { concurrency: 8, path: '/debug/slow?ms=100', ...options };
+    this.#options = { concurrency: 8, path: '/debug/slow?ms=100', timeoutMs: 20_000, ...options };
   }
 
   /** Begins, and resolves when the first request was answered. */
@@ -110,7 +112,7 @@ export class Traffic {
         continue;
       }
       this.#sent += 1;
-      const problem = await send(target.port, this.#options.path);
+      const problem = await send(target.port, this.#options.path, this.#options.timeoutMs);
       if (problem === null) this.#answered += 1;
       else this.#lost.push(`pm ${target.pmId} port ${target.port}: ${problem}`);
     }
@@ -118,14 +120,14 @@ export class Traffic {
 }
 
 /** One request on a connection of its own; null when it was answered with 200. */
-function send(port: number, path: string): Promise<string | null> {
+function send(port: number, path: string, timeoutMs: number): Promise<string | null> {
   return new Promise((resolve) => {
-    const call = request({ host: '127.0.0.1', port, path, agent: false, timeout: 20_000 }, (answer) => {
+    const call = request({ host: '127.0.0.1', port, path, agent: false, timeout: timeoutMs }, (answer) => {
       answer.resume();
       answer.once('end', () => resolve(answer.statusCode === 200 ? null : `HTTP ${answer.statusCode}`));
       answer.once('error', (error) => resolve(error.message));
     });
-    call.once('timeout', () => call.destroy(new Error('no answer in 20 s')));
+    call.once('timeout', () => call.destroy(new Error(`no answer in ${timeoutMs} ms`)));
     call.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     call.end();
   });
