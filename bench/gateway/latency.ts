@@ -13,6 +13,7 @@ import { startProxy, type Proxy, type ProxyName } from './proxies.js';
 /** Not http-proxy: half of what the others carry is more than all it can. */
 const PROXIES: readonly ProxyName[] = ['holdfast', 'haproxy', 'nginx'];
 const CONNECTIONS = 64;
+const SATURATED_SECONDS = 3;
 
 export interface LatencyRow {
   readonly proxy: ProxyName;
@@ -37,7 +38,7 @@ export async function measureLatency(
   const proxies: Proxy[] = [];
   try {
     for (const name of PROXIES) proxies.push(await startProxy(name, [`127.0.0.1:${origin.port}`], program));
-    const perSecond = await halfLoad(proxies, program('wrk'), seconds);
+    const perSecond = await halfLoad(proxies, program('wrk'));
     say(`latency at ${perSecond} requests a second`);
     const measured = new Map<Proxy, PacedLoad[]>(proxies.map((proxy) => [proxy, []]));
     for (let round = 0; round < rounds; round += 1) {
@@ -54,11 +55,12 @@ export async function measureLatency(
 const url = ({ port }: Proxy): string => `http://127.0.0.1:${port}${SMALL_PATH}`;
 
 /** Also warms them up. */
-async function halfLoad(proxies: readonly Proxy[], wrk: string, seconds: number): Promise<number> {
+async function halfLoad(proxies: readonly Proxy[], wrk: string): Promise<number> {
   const most: number[] = [];
   for (const proxy of proxies) {
-    await saturate(wrk, { url: url(proxy), connections: CONNECTIONS, seconds });
-    most.push((await saturate(wrk, { url: url(proxy), connections: CONNECTIONS, seconds })) / seconds);
+    const load = { url: url(proxy), connections: CONNECTIONS, seconds: SATURATED_SECONDS };
+    await saturate(wrk, load);
+    most.push((await saturate(wrk, load)) / SATURATED_SECONDS);
   }
   return Math.round(Math.min(...most) / 2);
 }
