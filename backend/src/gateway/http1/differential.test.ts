@@ -164,10 +164,11 @@ function untilUpgrade(requests: readonly FramedRequest[]): readonly FramedReques
   return at === -1 ? requests : requests.slice(0, at + 1);
 }
 
+/** Node shows a URL as it came; we send on its path, which is / for http://a and /?x for http://a?x. */
 const sameRequest = (ours: FramedRequest, node: Seen | undefined): boolean =>
   node?.complete === true &&
   ours.head.method === node.method &&
-  node.url.endsWith(ours.head.target === '/' ? '' : ours.head.target) &&
+  node.url.endsWith(ours.head.target.replace(/^\/(?=\?|$)/, '')) &&
   ours.body === node.body;
 
 describe('our framing and that of Node’s parser', () => {
