@@ -155,6 +155,29 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
     await page.getByText('Live', { exact: true }).waitFor();
   });
 
+  it('/lb stays paused when the answer to its last look arrives after it was hidden', async () => {
+    const page = await open('/lb');
+    let letGo: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    await page.route('**/lb', async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.waitForRequest('**/lb');
+    await page.evaluate(`
+      Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
+      document.dispatchEvent(new Event('visibilitychange'));
+    `);
+    const shown = page.getByText('Paused while hidden');
+    await shown.waitFor();
+    const answered = page.waitForResponse('**/lb');
+    letGo();
+    await (await answered).finished();
+    // The answer is in the page once what it shows next has been drawn.
+    await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))');
+    expect(await shown.count()).toBe(1);
+  });
+
   it.each(['/lb', '/status.html'])('%s shows everything without scripts', async (path) => {
     scene.setState('127.0.0.1:13100', 'down', 'refused');
     scene.trafficOf('127.0.0.1:13100').perSecond = 0;

@@ -67,13 +67,17 @@ function keepUpToDate({ periodMs, timeoutMs, prepare, onState }) {
   const turn = async () => {
     if (running || document.hidden) return;
     running = true;
+    let state = 'live';
+    let problem = '';
     try {
       await refresh();
-      onState('live', { lastMs, problem: '' });
     } catch (error) {
-      onState('stale', { lastMs, problem: reasonOf(error) });
+      state = 'stale';
+      problem = reasonOf(error);
     }
     running = false;
+    // Hidden while the answer was on its way: that is what the reader is told when they come back.
+    onState(document.hidden ? 'paused' : state, { lastMs, problem });
     clearTimeout(timer);
     timer = setTimeout(turn, periodMs);
   };
