@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * Compiles the TypeScript projects: backend/ and examples/wordpecker/.
+ * Compiles the TypeScript projects: backend/ (with the agent in it, which is CommonJS and thus a project of its own)
+ * and examples/wordpecker/.
  *
  * A build is all or nothing. Every project is compiled into `dist.next` beside its `dist`; only when all of them
  * compiled are the directories exchanged, and the build before stays in `dist.previous`. So running processes never
@@ -30,6 +31,8 @@ import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const projects = ['backend', 'examples/wordpecker'];
+/** Compiled into a project's build: what describes them, and where below the build they go. */
+const inner = { backend: [{ sources: 'backend/src/agent/tsconfig.build.json', place: 'agent' }] };
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 const lockFile = join(root, 'run/build.lock');
 /** Fingerprint of the build that `--rollback` went away from: nothing but an explicit wish brings it back. */
@@ -114,6 +117,16 @@ function exchange() {
   }
 }
 
+function compile(project, target) {
+  const run = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', target], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  if (run.status === 0) return;
+  const reason = `${run.error?.message ?? ''}${run.stdout ?? ''}${run.stderr ?? ''}`.trim();
+  throw new Error(`${project}/ does not compile; the build before it is untouched.\n${reason}`);
+}
+
 function build({ force, retry, quiet }) {
   const print = fingerprint();
   if (!force && !retry && readOr(refusedFile, '') === print) {
@@ -132,14 +145,8 @@ function build({ force, retry, quiet }) {
     for (const project of projects) {
       const target = place(project, 'dist.next');
       rmSync(target, { recursive: true, force: true });
-      const run = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', target], {
-        cwd: root,
-        encoding: 'utf8',
-      });
-      if (run.status !== 0) {
-        const reason = `${run.error?.message ?? ''}${run.stdout ?? ''}${run.stderr ?? ''}`.trim();
-        throw new Error(`${project}/ does not compile; the build before it is untouched.\n${reason}`);
-      }
+      compile(project, target);
+      for (const { sources, place } of inner[project] ?? []) compile(sources, join(target, place));
       copyAssets(project, target);
       writeFileSync(join(target, '.fingerprint'), print);
     }

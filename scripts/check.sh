@@ -35,6 +35,7 @@ documents() {
 check format prettier --check --log-level warn .
 check lint oxlint
 check types tsc --noEmit -p .
+check agent-types tsc --noEmit -p backend/src/agent
 check dead-code knip --no-progress
 check documents documents
 check shell shell_scripts

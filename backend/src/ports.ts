@@ -1,8 +1,9 @@
 /**
  * What the control plane's world must offer. Services know only these; adapters/ implements them; only the
  * entries (supervisor.ts, cli.ts) construct adapters. The gateway and the agent join here: the gateway follows
- * `instance.serving` / `instance.withdrawn`, the agent fills `ProcessFigures.eluPercent`.
+ * `instance.serving` / `instance.withdrawn`, agents speak through `AgentLink`.
  */
+import type { AgentAttachment, AgentFigures, Hang } from './domain/agent.js';
 import type { EventRecord } from './domain/events.js';
 import type { Member } from './domain/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
@@ -202,4 +203,34 @@ export interface CertificateSource {
     | { readonly ok: true; readonly certificates: readonly CertificateText[] }
     | { readonly ok: false; readonly problems: readonly string[] }
   >;
+}
+
+/** What an agent is told when it connects. */
+export interface AgentSettings {
+  readonly hangTimeoutMs: number;
+  readonly intervalMs: number;
+  /** From SIGINT to SIGKILL. */
+  readonly killTimeoutMs: number;
+}
+
+/** All by pid: who that is, the caller knows. */
+export interface AgentEvents {
+  connected: { readonly pid: number; readonly agentVersion: string; readonly nodeVersion: string };
+  figures: { readonly pid: number; readonly figures: AgentFigures };
+  hang: { readonly pid: number; readonly hang: Hang };
+  recovered: { readonly pid: number; readonly hang: number; readonly silentMs: number };
+  attachment: { readonly pid: number; readonly attachment: AgentAttachment };
+  stopping: { readonly pid: number; readonly signal: string; readonly draining: boolean };
+  /** Its connection ended; a process that lives connects again within seconds. */
+  gone: { readonly pid: number };
+}
+
+/**
+ * The agents inside the instances. Never throws and never emits what it has not validated; whatever an agent, or a
+ * stranger, sends costs bounded memory and at most its own connection.
+ */
+export interface AgentLink {
+  on<K extends keyof AgentEvents>(event: K, listener: (payload: AgentEvents[K]) => void): () => void;
+  isConnected(pid: number): boolean;
+  close(): Promise<void>;
 }
