@@ -19,7 +19,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { CertificateFiles } from './adapters/certificates/certificateFiles.js';
 import { systemClock } from './adapters/clock.js';
 import { RotatingFile } from './adapters/files/rotatingFile.js';
-import { createLogger } from './adapters/logging/logger.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { Cgroup } from './adapters/meters/cgroup.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
@@ -32,7 +31,6 @@ import { createDiscovery } from './adapters/discovery/index.js';
 import { gatewayRouting } from './config/gateway.js';
 import type { Routing } from './config/gateway.js';
 import { workerSettings } from './config/gatewayWorker.js';
-import { loadConfig } from './config/load.js';
 import type { Config } from './config/load.js';
 import { readLoadBalancerFile } from './config/loadBalancerFile.js';
 import type { LoadBalancerFile } from './config/loadBalancerFile.js';
@@ -48,10 +46,9 @@ import { explainListenProblem } from './gateway/primary/listenProblem.js';
 import { Primary } from './gateway/primary/primary.js';
 import type { Source } from './gateway/primary/primary.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
+import { StartProblem, startProcess } from './startProcess.js';
 
 const EXIT_HANDED_OVER = 77;
-/** sysexits.h EX_CONFIG. */
-const EXIT_NEEDS_A_PERSON = 78;
 /** A predecessor that was killed: its workers let go of the port at once, but not in no time. */
 const PORT_PATIENCE_MS = 3_000;
 /** A predecessor that lives: it is asked as soon as our workers find the port taken. */
@@ -63,16 +60,6 @@ const KEEP_ALIVE_MS = 60_000;
 const OWN_PREFIX = 'ha-';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-
-/** What goes wrong before anything runs, and what to do about it. */
-class StartProblem extends Error {}
-
-function readConfig(): Config {
-  const result = loadConfig({ root, env: process.env });
-  for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
-  if (!result.ok) throw new StartProblem(formatProblems(result.problems));
-  return result.config;
-}
 
 /** Whose instances serve what no route names. */
 async function defaultPool(config: Config): Promise<string> {
@@ -289,33 +276,8 @@ class Gateway {
   }
 }
 
-async function runPrimary(): Promise<void> {
-  const config = readConfig();
-  const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
-  const logger = createLogger({
-    file: join(logDir, 'ha-gateway.log'),
-    level: logLevel,
-    maxBytes: logMaxBytes,
-    maxAgeDays: logMaxAgeDays,
-  });
-  // What is in memory can't be trusted any more. The workers finish what they have; PM2 starts us again.
-  const onBug = (thrown: unknown): void => {
-    const stack = thrown instanceof Error ? thrown.stack : undefined;
-    logger.error('the gateway hit a bug and restarts', { problem: messageOf(thrown), stack });
-    void logger.close().finally(() => process.exit(1));
-  };
-  process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
-  try {
-    await new Gateway(config, logger).run();
-  } catch (thrown) {
-    logger.error('the gateway cannot start', { problem: messageOf(thrown) });
-    process.stderr.write(`The gateway cannot start. ${messageOf(thrown)}\n`);
-    await logger.close();
-    process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
-  }
-}
-
-runPrimary().catch((thrown: unknown) => {
-  process.stderr.write(`${messageOf(thrown)}\n`);
-  process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
+void startProcess({
+  name: 'gateway',
+  root,
+  run: (config, logger) => new Gateway(config, logger).run(),
 });

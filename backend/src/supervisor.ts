@@ -14,7 +14,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from './adapters/clock.js';
 import { FileHistory } from './adapters/history/fileHistory.js';
-import { createLogger } from './adapters/logging/logger.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { SystemHostMeter } from './adapters/meters/hostMeter.js';
 import { SystemProcessMeter } from './adapters/meters/processMeter.js';
@@ -31,7 +30,6 @@ import { prober } from './adapters/probes/index.js';
 import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createApi } from './api/api.js';
 import type { Api } from './api/api.js';
-import { loadConfig } from './config/load.js';
 import type { Config } from './config/load.js';
 import { servicePolicy } from './config/policy.js';
 import { formatProblems } from './config/problems.js';
@@ -44,9 +42,8 @@ import { ControlLoop } from './services/controlLoop.js';
 import { EventLog } from './services/eventLog.js';
 import { takeGatewayAlong } from './services/gatewayHandover.js';
 import { HighAvailabilityManager } from './services/highAvailabilityManager.js';
+import { startProcess } from './startProcess.js';
 
-/** sysexits.h EX_CONFIG: restarting won't help. The ecosystem files list it under stop_exit_codes. */
-const EXIT_NEEDS_A_PERSON = 78;
 /** How long a successor waits for its predecessor to let go. */
 const LOCK_WAIT_MS = 15_000;
 /** From the stop signal to leaving: requests in flight get this long. */
@@ -59,16 +56,6 @@ const DAY_MS = 86_400_000;
 const ROTATED_LOGS_KEPT = 5;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-
-/** What goes wrong before anything runs, and what to do about it. */
-class StartProblem extends Error {}
-
-function readConfig(): Config {
-  const result = loadConfig({ root, env: process.env });
-  for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
-  if (!result.ok) throw new StartProblem(formatProblems(result.problems));
-  return result.config;
-}
 
 class Supervisor {
   readonly #config: Config;
@@ -311,35 +298,8 @@ class Supervisor {
   }
 }
 
-async function main(): Promise<void> {
-  const config = readConfig();
-  const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
-  const logger = createLogger({
-    file: join(logDir, 'ha-supervisor.log'),
-    level: logLevel,
-    maxBytes: logMaxBytes,
-    maxAgeDays: logMaxAgeDays,
-  });
-  // A bug: what is in memory can't be trusted any more. PM2 starts us again; what matters is on disk.
-  const onBug = (thrown: unknown): void => {
-    const stack = thrown instanceof Error ? thrown.stack : undefined;
-    logger.error('the supervisor hit a bug and restarts', { problem: messageOf(thrown), stack });
-    void logger.close().finally(() => process.exit(1));
-  };
-  process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
-  try {
-    await new Supervisor(config, logger).run();
-  } catch (thrown) {
-    const isRefusal = thrown instanceof HoldfastError && !thrown.retryable;
-    const needsAPerson = thrown instanceof StartProblem || isRefusal;
-    logger.error('the supervisor cannot start', { problem: messageOf(thrown) });
-    process.stderr.write(`The supervisor cannot start. ${messageOf(thrown)}\n`);
-    await logger.close();
-    process.exit(needsAPerson ? EXIT_NEEDS_A_PERSON : 1);
-  }
-}
-
-main().catch((thrown: unknown) => {
-  process.stderr.write(`${messageOf(thrown)}\n`);
-  process.exit(thrown instanceof StartProblem ? EXIT_NEEDS_A_PERSON : 1);
+void startProcess({
+  name: 'supervisor',
+  root,
+  run: (config, logger) => new Supervisor(config, logger).run(),
 });

@@ -46,6 +46,7 @@ const violations: readonly (readonly [file: string, line: string])[] = [
   ['backend/src/gateway/a.ts', `import '../services/loadBalancer.js';`],
   ['backend/src/gateway/b.ts', `import '../adapters/clock.js';`],
   ['backend/src/gateway/d.ts', `import '../gatewayWorker.js';`],
+  ['backend/src/services/e.ts', `import '../startProcess.js';`],
   ['backend/src/api/a.ts', `import '../adapters/clock.js';`],
   ['backend/src/api/b.ts', `import '../services/loadBalancer.js';`],
   ['backend/src/api/routes/c.ts', `import '../../services/failoverManager.js';`],

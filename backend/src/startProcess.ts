@@ -1,0 +1,78 @@
+/**
+ * How the supervisor and the gateway start, and how they leave when they can't:
+ *
+ *   read the configuration ──▶ log ──▶ run ──▶ (until told to stop)
+ *        │                              │
+ *        │ StartProblem                 ├─ a problem that only a person can mend ──▶ 78: PM2 leaves it stopped
+ *        └──────────▶ 78                ├─ one that may pass ────────────────────▶  1: PM2 starts it again
+ *                                       └─ a bug, at any time ───────────────────▶  1, with its stack in the log
+ *
+ * Nothing is written to stdout (a process that does so dies with PM2's daemon); what people must see before there is a
+ * log goes to stderr.
+ */
+import { join } from 'node:path';
+import { createLogger } from './adapters/logging/logger.js';
+import type { ClosableLogger } from './adapters/logging/logger.js';
+import { loadConfig } from './config/load.js';
+import type { Config } from './config/load.js';
+import { formatProblems } from './config/problems.js';
+import { HoldfastError, messageOf } from './domain/errors.js';
+
+/** sysexits.h EX_CONFIG: restarting won't help. The ecosystem files list it under stop_exit_codes. */
+const EXIT_NEEDS_A_PERSON = 78;
+
+/** What goes wrong before anything runs, and what to do about it. */
+export class StartProblem extends Error {}
+
+export interface StartOptions {
+  /** As people call it; its log is `ha-<name>.log`. */
+  readonly name: 'supervisor' | 'gateway';
+  /** Where config.yml is looked for. */
+  readonly root: string;
+  /** Resolves when everything runs. Rejects when it cannot. */
+  readonly run: (config: Config, logger: ClosableLogger) => Promise<void>;
+}
+
+/** Starts this process, or ends it with the code that tells PM2 what to do. Never rejects. */
+export async function startProcess({ name, root, run }: StartOptions): Promise<void> {
+  const config = readConfig(root);
+  if (typeof config === 'string') {
+    process.stderr.write(`${config}\n`);
+    process.exit(EXIT_NEEDS_A_PERSON);
+  }
+  const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
+  const logger = createLogger({
+    file: join(logDir, `ha-${name}.log`),
+    level: logLevel,
+    maxBytes: logMaxBytes,
+    maxAgeDays: logMaxAgeDays,
+  });
+  // What is in memory can't be trusted any more. What matters is on disk, and PM2 starts us again.
+  const onBug = (thrown: unknown): void => {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    logger.error(`the ${name} hit a bug and restarts`, { problem: messageOf(thrown), stack });
+    void logger.close().finally(() => process.exit(1));
+  };
+  process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
+  try {
+    await run(config, logger);
+  } catch (thrown) {
+    logger.error(`the ${name} cannot start`, { problem: messageOf(thrown) });
+    process.stderr.write(`The ${name} cannot start. ${messageOf(thrown)}\n`);
+    await logger.close();
+    process.exit(exitCodeFor(thrown));
+  }
+}
+
+/** 78 for what stays wrong until a person acts, 1 for what another try may get over. */
+export function exitCodeFor(thrown: unknown): 1 | typeof EXIT_NEEDS_A_PERSON {
+  const isRefusal = thrown instanceof HoldfastError && !thrown.retryable;
+  return thrown instanceof StartProblem || isRefusal ? EXIT_NEEDS_A_PERSON : 1;
+}
+
+/** The configuration, or what is wrong with it, a line a problem. */
+function readConfig(root: string): Config | string {
+  const result = loadConfig({ root, env: process.env });
+  for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
+  return result.ok ? result.config : formatProblems(result.problems);
+}
