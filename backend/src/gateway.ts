@@ -217,7 +217,8 @@ class Gateway {
     });
     this.#watcher.on('changed', ({ config, keys, needRestart, warnings }) => {
       for (const warning of warnings) this.#logger.warn(warning);
-      this.#logger.info('the configuration changed', { keys, needRestart });
+      if (keys.length === 0) this.#logger.info('the configuration is valid again, and says what runs');
+      else this.#logger.info('the configuration changed', { keys, needRestart });
       this.#primary?.report([]);
       void this.#reconfigure(config);
     });

@@ -301,6 +301,13 @@ describe('a file of upstreams', () => {
     const refused = await gateway.until('the complaint', ({ problems }) => problems.length > 0);
     expect(refused.problems[0]).toContain('lbAlgorithm');
     expect(refused.pools[0]!.algorithm).toBe('round-robin');
+    // Mended by another value, and by going back to exactly what runs.
+    for (const mended of ['lbRetryUnsafe: true\n', '# as before\nlbRetryUnsafe: true\n']) {
+      gateway.write('config.yml', mended);
+      await gateway.until('it to be forgotten', ({ problems }) => problems.length === 0);
+      gateway.write('config.yml', 'lbAlgorithm: sideways\n');
+      await gateway.until('the complaint', ({ problems }) => problems.length > 0);
+    }
     gateway.write('config.yml', 'lbRetryUnsafe: true\n');
     await gateway.until('it to be forgotten', ({ problems }) => problems.length === 0);
   });

@@ -95,6 +95,18 @@ describe('ConfigWatcher', () => {
     expect(await next()).toMatchObject({ kind: 'changed', keys: ['minInstances'] });
   });
 
+  it('tells of a correction that leads back to what runs, once: the rejection is over', async () => {
+    write('maxInstances: 5\n');
+    const next = watchRoot({ pollMs: 10 });
+    write('maxInstances: five\n');
+    expect(await next()).toMatchObject({ kind: 'rejected' });
+    write('maxInstances: 5\n');
+    expect(await next()).toMatchObject({ kind: 'changed', keys: [], needRestart: [] });
+    write('# what ran all the time\nmaxInstances: 5\n');
+    write('maxInstances: 6\n');
+    expect(await next()).toMatchObject({ kind: 'changed', keys: ['maxInstances'] });
+  });
+
   it('is quiet about changes without consequence', async () => {
     write('maxInstances: 5\n');
     const next = watchRoot({ pollMs: 10 });

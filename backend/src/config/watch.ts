@@ -1,6 +1,7 @@
 /**
  * Notices that config.yml or .env changed (how: lib/fileWatcher.ts) and says what follows from it: `changed` when they are
- * valid and any value is another one, `rejected` when they are not, once per text.
+ * valid and any value is another one, `rejected` when they are not, once per text. After a rejection `changed` also
+ * tells that they are valid again, when what they say is what runs: whoever showed the rejection can take it back.
  */
 import { isDeepStrictEqual } from 'node:util';
 
@@ -10,10 +11,10 @@ import { appliesLive, loadConfig, type Config, type LoadOptions } from './load.j
 import type { Problem } from './problems.js';
 
 export interface ConfigEvents {
-  /** The new configuration is valid and differs. */
+  /** The configuration is valid, and differs, or the text before it was rejected. */
   changed: {
     readonly config: Config;
-    /** Dotted keys whose value is another one: `maxInstances`, `services.shop.maxInstances`, `services.shop`. */
+    /** Dotted keys whose value is another one: `maxInstances`, `services.shop.maxInstances`; none after a correction. */
     readonly keys: readonly string[];
     /** Those of them that apply only at the next start. */
     readonly needRestart: readonly string[];
@@ -36,6 +37,8 @@ export class ConfigWatcher {
   readonly #events: Emitter<ConfigEvents>;
   readonly #files: FileWatcher;
   #current: Config;
+  /** What the files say now was rejected. */
+  #isRejected = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -62,11 +65,13 @@ export class ConfigWatcher {
     const { root, env } = this.#options;
     const result = loadConfig({ root, env });
     if (!result.ok) {
+      this.#isRejected = true;
       this.#events.emit('rejected', { problems: result.problems });
       return;
     }
     const keys = changedKeys(this.#current, result.config);
-    if (keys.length === 0) return;
+    if (keys.length === 0 && !this.#isRejected) return;
+    this.#isRejected = false;
     this.#current = result.config;
     const needRestart = keys.filter((key) => !appliesLive(key));
     this.#events.emit('changed', { config: result.config, keys, needRestart, warnings: result.warnings });
