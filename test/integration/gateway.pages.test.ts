@@ -62,6 +62,7 @@ beforeEach(async () => {
       return renderPage(path, monitor);
     },
     health: () => health,
+    onRefused: (code) => served.worker.refusals.count(code),
     nowMs: () => systemClock.nowMs(),
   });
   const onRequestEnd = accessLog.record.bind(accessLog);

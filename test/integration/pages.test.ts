@@ -50,6 +50,7 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
         return renderPage(path, scene.monitor);
       },
       health: () => ({ draining: false, pools: 2, emptyPools: 0 }),
+      onRefused: () => undefined,
       nowMs: () => performance.now(),
     });
     return servePages(workerPages, port);

@@ -1,4 +1,5 @@
 /** What the API is built from: the operator's settings and limits of ours. */
+import { DEFAULT_GUESS_LIMITS, type GuessLimits } from '../lib/guessLimiter.js';
 
 export interface ApiSettings {
   /** Address to bind. Anything but loopback requires `token`. */
@@ -36,12 +37,8 @@ export interface ApiLimits {
   readonly streamReplayEvents: number;
   readonly streamHeartbeatMs: number;
   readonly sessionLifetimeMs: number;
-  /** Wrong tokens that one address may try at once … */
-  readonly guessBurst: number;
-  /** … and how long it takes to earn one more try. */
-  readonly guessRefillMs: number;
-  /** Addresses remembered for the two above; the least recently seen is forgotten first. */
-  readonly guessAddresses: number;
+  /** Wrong tokens that one address may try. */
+  readonly guesses: GuessLimits;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -58,9 +55,7 @@ export const defaultLimits: ApiLimits = {
   streamReplayEvents: 500,
   streamHeartbeatMs: 15_000,
   sessionLifetimeMs: 12 * 60 * 60 * 1000,
-  guessBurst: 10,
-  guessRefillMs: 6_000,
-  guessAddresses: 1_024,
+  guesses: DEFAULT_GUESS_LIMITS,
 };
 
 export interface Readiness {

@@ -118,6 +118,7 @@ export class WorkerProcess {
       token,
       askPrimary: (path) => this.#ask(path),
       health: () => this.#health(),
+      onRefused: (code) => this.#worker?.refusals.count(code),
       nowMs: () => clock.nowMs(),
     });
     const log = this.#openAccessLog(accessLog);

@@ -62,7 +62,7 @@ describe('with a token', () => {
   });
 
   it('bounds guesses per address, and not by repeats of one outdated token', async () => {
-    await start({ limits: { guessBurst: 3, guessRefillMs: 3_600_000 } });
+    await start({ limits: { guesses: { burst: 3, refillMs: 3_600_000, addresses: 8 } } });
     const guess = (token: string) => codeOf('GET', '/api/ha/status', { headers: bearer(token) });
     for (let n = 0; n < 20; n += 1) expect(await guess('outdated')).toBe('auth.invalid');
     expect(await guess('a')).toBe('auth.invalid');

@@ -5,10 +5,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import { HoldfastError } from '../../domain/errors.js';
+import { GuessLimiter } from '../../lib/guessLimiter.js';
 import { remoteAddressOf } from '../requestLog.js';
 import type { Logger } from '../../ports.js';
 import type { ApiLimits, ApiSettings } from '../settings.js';
-import { GuessLimiter } from './guessLimiter.js';
 import { SessionCookies, expiredCookie } from './sessionCookie.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]{1,1024})$/i;
@@ -25,11 +25,7 @@ export class Authenticator {
     const secret = settings.sessionSecret === '' ? null : settings.sessionSecret;
     this.#expected = token === null ? null : digest(token);
     this.#sessions = token === null ? null : new SessionCookies(secret, token, limits.sessionLifetimeMs);
-    this.#guesses = new GuessLimiter({
-      burst: limits.guessBurst,
-      refillMs: limits.guessRefillMs,
-      addresses: limits.guessAddresses,
-    });
+    this.#guesses = new GuessLimiter(limits.guesses);
     this.#logger = logger;
   }
 

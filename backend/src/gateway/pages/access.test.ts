@@ -1,18 +1,27 @@
 import { describe, expect, it } from 'vitest';
 
-import { createAccessRule, isLoopbackAddress, type Visitor } from './access.js';
+import { createAccessRule, isLoopbackAddress, type Verdict, type Visitor } from './access.js';
 
 const local: Visitor = {
   peerAddress: '127.0.0.1',
+  clientAddress: '127.0.0.1',
   host: 'localhost:13003',
   authorization: undefined,
   forwarded: false,
 };
-const remote: Visitor = { ...local, peerAddress: '203.0.113.9', host: 'shop.example.org' };
+const remote: Visitor = {
+  ...local,
+  peerAddress: '203.0.113.9',
+  clientAddress: '203.0.113.9',
+  host: 'shop.example.org',
+};
+/** No guess here is one too many. */
+const ruleFor = (token: string | null): ((visitor: Visitor) => Verdict) =>
+  createAccessRule({ token, nowMs: () => 0, guesses: { burst: 100, refillMs: 1, addresses: 1 } });
 const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString('base64')}`;
 
 describe('without a token', () => {
-  const rule = createAccessRule(null);
+  const rule = ruleFor(null);
 
   it.each(['127.0.0.1:13003', 'localhost', '[::1]:13003', '192.168.1.4', 'gw.localhost:80', 'LOCALHOST'])(
     'lets a client on this machine look, who calls it %s',
@@ -34,12 +43,12 @@ describe('without a token', () => {
   });
 
   it('takes an empty token for none: it must not be one that everybody knows', () => {
-    expect(createAccessRule('')({ ...remote, authorization: basic(':') }).allowed).toBe(false);
+    expect(ruleFor('')({ ...remote, authorization: basic(':') }).allowed).toBe(false);
   });
 });
 
 describe('with a token', () => {
-  const rule = createAccessRule('s3cret-t0ken');
+  const rule = ruleFor('s3cret-t0ken');
 
   it.each([
     'Bearer s3cret-t0ken',

@@ -8,14 +8,18 @@
  * - a page of another origin that asks from a browser here: the answers carry no CORS fields, so it can't read them.
  *
  * The token comes as `Authorization: Bearer …`, or, because browsers can't be told to send that, as the password of
- * HTTP basic authentication with any user name. It is compared in constant time.
+ * HTTP basic authentication with any user name. It is compared in constant time, and how fast an address may try
+ * tokens is bounded as it is for the supervisor's API (lib/guessLimiter.ts), in each worker for itself.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP, isIPv4 } from 'node:net';
+import { DEFAULT_GUESS_LIMITS, GuessLimiter, type GuessLimits } from '../../lib/guessLimiter.js';
 
 export interface Visitor {
   /** Address of the client's connection. */
   readonly peerAddress: string;
+  /** The client itself, found through trusted proxies: whose guesses they are. */
+  readonly clientAddress: string;
   readonly host: string | undefined;
   readonly authorization: string | undefined;
   /** Whether the request carries forwarding fields: a proxy passed it on. */
@@ -24,35 +28,83 @@ export interface Visitor {
 
 export type Verdict =
   | { readonly allowed: true }
-  | { readonly allowed: false; readonly status: 401 | 403; readonly message: string };
+  | {
+      readonly allowed: false;
+      readonly status: 401 | 403;
+      readonly code: 'page.local-only' | 'auth.required' | 'auth.invalid';
+      readonly message: string;
+    }
+  | {
+      readonly allowed: false;
+      readonly status: 429;
+      readonly code: 'auth.too-many-guesses';
+      readonly message: string;
+      readonly retryAfterSeconds: number;
+    };
+
+export interface AccessOptions {
+  /** HA_API_TOKEN; null or empty: none, so only clients on this machine may look. */
+  readonly token: string | null;
+  /** Monotonic, ms. */
+  readonly nowMs: () => number;
+  /** Default: DEFAULT_GUESS_LIMITS. */
+  readonly guesses?: GuessLimits;
+}
 
 const ALLOWED: Verdict = { allowed: true };
 const BEARER = /^Bearer +([\x21-\x7e]{1,1024})$/i;
 const BASIC = /^Basic +([A-Za-z0-9+/=]{1,2048})$/i;
 
-/** @param token HA_API_TOKEN; null or empty: none, so only clients on this machine may look. */
-export function createAccessRule(token: string | null): (visitor: Visitor) => Verdict {
+/** @returns the judge of one process; it remembers wrong guesses. */
+export function createAccessRule(options: AccessOptions): (visitor: Visitor) => Verdict {
+  const { token, nowMs } = options;
   const expected = token === null || token === '' ? null : digest(token);
+  const guesses = new GuessLimiter(options.guesses ?? DEFAULT_GUESS_LIMITS);
   return (visitor) => {
     if (isLocal(visitor)) return ALLOWED;
+    if (expected === null) return LOCAL_ONLY;
     const guess = tokenOf(visitor.authorization);
-    if (expected !== null && guess !== null && timingSafeEqual(digest(guess), expected)) return ALLOWED;
-    if (expected === null) {
-      return {
-        allowed: false,
-        status: 403,
-        message:
-          'This page is for clients on the machine of the gateway. Set HA_API_TOKEN to look at it from elsewhere.',
-      };
-    }
-    return {
-      allowed: false,
-      status: 401,
-      message:
-        guess === null
-          ? 'This page needs the token from elsewhere than the machine of the gateway: send "Authorization: Bearer <HA_API_TOKEN>", or give it as the password.'
-          : 'The token is not the one in HA_API_TOKEN.',
-    };
+    if (guess === null) return TOKEN_NEEDED;
+    const { clientAddress } = visitor;
+    const retryAfterSeconds = guesses.waitSeconds(clientAddress, nowMs());
+    if (retryAfterSeconds > 0) return tooManyGuesses(clientAddress, retryAfterSeconds);
+    const guessed = digest(guess);
+    if (timingSafeEqual(guessed, expected)) return ALLOWED;
+    guesses.charge(clientAddress, guessed.toString('base64'), nowMs());
+    return TOKEN_WRONG;
+  };
+}
+
+const LOCAL_ONLY: Verdict = {
+  allowed: false,
+  status: 403,
+  code: 'page.local-only',
+  message:
+    'This page is for clients on the machine of the gateway. Set HA_API_TOKEN to look at it from elsewhere.',
+};
+
+const TOKEN_NEEDED: Verdict = {
+  allowed: false,
+  status: 401,
+  code: 'auth.required',
+  message:
+    'This page needs the token from elsewhere than the machine of the gateway: send "Authorization: Bearer <HA_API_TOKEN>", or give it as the password.',
+};
+
+const TOKEN_WRONG: Verdict = {
+  allowed: false,
+  status: 401,
+  code: 'auth.invalid',
+  message: 'The token is not the one in HA_API_TOKEN.',
+};
+
+function tooManyGuesses(address: string, retryAfterSeconds: number): Verdict {
+  return {
+    allowed: false,
+    status: 429,
+    code: 'auth.too-many-guesses',
+    message: `Too many wrong tokens came from ${address}. Try again in ${retryAfterSeconds} s.`,
+    retryAfterSeconds,
   };
 }
 

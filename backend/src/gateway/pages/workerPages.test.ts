@@ -9,9 +9,11 @@ import { WorkerPages, type WorkerHealth, type WorkerPagesOptions } from './worke
 let asked: PrimaryPath[];
 let nowMs: number;
 let health: WorkerHealth;
+let refused: string[];
 beforeEach(() => {
   asked = [];
   nowMs = 0;
+  refused = [];
   health = { draining: false, pools: 2, emptyPools: 0 };
 });
 
@@ -25,6 +27,7 @@ function createPages(more: Partial<WorkerPagesOptions> = {}): WorkerPages {
       return page(`${path} ${asked.length}`);
     },
     health: () => health,
+    onRefused: (code) => refused.push(code),
     nowMs: () => nowMs,
     ...more,
   });
@@ -108,6 +111,25 @@ describe('who may see what', () => {
       expect([status, lines]).toEqual([401, expect.stringContaining('WWW-Authenticate: Bearer\r\n')]);
     }
     expect(asked).toEqual([path, path]);
+    expect(refused).toEqual(['auth.required', 'auth.invalid', 'auth.required', 'auth.required']);
+  });
+
+  it('stops answering an address that tries token after token, and says for how long', async () => {
+    const pages = createPages({ guesses: { burst: 2, refillMs: 30_000, addresses: 8 } });
+    for (const token of ['a', 'b']) {
+      expect((await pages.answer(request('/lb', withToken(token)))).status).toBe(401);
+    }
+    const { status, lines, body } = await pages.answer(request('/lb', withToken('right')));
+    expect([status, JSON.parse(body).error.code]).toEqual([429, 'auth.too-many-guesses']);
+    expect(lines).toContain('Retry-After: 30\r\n');
+    // Another client of the same trusted proxy, and those who need no token.
+    const neighbour = { ...withToken('right'), clientAddress: '203.0.113.10' };
+    expect((await pages.answer(request('/lb', neighbour))).status).toBe(200);
+    expect((await pages.answer(request('/lb'))).status).toBe(200);
+    expect((await pages.answer(request('/status.html', elsewhere))).status).toBe(200);
+    nowMs = 30_000;
+    expect((await pages.answer(request('/lb', withToken('right')))).status).toBe(200);
+    expect(refused).toEqual(['auth.invalid', 'auth.invalid', 'auth.too-many-guesses']);
   });
 
   it('/status.html is for everybody', async () => {

@@ -9,17 +9,15 @@
  */
 import type { OwnAnswer } from '../answer.js';
 import type { OwnPageRequest, OwnPages } from '../context.js';
-import { createAccessRule, type Verdict, type Visitor } from './access.js';
+import { createAccessRule, type AccessOptions, type Verdict, type Visitor } from './access.js';
 import { isOwnPath, isPrimaryPath, type PrimaryPath } from './ownPaths.js';
 
-export interface WorkerPagesOptions {
-  /** HA_API_TOKEN; null: none, so the private pages are for clients on this machine. */
-  readonly token: string | null;
+export interface WorkerPagesOptions extends AccessOptions {
   /** Asks the primary to render a page. May reject, may never answer. */
   readonly askPrimary: (path: PrimaryPath) => Promise<OwnAnswer>;
   readonly health: () => WorkerHealth;
-  /** Monotonic, ms. */
-  readonly nowMs: () => number;
+  /** Somebody may not see a page; `code` is one of a fixed set. */
+  readonly onRefused: (code: string) => void;
   /** A page that the primary has not rendered by then is answered with 503. Default 5 000. */
   readonly timeoutMs?: number;
 }
@@ -46,7 +44,7 @@ export class WorkerPages implements OwnPages {
 
   constructor(options: WorkerPagesOptions) {
     this.#options = options;
-    this.#judge = createAccessRule(options.token);
+    this.#judge = createAccessRule(options);
   }
 
   handles(path: string): boolean {
@@ -63,7 +61,9 @@ export class WorkerPages implements OwnPages {
     if (!isPrimaryPath(path)) return problem(404, 'page.unknown', `There is no page ${path}.`);
     if (path === PUBLIC_PAGE) return this.#publicPage();
     const verdict = this.#judge(visitorOf(request));
-    return verdict.allowed ? this.#ask(path) : refusalAnswer(verdict);
+    if (verdict.allowed) return this.#ask(path);
+    this.#options.onRefused(verdict.code);
+    return refusalAnswer(verdict);
   }
 
   async #publicPage(): Promise<OwnAnswer> {
@@ -110,16 +110,19 @@ function healthAnswer({ draining, pools, emptyPools }: WorkerHealth): OwnAnswer 
 function visitorOf(request: OwnPageRequest): Visitor {
   return {
     peerAddress: request.peerAddress,
+    clientAddress: request.clientAddress,
     host: request.host,
     authorization: request.header('authorization') ?? undefined,
     forwarded: request.passedOn,
   };
 }
 
-function refusalAnswer({ status, message }: Exclude<Verdict, { allowed: true }>): OwnAnswer {
-  if (status === 403) return problem(403, 'page.local-only', message);
+function refusalAnswer(verdict: Exclude<Verdict, { allowed: true }>): OwnAnswer {
+  const { status, code, message } = verdict;
+  if (status === 403) return problem(status, code, message);
+  if (status === 429) return problem(status, code, message, `Retry-After: ${verdict.retryAfterSeconds}\r\n`);
   const challenge = 'WWW-Authenticate: Basic realm="Holdfast gateway", charset="UTF-8"\r\n';
-  return problem(401, 'auth.required', message, `${challenge}WWW-Authenticate: Bearer\r\n`);
+  return problem(status, code, message, `${challenge}WWW-Authenticate: Bearer\r\n`);
 }
 
 function problem(status: number, code: string, message: string, lines = ''): OwnAnswer {

@@ -18,10 +18,16 @@ interface Bucket {
 const KNOWN_GUESSES = 4;
 
 export interface GuessLimits {
+  /** Wrong guesses that an address may make at once. */
   readonly burst: number;
+  /** Time in which one more is allowed, ms. */
   readonly refillMs: number;
+  /** Addresses that are remembered. */
   readonly addresses: number;
 }
+
+/** Ten wrong tokens at once, and one more every six seconds. */
+export const DEFAULT_GUESS_LIMITS: GuessLimits = { burst: 10, refillMs: 6_000, addresses: 1_024 };
 
 export class GuessLimiter {
   readonly #limits: GuessLimits;
