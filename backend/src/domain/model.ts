@@ -65,6 +65,9 @@ export type FailureCause =
   | 'oom-killed' // the kernel ended it for memory
   | 'unhealthy' // probes: status, body, refused
   | 'unresponsive' // probes: no answer in time
+  | 'hung' // its main thread is blocked: an agent said so
+  | 'stopped' // the whole process is (SIGSTOP): its agent fell silent, the kernel says why
+  | 'stalled' // both loops alive, but requests grow older and none finishes
   | 'not-ready' // never became fit after its start
   | 'memory'; // recycled before its limit
 

@@ -13,6 +13,9 @@ const CAUSES: readonly FailureCause[] = [
   'oom-killed',
   'unhealthy',
   'unresponsive',
+  'hung',
+  'stopped',
+  'stalled',
   'not-ready',
   'memory',
 ];

@@ -1,7 +1,17 @@
 /** What is persisted of restart budgets and quarantines; validated when it is read back. */
 import { z } from 'zod';
 
-const causeSchema = z.enum(['crashed', 'oom-killed', 'unhealthy', 'unresponsive', 'not-ready', 'memory']);
+const causeSchema = z.enum([
+  'crashed',
+  'oom-killed',
+  'unhealthy',
+  'unresponsive',
+  'hung',
+  'stopped',
+  'stalled',
+  'not-ready',
+  'memory',
+]);
 const chargeSchema = z.object({ atMs: z.number(), ranMs: z.number(), cause: causeSchema });
 const heldShape = {
   sinceMs: z.number(),

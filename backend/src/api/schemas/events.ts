@@ -12,7 +12,17 @@ const text = z.string();
 const aboutInstance = { service, instance: instanceRef };
 const aboutOperation = { service, operationId: text, kind: operationKind };
 
-const causes = ['crashed', 'oom-killed', 'unhealthy', 'unresponsive', 'not-ready', 'memory'] as const;
+const causes = [
+  'crashed',
+  'oom-killed',
+  'unhealthy',
+  'unresponsive',
+  'hung',
+  'stopped',
+  'stalled',
+  'not-ready',
+  'memory',
+] as const;
 export const failureCause = z.enum(causes);
 
 export const eventData = {
