@@ -4,6 +4,7 @@
  * `instance.serving` / `instance.withdrawn`, agents speak through `AgentLink`.
  */
 import type { AgentAttachment, AgentFigures, Hang } from './domain/agent.js';
+import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary, FiguresLine } from './domain/blackBox.js';
 import type { EventRecord } from './domain/events.js';
 import type { Member } from './domain/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
@@ -233,4 +234,35 @@ export interface AgentLink {
   on<K extends keyof AgentEvents>(event: K, listener: (payload: AgentEvents[K]) => void): () => void;
   isConnected(pid: number): boolean;
   close(): Promise<void>;
+}
+
+/** What a black box holds beside its summary. A piece that is absent has nothing new to say. */
+export interface BlackBoxPieces {
+  readonly stack?: string;
+  readonly stderr?: string;
+  readonly figures?: readonly FiguresLine[];
+  /** As an agent sent them: whoever writes them removes what is nobody's business. */
+  readonly report?: unknown;
+  readonly heapProfile?: unknown;
+}
+
+/** Where black boxes are kept: bounded in number and size, and never a file or an entry that is half there. */
+export interface BlackBoxStore {
+  /**
+   * Writes a new entry, or adds to the one of that id. Never rejects: false when it could not be written, and then
+   * nothing of it is there, or what was there before. Calls are carried out one after the other.
+   */
+  save(summary: BlackBoxSummary, pieces: BlackBoxPieces): Promise<boolean>;
+  /** Oldest first. */
+  list(): Promise<readonly BlackBoxEntry[]>;
+  /** null: there is no such entry or file. */
+  read(id: string, file: BlackBoxFile): Promise<string | null>;
+  /** Saves that failed, and files that were left out. */
+  dropped(): number;
+}
+
+/** What PM2 keeps of an instance's stderr. */
+export interface StderrLog {
+  /** Its last lines, at most some kilobytes; null when there are none. Never rejects. */
+  lastLines(id: InstanceId): Promise<{ readonly path: string; readonly text: string } | null>;
 }

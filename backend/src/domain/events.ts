@@ -27,7 +27,8 @@ export interface EventMap {
   /** Our own process was not in the new daemon's list; a successor was started and takes over. */
   'supervisor.handedOver': { successorPid: number | null };
 
-  'instance.started': { service: string; instance: InstanceRef; why: string };
+  /** `replaces`: the number whose place it takes, where it takes one that is still there. */
+  'instance.started': { service: string; instance: InstanceRef; why: string; replaces?: number };
   /** It passed its probes: traffic may go there from now on. */
   'instance.serving': { service: string; instance: InstanceRef; afterMs: number };
   /** Traffic must not go there any more. */
@@ -40,8 +41,19 @@ export interface EventMap {
     /** True: counted against the restart budget. */
     charged: boolean;
     ranMs: number;
+    /** Why, when it is charged. */
+    cause?: FailureCause;
+    /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
+    blackBox?: string;
   };
-  'instance.unfit': { service: string; instance: InstanceRef; cause: FailureCause; detail: string };
+  'instance.unfit': {
+    service: string;
+    instance: InstanceRef;
+    cause: FailureCause;
+    detail: string;
+    /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
+    blackBox?: string;
+  };
   'instance.stopped': { service: string; instance: InstanceRef; why: string; tookMs: number };
   /** Its restart budget is spent; it stays stopped. */
   'instance.quarantined': { service: string; instance: InstanceRef; attempts: number; detail: string };

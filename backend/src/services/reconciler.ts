@@ -194,7 +194,8 @@ export class Reconciler {
     else failover.inherit(service.name, replaces.pmId, started.pmId);
     const instance = refOf(started);
     this.#noteInOperation(service, 'started', instance);
-    events.emit('instance.started', { service: service.name, instance, why });
+    const inPlaceOf = replaces === null ? {} : { replaces: replaces.pmId };
+    events.emit('instance.started', { service: service.name, instance, why, ...inPlaceOf });
     onChange();
   }
 

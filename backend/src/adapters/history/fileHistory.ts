@@ -3,12 +3,11 @@
  * which the ring is filled at the next start. An event is remembered at once and written in the background; while
  * the disk refuses, lines wait in bounded memory, and what does not fit is counted.
  */
-import { open } from 'node:fs/promises';
-
 import { messageOf } from '../../domain/errors.js';
 import type { EventRecord } from '../../domain/events.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { History, Logger } from '../../ports.js';
+import { lastLines } from '../files/lastLines.js';
 import { RotatingFile } from '../files/rotatingFile.js';
 
 export interface FileHistoryOptions {
@@ -45,7 +44,7 @@ export class FileHistory implements History {
     let skipped = 0;
     for (const part of [`${path}.1`, path]) {
       try {
-        for (const line of await lastLines(part)) {
+        for (const line of await lastLines(part, READ_BACK_BYTES)) {
           const remembered = parseLine(line);
           if (remembered === null) skipped += 1;
           else ring.push(remembered);
@@ -98,27 +97,6 @@ export class FileHistory implements History {
   /** Writes what waits. */
   close(): Promise<void> {
     return this.#file.close();
-  }
-}
-
-/** The lines in the last MiB of a file; none when there is no such file. */
-async function lastLines(path: string): Promise<string[]> {
-  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (handle === null) return [];
-  try {
-    const { size } = await handle.stat();
-    const from = Math.max(0, size - READ_BACK_BYTES);
-    const buffer = Buffer.alloc(size - from);
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
-    const lines = buffer.toString('utf8', 0, bytesRead).split('\n');
-    // The first one is not whole when reading began in the middle.
-    if (from > 0) lines.shift();
-    return lines.filter((line) => line.trim() !== '');
-  } finally {
-    await handle.close();
   }
 }
 

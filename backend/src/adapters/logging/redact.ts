@@ -9,7 +9,7 @@ const SECRET_KEY =
 const ENVIRONMENT_KEY = /^(?:.*_)?env(?:ironment)?$/i;
 const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi;
 
-const REDACTED = '[redacted]';
+export const REDACTED = '[redacted]';
 const DEEPEST = 6;
 const MOST_ENTRIES = 100;
 const LONGEST_TEXT = 8_192;
@@ -19,6 +19,11 @@ export function redactText(text: string): string {
   const shown =
     text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}… (${text.length} characters)`;
   return shown.includes('://') ? shown.replace(URL_CREDENTIALS, `$1${REDACTED}@`) : shown;
+}
+
+/** Whether what stands under that name is a secret, or full of them. */
+export function isSecretKey(key: string): boolean {
+  return SECRET_KEY.test(key) || ENVIRONMENT_KEY.test(key);
 }
 
 /** The fields of a log line. */
@@ -33,8 +38,10 @@ function redactObject(
 ): Record<string, unknown> {
   const plain: [string, unknown][] = [];
   for (const key of Object.keys(value).slice(0, MOST_ENTRIES)) {
-    const isSecret = SECRET_KEY.test(key) || ENVIRONMENT_KEY.test(key);
-    plain.push([key, isSecret ? hide(value[key]) : redactValue(value[key], [...parents, value], depth + 1)]);
+    plain.push([
+      key,
+      isSecretKey(key) ? hide(value[key]) : redactValue(value[key], [...parents, value], depth + 1),
+    ]);
   }
   return Object.fromEntries(plain);
 }

@@ -13,6 +13,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { StateStore } from '../../ports.js';
+import { syncDirectory, writeSynced } from '../files/synced.js';
 
 const VERSION = 1;
 const MOST_DAMAGED_KEPT = 5;
@@ -154,28 +155,5 @@ async function readBounded(file: string): Promise<string | null> {
     return await readFile(handle, 'utf8');
   } finally {
     await handle.close();
-  }
-}
-
-async function writeSynced(file: string, text: string): Promise<void> {
-  const handle = await open(file, 'w', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Makes the rename itself durable. Where directories can't be opened (Windows) the file system sees to it. */
-async function syncDirectory(directory: string): Promise<void> {
-  let handle: FileHandle | null = null;
-  try {
-    handle = await open(directory, 'r');
-    await handle.sync();
-  } catch {
-    // The new file is in place and whole; only its durability over a power cut is the file system's business now.
-  } finally {
-    await handle?.close().catch(() => undefined);
   }
 }

@@ -25,6 +25,8 @@ const causes = [
 ] as const;
 export const failureCause = z.enum(causes);
 
+const blackBox = text.exactOptional().describe('What is kept of it: GET /api/ha/blackbox/{id}.');
+
 export const eventData = {
   'supervisor.started': z.object({ version: text, adopted: count }),
   'supervisor.stopping': z.object({ signal: text }),
@@ -39,7 +41,11 @@ export const eventData = {
   'daemon.lost': z.object({ problem: text }),
   'daemon.started': z.object({ by: text }),
   'supervisor.handedOver': z.object({ successorPid: count.nullable() }),
-  'instance.started': z.object({ ...aboutInstance, why: text }),
+  'instance.started': z.object({
+    ...aboutInstance,
+    why: text,
+    replaces: count.exactOptional().describe('The number whose place it takes.'),
+  }),
   'instance.serving': z.object({ ...aboutInstance, afterMs: durationMs }),
   'instance.withdrawn': z.object({ ...aboutInstance, why: text }),
   'instance.exited': z.object({
@@ -48,8 +54,10 @@ export const eventData = {
     signal: text.nullable(),
     charged: z.boolean(),
     ranMs: durationMs,
+    cause: failureCause.exactOptional(),
+    blackBox,
   }),
-  'instance.unfit': z.object({ ...aboutInstance, cause: failureCause, detail: text }),
+  'instance.unfit': z.object({ ...aboutInstance, cause: failureCause, detail: text, blackBox }),
   'instance.stopped': z.object({ ...aboutInstance, why: text, tookMs: durationMs }),
   'instance.quarantined': z.object({ ...aboutInstance, attempts: count, detail: text }),
   'stray.ended': z.object({ service, pid: count, kind: z.enum(['ghost', 'orphan']) }),

@@ -1,0 +1,255 @@
+/**
+ * Black boxes as folders, `<directory>/<service>-<pmId>-<time>/`, readable by their owner only.
+ *
+ *   .new-<id>/   written and synced file by file, then renamed into its place: an entry is there as a whole or not at all
+ *   <id>/        completed the same way, file by file; summary.json, which names the rest, comes last
+ *   .gone-<id>/  renamed away before it is removed, so that nobody sees half of it
+ *
+ * What a predecessor left under the first and the last name is removed at the start. When the disk is full the big
+ * files are left out, and the summary says so; when even that has no room there is no entry. Room is made before it is
+ * taken (domain/blackBox, surplusEntries), so the limits hold at every moment, for what is being written, too.
+ */
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BLACK_BOX_FILES, isBlackBoxId, surplusEntries } from '../../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
+import { messageOf } from '../../domain/errors.js';
+import { RingBuffer } from '../../lib/ringBuffer.js';
+import type { BlackBoxPieces, BlackBoxStore, Logger } from '../../ports.js';
+import { syncDirectory, writeSynced } from '../files/synced.js';
+import { renderPieces, renderSummary } from './render.js';
+import type { Omitted, Rendered } from './render.js';
+
+export interface FileBlackBoxStoreOptions {
+  /** Made when the first entry is written. */
+  readonly directory: string;
+  readonly mostEntries: number;
+  readonly mostBytes: number;
+  readonly logger: Logger;
+}
+
+type Known = Omit<BlackBoxEntry, 'bytes' | 'files'> & {
+  readonly files: ReadonlyMap<BlackBoxFile, number>;
+  readonly omitted: readonly Omitted[];
+};
+
+const NEW = '.new-';
+const GONE = '.gone-';
+const LARGEST_SUMMARY_BYTES = 1024 * 1024;
+/** Entries that made room and may still be completed by whoever began them. */
+const REMEMBERED_GONE = 100;
+
+export class FileBlackBoxStore implements BlackBoxStore {
+  readonly #options: FileBlackBoxStoreOptions;
+  readonly #entries = new Map<string, Known>();
+  readonly #gone = new RingBuffer<string>(REMEMBERED_GONE);
+  #last: Promise<unknown> = Promise.resolve();
+  #dropped = 0;
+  #failing = false;
+
+  private constructor(options: FileBlackBoxStoreOptions) {
+    this.#options = options;
+  }
+
+  /** Reads what is there. Never rejects: what can't be read is logged and left alone. */
+  static async open(options: FileBlackBoxStoreOptions): Promise<FileBlackBoxStore> {
+    const store = new FileBlackBoxStore(options);
+    await store.#readAll();
+    await store.#makeRoom(null, 0, 0);
+    return store;
+  }
+
+  save(summary: BlackBoxSummary, pieces: BlackBoxPieces): Promise<boolean> {
+    const saved = this.#last.then(() => this.#save(summary, pieces));
+    this.#last = saved;
+    return saved;
+  }
+
+  async list(): Promise<readonly BlackBoxEntry[]> {
+    const present = new Set(await readdir(this.#options.directory).catch(() => []));
+    // A person may have removed some.
+    for (const id of this.#entries.keys()) if (!present.has(id)) this.#entries.delete(id);
+    return [...this.#entries.values()].map(asEntry).sort((a, b) => a.at.localeCompare(b.at));
+  }
+
+  async read(id: string, file: BlackBoxFile): Promise<string | null> {
+    // Only names of entries that were found or written here become paths.
+    if (this.#entries.get(id)?.files.has(file) !== true) return null;
+    return readFile(join(this.#options.directory, id, file), 'utf8').catch(() => null);
+  }
+
+  dropped(): number {
+    return this.#dropped;
+  }
+
+  async #save(summary: BlackBoxSummary, pieces: BlackBoxPieces): Promise<boolean> {
+    const { id } = summary;
+    if (!isBlackBoxId(id) || this.#gone.toArray().includes(id)) return false;
+    const known = this.#entries.get(id);
+    try {
+      const rendered = renderPieces(pieces);
+      const omittedBefore = known?.omitted.filter(({ file }) => !hasFile(rendered.files, file)) ?? [];
+      const omitted = [...omittedBefore, ...rendered.omitted];
+      const texts = [...rendered.files.map(({ text }) => text), renderSummary(summary, omitted)];
+      const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+      await this.#makeRoom(id, known === undefined ? 1 : 0, bytes);
+      const written = await this.#write(summary, rendered.files, omitted);
+      this.#entries.set(id, { ...written, files: new Map([...(known?.files ?? []), ...written.files]) });
+      this.#dropped += written.omitted.length - omittedBefore.length;
+      if (this.#failing) this.#options.logger.info('black boxes are written again', { blackBox: id });
+      this.#failing = false;
+      return true;
+    } catch (error) {
+      this.#dropped += 1;
+      if (!this.#failing) {
+        this.#options.logger.error('a black box cannot be written; others are tried, and counted', {
+          blackBox: id,
+          directory: this.#options.directory,
+          problem: messageOf(error),
+        });
+      }
+      this.#failing = true;
+      return false;
+    }
+  }
+
+  /** Rejects when not even the summary could be written. */
+  async #write(
+    summary: BlackBoxSummary,
+    files: readonly Rendered[],
+    omittedBefore: readonly Omitted[],
+  ): Promise<Known> {
+    const { id, service, pmId, at, cause, detail, outcome } = summary;
+    const { directory } = this.#options;
+    const place = join(directory, id);
+    const draft = join(directory, `${NEW}${id}`);
+    const omitted = [...omittedBefore];
+    const sizes = new Map<BlackBoxFile, number>();
+    const put = async (file: BlackBoxFile, text: string): Promise<void> => {
+      await writeSynced(join(draft, file), text);
+      sizes.set(file, Buffer.byteLength(text));
+    };
+    try {
+      await rm(draft, { recursive: true, force: true });
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await mkdir(draft, { mode: 0o700 });
+      for (const { file, text } of files) {
+        try {
+          await put(file, text);
+        } catch (error) {
+          await rm(join(draft, file), { force: true });
+          omitted.push({ file, why: messageOf(error) });
+        }
+      }
+      await put('summary.json', renderSummary(summary, omitted));
+      await syncDirectory(draft);
+      await this.#moveIn(draft, place, this.#entries.has(id), [...sizes.keys()]);
+    } finally {
+      await rm(draft, { recursive: true, force: true }).catch(() => undefined);
+    }
+    return { id, service, pmId, at, cause, detail, outcome: outcome?.kind ?? null, files: sizes, omitted };
+  }
+
+  async #moveIn(
+    draft: string,
+    place: string,
+    isThere: boolean,
+    files: readonly BlackBoxFile[],
+  ): Promise<void> {
+    if (isThere) {
+      for (const file of files) await rename(join(draft, file), join(place, file));
+      await syncDirectory(place);
+    } else {
+      await rename(draft, place);
+      await syncDirectory(this.#options.directory);
+    }
+  }
+
+  /** Removes what must go for so many more entries and bytes. */
+  async #makeRoom(forId: string | null, moreEntries: number, moreBytes: number): Promise<void> {
+    const { directory, mostEntries, mostBytes, logger } = this.#options;
+    const limits = {
+      mostEntries: Math.max(0, mostEntries - moreEntries),
+      mostBytes: Math.max(0, mostBytes - moreBytes),
+    };
+    const surplus = surplusEntries([...this.#entries.values()].map(asEntry), limits, forId);
+    for (const id of surplus) {
+      const aside = join(directory, `${GONE}${id}`);
+      try {
+        await rename(join(directory, id), aside);
+        await rm(aside, { recursive: true, force: true });
+      } catch (error) {
+        const isGone = (error as NodeJS.ErrnoException).code === 'ENOENT';
+        if (!isGone)
+          logger.warn('a black box cannot be removed', { blackBox: id, problem: messageOf(error) });
+      }
+      this.#entries.delete(id);
+      this.#gone.push(id);
+    }
+  }
+
+  async #readAll(): Promise<void> {
+    const { directory, logger } = this.#options;
+    const names = await readdir(directory).catch(() => []);
+    let strange = 0;
+    for (const name of names) {
+      if (name.startsWith(NEW) || name.startsWith(GONE)) {
+        await rm(join(directory, name), { recursive: true, force: true }).catch(() => undefined);
+        continue;
+      }
+      const known = isBlackBoxId(name) ? await readEntry(directory, name) : null;
+      if (known === null) strange += 1;
+      else this.#entries.set(name, known);
+    }
+    if (strange > 0) logger.warn('some of what lies among the black boxes is none', { directory, strange });
+  }
+}
+
+function hasFile(files: readonly Rendered[], wanted: BlackBoxFile): boolean {
+  return files.some(({ file }) => file === wanted);
+}
+
+function asEntry({ omitted: _omitted, files, ...entry }: Known): BlackBoxEntry {
+  const listed = BLACK_BOX_FILES.flatMap((name) => {
+    const bytes = files.get(name);
+    return bytes === undefined ? [] : [{ name, bytes }];
+  });
+  return { ...entry, bytes: listed.reduce((sum, { bytes }) => sum + bytes, 0), files: listed };
+}
+
+/** null when the folder holds no summary that is its own. */
+async function readEntry(directory: string, id: string): Promise<Known | null> {
+  try {
+    const files = new Map<BlackBoxFile, number>();
+    for (const file of BLACK_BOX_FILES) {
+      const status = await stat(join(directory, id, file)).catch(() => null);
+      if (status?.isFile() === true) files.set(file, status.size);
+    }
+    if ((files.get('summary.json') ?? Infinity) > LARGEST_SUMMARY_BYTES) return null;
+    const read: unknown = JSON.parse(await readFile(join(directory, id, 'summary.json'), 'utf8'));
+    if (typeof read !== 'object' || read === null) return null;
+    const summary = read as Partial<BlackBoxSummary>;
+    const { service, pmId, at, cause, detail, outcome, omitted } = summary;
+    const isOurs =
+      summary.id === id &&
+      typeof service === 'string' &&
+      typeof pmId === 'number' &&
+      typeof at === 'string' &&
+      typeof cause === 'string' &&
+      typeof detail === 'string';
+    if (!isOurs) return null;
+    return {
+      id,
+      service,
+      pmId,
+      at,
+      cause,
+      detail,
+      outcome: outcome?.kind ?? null,
+      files,
+      omitted: omitted ?? [],
+    };
+  } catch {
+    return null;
+  }
+}

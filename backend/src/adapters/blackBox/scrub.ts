@@ -1,0 +1,109 @@
+/**
+ * What comes out of a dying process goes into a file that people send to each other. Agents remove what is nobody's
+ * business before they send it; everything is gone through once more here, because what arrives is only as good as
+ * whoever sent it.
+ */
+import { isSecretKey, REDACTED, redactText } from '../logging/redact.js';
+
+/** In a diagnostic report: the environment, what the process was started with, and who it talks to. */
+const REMOVED =
+  /^(?:environmentVariables|commandLine|networkInterfaces|host|remoteEndpoint|localEndpoint|ip[46])$/;
+/** `password=hunter2`, `"token": "abc"`, `Authorization: Bearer abc`. */
+const ASSIGNED =
+  /\b([\w-]*(?:token|secret|passw|passphrase|credential|api[-_]?key|private[-_]?key)[\w-]*["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;&]+)/gi;
+const AUTHORIZATION = /\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/g;
+/** In the query of a URL anything can be a secret, and its path says enough. */
+const QUERY = /([a-z][a-z0-9+.-]*:\/\/[^\s?"'<>]*)\?[^\s"'<>]*/gi;
+
+const DEEPEST = 40;
+const MOST_CHILDREN = 20_000;
+
+/** Free text, such as lines of a log or a stack, line by line. */
+export function scrubText(text: string): string {
+  return text.split('\n').map(scrubLine).join('\n');
+}
+
+function scrubLine(line: string): string {
+  return redactText(line)
+    .replace(QUERY, '$1')
+    .replace(ASSIGNED, `$1${REDACTED}`)
+    .replace(AUTHORIZATION, `$1 ${REDACTED}`);
+}
+
+/** A diagnostic report, or anything else of JSON: without what REMOVED names, and without what looks like a secret. */
+export function scrubReport(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return scrubText(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth >= DEEPEST) return '[deep]';
+  if (Array.isArray(value)) return value.slice(0, MOST_CHILDREN).map((item) => scrubReport(item, depth + 1));
+  const kept: [string, unknown][] = [];
+  for (const [key, child] of Object.entries(value)) {
+    if (REMOVED.test(key)) continue;
+    kept.push([key, isSecretKey(key) ? REDACTED : scrubReport(child, depth + 1)]);
+  }
+  return Object.fromEntries(kept);
+}
+
+interface ProfileNode {
+  readonly callFrame: {
+    readonly functionName: string;
+    readonly scriptId: string;
+    readonly url: string;
+    readonly lineNumber: number;
+    readonly columnNumber: number;
+  };
+  readonly selfSize: number;
+  readonly id: number;
+  readonly children: readonly ProfileNode[];
+}
+
+/** Deeper than any stack that a sampling profiler keeps. */
+const DEEPEST_FRAME = 500;
+
+/**
+ * A sampling heap profile as DevTools loads it (`HeapProfiler.SamplingHeapProfile` of the Chrome DevTools Protocol),
+ * rebuilt field by field so that nothing else can be in it; null when it is none.
+ */
+export function scrubHeapProfile(
+  value: unknown,
+): { readonly head: ProfileNode; readonly samples: unknown[] } | null {
+  if (!isObject(value)) return null;
+  const head = profileNode(value['head'], 0);
+  const samples = Array.isArray(value['samples']) ? value['samples'].map(profileSample) : [];
+  return head === null || samples.includes(null) ? null : { head, samples };
+}
+
+function profileNode(value: unknown, depth: number): ProfileNode | null {
+  if (!isObject(value) || !isObject(value['callFrame']) || depth > DEEPEST_FRAME) return null;
+  const { selfSize, id, children } = value;
+  const { functionName, scriptId, url, lineNumber, columnNumber } = value['callFrame'];
+  if (typeof functionName !== 'string' || typeof url !== 'string' || typeof selfSize !== 'number')
+    return null;
+  if (typeof lineNumber !== 'number' || typeof columnNumber !== 'number') return null;
+  if (!Array.isArray(children)) return null;
+  const below = children.map((child) => profileNode(child, depth + 1));
+  if (below.includes(null)) return null;
+  return {
+    callFrame: {
+      functionName: scrubText(functionName),
+      scriptId: typeof scriptId === 'string' ? scriptId.slice(0, 32) : '0',
+      url: scrubText(url),
+      lineNumber,
+      columnNumber,
+    },
+    selfSize,
+    id: typeof id === 'number' ? id : 0,
+    children: below.filter((child) => child !== null),
+  };
+}
+
+function profileSample(value: unknown): unknown {
+  if (!isObject(value)) return null;
+  const { size, nodeId, ordinal } = value;
+  const isSample = typeof size === 'number' && typeof nodeId === 'number' && typeof ordinal === 'number';
+  return isSample ? { size, nodeId, ordinal } : null;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,26 @@
+/** The end of a file that others append to. */
+import { open } from 'node:fs/promises';
+
+/**
+ * The whole lines in the last `mostBytes` of a file, blank ones left out; none when there is no such file.
+ * Rejects with the file system's error when it can't be read.
+ */
+export async function lastLines(path: string, mostBytes: number): Promise<string[]> {
+  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (handle === null) return [];
+  try {
+    const { size } = await handle.stat();
+    const from = Math.max(0, size - mostBytes);
+    const buffer = Buffer.alloc(size - from);
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n');
+    // The first one is not whole when reading began in the middle.
+    if (from > 0) lines.shift();
+    return lines.filter((line) => line.trim() !== '');
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,65 @@
+/** What a black box says in words. */
+import type { AgentFigures, Hang } from './agent.js';
+
+/** A heap this full explains an abort. */
+export const FULL_HEAP_SHARE = 0.7;
+
+/** stack.txt: where it was blocked, and the requests that it was busy with. @param whose one line that names it. */
+export function stackText(hang: Hang, whose: string): string | null {
+  if (hang.stack.length === 0 && hang.requests.length === 0) return null;
+  const lines = [whose, hang.detail, ''];
+  for (const frame of hang.stack) lines.push(`    at ${frame}`);
+  if (hang.requests.length > 0) {
+    lines.push(...(hang.stack.length > 0 ? [''] : []), 'Requests that it was busy with, oldest first:');
+    for (const { method, path, ageMs } of hang.requests) {
+      lines.push(`    ${method} ${path}, for ${seconds(ageMs)}`);
+    }
+  }
+  return lines.join('\n');
+}
+
+/**
+ * What the pieces say beside the cause, one sentence each.
+ * @param last the newest figures of the agent, `ageMs` older than the decision; null where there was no agent.
+ */
+export function findings(
+  last: { readonly figures: AgentFigures; readonly ageMs: number } | null,
+  stderr: string | null,
+): readonly string[] {
+  const found: string[] = [];
+  if (last === null) found.push('no agent was connected: its figures are what was seen from outside');
+  else found.push(...fromInside(last.figures, last.ageMs));
+  if (stderr !== null && /JavaScript heap out of memory/.test(stderr)) {
+    found.push('stderr says that the JavaScript heap ran out of memory');
+  }
+  return found;
+}
+
+function fromInside(figures: AgentFigures, ageMs: number): string[] {
+  const found: string[] = [];
+  const { heapUsedBytes, heapLimitBytes, unanswered, oldestUnansweredMs, debugged } = figures;
+  const when = `${seconds(Math.max(0, ageMs))} before`;
+  if (
+    heapUsedBytes !== null &&
+    heapLimitBytes !== null &&
+    heapUsedBytes >= FULL_HEAP_SHARE * heapLimitBytes
+  ) {
+    found.push(
+      `the JavaScript heap had ${mebibytes(heapUsedBytes)} of its limit of ${mebibytes(heapLimitBytes)} in use ${when}`,
+    );
+  }
+  if (oldestUnansweredMs !== null && unanswered > 0) {
+    const which = unanswered === 1 ? '1 request' : `${unanswered} requests`;
+    found.push(`${which} without an answer ${when}, the oldest for ${seconds(oldestUnansweredMs)}`);
+  }
+  if (debugged) found.push('a debugger was or could have been attached');
+  return found;
+}
+
+export function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MB`;
+}
+
+function seconds(durationMs: number): string {
+  return `${(durationMs / 1000).toFixed(1)} s`;
+}
