@@ -61,6 +61,9 @@ const violations: readonly (readonly [file: string, line: string])[] = [
   ['backend/src/agent/a.ts', `import '../domain/model.js';`],
   ['backend/src/agent/b.ts', `import 'winston';`],
   ['backend/src/agent/c.ts', `import 'node-fetch';`],
+  ['backend/src/agent/hang/d.ts', `import '../../domain/model.js';`],
+  ['backend/src/agent/hang/e.ts', `import 'winston';`],
+  ['backend/src/agent/hang/f.test.ts', `import '../../domain/model.js';`],
   ['examples/wordpecker/src/a.ts', `import '../../../backend/src/domain/model.js';`],
 ];
 
@@ -92,6 +95,8 @@ const allowed: readonly (readonly [file: string, line: string])[] = [
   ['backend/src/supervisor.ts', `import './services/a.js'; import './adapters/a.js'; import './api/a.js';`],
   ['backend/src/gateway.ts', `import './gateway/a.js'; import './adapters/a.js'; import './config/a.js';`],
   ['backend/src/agent/ok.ts', `import 'node:worker_threads'; import './frames.js';`],
+  ['backend/src/agent/hang/ok.ts', `import 'node:fs'; import '../seams.js'; import './silence.js';`],
+  ['backend/src/agent/ok.test.ts', `import 'vitest'; import './frames.js';`],
 ];
 
 function lint(directory: string): Diagnostic[] {

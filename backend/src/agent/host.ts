@@ -1,0 +1,109 @@
+/**
+ * The agent's part on the main thread: starts the agent thread, the heartbeat and the watch over requests, and stays out
+ * of the application's way.
+ *
+ * The thread is not referenced: it neither keeps the process alive nor delays its end. It gets no output, no options and
+ * an empty environment. When it ends by itself (out of its small memory, say) another one is started after a growing
+ * pause, a few times; the shared memory stays, so its counts go on.
+ */
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { startBeat } from './beat.js';
+import { nowMs } from './clock.js';
+import { add, read, SLOT, sharedMemory, type SharedMemory } from './memory.js';
+import { DEFAULTS, type Stopping } from './protocol.js';
+import { RequestWatch } from './requests.js';
+import type { Settings } from './seams.js';
+
+/** What the thread is given. */
+export interface ThreadData {
+  readonly buffer: SharedArrayBuffer;
+  readonly socketPath: string;
+  /** When the preload ran, by clock.ts. */
+  readonly startedAtMs: number;
+  /** The same, wall clock. */
+  readonly startedAtWallMs: number;
+}
+
+const { setTimeout } = globalThis;
+
+const MOST_THREADS = 5;
+const FIRST_PAUSE_MS = 1_000;
+/** The thread's own heap, MB: it has little to remember, and collects often rather than grow. */
+const LIMITS = { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 };
+
+export function startHost(socketPath: string): void {
+  const memory = sharedMemory();
+  const { numbers } = memory;
+  numbers[SLOT.hangTimeoutMs] = DEFAULTS.hangTimeoutMs;
+  numbers[SLOT.intervalMs] = DEFAULTS.intervalMs;
+  numbers[SLOT.killTimeoutMs] = DEFAULTS.killTimeoutMs;
+  const thread = new AgentThread(memory, {
+    buffer: memory.buffer,
+    socketPath,
+    startedAtMs: nowMs(),
+    startedAtWallMs: Date.now(),
+  });
+  const requests = new RequestWatch(memory);
+  requests.start();
+  startBeat(memory, requests);
+  thread.start();
+}
+
+/** What the supervisor wants, as the thread has put it into shared memory. */
+export function settingsOf({ numbers }: SharedMemory): Settings {
+  return {
+    hangTimeoutMs: read(numbers, SLOT.hangTimeoutMs),
+    intervalMs: read(numbers, SLOT.intervalMs),
+    killTimeoutMs: read(numbers, SLOT.killTimeoutMs),
+  };
+}
+
+class AgentThread {
+  readonly #memory: SharedMemory;
+  readonly #data: ThreadData;
+  #worker: Worker | null = null;
+  #started = 0;
+
+  constructor(memory: SharedMemory, data: ThreadData) {
+    this.#memory = memory;
+    this.#data = data;
+  }
+
+  start(): void {
+    this.#started += 1;
+    const worker = new Worker(join(__dirname, 'thread.js'), {
+      name: 'holdfast-agent',
+      workerData: this.#data,
+      argv: [],
+      execArgv: [],
+      env: {},
+      stdout: true,
+      stderr: true,
+      trackUnmanagedFds: false,
+      resourceLimits: LIMITS,
+    });
+    worker.on('error', () => add(this.#memory.numbers, SLOT.dropped, 1));
+    worker.on('exit', () => this.#ended());
+    worker.unref();
+    this.#worker = worker;
+  }
+
+  /** Gives something to the thread to pass on. */
+  announce(message: Stopping): void {
+    this.#worker?.postMessage(message);
+  }
+
+  #ended(): void {
+    this.#worker = null;
+    if (this.#started >= MOST_THREADS) return;
+    const pauseMs = FIRST_PAUSE_MS * 2 ** (this.#started - 1);
+    setTimeout(() => {
+      try {
+        this.start();
+      } catch {
+        add(this.#memory.numbers, SLOT.dropped, 1);
+      }
+    }, pauseMs).unref();
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * Counts the HTTP requests of the process, on its main thread, through the channels that node:http itself publishes.
+ * Nothing of the application is wrapped, and no listener is added to its objects.
+ *
+ *   http.server.request.start     → under way
+ *   http.server.response.finish   → finished: status, time
+ *   its socket is gone by then    → aborted; found by `sweep`, because there is no channel for it
+ *
+ * What is under way is held in a map, and node:http holds the same objects for as long: until the answer is finished or
+ * the socket closed, and at most a sweep longer. The map is bounded; what does not fit is counted and otherwise ignored.
+ * Upgrades (WebSockets) never begin here, and probes of Holdfast are left out: they would make a service that does
+ * nothing look alive.
+ */
+import diagnostics from 'node:diagnostics_channel';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { nowMs } from './clock.js';
+import { bucketOf } from './latency.js';
+import { add, METHODS, PATH_BYTES, RECENT, RECENT_FIELDS, read, SLOT, type SharedMemory } from './memory.js';
+
+/** Requests under way that are followed; more are counted as dropped. */
+const MOST_UNDER_WAY = 10_000;
+/** Servers whose connections are counted. */
+const MOST_SERVERS = 32;
+/** Unanswered for longer than this is overdue. */
+const OVERDUE_MS = 2_000;
+/** How Holdfast's own requests name themselves (adapters/probes/http.ts). */
+const PROBE = 'holdfast-probe';
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly server: Server;
+}
+
+interface UnderWay {
+  readonly startedAtMs: number;
+  readonly request: IncomingMessage;
+  /** Which one since the start: its place in `recent` is this mod RECENT, until 64 more have begun. */
+  readonly number: number;
+}
+
+export class RequestWatch {
+  readonly #memory: SharedMemory;
+  readonly #numbers: Float64Array;
+  readonly #underWay = new Map<ServerResponse, UnderWay>();
+  readonly #servers: WeakRef<Server>[] = [];
+  #lastServer: Server | null = null;
+
+  constructor(memory: SharedMemory) {
+    this.#memory = memory;
+    this.#numbers = memory.numbers;
+  }
+
+  /** Subscribes. Loads nothing: an application without HTTP pays nothing. */
+  start(): void {
+    diagnostics.subscribe(
+      'http.server.request.start',
+      this.#guarded((exchange) => this.#begin(exchange)),
+    );
+    diagnostics.subscribe(
+      'http.server.response.finish',
+      this.#guarded((exchange) => this.#finish(exchange)),
+    );
+  }
+
+  /** Looks at all that is under way: a few times a second. */
+  sweep(): void {
+    const atMs = nowMs();
+    let unanswered = 0;
+    let overdue = 0;
+    let oldestAtMs = 0;
+    for (const [response, underWay] of this.#underWay) {
+      if (underWay.request.socket?.destroyed !== false) {
+        this.#forget(response, underWay);
+        add(this.#numbers, SLOT.aborted, 1);
+      } else if (!response.headersSent) {
+        unanswered += 1;
+        if (atMs - underWay.startedAtMs > OVERDUE_MS) overdue += 1;
+        if (oldestAtMs === 0) oldestAtMs = underWay.startedAtMs; // a map keeps the order: the first is the oldest
+      }
+    }
+    this.#numbers[SLOT.unanswered] = unanswered;
+    this.#numbers[SLOT.unansweredOverdue] = overdue;
+    this.#numbers[SLOT.oldestUnansweredAtMs] = oldestAtMs;
+    this.#countConnections();
+  }
+
+  /** HTTP servers that have had a request and still exist. */
+  servers(): Server[] {
+    return this.#servers.flatMap((reference) => reference.deref() ?? []);
+  }
+
+  get active(): number {
+    return this.#underWay.size;
+  }
+
+  #begin({ request, response, server }: Exchange): void {
+    if (request.headers['user-agent'] === PROBE) return;
+    if (server !== this.#lastServer) this.#meet(server);
+    if (this.#underWay.size >= MOST_UNDER_WAY) {
+      add(this.#numbers, SLOT.dropped, 1);
+      return;
+    }
+    const number = read(this.#numbers, SLOT.begun);
+    const startedAtMs = nowMs();
+    this.#underWay.set(response, { startedAtMs, request, number });
+    this.#numbers[SLOT.active] = this.#underWay.size;
+    this.#note(number, startedAtMs, request);
+  }
+
+  /** Where the hang watch finds it: now, because this request may be the one that blocks. */
+  #note(number: number, startedAtMs: number, request: IncomingMessage): void {
+    const { recent, paths } = this.#memory;
+    const place = number % RECENT;
+    const at = place * RECENT_FIELDS;
+    recent[at] = startedAtMs;
+    recent[at + 1] = METHODS.indexOf(request.method ?? '');
+    recent[at + 2] = 0;
+    const start = place * (PATH_BYTES + 1);
+    paths[start] = paths.latin1Write(request.url ?? '', start + 1, PATH_BYTES);
+    this.#numbers[SLOT.begun] = number + 1;
+  }
+
+  #finish({ response }: Exchange): void {
+    const underWay = this.#underWay.get(response);
+    if (underWay === undefined) return; // a probe, or one that did not fit
+    this.#forget(response, underWay);
+    const atMs = nowMs();
+    const elapsedMs = atMs - underWay.startedAtMs;
+    const statusClass = Math.floor(response.statusCode / 100);
+    add(this.#numbers, SLOT.finished, 1);
+    add(this.#numbers, SLOT.latencySumMs, elapsedMs);
+    add(this.#memory.latency, bucketOf(elapsedMs), 1);
+    if (statusClass >= 1 && statusClass <= 5) add(this.#numbers, SLOT.statuses + statusClass - 1, 1);
+    this.#numbers[SLOT.lastFinishedAtMs] = atMs;
+  }
+
+  #forget(response: ServerResponse, { number }: UnderWay): void {
+    this.#underWay.delete(response);
+    this.#numbers[SLOT.active] = this.#underWay.size;
+    // Its place belongs to a later request by now if 64 have begun since.
+    if (read(this.#numbers, SLOT.begun) - number <= RECENT) {
+      this.#memory.recent[(number % RECENT) * RECENT_FIELDS + 2] = 1;
+    }
+  }
+
+  #meet(server: Server): void {
+    this.#lastServer = server;
+    const known = this.servers();
+    if (known.includes(server)) return;
+    if (known.length >= MOST_SERVERS) {
+      add(this.#numbers, SLOT.dropped, 1);
+      return;
+    }
+    this.#servers.splice(0, this.#servers.length, ...[...known, server].map((one) => new WeakRef(one)));
+  }
+
+  #countConnections(): void {
+    let total = 0;
+    for (const server of this.servers()) {
+      // Answered in this turn or the next: the figure of a moment ago is good enough.
+      server.getConnections((error, count) => {
+        if (error === null) total += count;
+        this.#numbers[SLOT.connections] = total;
+      });
+    }
+  }
+
+  /** An error of ours must never become one of the application's request. */
+  #guarded(handle: (exchange: Exchange) => void): (message: unknown) => void {
+    return (message) => {
+      try {
+        handle(message as Exchange);
+      } catch {
+        add(this.#numbers, SLOT.dropped, 1);
+      }
+    };
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Entry of the agent thread: sends figures, watches for hangs, passes on what the main thread announces. It lives on its
+ * own event loop, so it goes on while the application's is blocked. An error in here is counted, and shown in `dropped`;
+ * it never reaches the application.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { FiguresReader } from './figures.js';
+import type { ThreadData } from './host.js';
+import { read, sharedMemory, SLOT } from './memory.js';
+import { PROTOCOL, type Stopping, type Welcome } from './protocol.js';
+import { Transport } from './transport.js';
+
+const { buffer, socketPath, startedAtMs, startedAtWallMs } = workerData as ThreadData;
+const memory = sharedMemory(buffer);
+const { numbers } = memory;
+let failures = 0;
+process.on('uncaughtException', () => {
+  failures += 1;
+});
+
+const transport = new Transport({
+  path: socketPath,
+  hello: {
+    type: 'hello',
+    protocol: PROTOCOL,
+    pid: process.pid,
+    agent: ownVersion(),
+    node: process.version,
+    startedAtMs: startedAtWallMs,
+  },
+  onWelcome: settle,
+});
+const reader = new FiguresReader(memory, startedAtMs);
+
+function settle({ hangTimeoutMs, intervalMs, killTimeoutMs }: Welcome): void {
+  const isFirst = read(numbers, SLOT.intervalMs) !== intervalMs;
+  numbers[SLOT.hangTimeoutMs] = hangTimeoutMs;
+  numbers[SLOT.intervalMs] = intervalMs;
+  numbers[SLOT.killTimeoutMs] = killTimeoutMs;
+  if (isFirst) reportEvery(intervalMs);
+}
+
+let reporting: NodeJS.Timeout | undefined;
+function reportEvery(intervalMs: number): void {
+  clearInterval(reporting);
+  reporting = setInterval(() => {
+    if (transport.isTalking) transport.offer(reader.next(transport.dropped + failures));
+  }, intervalMs);
+}
+
+function ownVersion(): string {
+  try {
+    const text = readFileSync(join(__dirname, '../../../package.json'), 'utf8');
+    return String((JSON.parse(text) as { version?: unknown }).version);
+  } catch {
+    return 'unknown';
+  }
+}
+
+parentPort?.on('message', (message: Stopping) => transport.send(message));
+reportEvery(read(numbers, SLOT.intervalMs));
+transport.start();
