@@ -9,12 +9,20 @@
  */
 'use strict';
 
+const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
+const os = require('node:os');
 const path = require('node:path');
 const { parseEnv } = require('node:util');
 
 const root = path.dirname(__dirname);
+
+/** What `node --require` loads into every instance: the agent (backend/src/agent/). */
+const PRELOAD = path.join(__dirname, 'preload.cjs');
+
+/** Longest path of a unix socket that every system takes: 103 bytes and a zero on macOS, 107 on Linux. */
+const LONGEST_SOCKET_PATH = 103;
 
 /** What any process needs to find its way on the machine. */
 const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|NODE_EXTRA_CA_CERTS)$/;
@@ -97,8 +105,32 @@ function sessionSecret(settings, dataDirectory) {
   throw refuse(`${file} holds no usable secret; remove it, and a new one is made (sessions start anew).`);
 }
 
+/**
+ * Where agents and supervisor meet: settled here, because both sides are started from here. In the data directory, whose
+ * owner is the supervisor; a longer path than a socket may have is replaced by one that follows from it.
+ */
+function agentSocketOf(settings, dataDirectory) {
+  if (settings.HA_AGENT_SOCKET) return path.resolve(root, settings.HA_AGENT_SOCKET);
+  const own = path.join(dataDirectory, 'run', 'agents.sock');
+  if (Buffer.byteLength(own) <= LONGEST_SOCKET_PATH) return own;
+  const folder = `holdfast-${createHash('sha256').update(dataDirectory).digest('hex').slice(0, 16)}`;
+  return path.join(os.tmpdir(), folder, 'agents.sock');
+}
+
+/** `app` with the agent preloaded: its Node options and variables stay. */
+function withAgentAt(socket, app) {
+  const { node_args, nodeArgs, interpreter_args, interpreterArgs, ...rest } = app;
+  const own = node_args ?? nodeArgs ?? interpreter_args ?? interpreterArgs ?? [];
+  const words = Array.isArray(own) ? own : own.split(/\s+/).filter((word) => word !== '');
+  return {
+    ...rest,
+    node_args: [...words, '--require', PRELOAD],
+    env: { ...app.env, HOLDFAST_AGENT_SOCKET: socket },
+  };
+}
+
 /** The supervisor: exactly one, in fork mode, silent on stdout, so that it outlives PM2's daemon. */
-function supervisorApp({ file, autoscale, settings, secret }, logs) {
+function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs) {
   return {
     name: 'ha-supervisor',
     script: 'backend/dist/supervisor.js',
@@ -118,6 +150,7 @@ function supervisorApp({ file, autoscale, settings, secret }, logs) {
       HA_ROOT: root,
       HA_ECOSYSTEM_FILE: file,
       HA_ECOSYSTEM_ENV: 'development',
+      HA_AGENT_SOCKET: agentSocket,
       ...(autoscale ? {} : { AUTOSCALE: settings.AUTOSCALE || 'false' }),
       NODE_ENV: 'development',
     },
@@ -154,8 +187,8 @@ function gatewayApp({ file, settings, secret }, logs) {
 }
 
 /** A sample service: every instance has a port of its own, counted up from `port`. */
-function serviceApp({ name, script, instances, port, env }, logs) {
-  return {
+function serviceApp({ name, script, instances, port, env, agentSocket }, logs) {
+  return withAgentAt(agentSocket, {
     name,
     script,
     cwd: root,
@@ -169,7 +202,7 @@ function serviceApp({ name, script, instances, port, env }, logs) {
     port,
     env: { ...pick(process.env, BASE), ...env, NODE_ENV: 'development' },
     env_production: { NODE_ENV: 'production' },
-  };
+  });
 }
 
 function common(logs) {
@@ -200,7 +233,7 @@ function deploymentOf(logPrefix) {
     out: path.join(logDirectory, `${logPrefix}-${name}-out.log`),
     error: path.join(logDirectory, `${logPrefix}-${name}-error.log`),
   });
-  return { settings, dataDirectory, logs };
+  return { settings, dataDirectory, agentSocket: agentSocketOf(settings, dataDirectory), logs };
 }
 
 /**
@@ -213,10 +246,21 @@ function deploymentOf(logPrefix) {
  * @param {boolean} [deployment.autoscale] whether it may change the number of instances by load; default true
  */
 function defineSupervisor({ file, autoscale = true }) {
-  const { settings, dataDirectory, logs } = deploymentOf('pm2');
+  const { settings, dataDirectory, agentSocket, logs } = deploymentOf('pm2');
   requireBuild(['backend/dist/supervisor.js']);
   const secret = sessionSecret(settings, dataDirectory);
-  return supervisorApp({ file, autoscale, settings, secret }, logs('supervisor'));
+  return supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs('supervisor'));
+}
+
+/**
+ * An application of your own with the agent in it, which tells the supervisor of hangs, load and memory from inside:
+ *
+ *     module.exports = { apps: [defineSupervisor({ file: __filename }), withAgent({ name: 'my-api', … })] };
+ *
+ * @param {object} app as PM2 takes it; must be run by node
+ */
+function withAgent(app) {
+  return withAgentAt(deploymentOf('pm2').agentSocket, app);
 }
 
 /**
@@ -242,7 +286,7 @@ function defineGateway({ file }) {
  * @param {string} deployment.logPrefix first part of the names of PM2's log files
  */
 function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
-  const { settings, dataDirectory, logs } = deploymentOf(logPrefix);
+  const { settings, dataDirectory, agentSocket, logs } = deploymentOf(logPrefix);
   const backendPort = portOf(settings, 'START_PORT', 13004);
   const frontendPort = portOf(settings, 'FRONTEND_START_PORT', 13100);
   requireBuild([
@@ -259,7 +303,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
     SESSION_SECRET: secret,
   };
   return [
-    supervisorApp({ file, autoscale, settings, secret }, logs('supervisor')),
+    supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs('supervisor')),
     serviceApp(
       {
         name: 'wordpecker-backend',
@@ -267,6 +311,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
         instances: backends,
         port: backendPort,
         env: sampleEnv,
+        agentSocket,
       },
       logs('backend'),
     ),
@@ -277,6 +322,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
         instances: frontends,
         port: frontendPort,
         env: { BACKEND_URL: `http://127.0.0.1:${backendPort}`, ...sampleEnv },
+        agentSocket,
       },
       logs('frontend'),
     ),
@@ -284,4 +330,4 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
   ];
 }
 
-module.exports = { defineApps, defineGateway, defineSupervisor, SETTING };
+module.exports = { defineApps, defineGateway, defineSupervisor, SETTING, withAgent };

@@ -35,6 +35,7 @@ interface App {
   readonly stop_exit_codes?: readonly number[];
   readonly exec_mode: string;
   readonly kill_timeout: number;
+  readonly node_args?: readonly string[];
   readonly out_file: string;
   readonly error_file: string;
   readonly env: Readonly<Record<string, string>>;
@@ -169,6 +170,65 @@ describe('the deployments', () => {
     });
     expect(backend.out_file).toBe('/somewhere/logs/pm2-backend-out.log');
     expect(backend.env['WORDPECKER_DB']).toBe(join(project, 'elsewhere/wordpecker.db'));
+  });
+});
+
+describe('the agent', () => {
+  const preload = (): string[] => ['--require', join(project, 'backend/preload.cjs')];
+
+  it('is in every instance of a service, and in nothing of Holdfast itself', () => {
+    const { supervisor, backend, frontend, gateway } = appsOf('ecosystem.cluster.config.js');
+    for (const { node_args, env } of [backend, frontend]) {
+      expect(node_args).toEqual(preload());
+      expect(env['HOLDFAST_AGENT_SOCKET']).toBe(join(project, 'data/run/agents.sock'));
+    }
+    for (const { node_args, env } of [supervisor, gateway]) {
+      expect(node_args).not.toContain('--require');
+      expect(env).not.toHaveProperty('HOLDFAST_AGENT_SOCKET');
+    }
+    expect(supervisor.env['HA_AGENT_SOCKET']).toBe(backend.env['HOLDFAST_AGENT_SOCKET']);
+  });
+
+  it('meets the supervisor where the environment says, also as the supervisor reads the file again', () => {
+    const { supervisor, backend } = appsOf('ecosystem.config.js', { HA_AGENT_SOCKET: 'elsewhere/a.sock' });
+    expect(backend.env['HOLDFAST_AGENT_SOCKET']).toBe(join(project, 'elsewhere/a.sock'));
+    expect(appsOf('ecosystem.config.js', supervisor.env).backend.env['HOLDFAST_AGENT_SOCKET']).toBe(
+      backend.env['HOLDFAST_AGENT_SOCKET'],
+    );
+  });
+
+  it('meets it at a short path where the data directory is too deep for a socket', () => {
+    const deep = (letter: string) => join(project, letter.repeat(110));
+    const socketFor = (directory: string): string => {
+      const { supervisor, backend } = appsOf('ecosystem.config.js', { HA_DATA_DIR: directory });
+      expect(supervisor.env['HA_AGENT_SOCKET']).toBe(backend.env['HOLDFAST_AGENT_SOCKET']);
+      return backend.env['HOLDFAST_AGENT_SOCKET'] ?? '';
+    };
+    expect(socketFor(deep('a'))).toMatch(/\/holdfast-[0-9a-f]{16}\/agents\.sock$/);
+    expect(Buffer.byteLength(socketFor(deep('a')))).toBeLessThanOrEqual(103);
+    expect(socketFor(deep('a'))).not.toBe(socketFor(deep('b')));
+  });
+
+  it.each([
+    ['node_args', ['--max-old-space-size=200']],
+    ['nodeArgs', '--max-old-space-size=200'],
+    ['interpreter_args', ' --max-old-space-size=200 '],
+  ])('joins applications of somebody else beside their %s', (key, value) => {
+    const file = join(mkdtempSync(join(project, 'elsewhere-')), 'ecosystem.config.js');
+    const app = { name: 'my-api', script: 'server.js', env: { OWN: '1' }, [key]: value };
+    writeFileSync(
+      file,
+      `const { withAgent } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
+      module.exports = { apps: [withAgent(${JSON.stringify(app)})] };`,
+    );
+    expect(evaluate(relative(project, file)).apps()).toEqual([
+      {
+        name: 'my-api',
+        script: 'server.js',
+        node_args: ['--max-old-space-size=200', ...preload()],
+        env: { OWN: '1', HOLDFAST_AGENT_SOCKET: join(project, 'data/run/agents.sock') },
+      },
+    ]);
   });
 });
 

@@ -52,6 +52,7 @@ describe('loadConfig', () => {
       ecosystemFile: join(root, 'ecosystem.cluster.config.js'),
       ecosystemEnv: 'production',
       dataDir: join(root, 'data'),
+      agentSocket: join(root, 'data/run/agents.sock'),
       logDir: join(root, 'logs'),
       pm2Home: '/home/somebody/.pm2',
       pm2Bin: null,

@@ -13,6 +13,7 @@ import { healthPolicy } from './policy.js';
 import { showValue, type Problem } from './problems.js';
 import {
   ENVIRONMENT_SETTINGS,
+  type EnvironmentValues,
   GLOBAL_SETTINGS,
   SERVICE_SETTINGS,
   type GlobalValues,
@@ -37,6 +38,8 @@ export interface Config {
   readonly ecosystemFile: string;
   readonly ecosystemEnv: string;
   readonly dataDir: string;
+  /** Where agents find the supervisor. The ecosystem files settle it for both sides (backend/ecosystem.cjs). */
+  readonly agentSocket: string;
   readonly logDir: string;
   readonly pm2Home: string;
   readonly pm2Bin: string | null;
@@ -134,6 +137,10 @@ class Merged {
 
   globalValues(): GlobalValues {
     return this.#over(defaultsOf<GlobalValues>(GLOBAL_SETTINGS));
+  }
+
+  environmentValues(): EnvironmentValues {
+    return this.#over(defaultsOf<EnvironmentValues>(ENVIRONMENT_SETTINGS));
   }
 
   serviceDefaults(): ServiceValues {
@@ -242,6 +249,7 @@ function buildConfig(
     const expanded = path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path;
     return isAbsolute(expanded) ? expanded : join(files.root, expanded);
   };
+  const dataDir = absolute(global.haDataDir);
   return {
     ...files,
     host: global.haHost,
@@ -251,7 +259,8 @@ function buildConfig(
     sessionSecret: global.sessionSecret,
     ecosystemFile: absolute(global.haEcosystemFile),
     ecosystemEnv: global.haEcosystemEnv,
-    dataDir: absolute(global.haDataDir),
+    dataDir,
+    agentSocket: absolute(merged.environmentValues().haAgentSocket ?? join(dataDir, 'run/agents.sock')),
     logDir: absolute(global.haLogDir),
     pm2Home: absolute(global.pm2Home),
     pm2Bin: global.pm2Bin === null ? null : absolute(global.pm2Bin),

@@ -246,6 +246,11 @@ export const SERVICE_ONLY_SETTINGS = {
 export const ENVIRONMENT_SETTINGS = {
   haRoot: optional(path(), 'Project root. Unset: where Holdfast is installed.', AT_START),
   haConfig: setting(path(), 'config.yml', 'The configuration file.', AT_START),
+  haAgentSocket: optional(
+    path(),
+    'Unix socket on which agents reach the supervisor; read by the ecosystem files, too. Unset: `run/agents.sock` in haDataDir, or a short path in the folder for temporary files where that would be longer than a socket may have.',
+    AT_START,
+  ),
   startPort: setting(
     port(),
     13_004,
@@ -271,6 +276,7 @@ export const TOP_LEVEL_GROUPS: readonly SettingGroup[] = [
 ];
 
 export type GlobalValues = Values<typeof GLOBAL_SETTINGS>;
+export type EnvironmentValues = Values<typeof ENVIRONMENT_SETTINGS>;
 export type ServiceValues = Values<typeof SERVICE_SETTINGS>;
 /** What `services.<name>` in config.yml may say. */
 export type ServiceOverrides = Partial<ServiceValues & Values<typeof SERVICE_ONLY_SETTINGS>>;
