@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { collectingMs, longestCollectionMs, type Closure } from './collection.js';
+
+const GB = 1024 ** 3;
+const collecting: Closure = { unansweredMs: 900, hasBreadcrumb: false, cpuShare: 0.98, heapBytes: GB };
+
+describe('what may have been a garbage collection', () => {
+  it('is the time without an answer', () => {
+    expect(collectingMs(collecting)).toBe(900);
+    expect(collectingMs({ ...collecting, unansweredMs: 0 })).toBe(0);
+  });
+
+  it('is no longer than collecting such a heap takes', () => {
+    expect(collectingMs({ ...collecting, unansweredMs: 60_000 })).toBe(4_000);
+    expect(collectingMs({ ...collecting, unansweredMs: 60_000, heapBytes: GB / 64 })).toBe(62.5);
+    expect(longestCollectionMs(64 * GB)).toBe(10_000);
+  });
+
+  it('uses CPU; where that is not known it may', () => {
+    expect(collectingMs({ ...collecting, cpuShare: 0.02 })).toBe(0);
+    expect(collectingMs({ ...collecting, cpuShare: null })).toBe(900);
+  });
+
+  it('leaves no breadcrumb', () => {
+    expect(collectingMs({ ...collecting, hasBreadcrumb: true })).toBe(0);
+  });
+});
