@@ -233,7 +233,30 @@ export interface AgentEvents {
 export interface AgentLink {
   on<K extends keyof AgentEvents>(event: K, listener: (payload: AgentEvents[K]) => void): () => void;
   isConnected(pid: number): boolean;
+  /** Tells every agent whose settings have changed; who a process is may be known only after it has connected. */
+  refresh(): void;
+  counts(): AgentLinkCounts;
   close(): Promise<void>;
+}
+
+/** Since the supervisor started, except `connected`. */
+export interface AgentLinkCounts {
+  /** Now. */
+  readonly connected: number;
+  /** Connections that were ended because of what their peer did, or for want of room. */
+  readonly refused: number;
+  /** Lines that were not understood. */
+  readonly badLines: number;
+  /** Figures that had been sent before. */
+  readonly replayed: number;
+  /** Why agents can't connect at all; null when they can. */
+  readonly problem: string | null;
+}
+
+/** What the kernel says of a process. */
+export interface ProcessStates {
+  /** `traced`: a debugger of the system (gdb, strace) holds it. null: gone, or this platform does not tell. */
+  stateOf(pid: number): 'running' | 'stopped' | 'traced' | null;
 }
 
 /** What a black box holds beside its summary. A piece that is absent has nothing new to say. */
