@@ -10,10 +10,10 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { startBeat } from './beat.js';
 import { nowMs } from './clock.js';
-import { add, read, SLOT, sharedMemory, type SharedMemory } from './memory.js';
+import { installBreadcrumbs } from './hang/breadcrumbs.js';
+import { add, SLOT, sharedMemory, type SharedMemory } from './memory.js';
 import { DEFAULTS, type Stopping } from './protocol.js';
 import { RequestWatch } from './requests.js';
-import type { Settings } from './seams.js';
 
 /** What the thread is given. */
 export interface ThreadData {
@@ -47,16 +47,8 @@ export function startHost(socketPath: string): void {
   const requests = new RequestWatch(memory);
   requests.start();
   startBeat(memory, requests);
+  installBreadcrumbs(memory.breadcrumbs);
   thread.start();
-}
-
-/** What the supervisor wants, as the thread has put it into shared memory. */
-export function settingsOf({ numbers }: SharedMemory): Settings {
-  return {
-    hangTimeoutMs: read(numbers, SLOT.hangTimeoutMs),
-    intervalMs: read(numbers, SLOT.intervalMs),
-    killTimeoutMs: read(numbers, SLOT.killTimeoutMs),
-  };
 }
 
 class AgentThread {

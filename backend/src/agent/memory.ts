@@ -12,7 +12,7 @@
  * reader to whom consistency matters, the hang watch, reads while the writer stands still.
  */
 import { LATENCY_BUCKETS } from './latency.js';
-import type { BreadcrumbMemory } from './seams.js';
+import type { BreadcrumbMemory, Settings } from './seams.js';
 
 /** Places in `numbers`. Times are of clock.ts, 0 for never; counts are since the start of the process. */
 export const SLOT = {
@@ -104,4 +104,13 @@ export function read(numbers: Float64Array, at: number): number {
 /** Adds to a slot. Only the slot's one writer may. */
 export function add(numbers: Float64Array, at: number, amount: number): void {
   numbers[at] = read(numbers, at) + amount;
+}
+
+/** What the supervisor wants, as the thread has put it into shared memory. */
+export function settingsOf({ numbers }: SharedMemory): Settings {
+  return {
+    hangTimeoutMs: read(numbers, SLOT.hangTimeoutMs),
+    intervalMs: read(numbers, SLOT.intervalMs),
+    killTimeoutMs: read(numbers, SLOT.killTimeoutMs),
+  };
 }

@@ -7,9 +7,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import { FiguresReader } from './figures.js';
+import { createHangWatch } from './hang/index.js';
 import type { ThreadData } from './host.js';
-import { read, sharedMemory, SLOT } from './memory.js';
+import { viewMainThread } from './mainThread.js';
+import { read, settingsOf, sharedMemory, SLOT } from './memory.js';
 import { PROTOCOL, type Stopping, type Welcome } from './protocol.js';
+import { TICK_MS } from './seams.js';
 import { Transport } from './transport.js';
 
 const { buffer, socketPath, startedAtMs, startedAtWallMs } = workerData as ThreadData;
@@ -33,6 +36,13 @@ const transport = new Transport({
   onWelcome: settle,
 });
 const reader = new FiguresReader(memory, startedAtMs);
+const hangWatch = createHangWatch({
+  main: viewMainThread(memory, startedAtMs),
+  breadcrumbs: memory.breadcrumbs,
+  settings: () => settingsOf(memory),
+  isConnected: () => transport.isTalking,
+  send: (message) => transport.send(message),
+});
 
 function settle({ hangTimeoutMs, intervalMs, killTimeoutMs }: Welcome): void {
   const isFirst = read(numbers, SLOT.intervalMs) !== intervalMs;
@@ -61,4 +71,5 @@ function ownVersion(): string {
 
 parentPort?.on('message', (message: Stopping) => transport.send(message));
 reportEvery(read(numbers, SLOT.intervalMs));
+setInterval(() => hangWatch.tick(), TICK_MS);
 transport.start();
