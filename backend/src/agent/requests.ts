@@ -90,8 +90,9 @@ export class RequestWatch {
     return this.#servers.flatMap((reference) => reference.deref() ?? []);
   }
 
-  get active(): number {
-    return this.#underWay.size;
+  /** To the requests under way, in the order in which these began. */
+  responses(): Iterable<ServerResponse> {
+    return this.#underWay.keys();
   }
 
   #begin({ request, response, server }: Exchange): void {

@@ -8,6 +8,7 @@
  *
  * Times are ms of `nowMs` (clock.ts): monotonic and the same in both threads.
  */
+import type { ServerResponse } from 'node:http';
 import type { Attachment, Hang, Recovered, Stopping, Welcome } from './protocol.js';
 
 /** What the supervisor has said last, or the defaults. */
@@ -74,8 +75,10 @@ export interface GracefulStopContext {
   settings(): Settings;
   /** HTTP servers that have answered a request since the start (bounded); one without requests is not known here. */
   servers(): readonly object[];
-  /** HTTP requests under way, probes of Holdfast not counted. */
-  activeRequests(): number;
+  /** Answers to the HTTP requests under way, in the order in which the requests began; probes of Holdfast are left out. */
+  responses(): Iterable<ServerResponse>;
+  /** Since the last heartbeat, ms: so long the event loop may have been busy with something else. */
+  sinceBeatMs(): number;
   /** Passed to the supervisor by the agent thread. */
   announce(message: Stopping): void;
 }
