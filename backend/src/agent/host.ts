@@ -11,9 +11,10 @@ import { Worker } from 'node:worker_threads';
 import { startBeat } from './beat.js';
 import { nowMs } from './clock.js';
 import { installBreadcrumbs } from './hang/breadcrumbs.js';
-import { add, SLOT, sharedMemory, type SharedMemory } from './memory.js';
+import { add, read, settingsOf, SLOT, sharedMemory, type SharedMemory } from './memory.js';
 import { DEFAULTS, type Stopping } from './protocol.js';
 import { RequestWatch } from './requests.js';
+import { installGracefulStop } from './stop/index.js';
 
 /** What the thread is given. */
 export interface ThreadData {
@@ -48,7 +49,20 @@ export function startHost(socketPath: string): void {
   requests.start();
   startBeat(memory, requests);
   installBreadcrumbs(memory.breadcrumbs);
+  installGracefulStop({
+    settings: () => settingsOf(memory),
+    servers: () => requests.servers(),
+    responses: () => requests.responses(),
+    sinceBeatMs: () => sinceBeatMs(numbers),
+    announce: (message) => thread.announce(message),
+  });
   thread.start();
+}
+
+/** 0 before the first heartbeat. */
+function sinceBeatMs(numbers: Float64Array): number {
+  const beatAtMs = read(numbers, SLOT.beatAtMs);
+  return beatAtMs === 0 ? 0 : Math.max(0, nowMs() - beatAtMs);
 }
 
 class AgentThread {
