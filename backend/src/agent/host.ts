@@ -11,7 +11,7 @@ import { Worker } from 'node:worker_threads';
 import { startBeat } from './beat.js';
 import { nowMs } from './clock.js';
 import { installBreadcrumbs } from './hang/breadcrumbs.js';
-import { add, read, settingsOf, SLOT, sharedMemory, type SharedMemory } from './memory.js';
+import { add, DELAYS, read, settingsOf, SLOT, sharedMemory, type SharedMemory } from './memory.js';
 import { DEFAULTS, type Stopping } from './protocol.js';
 import { RequestWatch } from './requests.js';
 import { installGracefulStop } from './stop/index.js';
@@ -53,16 +53,17 @@ export function startHost(socketPath: string): void {
     settings: () => settingsOf(memory),
     servers: () => requests.servers(),
     responses: () => requests.responses(),
-    sinceBeatMs: () => sinceBeatMs(numbers),
+    heardAfterMs: () => heardAfterMs(memory),
     announce: (message) => thread.announce(message),
   });
   thread.start();
 }
 
-/** 0 before the first heartbeat. */
-function sinceBeatMs(numbers: Float64Array): number {
-  const beatAtMs = read(numbers, SLOT.beatAtMs);
-  return beatAtMs === 0 ? 0 : Math.max(0, nowMs() - beatAtMs);
+/** From the heartbeat before the last one: after a busy time timers run first, and all else is heard then. */
+function heardAfterMs({ numbers, delays }: SharedMemory): number {
+  const beats = read(numbers, SLOT.beats);
+  if (beats === 0) return 0;
+  return Math.max(0, nowMs() - read(numbers, SLOT.beatAtMs)) + read(delays, (beats - 1) % DELAYS);
 }
 
 class AgentThread {

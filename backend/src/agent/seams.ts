@@ -77,8 +77,8 @@ export interface GracefulStopContext {
   servers(): readonly object[];
   /** Answers to the HTTP requests under way, in the order in which the requests began; probes of Holdfast are left out. */
   responses(): Iterable<ServerResponse>;
-  /** Since the last heartbeat, ms: so long the event loop may have been busy with something else. */
-  sinceBeatMs(): number;
+  /** What the event loop hears now may have waited so long for it, ms, because the loop was busy. 0 before it turns. */
+  heardAfterMs(): number;
   /** Passed to the supervisor by the agent thread. */
   announce(message: Stopping): void;
 }

@@ -61,8 +61,8 @@ export class Drain {
     this.#tls = tls;
     this.#end = end;
     this.#allowedMs = timeAllowedMs(killTimeoutMs(context.settings().killTimeoutMs, process.env));
-    // A busy loop hears of a signal late, at the earliest after its last beat.
-    this.#deadlineAtMs = this.#startedAtMs + this.#allowedMs - context.sinceBeatMs();
+    // Whoever sent the signal counts from then, and a busy loop hears of it late.
+    this.#deadlineAtMs = this.#startedAtMs + this.#allowedMs - context.heardAfterMs();
   }
 
   /** Without servers and connections it ends at once. */
