@@ -12,6 +12,7 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { FileBlackBoxStore } from './adapters/blackBox/fileBlackBoxStore.js';
 import { systemClock } from './adapters/clock.js';
 import { FileHistory } from './adapters/history/fileHistory.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
@@ -26,6 +27,7 @@ import { startLogRotation } from './adapters/pm2/logRotation.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { createPm2ProcessManager } from './adapters/pm2/processManager.js';
 import type { Pm2ProcessManager } from './adapters/pm2/processManager.js';
+import { stderrLog } from './adapters/pm2/stderrLog.js';
 import { prober } from './adapters/probes/index.js';
 import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createApi } from './api/api.js';
@@ -89,8 +91,8 @@ class Supervisor {
         : [new WebhookNotifier({ url: notifyWebhookUrl, logger, clock: systemClock })];
     const events = new EventLog({ clock: systemClock, history, notifiers, logger });
     this.#manager = this.#createManager(events);
-    const loop = await this.#createLoop(events);
     const version = packageVersion(root);
+    const loop = await this.#createLoop(events, version);
     const plane = new HighAvailabilityManager({
       loop,
       events,
@@ -178,7 +180,7 @@ class Supervisor {
     });
   }
 
-  #createLoop(events: EventLog): Promise<ControlLoop> {
+  async #createLoop(events: EventLog, version: string): Promise<ControlLoop> {
     const { dataDir, observeIntervalMs } = this.#config;
     return ControlLoop.create({
       clock: systemClock,
@@ -189,6 +191,9 @@ class Supervisor {
       processMeter: new SystemProcessMeter(),
       hostMeter: this.#hostMeter,
       store: new FileStateStore(join(dataDir, 'supervisor-state.json')),
+      blackBoxes: await this.#openBlackBoxes(),
+      stderr: stderrLog((id) => this.#manager.errorLogOf(id)),
+      version,
       events,
       logger: this.#logger,
       policies: this.#policies,
@@ -196,6 +201,12 @@ class Supervisor {
       observeIntervalMs,
       onDaemonReplaced: (processes) => this.#handOver(processes, events),
     });
+  }
+
+  #openBlackBoxes(): Promise<FileBlackBoxStore> {
+    const { logDir, blackBoxMaxEntries: mostEntries, blackBoxMaxBytes: mostBytes } = this.#config;
+    const directory = join(logDir, 'blackbox');
+    return FileBlackBoxStore.open({ directory, mostEntries, mostBytes, logger: this.#logger });
   }
 
   /** As PM2 reads `instances`: 0 or less counts from the number of cores. */

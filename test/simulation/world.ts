@@ -5,6 +5,7 @@ import type { History, HostMeter, Logger, ProcessMeter, StateStore } from '../..
 import { ControlLoop } from '../../backend/src/services/controlLoop.js';
 import { EventLog } from '../../backend/src/services/eventLog.js';
 import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
+import { MemoryBlackBoxes, noStderr } from '../support/memoryBlackBoxes.js';
 import { FakeClock } from './fakeClock.js';
 import { FakePm2 } from './fakePm2.js';
 
@@ -128,6 +129,7 @@ export class World {
   readonly pm2: FakePm2;
   readonly store = new MemoryStore();
   readonly history = new MemoryHistory();
+  readonly blackBoxes = new MemoryBlackBoxes();
   readonly random: () => number;
   readonly policies: readonly ServicePolicy[];
   /** CPU percent of each instance of a service; null: not measured. */
@@ -156,6 +158,9 @@ export class World {
       processMeter: this.#meter(),
       hostMeter,
       store: this.store,
+      blackBoxes: this.blackBoxes,
+      stderr: noStderr,
+      version: '0.0.0',
       events,
       logger: silent,
       policies: this.policies,

@@ -60,6 +60,8 @@ describe('loadConfig', () => {
       logLevel: 'info',
       logMaxBytes: 10 * 1024 * 1024,
       logMaxAgeDays: 14,
+      blackBoxMaxEntries: 50,
+      blackBoxMaxBytes: 100 * 1024 ** 2,
     });
     expect(config.serviceDefaults).toMatchObject({
       autoscale: true,

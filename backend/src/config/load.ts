@@ -48,6 +48,8 @@ export interface Config {
   readonly logLevel: GlobalValues['logLevel'];
   readonly logMaxBytes: number;
   readonly logMaxAgeDays: number;
+  readonly blackBoxMaxEntries: number;
+  readonly blackBoxMaxBytes: number;
   readonly notifyWebhookUrl: string | null;
   readonly gateway: GatewayConfig;
   /** What holds for a service that config.yml says nothing about. */
@@ -269,6 +271,8 @@ function buildConfig(
     logLevel: global.logLevel,
     logMaxBytes: global.logMaxSize,
     logMaxAgeDays: global.logMaxAge,
+    blackBoxMaxEntries: global.blackBoxMaxEntries,
+    blackBoxMaxBytes: global.blackBoxMaxSize,
     notifyWebhookUrl: global.notifyWebhookUrl,
     gateway: gatewayConfig(gateway, global, healthPolicy(serviceDefaults), absolute),
     serviceDefaults,

@@ -113,6 +113,18 @@ export const GLOBAL_SETTINGS = {
     AT_START,
   ),
   logMaxAge: setting(days(1, 3_650), 14, 'Rotated log files older than this are deleted.', AT_START),
+  blackBoxMaxEntries: setting(
+    count(1, 1_000),
+    50,
+    'Black boxes (what is kept of an instance that was replaced or died) that are kept, of all services together.',
+    AT_START,
+  ),
+  blackBoxMaxSize: setting(
+    bytes(16 * MEBIBYTE, 100 * GIBIBYTE),
+    100 * MEBIBYTE,
+    'Room that all black boxes together may take.',
+    AT_START,
+  ),
   notifyWebhookUrl: optional(
     httpUrl(),
     'Warnings, errors and recoveries are posted here as JSON.',

@@ -1,8 +1,8 @@
 /** What a black box says in words. */
 import type { AgentFigures, Hang } from './agent.js';
 
-/** A heap this full explains an abort. */
-export const FULL_HEAP_SHARE = 0.7;
+/** A heap this full is worth a word. */
+const FULL_HEAP_SHARE = 0.7;
 
 /** stack.txt: where it was blocked, and the requests that it was busy with. @param whose one line that names it. */
 export function stackText(hang: Hang, whose: string): string | null {

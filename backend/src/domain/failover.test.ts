@@ -231,6 +231,21 @@ describe('whose fault an exit is', () => {
     ['pm2 stop that needed SIGKILL', { signal: 'SIGKILL', asked: true, oomKilled: true }, askedFor],
     ['pm2 stop, answered with exit code 1', { signal: null, asked: true, oomKilled: false }, askedFor],
   ] as const)('%s', (_how, exit, verdict) => {
-    expect(judgeExit(exit)).toEqual(verdict);
+    expect(judgeExit({ exitCode: null, heap: null, ...exit })).toEqual(verdict);
+  });
+
+  const full = { usedBytes: 500e6, limitBytes: 512e6 };
+  const half = { usedBytes: 250e6, limitBytes: 512e6 };
+  const outOfMemory = { charged: true, cause: 'out-of-memory', limitBytes: 512e6 };
+  test.each([
+    ['an abort with a full heap', { signal: 'SIGABRT', exitCode: null, heap: full }, outOfMemory],
+    ['the same, as a shell tells it', { signal: null, exitCode: 134, heap: full }, outOfMemory],
+    ['a trap with a full heap', { signal: 'SIGTRAP', exitCode: null, heap: full }, outOfMemory],
+    ['an abort with a heap that has room', { signal: 'SIGABRT', exitCode: null, heap: half }, own],
+    ['an abort of who knows what', { signal: 'SIGABRT', exitCode: null, heap: null }, own],
+    ['a plain exit with a full heap', { signal: null, exitCode: 1, heap: full }, own],
+    ['kill -9 with a full heap', { signal: 'SIGKILL', exitCode: null, heap: full }, killed],
+  ] as const)('%s', (_how, exit, verdict) => {
+    expect(judgeExit({ asked: false, oomKilled: false, ...exit })).toEqual(verdict);
   });
 });

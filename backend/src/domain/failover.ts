@@ -83,18 +83,32 @@ const SENT_FROM_OUTSIDE = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SI
 
 export type ExitVerdict =
   | { readonly charged: false; readonly why: 'asked' | 'killed' }
-  | { readonly charged: true; readonly cause: 'crashed' | 'oom-killed' };
+  | { readonly charged: true; readonly cause: 'crashed' | 'oom-killed' }
+  | { readonly charged: true; readonly cause: 'out-of-memory'; readonly limitBytes: number };
+
+/** How V8 ends a process whose heap is full: abort(), which some builds compile to a trap. 128 + n is a shell's word for it. */
+const ABORTS = new Set(['SIGABRT', 'SIGTRAP', 'SIGILL']);
+const ABORT_CODES = new Set([134, 133, 132]);
+/** Between the last figures and the end a heap can still grow a lot, but not from nearly empty. */
+const FULL_HEAP_SHARE = 0.7;
 
 /**
  * Whether an exit is the instance's own fault. A kill from outside says nothing about the program, so it costs no
  * budget, unless it was the kernel's answer to running out of memory.
  */
 export function judgeExit(exit: {
+  readonly exitCode: number | null;
   readonly signal: string | null;
   readonly asked: boolean;
   readonly oomKilled: boolean;
+  /** The JavaScript heap in the last figures of its agent; null where there are none. */
+  readonly heap: { readonly usedBytes: number; readonly limitBytes: number } | null;
 }): ExitVerdict {
   if (exit.asked) return { charged: false, why: 'asked' };
+  const aborted = exit.signal === null ? ABORT_CODES.has(exit.exitCode ?? 0) : ABORTS.has(exit.signal);
+  if (aborted && exit.heap !== null && exit.heap.usedBytes >= FULL_HEAP_SHARE * exit.heap.limitBytes) {
+    return { charged: true, cause: 'out-of-memory', limitBytes: exit.heap.limitBytes };
+  }
   if (exit.signal === 'SIGKILL' && exit.oomKilled) return { charged: true, cause: 'oom-killed' };
   if (exit.signal !== null && SENT_FROM_OUTSIDE.has(exit.signal)) return { charged: false, why: 'killed' };
   return { charged: true, cause: 'crashed' };

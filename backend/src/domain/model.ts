@@ -63,6 +63,7 @@ export type Fitness =
 export type FailureCause =
   | 'crashed' // left by itself, or by a fatal signal
   | 'oom-killed' // the kernel ended it for memory
+  | 'out-of-memory' // V8 ended it: its JavaScript heap reached its limit
   | 'unhealthy' // probes: status, body, refused
   | 'unresponsive' // probes: no answer in time
   | 'hung' // its main thread is blocked: an agent said so

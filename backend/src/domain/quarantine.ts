@@ -42,5 +42,5 @@ export interface LastFailure {
 
 /** Whoever still runs may be better than nothing; whoever keeps dying is not. */
 export function mayFailOpen(cause: FailureCause | undefined): boolean {
-  return cause !== 'crashed' && cause !== 'oom-killed';
+  return cause !== 'crashed' && cause !== 'oom-killed' && cause !== 'out-of-memory';
 }

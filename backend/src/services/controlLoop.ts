@@ -5,44 +5,26 @@
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
-import type { Clock, HostMeter, Logger, ProcessManager, ProcessMeter, Prober, StateStore } from '../ports.js';
+import type { ControlLoopOptions } from './controlLoopOptions.js';
 import { Autoscaler } from './autoscaler.js';
 import { Adoption, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
-import { capturedService, DesiredState, loadState } from './desiredState.js';
+import { BlackBox } from './blackBox.js';
+import { DesiredState, loadState } from './desiredState.js';
 import type { PersistedState } from './desiredState.js';
-import type { EventLog } from './eventLog.js';
 import { FailoverManager } from './failoverManager.js';
 import { FailureWatch } from './failureWatch.js';
 import { HandOver } from './handOver.js';
 import { HealthMonitor } from './healthMonitor.js';
 import { LoadBalancer } from './loadBalancer.js';
 import type { Moment } from './loadBalancer.js';
+import { captureLoop, restoreLoop } from './loopState.js';
 import { Observer } from './observer.js';
 import { Operations } from './operations.js';
 import { announce, Reconciler } from './reconciler.js';
 import { StrayWatch } from './strayWatch.js';
 import { isAlive, SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
-
-export interface ControlLoopOptions {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly newId: () => string;
-  readonly manager: ProcessManager;
-  readonly prober: Prober;
-  readonly processMeter: ProcessMeter;
-  readonly hostMeter: HostMeter;
-  readonly store: StateStore;
-  readonly events: EventLog;
-  readonly logger: Logger;
-  readonly policies: readonly ServicePolicy[];
-  /** How many instances a service begins with when nothing is remembered of it. */
-  readonly initialInstances: (service: string) => number;
-  readonly observeIntervalMs: number;
-  /** PM2's daemon is a new one and our own process may be unknown to it. Called after each list until it resolves. */
-  readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;
-}
 
 /** Older than this when first seen: it is no longer starting. */
 const ADOPTED_AGE_MS = 10_000;
@@ -57,6 +39,7 @@ export class ControlLoop {
   readonly loadBalancer = new LoadBalancer();
   readonly operations: Operations;
   readonly availability: AvailabilityKeeper;
+  readonly blackBox: BlackBox;
   readonly observer: Observer;
   readonly desiredState: DesiredState;
   running = true;
@@ -80,10 +63,15 @@ export class ControlLoop {
     this.failover = new FailoverManager({ clock, random });
     this.availability = new AvailabilityKeeper(clock);
     this.health = this.#createHealthMonitor();
+    this.blackBox = this.#createBlackBox();
     const onDrained = (port: number): void => this.#reconciler.drained(this.services.values(), port);
     this.traffic = new TrafficFeed({ clock, events, onDrained });
     this.#autoscaler = this.#createAutoscaler();
-    this.desiredState = new DesiredState({ store, events, capture: () => this.#capture() });
+    this.desiredState = new DesiredState({
+      store,
+      events,
+      capture: () => captureLoop(this, this.observer, this.#adoption),
+    });
     this.operations = this.#createOperations();
     this.#reconciler = this.#createReconciler();
     this.#watch = this.#createFailureWatch();
@@ -107,6 +95,12 @@ export class ControlLoop {
         if (service !== undefined) this.#watch.healthChanged(service, instance, after);
       },
     });
+  }
+
+  #createBlackBox(): BlackBox {
+    const { failover, health } = this;
+    const { blackBoxes: store } = this.#options;
+    return new BlackBox({ ...this.#options, failover, health, store, recordOf: () => null });
   }
 
   #createAutoscaler(): Autoscaler {
@@ -149,13 +143,14 @@ export class ControlLoop {
   }
 
   #createFailureWatch(): FailureWatch {
-    const { failover, health, operations, availability } = this;
+    const { failover, health, operations, availability, blackBox } = this;
     return new FailureWatch({
       ...this.#options,
       failover,
       health,
       operations,
       availability,
+      blackBox,
       onFailure: (service) => {
         void this.desiredState.save();
         void this.#reconciler.pump(service);
@@ -170,7 +165,7 @@ export class ControlLoop {
     if (damaged !== null) options.events.emit('state.damaged', damaged);
     const loop = new ControlLoop(options, state);
     for (const policy of options.policies) loop.#supervise(policy);
-    if (state !== null) loop.#restore(state);
+    if (state !== null) restoreLoop(loop, state, loop.#adoption);
     return loop;
   }
 
@@ -198,7 +193,7 @@ export class ControlLoop {
     this.#reconciler.close();
     this.health.close();
     this.traffic.close();
-    await this.desiredState.close();
+    await Promise.all([this.desiredState.close(), this.blackBox.close()]);
   }
 
   /** New policies for services that are supervised; others are added or forgotten at the next start only. */
@@ -284,6 +279,7 @@ export class ControlLoop {
     const alive = [...this.services.values()].flatMap((service) => service.processes.filter(isAlive));
     this.health.retain(new Set(alive.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);
+    this.blackBox.look(this.services.values());
     for (const service of this.services.values()) {
       this.#watch.review(service);
       if (service.adopted) this.#autoscaler.apply(service, this.running);
@@ -310,34 +306,5 @@ export class ControlLoop {
       this.health.track(process, service.policy.health, adopted);
     }
     announce(service, events, clock, newDaemon ? "PM2's daemon died" : 'it is gone');
-  }
-
-  #capture(): PersistedState {
-    // Of a service that was never seen nothing is known yet: it is not written down.
-    const known = [...this.services.values()].filter((service) => this.#adoption.isKnown(service));
-    return {
-      version: 1,
-      running: this.running,
-      daemonPid: this.observer.daemonPid,
-      services: Object.fromEntries(known.map((service) => [service.name, capturedService(service)])),
-      failover: this.failover.snapshot(),
-      scaling: this.loadBalancer.snapshot(this.moment()),
-      availability: this.availability.snapshot(),
-    };
-  }
-
-  #restore(state: PersistedState): void {
-    this.running = state.running;
-    for (const [name, { desired, rollout, operation }] of Object.entries(state.services)) {
-      const service = this.services.get(name);
-      if (service === undefined) continue;
-      this.#adoption.remember(name, desired);
-      service.desired = desired;
-      service.rollout = rollout;
-      service.operation = operation;
-    }
-    this.failover.restore(state.failover);
-    this.loadBalancer.restore(state.scaling, this.moment());
-    this.availability.restore(state.availability);
   }
 }

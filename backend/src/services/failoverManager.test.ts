@@ -11,6 +11,7 @@ const POLICY = policyOf(SERVICE).failure;
 const CAUSES: readonly FailureCause[] = [
   'crashed',
   'oom-killed',
+  'out-of-memory',
   'unhealthy',
   'unresponsive',
   'hung',
@@ -124,7 +125,7 @@ describe('quarantine', () => {
 
   test.each(CAUSES)('may fail open after %s only when what failed still runs', (cause) => {
     it.spend(0, cause);
-    const stillRuns = cause !== 'crashed' && cause !== 'oom-killed';
+    const stillRuns = !['crashed', 'oom-killed', 'out-of-memory'].includes(cause);
     expect(it.manager.quarantinedSlot(SERVICE, 0)?.failOpen).toBe(stillRuns);
   });
 

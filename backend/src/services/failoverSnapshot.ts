@@ -4,6 +4,7 @@ import { z } from 'zod';
 const causeSchema = z.enum([
   'crashed',
   'oom-killed',
+  'out-of-memory',
   'unhealthy',
   'unresponsive',
   'hung',

@@ -2,11 +2,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
+import { MemoryBlackBoxes, noStderr } from '../../../test/support/memoryBlackBoxes.js';
 import { recordedEvents } from '../../../test/support/recordedEvents.js';
+import type { AgentRecord } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { HostMeter, ProcessExit } from '../ports.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
+import { BlackBox } from './blackBox.js';
 import { FailoverManager } from './failoverManager.js';
 import { FailureWatch } from './failureWatch.js';
 import { HealthMonitor } from './healthMonitor.js';
@@ -49,6 +52,18 @@ async function watching() {
     setDesired: (one, to) => void (one.desired = to),
     onChange: () => Promise.resolve(),
   });
+  const blackBoxes = new MemoryBlackBoxes();
+  const inside = new Map<string, AgentRecord>();
+  const blackBox = new BlackBox({
+    clock,
+    events: events.log,
+    failover,
+    health,
+    store: blackBoxes,
+    stderr: noStderr,
+    recordOf: (id) => inside.get(instanceKey(id)) ?? null,
+    version: '1.2.3',
+  });
   const asked = { count: 0 };
   const watch = new FailureWatch({
     clock,
@@ -58,6 +73,7 @@ async function watching() {
     hostMeter,
     operations,
     availability,
+    blackBox,
     onFailure: () => void (asked.count += 1),
   });
   service.adopted = true;
@@ -74,7 +90,20 @@ async function watching() {
   await clock.advance(60_000);
   await show(row(0), row(1));
   service.announcements();
-  return { clock, events, failover, health, service, host, availability, watch, show, asked };
+  return {
+    clock,
+    events,
+    failover,
+    health,
+    service,
+    host,
+    availability,
+    watch,
+    show,
+    asked,
+    blackBoxes,
+    inside,
+  };
 }
 
 function row(pmId: number, changes: Partial<ManagedProcess> = {}): ManagedProcess {
@@ -113,6 +142,8 @@ describe('an exit', () => {
         signal: null,
         charged: true,
         ranMs: 60_500,
+        cause: 'crashed',
+        blackBox: 'api-0-2023-11-14T22-14-20.500Z',
       },
     ]);
     expect(it.events.of('instance.withdrawn').map(({ data }) => data)).toMatchObject([

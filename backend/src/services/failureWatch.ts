@@ -7,12 +7,14 @@
  * (when the bus was away). Each start of each process is judged once.
  */
 import { judgeExit } from '../domain/failover.js';
+import type { ExitVerdict } from '../domain/failover.js';
 import type { HealthState } from '../domain/health.js';
 import { instanceKey, sameInstance } from '../domain/model.js';
 import type { FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, HostMeter, ProcessExit } from '../ports.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
+import type { BlackBox } from './blackBox.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
@@ -29,6 +31,7 @@ export interface FailureWatchOptions {
   readonly hostMeter: HostMeter;
   readonly operations: Operations;
   readonly availability: AvailabilityKeeper;
+  readonly blackBox: BlackBox;
   /** Something is to be done about that service, and its state is to be kept. */
   readonly onFailure: (service: SupervisedService) => void;
 }
@@ -60,20 +63,27 @@ export class FailureWatch {
     if (this.#judged.toArray().includes(key)) return;
     this.#judged.push(key);
     this.#vanished.delete(key);
-    const { clock, events, health } = this.#options;
+    const { clock, events, health, blackBox } = this.#options;
     const asked = exit.asked || service.isRemoving(exit.pmId);
-    const verdict = judgeExit({ signal: exit.signal, asked, oomKilled: this.#wasOomKill() });
+    const heap = blackBox.heapOf(id);
+    const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap });
     service.noteEnd(exit.pmId, asked);
     const known = service.find(exit.pmId);
     const ended = known !== undefined && sameInstance(known, id) ? known : undefined;
-    const wallMs = clock.wallMs();
+    const ranMs = Math.max(0, clock.wallMs() - id.startedAtMs);
+    const fault = verdict.charged
+      ? { cause: verdict.cause, detail: describeEnd(exit, verdict, ranMs) }
+      : null;
+    const kept = fault === null ? undefined : blackBox.ended(service, exit, fault.cause, fault.detail);
     events.emit('instance.exited', {
       service: service.name,
       instance: { pmId: exit.pmId, pid: exit.pid, port: known?.port ?? null },
       exitCode: exit.exitCode,
       signal: exit.signal,
       charged: verdict.charged,
-      ranMs: Math.max(0, wallMs - id.startedAtMs),
+      ranMs,
+      ...(fault === null ? {} : { cause: fault.cause }),
+      ...(kept === undefined ? {} : { blackBox: kept }),
     });
     if (ended !== undefined) {
       health.untrack(instanceKey(ended));
@@ -81,10 +91,7 @@ export class FailureWatch {
     }
     if (asked) return this.#options.onFailure(service);
     this.#openIncident(service);
-    if (verdict.charged) {
-      const how = exit.signal === null ? `exit code ${exit.exitCode ?? 'unknown'}` : exit.signal;
-      this.#charge(service, id, verdict.cause, `left after ${seconds(wallMs - id.startedAtMs)} with ${how}`);
-    }
+    if (fault !== null) this.#charge(service, id, fault.cause, fault.detail);
     this.#options.onFailure(service);
   }
 
@@ -129,7 +136,7 @@ export class FailureWatch {
     announce(service, events, clock, why);
     if (after.kind === 'unfit' && !service.isDraining(instance)) {
       const { cause, detail } = after;
-      events.emit('instance.unfit', { service: service.name, instance: refOf(instance), cause, detail });
+      this.#emitUnfit(service, instance, cause, detail);
       this.#openIncident(service);
       this.#charge(service, instance, cause, detail);
     }
@@ -142,6 +149,19 @@ export class FailureWatch {
     this.#reviewQuarantine(service);
     this.#reviewMemory(service);
     this.#reviewIncident(service);
+  }
+
+  #emitUnfit(service: SupervisedService, process: ManagedProcess, cause: FailureCause, detail: string): void {
+    const { events, blackBox } = this.#options;
+    const id = blackBox.condemned(service, process, cause, detail);
+    const kept = id === undefined ? {} : { blackBox: id };
+    events.emit('instance.unfit', {
+      service: service.name,
+      instance: refOf(process),
+      cause,
+      detail,
+      ...kept,
+    });
   }
 
   #charge(service: SupervisedService, id: InstanceId, cause: FailureCause, detail: string): void {
@@ -208,13 +228,7 @@ export class FailureWatch {
       const detail = `${mebibytes(memoryBytes)} of ${mebibytes(memoryLimitBytes)} used`;
       service.recycle(process, detail);
       this.#recycledAtMs.set(service.name, clock.nowMs());
-      const instance = refOf(process);
-      this.#options.events.emit('instance.unfit', {
-        service: service.name,
-        instance,
-        cause: 'memory',
-        detail,
-      });
+      this.#emitUnfit(service, process, 'memory', detail);
       this.#options.onFailure(service);
       return;
     }
@@ -253,6 +267,17 @@ export class FailureWatch {
     this.#oomKills = this.#options.hostMeter.oomKills();
     return before !== null && this.#oomKills !== null && this.#oomKills > before;
   }
+}
+
+function describeEnd(
+  { exitCode, signal }: ProcessExit,
+  verdict: Extract<ExitVerdict, { charged: true }>,
+  ranMs: number,
+): string {
+  const how = signal ?? `exit code ${exitCode ?? 'unknown'}`;
+  const left = `left after ${seconds(ranMs)} with ${how}`;
+  if (verdict.cause !== 'out-of-memory') return left;
+  return `out of memory: the JavaScript heap reached its limit of ${mebibytes(verdict.limitBytes)} (${left})`;
 }
 
 function seconds(durationMs: number): string {

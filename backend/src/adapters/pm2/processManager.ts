@@ -24,6 +24,7 @@ import { ensureDaemon, readDaemonPid } from './daemon.js';
 import { endProcess, goneWithin } from './endProcess.js';
 import { changed, gone, nameOf, startFailed, stillThere } from './instanceErrors.js';
 import { launchRecord } from './launch.js';
+import { errorLogOf, logFilesOf } from './logFiles.js';
 import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './portAllocator.js';
 import {
   freeInstanceNumber,
@@ -64,6 +65,8 @@ export interface Pm2Options {
 export interface Pm2ProcessManager extends ProcessManager {
   /** PM2's output files of the supervised services, as of the last list. */
   logFiles(): readonly string[];
+  /** Where that instance's stderr goes, as of the last list; null when it is not listed or goes to no file. */
+  errorLogOf(id: InstanceId): string | null;
   /** Makes PM2 and its workers open their log files anew, after a rotation. */
   reopenLogs(): Promise<void>;
 }
@@ -200,11 +203,11 @@ class Pm2 implements Pm2ProcessManager {
   }
 
   logFiles(): readonly string[] {
-    const services = new Set(this.#options.services());
-    const files = this.#rows
-      .filter((row) => services.has(row.process.service))
-      .flatMap(({ record }) => [record['pm_out_log_path'], record['pm_err_log_path'], record['pm_log_path']]);
-    return [...new Set(files.filter((file) => typeof file === 'string'))];
+    return logFilesOf(this.#rows, new Set(this.#options.services()));
+  }
+
+  errorLogOf(id: InstanceId): string | null {
+    return errorLogOf(this.#rows, id);
   }
 
   async reopenLogs(): Promise<void> {

@@ -15,6 +15,7 @@ const aboutOperation = { service, operationId: text, kind: operationKind };
 const causes = [
   'crashed',
   'oom-killed',
+  'out-of-memory',
   'unhealthy',
   'unresponsive',
   'hung',

@@ -1,0 +1,38 @@
+/** What the control loop is made of and with: the world (ports.ts), and what was configured. */
+import type { ManagedProcess } from '../domain/model.js';
+import type { ServicePolicy } from '../domain/policy.js';
+import type {
+  BlackBoxStore,
+  Clock,
+  HostMeter,
+  Logger,
+  ProcessManager,
+  ProcessMeter,
+  Prober,
+  StateStore,
+  StderrLog,
+} from '../ports.js';
+import type { EventLog } from './eventLog.js';
+
+export interface ControlLoopOptions {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newId: () => string;
+  readonly manager: ProcessManager;
+  readonly prober: Prober;
+  readonly processMeter: ProcessMeter;
+  readonly hostMeter: HostMeter;
+  readonly store: StateStore;
+  readonly blackBoxes: BlackBoxStore;
+  readonly stderr: StderrLog;
+  /** Of Holdfast, for what is kept of a failure. */
+  readonly version: string;
+  readonly events: EventLog;
+  readonly logger: Logger;
+  readonly policies: readonly ServicePolicy[];
+  /** How many instances a service begins with when nothing is remembered of it. */
+  readonly initialInstances: (service: string) => number;
+  readonly observeIntervalMs: number;
+  /** PM2's daemon is a new one and our own process may be unknown to it. Called after each list until it resolves. */
+  readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;
+}
