@@ -2,8 +2,9 @@
 import type { InstanceView } from '../../backend/src/domain/model.js';
 import type { ScalingPolicy, ServicePolicy } from '../../backend/src/domain/policy.js';
 import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../../backend/src/domain/scaling.js';
+import { DRAIN_MS } from '../../backend/src/domain/scaling/backlog.js';
 import { LoadBalancer } from '../../backend/src/services/loadBalancer.js';
-import { MAX_WORKERS, type Controller } from './scalingSimulation.js';
+import { MAX_WORKERS, type Controller, type Moment } from './scalingSimulation.js';
 
 const MEBIBYTE = 1_048_576;
 
@@ -54,6 +55,7 @@ export function instanceWith(figures: {
   readonly serving?: boolean;
   readonly cpuPercent?: number | null;
   readonly eluPercent?: number | null;
+  readonly backlogPercent?: number | null;
   readonly memoryBytes?: number | null;
 }): InstanceView {
   const pmId = figures.pmId ?? 0;
@@ -76,19 +78,41 @@ export function instanceWith(figures: {
     cpuPercent: figures.cpuPercent ?? null,
     memoryBytes: figures.memoryBytes === undefined ? 60 * MEBIBYTE : figures.memoryBytes,
     eluPercent: figures.eluPercent ?? null,
+    backlogPercent: figures.backlogPercent ?? null,
   };
 }
 
-/** The controller; `reasons` receives every move as people would read it. */
+/** The controller without agents; `reasons` receives every move as people would read it. */
 export function holdfast(changes: Partial<ScalingPolicy>, reasons?: string[]): () => Controller {
+  return controllerOf(changes, () => null, reasons);
+}
+
+/** The same with agents, which see what waits in a saturated worker. */
+export function holdfastWithAgents(changes: Partial<ScalingPolicy>, reasons?: string[]): () => Controller {
+  return controllerOf(
+    changes,
+    ({ ready, load, queue }) => (load < 0.95 ? 0 : Math.min(100, (100_000 * queue) / ready / DRAIN_MS)),
+    reasons,
+  );
+}
+
+function controllerOf(
+  changes: Partial<ScalingPolicy>,
+  backlogPercentOf: (moment: Moment) => number | null,
+  reasons?: string[],
+): () => Controller {
   const policy = scalingPolicyOf({ maxInstances: MAX_WORKERS, ...changes });
   const host = { memoryTotalBytes: 16_384 * MEBIBYTE, memoryAvailableBytes: 8_192 * MEBIBYTE };
   return () => {
     const balancer = new LoadBalancer();
-    return ({ second, ready, starting, load }) => {
+    return (moment) => {
+      const { second, ready, starting, load } = moment;
+      const backlogPercent = backlogPercentOf(moment);
       const at = { nowMs: second * 1000, wallMs: second * 1000 };
       const instances = Array.from({ length: ready + starting }, (_, pmId) =>
-        instanceWith({ pmId, serving: pmId < ready, cpuPercent: pmId < ready ? 100 * load : null }),
+        pmId < ready
+          ? instanceWith({ pmId, cpuPercent: 100 * load, backlogPercent })
+          : instanceWith({ pmId, serving: false }),
       );
       balancer.observe(policy, instances, at.nowMs);
       const decision = balancer.decide(policy, { desired: ready + starting, host, blocked: null }, at);

@@ -34,6 +34,8 @@ interface Shape {
   /** Of each known ready instance. */
   readonly load?: number;
   readonly memory?: number | null;
+  /** Of each known ready instance; null where there is no agent. */
+  readonly backlog?: number | null;
 }
 
 function sample(atMs: number, shape: Shape): LoadSample {
@@ -46,6 +48,7 @@ function sample(atMs: number, shape: Shape): LoadSample {
     starting: shape.starting ?? 0,
     known,
     demandPercent: known * (shape.load ?? 50),
+    backlogPercent: shape.backlog == null ? null : known * shape.backlog,
     memoryPercent,
     memoryBytes: memoryPercent === null ? null : memoryPercent * 5 * MEBIBYTE,
   };
@@ -153,6 +156,79 @@ describe('growing', () => {
     expect(ask(samples, { host: null })).toMatchObject({ action: 'hold', limitedBy: 'missing-data' });
     const full = { memoryTotalBytes: 1000 * MEBIBYTE, memoryAvailableBytes: 300 * MEBIBYTE };
     expect(ask(samples, { host: full })).toMatchObject({ action: 'hold', limitedBy: 'host-memory' });
+  });
+});
+
+describe('growing for work that waits', () => {
+  /** Saturated for three seconds, quiet before; the backlog of each of `ready` grows by `growth` percent a second. */
+  const queue = (ready: number, growth: number, from = 5) =>
+    history(60_000, (ago) =>
+      ago < 4000
+        ? { ready, load: 100, backlog: from + (growth * (3000 - ago)) / 1000 }
+        : { ready, load: 60, backlog: 0 },
+    );
+
+  test('jumps to what arrives, and says what waits', () => {
+    // Each second 2 s more work than is done arrive: 300 %, for one that is at 100 %.
+    const decision = ask(queue(1, 20), { desired: 1 });
+    expect(decision).toMatchObject({ action: 'up', from: 1, to: 5, cause: 'load-high', limitedBy: null });
+    expect(decision.reason).toBe(
+      'load 100 % over 3 s is above 80 %, 6.5 s of work waits in each instance and 300 % of a core arrives: ' +
+        '1 → 5 instances for a target of 72 %',
+    );
+    expect(decision.inputs).toMatchObject({ loadPercent: 100, backlogPercent: 65 });
+  });
+
+  test('a full backlog that no longer grows is worked off within ten seconds', () => {
+    const samples = history(60_000, () => ({ ready: 2, load: 100, backlog: 100 }));
+    expect(ask(samples, { desired: 2 })).toMatchObject({ action: 'up', to: 4 });
+  });
+
+  test('grows by more than the load alone could ask for', () => {
+    const seen = ask(queue(1, 30), { desired: 1 }).to;
+    const blind = ask(
+      history(60_000, () => ({ ready: 1, load: 100 })),
+      { desired: 1 },
+    ).to;
+    expect(seen).toBeGreaterThan(blind);
+    expect(blind).toBe(2);
+  });
+
+  test('a queue nobody notices, or for less than three seconds, waits for the up-window', () => {
+    expect(ask(queue(2, 0, 2), {})).toMatchObject({ action: 'hold' });
+    const young = history(60_000, (ago) => ({ load: ago < 2000 ? 100 : 60, backlog: ago < 2000 ? 90 : 0 }));
+    expect(ask(young)).toMatchObject({ action: 'hold' });
+  });
+
+  test('not when one of several has it: more instances would not take it away', () => {
+    const samples = history(60_000, () => ({ ready: 4, load: 40, backlog: 25 }));
+    expect(ask(samples, { desired: 4 })).toMatchObject({ action: 'hold', cause: 'steady' });
+  });
+
+  test('what is on its way counts, and cooldown and bounds hold as for any other move', () => {
+    const one = history(60_000, () => ({ ready: 1, starting: 3, load: 100, backlog: 80 }));
+    expect(ask(one, { desired: 4 })).toMatchObject({ action: 'hold', limitedBy: 'starting' });
+    expect(ask(queue(1, 20), { desired: 1 }, movedAgo(30_000, 'up'))).toMatchObject({
+      limitedBy: 'cooldown',
+    });
+    expect(ask(queue(1, 20), { desired: 1 }, NO_MEMORY, { maxInstances: 3 })).toMatchObject({
+      to: 3,
+      limitedBy: 'max',
+    });
+  });
+
+  test('what an instance brings when it joins is not taken for what arrives', () => {
+    const samples = history(60_000, (ago) =>
+      ago < 2000 ? { ready: 2, load: 100, backlog: 50 } : { ready: 1, load: 100, backlog: 20 },
+    );
+    // 167 % over the three seconds and 10 s to work off: 3; growth from 20 to 100 would make it 7.
+    expect(ask(samples, { desired: 2 })).toMatchObject({ to: 3 });
+  });
+
+  test('with agents a load above HIGH without a queue aims clear of HIGH', () => {
+    const decision = ask(history(15_000, () => ({ load: 92, backlog: 0 })));
+    expect(decision).toMatchObject({ action: 'up', to: 3 });
+    expect(decision.reason).toBe('load 92 % over 10 s is above 80 %: 2 → 3 instances for a target of 72 %');
   });
 });
 
@@ -318,6 +394,7 @@ const shapes = fc.record({
   starting: fc.integer({ min: 0, max: 3 }),
   load: fc.double({ min: 0, max: 250, noNaN: true }),
   memory: fc.option(fc.double({ min: 0, max: 150, noNaN: true })),
+  backlog: fc.option(fc.double({ min: 0, max: 100, noNaN: true })),
 });
 /** Stretches of constant behaviour, oldest first: windows really fill. */
 const histories = fc
@@ -452,6 +529,30 @@ describe('whatever the figures', () => {
               memory,
             ).to;
           expect(at(load + more)).toBeGreaterThanOrEqual(at(load));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  test('more work that waits never means fewer instances, and none moves without a load above HIGH', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 8 }),
+        fc.double({ min: 0, max: 100, noNaN: true }),
+        fc.double({ min: 0, max: 100, noNaN: true }),
+        fc.double({ min: 0, max: 100, noNaN: true }),
+        memories,
+        (ready, load, before, waiting, memory) => {
+          const at = (backlog: number): Decision =>
+            ask(
+              history(70_000, (ago) => ({ ready, load, backlog: ago < 3000 ? backlog : before })),
+              { desired: ready },
+              memory,
+            );
+          expect(at(100).to).toBeGreaterThanOrEqual(at(waiting).to);
+          expect(at(waiting).to).toBeGreaterThanOrEqual(at(0).to);
+          if (load <= 80) expect(at(waiting).to).toBeLessThanOrEqual(ready);
         },
       ),
       { numRuns: 500 },

@@ -13,6 +13,10 @@
  * larger step takes several, a cooldown apart. Whoever cannot wait for that sets a shorter cooldown: turning
  * back is guarded on its own, so a short cooldown does not make the count swing.
  *
+ * With agents the work that waits is known (scaling/backlog.ts), and how fast it grows (scaling/overload.ts): three
+ * seconds of it are enough, and one jump takes what arrives at the target, and what arrives and waits within DRAIN_MS.
+ * No margin is needed then for what could not be seen: the target is clear of HIGH, and no lower.
+ *
  * Down: over the whole down-window the highest up-window-long mean stayed below LOW, and what remains would stay
  * clear of HIGH in CPU and in memory. Memory below LOW never objects, and memory in the way is listened to for
  * MEMORY_PATIENCE_WINDOWS down-windows at most: Node gives garbage back late or never.
@@ -25,7 +29,7 @@ import { REVERSAL_GUARD_MS, type ScalingMemory } from './scaling/memory.js';
 import {
   hold,
   hostRoom,
-  targetPercent,
+  growTargetPercent,
   type LimitedBy,
   type Proposal,
   type ScalingCause,
@@ -34,7 +38,7 @@ import {
 } from './scaling/proposal.js';
 import { recommend } from './scaling/recommend.js';
 import { count, percent, seconds } from './scaling/text.js';
-import { shownLoad, type LoadSample } from './scaling/window.js';
+import { shownBacklog, shownLoad, type LoadSample } from './scaling/window.js';
 
 export type { LimitedBy, ScalingCause, ScalingInput } from './scaling/proposal.js';
 
@@ -53,7 +57,10 @@ export interface Decision {
   /** What held it back, also when it moved less far than asked; null when nothing did. */
   readonly limitedBy: LimitedBy | null;
   readonly inputs: {
+    /** Mean over the ready instances with a figure. */
     readonly loadPercent: number | null;
+    /** Mean over the ready instances, of one core over 10 s; null where no agent tells. */
+    readonly backlogPercent: number | null;
     readonly memoryPercent: number | null;
     readonly ready: number;
     readonly starting: number;
@@ -134,11 +141,12 @@ function limit(proposal: Proposal, situation: Situation): Proposal {
 // ── explain ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 function explain(proposal: Proposal, situation: Situation): Decision {
-  const { input, policy, now } = situation;
+  const { input, now } = situation;
   const from = input.desired;
   const { to, cause, because, limitedBy } = proposal;
   const inputs = {
     loadPercent: shownLoad(now),
+    backlogPercent: shownBacklog(now),
     memoryPercent: now.memoryPercent,
     ready: now.ready,
     starting: now.starting,
@@ -146,7 +154,7 @@ function explain(proposal: Proposal, situation: Situation): Decision {
   if (to === from) {
     return { action: 'hold', from, to, cause, reason: `hold: ${because}`, limitedBy, inputs };
   }
-  const aim = cause === 'load-high' ? ` for a target of ${percent(targetPercent(policy))}` : '';
+  const aim = cause === 'load-high' ? ` for a target of ${percent(growTargetPercent(situation))}` : '';
   const reason = `${because}: ${from} → ${count(to)}${aim}`;
   return { action: to > from ? 'up' : 'down', from, to, cause, reason, limitedBy, inputs };
 }
@@ -158,6 +166,7 @@ function nothingSampled(nowMs: number): LoadSample {
     starting: 0,
     known: 0,
     demandPercent: 0,
+    backlogPercent: null,
     memoryPercent: null,
     memoryBytes: null,
   };

@@ -134,6 +134,7 @@ export interface DecisionView {
   readonly limitedBy: string | null;
   readonly inputs: {
     readonly loadPercent: number | null;
+    readonly backlogPercent: number | null;
     readonly memoryPercent: number | null;
     readonly ready: number;
     readonly starting: number;

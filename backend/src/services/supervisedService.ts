@@ -338,6 +338,7 @@ export class SupervisedService {
       cpuPercent: figures?.cpuPercent ?? null,
       memoryBytes: figures?.memoryBytes ?? null,
       eluPercent: figures?.eluPercent ?? null,
+      backlogPercent: null,
     };
   }
 

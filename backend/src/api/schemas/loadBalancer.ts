@@ -12,6 +12,9 @@ const decision = z.object({
   limitedBy: z.string().nullable(),
   inputs: z.object({
     loadPercent: maybePercent,
+    backlogPercent: maybePercent.describe(
+      'Work that waits in an instance on average, percent of one core over 10 s; null without agents.',
+    ),
     memoryPercent: maybePercent,
     ready: count,
     starting: count,

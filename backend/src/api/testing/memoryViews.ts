@@ -88,6 +88,7 @@ function instanceView(service: string, pmId: number, serving: boolean): Instance
     cpuPercent: null,
     memoryBytes: 5e7,
     eluPercent: null,
+    backlogPercent: null,
   };
 }
 
@@ -130,7 +131,7 @@ export function loadBalancerOf(services: readonly MemoryService[]): LoadBalancer
     to: 2,
     reason: 'load 50 % is between 30 % and 80 %',
     limitedBy: null,
-    inputs: { loadPercent: 50, memoryPercent: null, ready: 2, starting: 0 },
+    inputs: { loadPercent: 50, backlogPercent: null, memoryPercent: null, ready: 2, starting: 0 },
   } as const;
   return {
     thresholds: { cpuHighPercent: 80, cpuLowPercent: 30, memoryHighPercent: 80, memoryLowPercent: 30 },

@@ -60,9 +60,18 @@ export interface Situation {
   readonly now: LoadSample;
 }
 
+/** "Clear of HIGH": at most this share of it. */
+export const CLEARANCE = 0.9;
+
 /** The load that a jump aims at, percent: the middle of LOW and HIGH. */
 export function targetPercent(policy: ScalingPolicy): number {
   return (policy.cpuLowPercent + policy.cpuHighPercent) / 2;
+}
+
+/** The same for growing. Where agents tell what waits, what is seen is all there is: clear of HIGH is low enough. */
+export function growTargetPercent({ policy, now }: Situation): number {
+  const middle = targetPercent(policy);
+  return now.backlogPercent === null ? middle : Math.max(middle, CLEARANCE * policy.cpuHighPercent);
 }
 
 export function wish(to: number, cause: ScalingCause, because: string): Proposal {

@@ -2,9 +2,13 @@
  * The first step of a scaling decision: what the figures ask for, before cooldown and bounds. `scaling.ts` tells
  * the whole rule.
  */
+import { DRAIN_MS } from './backlog.js';
 import { downWindowFactor } from './memory.js';
+import { overloadOf } from './overload.js';
 import {
   capacityOf,
+  CLEARANCE,
+  growTargetPercent,
   hold,
   hostRoom,
   onItsWay,
@@ -18,8 +22,6 @@ import { coveredMs, isStale, meanDemand, meanMemory, peakDemand } from './window
 
 /** After this many down-windows memory alone no longer keeps an idle instance. */
 const MEMORY_PATIENCE_WINDOWS = 5;
-/** "Clear of HIGH" after shrinking: at most this share of it. */
-const CLEARANCE = 0.9;
 
 /** What the figures ask for; a hold where they ask for nothing or are not enough to ask. */
 export function recommend(situation: Situation): Proposal {
@@ -41,7 +43,7 @@ export function recommend(situation: Situation): Proposal {
   if (now.known === 0 || isStale(now, input.nowMs, policy.upWindowMs)) {
     return hold(situation, 'unknown', 'missing-data', `no current load figure of ${count(now.ready)}`);
   }
-  const grow = growForLoad(situation);
+  const grow = growForBacklog(situation) ?? growForLoad(situation);
   if (grow !== null) return grow;
   const relieve = growForMemory(situation);
   if (relieve !== null && hasRoomForOne(situation)) return relieve;
@@ -72,7 +74,28 @@ function growForLoad(situation: Situation): Proposal | null {
     const then = `${onItsWay(situation)}, which makes it ${percent(demand / capacity)}`;
     return hold(situation, 'load-high', 'starting', `${text}, but ${then}`);
   }
-  const needed = Math.ceil(demand / targetPercent(policy));
+  const needed = Math.ceil(demand / growTargetPercent(situation));
+  return wish(Math.max(needed, input.desired + 1), 'load-high', text);
+}
+
+/** The jump for work that waits; null when none does, or not for long, or the mean load is not above HIGH. */
+function growForBacklog(situation: Situation): Proposal | null {
+  const { input, policy, now } = situation;
+  const overload = overloadOf(input.samples, input.nowMs, policy.upWindowMs);
+  if (overload === null) return null;
+  const { overMs, loadPercent, arrivingPercent, waitingPercent } = overload;
+  if (loadPercent <= policy.cpuHighPercent) return null;
+  const waits = seconds(Math.round(((waitingPercent / 100) * DRAIN_MS) / now.ready / 100) * 100);
+  const text =
+    `load ${percent(loadPercent)} over ${seconds(overMs)} is above ${percent(policy.cpuHighPercent)}, ` +
+    `${waits} of work waits in each instance and ${percent(arrivingPercent)} of a core arrives`;
+  const needed = Math.ceil(
+    Math.max(arrivingPercent / growTargetPercent(situation), (arrivingPercent + waitingPercent) / 100),
+  );
+  const capacity = capacityOf(situation);
+  if (capacity > now.ready && needed <= capacity) {
+    return hold(situation, 'load-high', 'starting', `${text}, but ${onItsWay(situation)}`);
+  }
   return wish(Math.max(needed, input.desired + 1), 'load-high', text);
 }
 

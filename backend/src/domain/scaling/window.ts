@@ -20,6 +20,8 @@ export interface LoadSample {
   readonly known: number;
   /** Sum over the known ones of max(CPU of one core, event-loop utilisation), percent. */
   readonly demandPercent: number;
+  /** Sum of the work that waits in ready instances (backlog.ts), percent; null when no agent tells of one. */
+  readonly backlogPercent: number | null;
   /** Mean RSS of the ready instances as percent of their limit; null when none is known. */
   readonly memoryPercent: number | null;
   /** The same mean in bytes. */
@@ -53,6 +55,7 @@ export function sampleOf(
   let starting = 0;
   let known = 0;
   let demandPercent = 0;
+  let backlogPercent: number | null = null;
   let memoryKnown = 0;
   let memorySumBytes = 0;
   for (const instance of instances) {
@@ -66,6 +69,9 @@ export function sampleOf(
       known++;
       demandPercent += load;
     }
+    if (instance.backlogPercent !== null) {
+      backlogPercent = (backlogPercent ?? 0) + instance.backlogPercent;
+    }
     if (instance.memoryBytes !== null) {
       memoryKnown++;
       memorySumBytes += instance.memoryBytes;
@@ -74,12 +80,17 @@ export function sampleOf(
   const memoryBytes = memoryKnown === 0 ? null : memorySumBytes / memoryKnown;
   const memoryPercent =
     memoryBytes === null || memoryLimitBytes <= 0 ? null : (100 * memoryBytes) / memoryLimitBytes;
-  return { atMs: nowMs, ready, starting, known, demandPercent, memoryPercent, memoryBytes };
+  return { atMs: nowMs, ready, starting, known, demandPercent, backlogPercent, memoryPercent, memoryBytes };
 }
 
 /** Mean load over the instances with a figure; null when there is none. */
 export function shownLoad(sample: LoadSample): number | null {
   return sample.known === 0 ? null : sample.demandPercent / sample.known;
+}
+
+/** Mean backlog over the ready instances; null when no agent tells of one. */
+export function shownBacklog({ backlogPercent, ready }: LoadSample): number | null {
+  return backlogPercent === null || ready === 0 ? null : backlogPercent / ready;
 }
 
 /** At least this much is demanded: the silent count nothing. */

@@ -1,0 +1,73 @@
+/**
+ * Work that waits. A saturated process shows 100 % however much waits behind it, so load alone can't tell a service
+ * that needs one instance more from one that needs five. Its agent can, in two ways, because work waits in two places:
+ *
+ *   as requests that were read and not answered     their number × the loop's time that a request takes
+ *   in the kernel, unread, behind handlers that     the loop's delay: one turn of the loop serves what had arrived
+ *   never yield                                     before it, so a turn lasts about as long as the work that waits
+ *
+ * The larger of the two, less the request in hand, is the work that waits, in ms of one core. It counts only where the
+ * event loop is what is waited for: saturated, and slow to come round. A request that waits for a database on a loop
+ * that has time left is no backlog.
+ *
+ * How far off it may be: on a saturated loop a request counts in full, also when it waits for something else just then.
+ * Where that takes W of a request's time, that is W / DRAIN_MS of the load too much (Little's law): 5 % for half a
+ * second. MAX_WAITING_MS bounds the rest, such as long polls on a loop that is busy with something else.
+ */
+import type { AgentFigures } from '../agent.js';
+
+/** Within this time the work that waits should be done: `DRAIN_MS` of it needs one core more for that long. */
+export const DRAIN_MS = 10_000;
+/** More of it than this, in one instance, counts no more: who has waited so long has gone. */
+const MAX_WAITING_MS = 10_000;
+/** Over this time an instance is saturated or not. */
+const RECENT_MS = 1_000;
+/** Over this time the cost of a request is averaged. */
+const COST_WINDOW_MS = 10_000;
+/** Older figures say nothing about now. */
+const STALE_MS = 2_000;
+/** A loop that sleeps less than this leaves no room; how busy exactly is a matter of measuring. */
+const SATURATED_PERCENT = 95;
+/** A loop that comes round faster keeps nobody waiting. */
+const SLOW_LOOP_MS = 10;
+
+/**
+ * The work that waits in one instance, as percent of one core over DRAIN_MS: 0 to 100. null when it is not known.
+ * @param figures of this instance, oldest first: 10 s of them are enough, more do no harm.
+ */
+export function backlogPercentOf(figures: readonly AgentFigures[], nowMs: number): number | null {
+  const latest = figures.at(-1);
+  if (latest === undefined || nowMs - latest.atMs > STALE_MS) return null;
+  const recent = figures.filter(({ atMs }) => atMs > latest.atMs - RECENT_MS);
+  if (recent.length < 2) return null;
+  const delayMs = loopDelayMs(recent, latest);
+  if (meanOf(recent.map(({ eluPercent }) => eluPercent)) < SATURATED_PERCENT) return 0;
+  if (delayMs < SLOW_LOOP_MS) return 0;
+  const costMs = costOfRequestMs(figures, latest);
+  const waitingMs = Math.max(latest.unanswered * costMs, delayMs) - costMs;
+  return (100 * Math.min(MAX_WAITING_MS, Math.max(0, waitingMs))) / DRAIN_MS;
+}
+
+/** What the loop was busy for in the last 10 s, for each request that it finished in them. */
+function costOfRequestMs(figures: readonly AgentFigures[], latest: AgentFigures): number {
+  let busyMs = 0;
+  let finished = 0;
+  for (let i = 1; i < figures.length; i++) {
+    const [before, at] = [figures[i - 1], figures[i]];
+    if (before === undefined || at === undefined || at.atMs <= latest.atMs - COST_WINDOW_MS) continue;
+    busyMs += (Math.min(100, at.eluPercent) / 100) * (at.atMs - before.atMs);
+    finished += Math.max(0, at.finished - before.finished);
+  }
+  // One that is not finished costs at least what it has cost so far.
+  return busyMs / Math.max(1, finished);
+}
+
+/** A loop too slow for a heartbeat in each interval shows in the age of the last one. */
+function loopDelayMs(recent: readonly AgentFigures[], latest: AgentFigures): number {
+  const delays = recent.flatMap(({ delayP50Ms }) => (delayP50Ms === null ? [] : [delayP50Ms]));
+  return Math.max(delays.length === 0 ? 0 : meanOf(delays), latest.beatAgeMs - RECENT_MS / 10);
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
