@@ -11,8 +11,9 @@ import { Worker } from 'node:worker_threads';
 import { startBeat } from './beat.js';
 import { nowMs } from './clock.js';
 import { installBreadcrumbs } from './hang/breadcrumbs.js';
+import { DEFAULTS } from './limits.js';
 import { add, DELAYS, read, settingsOf, SLOT, sharedMemory, type SharedMemory } from './memory.js';
-import { DEFAULTS, type Stopping } from './protocol.js';
+import type { Stopping } from './protocol.js';
 import { RequestWatch } from './requests.js';
 import { installGracefulStop } from './stop/index.js';
 

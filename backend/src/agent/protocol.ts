@@ -14,10 +14,7 @@
  * connects. test/integration/agent.*.test.ts holds the two together.
  */
 
-export const PROTOCOL = 1;
-
-/** Longest line either side accepts. Diagnostic reports and heap profiles are cut to fit by their sender. */
-export const MAX_LINE_BYTES = 2 * 1024 * 1024;
+/* Only types: what ES modules (tests) may import of this CommonJS project. The numbers are in limits.ts. */
 
 /** First on every connection. */
 export interface Hello {
@@ -138,10 +135,3 @@ export interface Welcome {
   /** From SIGINT to SIGKILL: a drain ends clearly before. */
   readonly killTimeoutMs: number;
 }
-
-/** Until a supervisor has said otherwise. */
-export const DEFAULTS: Omit<Welcome, 'type' | 'protocol'> = {
-  hangTimeoutMs: 1_000,
-  intervalMs: 250,
-  killTimeoutMs: 10_000,
-};

@@ -9,9 +9,10 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { FiguresReader } from './figures.js';
 import { createHangWatch } from './hang/index.js';
 import type { ThreadData } from './host.js';
+import { PROTOCOL } from './limits.js';
 import { viewMainThread } from './mainThread.js';
 import { read, settingsOf, sharedMemory, SLOT } from './memory.js';
-import { PROTOCOL, type Stopping, type Welcome } from './protocol.js';
+import type { Stopping, Welcome } from './protocol.js';
 import { TICK_MS } from './seams.js';
 import { Transport } from './transport.js';
 
@@ -45,11 +46,11 @@ const hangWatch = createHangWatch({
 });
 
 function settle({ hangTimeoutMs, intervalMs, killTimeoutMs }: Welcome): void {
-  const isFirst = read(numbers, SLOT.intervalMs) !== intervalMs;
+  const isChanged = read(numbers, SLOT.intervalMs) !== intervalMs;
   numbers[SLOT.hangTimeoutMs] = hangTimeoutMs;
   numbers[SLOT.intervalMs] = intervalMs;
   numbers[SLOT.killTimeoutMs] = killTimeoutMs;
-  if (isFirst) reportEvery(intervalMs);
+  if (isChanged) reportEvery(intervalMs);
 }
 
 let reporting: NodeJS.Timeout | undefined;

@@ -16,14 +16,8 @@
 import { stat } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { nowMs } from './clock.js';
-import {
-  MAX_LINE_BYTES,
-  PROTOCOL,
-  type AgentMessage,
-  type Figures,
-  type Hello,
-  type Welcome,
-} from './protocol.js';
+import { MAX_LINE_BYTES, PROTOCOL } from './limits.js';
+import type { AgentMessage, Figures, Hello, Welcome } from './protocol.js';
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
@@ -35,7 +29,7 @@ const MOST_UNREAD_BYTES = 64 * 1024;
 const MOST_HEARD_BYTES = 64 * 1024;
 
 type State =
-  | { readonly kind: 'waiting' }
+  | { readonly kind: 'waiting' | 'closed' }
   | { readonly kind: 'connecting' | 'greeting'; readonly socket: Socket }
   | { readonly kind: 'talking'; readonly socket: Socket; readonly sinceMs: number };
 
@@ -52,6 +46,7 @@ export class Transport {
   readonly #options: TransportOptions;
   #state: State = { kind: 'waiting' };
   #attempts = 0;
+  #pausing: NodeJS.Timeout | undefined;
   #heard = '';
   #waiting: string[] = [];
   #waitingBytes = 0;
@@ -73,6 +68,14 @@ export class Transport {
   /** Begins to look for the supervisor; it goes on for the life of the thread. */
   start(): void {
     this.#look();
+  }
+
+  /** Stays silent from now on. */
+  close(): void {
+    const { socket } = { socket: null, ...this.#state };
+    this.#state = { kind: 'closed' };
+    clearTimeout(this.#pausing);
+    socket?.destroy();
   }
 
   /** Sends at once or not at all. */
@@ -109,7 +112,9 @@ export class Transport {
   }
 
   #look(): void {
+    if (this.#state.kind === 'closed') return;
     stat(this.#options.path, (error, found) => {
+      if (this.#state.kind === 'closed') return;
       // Another user's socket might be anybody's; root's is the system's.
       const isOurs = error === null && found.isSocket() && [0, process.getuid?.()].includes(found.uid);
       if (isOurs) this.#connect();
@@ -140,11 +145,12 @@ export class Transport {
   }
 
   #pause(): void {
+    if (this.#state.kind === 'closed') return;
     this.#state = { kind: 'waiting' };
     const { random = Math.random } = this.#options;
     const longestMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#attempts, 10));
     this.#attempts += 1;
-    setTimeout(() => this.#look(), longestMs * (0.5 + random() / 2));
+    this.#pausing = setTimeout(() => this.#look(), longestMs * (0.5 + random() / 2));
   }
 
   #hear(socket: Socket, text: string): void {
