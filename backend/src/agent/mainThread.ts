@@ -1,4 +1,11 @@
-/** Reads what the main thread has left in shared memory. Used in the agent thread; never waits, never fails. */
+/**
+ * Reads what the main thread has left in shared memory. Used in the agent thread; never waits, never fails.
+ *
+ * What counts as a heartbeat for the hang watch is a turn of the event loop and every request that begins or finishes:
+ * under load one turn serves all requests that had arrived before it, one handler after the other, and sixty that take
+ * 20 ms each without ever yielding make a turn of more than a second. That is a service with too much to do, not one
+ * that hangs: it is for scaling to help, and nothing would be worse than to kill it.
+ */
 import { nowMs } from './clock.js';
 import { METHODS, PATH_BYTES, RECENT, RECENT_FIELDS, read, SLOT, type SharedMemory } from './memory.js';
 import type { MainThreadView, RequestUnderWay } from './seams.js';
@@ -9,8 +16,14 @@ const MOST_REQUESTS = 10;
 export function viewMainThread(memory: SharedMemory, startedAtMs: number): MainThreadView {
   const { numbers } = memory;
   return {
-    beats: () => read(numbers, SLOT.beats),
-    beatAgeMs: () => Math.max(0, nowMs() - (read(numbers, SLOT.beatAtMs) || startedAtMs)),
+    beats: () => {
+      const turns = read(numbers, SLOT.beats);
+      return turns === 0 ? 0 : turns + read(numbers, SLOT.steps);
+    },
+    beatAgeMs: () => {
+      const lastAtMs = Math.max(read(numbers, SLOT.beatAtMs), read(numbers, SLOT.lastStepAtMs));
+      return Math.max(0, nowMs() - (lastAtMs || startedAtMs));
+    },
     debugged: () => read(numbers, SLOT.debugged) === 1,
     heapUsedBytes: () => read(numbers, SLOT.heapUsedBytes),
     heapLimitBytes: () => read(numbers, SLOT.heapLimitBytes),

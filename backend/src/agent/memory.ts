@@ -46,6 +46,9 @@ export const SLOT = {
   hangTimeoutMs: 25,
   intervalMs: 26,
   killTimeoutMs: 27,
+  /** Requests begun and finished, probes too: each says that the main thread gets on, beat or no beat. */
+  steps: 28,
+  lastStepAtMs: 29,
 } as const;
 
 const NUMBERS = 32;

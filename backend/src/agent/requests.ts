@@ -96,6 +96,8 @@ export class RequestWatch {
   }
 
   #begin({ request, response, server }: Exchange): void {
+    const startedAtMs = nowMs();
+    this.#step(startedAtMs);
     if (request.headers['user-agent'] === PROBE) return;
     if (server !== this.#lastServer) this.#meet(server);
     if (this.#underWay.size >= MOST_UNDER_WAY) {
@@ -103,7 +105,6 @@ export class RequestWatch {
       return;
     }
     const number = read(this.#numbers, SLOT.begun);
-    const startedAtMs = nowMs();
     this.#underWay.set(response, { startedAtMs, request, number });
     this.#numbers[SLOT.active] = this.#underWay.size;
     this.#note(number, startedAtMs, request);
@@ -123,10 +124,11 @@ export class RequestWatch {
   }
 
   #finish({ response }: Exchange): void {
+    const atMs = nowMs();
+    this.#step(atMs);
     const underWay = this.#underWay.get(response);
     if (underWay === undefined) return; // a probe, or one that did not fit
     this.#forget(response, underWay);
-    const atMs = nowMs();
     const elapsedMs = atMs - underWay.startedAtMs;
     const statusClass = Math.floor(response.statusCode / 100);
     add(this.#numbers, SLOT.finished, 1);
@@ -134,6 +136,12 @@ export class RequestWatch {
     add(this.#memory.latency, bucketOf(elapsedMs), 1);
     if (statusClass >= 1 && statusClass <= 5) add(this.#numbers, SLOT.statuses + statusClass - 1, 1);
     this.#numbers[SLOT.lastFinishedAtMs] = atMs;
+  }
+
+  /** The main thread gets on: see mainThread.ts. */
+  #step(atMs: number): void {
+    add(this.#numbers, SLOT.steps, 1);
+    this.#numbers[SLOT.lastStepAtMs] = atMs;
   }
 
   #forget(response: ServerResponse, { number }: UnderWay): void {

@@ -25,8 +25,8 @@ export interface RequestUnderWay {
 /** The main thread as seen from shared memory: may be asked at any time, also while it is blocked. */
 export interface MainThreadView {
   /**
-   * Heartbeats so far. 0: the application's first synchronous part (loading its modules) still runs, which may take as
-   * long as it likes: no hang is judged.
+   * Heartbeats so far: turns of the event loop, and requests begun or finished (mainThread.ts). 0: the application's
+   * first synchronous part (loading its modules) still runs, which may take as long as it likes: no hang is judged.
    */
   beats(): number;
   /** Since the last heartbeat; since the preload where there was none yet. */
