@@ -1,4 +1,5 @@
 /** What an agent says (backend/src/agent/protocol.ts), as it comes over the wire. */
+import type { AgentFigures } from '../../backend/src/domain/agent.js';
 
 /** Of a process that is well. */
 export const FIGURES = {
@@ -29,3 +30,9 @@ export const FIGURES = {
   debugged: false,
   dropped: 0,
 };
+
+/** The same as the supervisor keeps it. */
+export function agentFigures(changes: Partial<AgentFigures> = {}): AgentFigures {
+  const { type: _type, seq: _seq, elu, statuses: _statuses, ...same } = FIGURES;
+  return { ...same, statuses: [0, 99, 0, 1, 0], eluPercent: 100 * elu, atMs: 0, ...changes };
+}

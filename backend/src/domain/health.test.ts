@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { afterProbe, afterTime, fitnessOf, isUnsettled, probeDelayMs, starting } from './health.js';
+import {
+  afterProbe,
+  afterTime,
+  condemned,
+  fitnessOf,
+  isUnsettled,
+  probeDelayMs,
+  released,
+  starting,
+} from './health.js';
 import type { HealthState, Verdict } from './health.js';
 import type { HealthPolicy } from './policy.js';
 
@@ -107,6 +116,35 @@ describe('starting', () => {
     expect(after(adopted, FAIL, FAIL, SILENCE)).toMatchObject({ kind: 'unfit', cause: 'unresponsive' });
     expect(after(adopted, FAIL, FAIL, PASS, FAIL, FAIL).kind).toBe('starting');
     expect(after(adopted, PASS, PASS).kind).toBe('fit');
+  });
+});
+
+describe('condemned', () => {
+  const HUNG = { cause: 'hung', detail: 'blocked in f', held: false } as const;
+  const STALLED = { cause: 'stalled', detail: 'nothing finishes', held: true } as const;
+
+  test('a fit one is unfit at once, and so is one that was running when it was first seen', () => {
+    const unfit = { kind: 'unfit', sinceMs: 7, passes: 0, cause: 'hung', detail: 'blocked in f' };
+    expect(condemned(FIT, HUNG, 7)).toEqual(unfit);
+    expect(condemned(starting(0, true), HUNG, 7)).toEqual(unfit);
+  });
+
+  test('one that is starting may block for as long as a start may take; an unfit one keeps its cause', () => {
+    expect(condemned(starting(0, false), HUNG, 7)).toBeNull();
+    expect(condemned(ILL, HUNG, 7)).toBeNull();
+  });
+
+  test('passing probes bring it back', () => {
+    expect(after(condemned(FIT, HUNG, 0)!, PASS, PASS).kind).toBe('fit');
+  });
+
+  test('but not one that they called well all the time, until it is released', () => {
+    const held = condemned(FIT, STALLED, 0)!;
+    expect(after(held, ...Array.from({ length: 50 }, () => PASS))).toEqual(held);
+    expect(isUnsettled(after(held, PASS))).toBe(false);
+    expect(after(released(held), PASS)).toMatchObject({ kind: 'unfit', cause: 'stalled', passes: 1 });
+    expect(after(released(held), PASS, PASS).kind).toBe('fit');
+    expect(released(FIT)).toBe(FIT);
   });
 });
 

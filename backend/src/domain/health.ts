@@ -4,6 +4,8 @@
  *   starting ──rise passes──▶ fit ──fall failures──▶ unfit ──rise passes──▶ fit
  *      └── start time-out (or, when it was already running when first seen, fall failures) ──▶ unfit
  *
+ *   fit ──an agent says that it hangs, is stopped, stalls──▶ unfit
+ *
  * Both counters are of *consecutive* results: the opposite result resets them. "Unsettled" means that the last
  * result contradicts the state; probes then come at the fast interval, so that a doubt is resolved in seconds.
  */
@@ -32,6 +34,8 @@ export type HealthState =
       readonly passes: number;
       readonly cause: FailureCause;
       readonly detail: string;
+      /** Passing probes say nothing: they passed all the time. Only whoever condemned it can take that back. */
+      readonly held?: true;
     };
 
 /** The part of a probe's result that matters here. */
@@ -54,6 +58,7 @@ export function afterProbe(
 
 function afterPass(state: HealthState, policy: HealthPolicy, nowMs: number): HealthState {
   if (state.kind === 'fit') return state.failures === 0 ? state : { ...state, failures: 0, problem: null };
+  if (state.kind === 'unfit' && state.held === true) return state;
   const passes = state.passes + 1;
   if (passes >= policy.rise) return { kind: 'fit', sinceMs: nowMs, failures: 0, problem: null };
   return state.kind === 'starting' ? { ...state, passes, failures: 0, problem: null } : { ...state, passes };
@@ -78,6 +83,27 @@ function afterFailure(
       : { ...state, passes: 0, failures, problem: verdict.detail };
   }
   return afterTime({ ...state, passes: 0, failures, problem: verdict.detail }, policy, nowMs);
+}
+
+/**
+ * Unfit at once, on better evidence than a probe's. Null when that changes nothing: it is unfit already, or has never
+ * been fit, and whoever is starting may block as long as its start may take.
+ * @param held whether probes pass all the same, so that they must not bring it back.
+ */
+export function condemned(
+  state: HealthState,
+  { cause, detail, held }: { readonly cause: FailureCause; readonly detail: string; readonly held: boolean },
+  nowMs: number,
+): HealthState | null {
+  if (state.kind === 'unfit' || (state.kind === 'starting' && !state.adopted)) return null;
+  return { kind: 'unfit', sinceMs: nowMs, passes: 0, cause, detail, ...(held ? { held } : {}) };
+}
+
+/** Passing probes bring it back from now on. */
+export function released(state: HealthState): HealthState {
+  if (state.kind !== 'unfit') return state;
+  const { held: _held, ...rest } = state;
+  return rest;
 }
 
 /** A starting instance that took too long is unfit, whether or not a probe said so. */

@@ -242,6 +242,61 @@ describe("while PM2's daemon does not answer", () => {
   });
 });
 
+describe('condemned by an agent', () => {
+  const HUNG = { cause: 'hung', detail: 'blocked in f', held: false } as const;
+
+  test('is unfit at once, told once, and comes back by passing probes at the fast interval', async () => {
+    const it = await fit();
+    it.changes.length = 0;
+    expect(it.monitor.condemn(KEY, HUNG)).toBe(true);
+    expect(it.monitor.condemn(KEY, HUNG)).toBe(false);
+    expect(it.changes).toEqual([{ pmId: 0, before: 'fit', after: 'unfit', atMs: 1_000 }]);
+    expect(it.monitor.state(KEY)).toMatchObject({ cause: 'hung', detail: 'blocked in f' });
+    await it.clock.advance(2_500);
+    expect(it.monitor.state(KEY)?.kind).toBe('fit');
+  });
+
+  test('an answer to what was asked before does not count', async () => {
+    const it = await fit();
+    it.prober.answer = () => ({ afterMs: 500, result: OK });
+    it.monitor.probeNow(KEY);
+    it.monitor.condemn(KEY, HUNG);
+    await it.clock.advance(600);
+    expect(it.monitor.state(KEY)).toMatchObject({ kind: 'unfit', passes: 0 });
+  });
+
+  test('held, it comes back only after its release', async () => {
+    const it = await fit();
+    it.monitor.condemn(KEY, { cause: 'stalled', detail: 'nothing finishes', held: true });
+    await it.clock.advance(60_000);
+    expect(it.monitor.state(KEY)?.kind).toBe('unfit');
+    it.monitor.release(KEY);
+    await it.clock.advance(2_500);
+    expect(it.monitor.state(KEY)?.kind).toBe('fit');
+  });
+
+  test('who is starting is left to its start time-out; who is unknown, to nobody', async () => {
+    const it = monitoring();
+    it.prober.answer = () => 'never';
+    it.monitor.track(INSTANCE, POLICY, false);
+    expect(it.monitor.condemn(KEY, HUNG)).toBe(false);
+    expect(it.monitor.condemn('api#9@1', HUNG)).toBe(false);
+    it.monitor.release('api#9@1');
+    it.monitor.probeNow('api#9@1');
+    expect(it.changes).toEqual([]);
+  });
+
+  test('a probe between two others counts like them', async () => {
+    const it = await fit();
+    it.prober.answer = () => ({ afterMs: 1, result: ERROR });
+    for (let i = 0; i < POLICY.fall; i++) {
+      it.monitor.probeNow(KEY);
+      await it.clock.advance(5);
+    }
+    expect(it.monitor.state(KEY)?.kind).toBe('unfit');
+  });
+});
+
 describe('tracking', () => {
   test('twice is once', async () => {
     const it = await fit();

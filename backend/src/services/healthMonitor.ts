@@ -4,10 +4,18 @@
  * A probe that is late is itself a doubt: the next ones are sent beside it (lib/pace), so that an instance that accepts
  * and never answers is out after `timeout + (fall − 1) × fast interval` and not after `fall × timeout`.
  */
-import { afterProbe, afterTime, isUnsettled, probeDelayMs, starting } from '../domain/health.js';
+import {
+  afterProbe,
+  afterTime,
+  condemned,
+  isUnsettled,
+  probeDelayMs,
+  released,
+  starting,
+} from '../domain/health.js';
 import type { HealthState } from '../domain/health.js';
 import { instanceKey } from '../domain/model.js';
-import type { ManagedProcess } from '../domain/model.js';
+import type { FailureCause, ManagedProcess } from '../domain/model.js';
 import type { HealthPolicy } from '../domain/policy.js';
 import type { Percentiles } from '../domain/views.js';
 import { Pace } from '../lib/pace.js';
@@ -124,6 +132,40 @@ export class HealthMonitor {
         return { instance: tracked.instance, result };
       }),
     );
+  }
+
+  /**
+   * Unfit at once, because an agent knows better than a probe. False when that changes nothing: unknown, unfit already,
+   * or not yet fit for the first time.
+   * @param held whether its probes pass all the same: then only `release` lets them bring it back.
+   */
+  condemn(
+    key: string,
+    judgement: { readonly cause: FailureCause; readonly detail: string; readonly held: boolean },
+  ): boolean {
+    const tracked = this.#tracked.get(key);
+    if (tracked === undefined) return false;
+    const before = tracked.state;
+    const after = condemned(before, judgement, this.#options.clock.nowMs());
+    if (after === null) return false;
+    tracked.state = after;
+    // What was asked before says nothing about now.
+    tracked.counted = tracked.sent;
+    tracked.pace?.reschedule();
+    this.#options.onChange(tracked.instance, before, after);
+    return true;
+  }
+
+  /** What was condemned and held is for the probes to judge again. */
+  release(key: string): void {
+    const tracked = this.#tracked.get(key);
+    if (tracked !== undefined) tracked.state = released(tracked.state);
+  }
+
+  /** One more probe, now, that counts like the others. */
+  probeNow(key: string): void {
+    const tracked = this.#tracked.get(key);
+    if (tracked !== undefined) void this.#probe(tracked);
   }
 
   close(): void {
