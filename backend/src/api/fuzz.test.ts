@@ -146,6 +146,38 @@ it('path: an unknown or impossible service name changes nothing', async () => {
   );
 });
 
+it('path: whatever is no id of a black box, or no file of one, is refused before anybody looks for it', async () => {
+  const isId = (value: string) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,149}$/.test(value);
+  const files = [
+    'summary.json',
+    'stack.txt',
+    'stderr.log',
+    'figures.jsonl',
+    'report.json',
+    'heap.heapprofile',
+  ];
+  const text = fc.oneof(
+    fc.string({ minLength: 1, maxLength: 200, unit: 'binary' }),
+    fc.constantFrom('../x', '..\\x', '/etc/passwd', 'a/../../b', '-rf', '.new-a', 'a\u0000', 'x'.repeat(151)),
+  );
+  // A client resolves these before it sends them.
+  const sendable = text.filter((value) => !/^\.{1,2}$/.test(value));
+  await fc.assert(
+    fc.asyncProperty(
+      sendable.filter((value) => !isId(value)),
+      (value) => isRefused('GET', `/api/ha/blackbox/${encodeURIComponent(value)}`),
+    ),
+    { numRuns: 150 },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      sendable.filter((value) => !files.includes(value)),
+      (value) => isRefused('GET', `/api/ha/blackbox/words-1-x/${encodeURIComponent(value)}`),
+    ),
+    { numRuns: 150 },
+  );
+});
+
 it('query: every wrong value of every parameter is refused', async () => {
   const text = fc.string({ maxLength: 40 });
   const isNumberOrTime = (value: string) => /^\d{1,15}$/.test(value) || /^\d{4}-\d\d-\d\dT/.test(value);

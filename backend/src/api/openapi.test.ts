@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { failureSchema } from './envelope.js';
+import { BLACK_BOX } from './testing/memoryViews.js';
 import { startHarness } from './testing/harness.js';
 import type { CallOptions, Harness } from './testing/harness.js';
 
@@ -56,9 +57,16 @@ describe('the document', () => {
       ...['start', 'stop', 'scale-up', 'scale-down', 'failover', 'deploy', 'reset-failure/{serviceName}'].map(
         (call) => `post /api/ha/${call}`,
       ),
-      ...['status', 'health', 'metrics', 'load-balancer', 'failover-manager', 'events', 'stream'].map(
-        (call) => `get /api/ha/${call}`,
-      ),
+      ...[
+        'status',
+        'health',
+        'metrics',
+        'load-balancer',
+        'failover-manager',
+        'events',
+        'stream',
+        'blackbox',
+      ].map((call) => `get /api/ha/${call}`),
       ...['/api/health', '/healthz', '/readyz', '/api/status', '/metrics', '/openapi.json', '/'].map(
         (path) => `get ${path}`,
       ),
@@ -129,6 +137,8 @@ describe('real answers', () => {
     ['GET', '/api/ha/load-balancer', {}],
     ['GET', '/api/ha/failover-manager', {}],
     ['GET', '/api/ha/events', {}],
+    ['GET', '/api/ha/blackbox', {}],
+    ['GET', `/api/ha/blackbox/${BLACK_BOX.entry.id}`, {}],
     ['GET', '/api/health', {}],
     ['GET', '/healthz', {}],
     ['GET', '/readyz', {}],
@@ -139,7 +149,8 @@ describe('real answers', () => {
     const { status, json } = await harness.call(method, path, options);
     const route = harness.api.routes.find(
       (each) =>
-        each.method === method.toLowerCase() && path.startsWith(each.path.replace(':serviceName', '')),
+        each.method === method.toLowerCase() &&
+        new RegExp(`^${each.path.replace(/:\w+/g, '[^/]+')}$`).test(path),
     );
     const doc = route?.answers[status];
     if (doc === undefined || !('data' in doc)) throw new Error(`${status} of ${path} is not documented`);

@@ -1,4 +1,5 @@
 /** What the control plane shows: the `data` of the API's answers (SPEC 3). All times are ISO 8601, UTC. */
+import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from './blackBox.js';
 import type { EventRecord } from './events.js';
 import type { FailureCause, InstanceRef, OperationReport, ServiceState, ServiceView } from './model.js';
 import type { Percentiles } from './percentiles.js';
@@ -121,7 +122,12 @@ export interface MetricsView {
   };
   readonly services: readonly ServiceMetrics[];
   readonly highAvailability: HighAvailabilityFigures;
-  readonly dropped: { readonly events: number; readonly notifications: number };
+  readonly dropped: {
+    readonly events: number;
+    readonly notifications: number;
+    /** Entries and files of them that are not there though they should be. */
+    readonly blackBoxes: number;
+  };
 }
 
 /** One tick's answer for one service, "hold" included. */
@@ -208,6 +214,14 @@ export interface FailoverView {
   }[];
 }
 
+/** One black box as it is shown. */
+export interface BlackBoxView {
+  readonly entry: BlackBoxEntry;
+  readonly summary: BlackBoxSummary;
+  /** Where it was blocked; null where that is not known. */
+  readonly stack: string | null;
+}
+
 /**
  * The control plane as the API sees it. Operations resolve when done or when `timeoutMs` ran out (then
  * `done: false`), and reject with a HoldfastError whose `status` is the HTTP status: `service.unknown` 404,
@@ -237,6 +251,12 @@ export interface ControlPlane {
   loadBalancer(): LoadBalancerView;
   failoverManager(): FailoverView;
   events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[];
+  /** What is kept of instances that were replaced or died, newest last. */
+  blackBoxes(): Promise<readonly BlackBoxEntry[]>;
+  /** Rejects with `blackbox.unknown` 404. */
+  blackBox(id: string): Promise<BlackBoxView>;
+  /** Rejects with `blackbox.unknown` 404, and `blackbox.no-file` 404 where it has no such file. */
+  blackBoxFile(id: string, file: BlackBoxFile): Promise<string>;
   /** What a gateway saw of real traffic. Rejected with `gateway.too-many` 429 when more report than are listened to. */
   reportTraffic(report: TrafficReport): void;
   /** Live events; returns the unsubscribe. A listener that throws is dropped on the floor, counted. */

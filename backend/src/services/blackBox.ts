@@ -9,14 +9,16 @@
  */
 import type { AgentRecord } from '../domain/agent.js';
 import { blackBoxId } from '../domain/blackBox.js';
-import type { OutsideFigures } from '../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile, OutsideFigures } from '../domain/blackBox.js';
 import type { EventRecord } from '../domain/events.js';
 import { instanceKey } from '../domain/model.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
+import type { BlackBoxView } from '../domain/views.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
 import type { BlackBoxStore, Clock, ProcessExit, StderrLog } from '../ports.js';
 import { BlackBoxCase } from './blackBoxCase.js';
 import type { Facts } from './blackBoxCase.js';
+import { blackBoxFile, blackBoxView } from './blackBoxViews.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
@@ -99,6 +101,18 @@ export class BlackBox {
   ): string | undefined {
     const { pmId, startedAtMs } = exit;
     return this.#begin(service, { service: service.name, pmId, startedAtMs }, { cause, detail, exit });
+  }
+
+  list(): Promise<readonly BlackBoxEntry[]> {
+    return this.#options.store.list();
+  }
+
+  view(id: string): Promise<BlackBoxView> {
+    return blackBoxView(this.#options.store, id);
+  }
+
+  file(id: string, file: BlackBoxFile): Promise<string> {
+    return blackBoxFile(this.#options.store, id, file);
   }
 
   /** Called every look: takes figures from outside, and what agents have sent of those that are open. */

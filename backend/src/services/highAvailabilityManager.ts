@@ -2,11 +2,13 @@
  * The control plane's face: what the API, and only the API, calls. Checks what is asked against the rules of SPEC 3,
  * hands it to the loop, and shows its state. See domain/views.ts for the contract.
  */
+import type { BlackBoxEntry, BlackBoxFile } from '../domain/blackBox.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 import type { OperationReport } from '../domain/model.js';
 import type { TrafficReport } from '../domain/traffic.js';
 import type {
+  BlackBoxView,
   ControlPlane,
   FailoverView,
   HealthCheckView,
@@ -107,7 +109,8 @@ export class HighAvailabilityManager implements ControlPlane {
     const { loop, hostMeter, self, dropped } = this.#options;
     const uptimeSeconds = Math.round((loop.moment().wallMs - this.#startedWallMs) / 1000);
     const supervisor = { ...self(), uptimeSeconds };
-    return Promise.resolve(metricsView(loop, hostMeter.figures(), supervisor, dropped()));
+    const lost = { ...dropped(), blackBoxes: loop.blackBox.dropped() };
+    return Promise.resolve(metricsView(loop, hostMeter.figures(), supervisor, lost));
   }
 
   async scale(request: {
@@ -227,6 +230,18 @@ export class HighAvailabilityManager implements ControlPlane {
 
   events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[] {
     return this.#options.events.query(filter);
+  }
+
+  blackBoxes(): Promise<readonly BlackBoxEntry[]> {
+    return this.#options.loop.blackBox.list();
+  }
+
+  blackBox(id: string): Promise<BlackBoxView> {
+    return this.#options.loop.blackBox.view(id);
+  }
+
+  blackBoxFile(id: string, file: BlackBoxFile): Promise<string> {
+    return this.#options.loop.blackBox.file(id, file);
   }
 
   reportTraffic(report: TrafficReport): void {

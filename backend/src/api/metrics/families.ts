@@ -130,6 +130,12 @@ const supervisor: Family[] = [
     'Notifications that could not be sent.',
     ({ metrics }) => metrics.dropped.notifications,
   ),
+  one(
+    'counter',
+    'holdfast_dropped_black_boxes_total',
+    'Black boxes, and files of them, that could not be kept.',
+    ({ metrics }) => metrics.dropped.blackBoxes,
+  ),
 ];
 
 const host: Family[] = [

@@ -82,7 +82,7 @@ ${sections.join('\n')}
 
 function row({ method, path, summary }: RouteDoc): string {
   const shown = escape(path);
-  const link = method === 'get' ? `<a href="${shown}">${shown}</a>` : shown;
+  const link = method === 'get' && !path.includes(':') ? `<a href="${shown}">${shown}</a>` : shown;
   return `<tr><td>${method.toUpperCase()}</td><td><code>${link}</code></td><td>${escape(summary)}</td></tr>`;
 }
 

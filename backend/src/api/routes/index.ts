@@ -5,6 +5,7 @@ import type { Exposition } from '../metrics/exposition.js';
 import type { Route } from '../route.js';
 import type { Authenticator } from '../security/authenticator.js';
 import type { Readiness } from '../settings.js';
+import { blackBoxRoutes } from './blackBox.js';
 import { documentRoutes } from './documents.js';
 import { eventRoutes } from './events.js';
 import { gatewayRoutes } from './gateway.js';
@@ -30,6 +31,7 @@ export function buildRoutes(dependencies: RouteDependencies): readonly Route[] {
     ...operationRoutes(controlPlane),
     ...insightRoutes(controlPlane),
     ...eventRoutes(controlPlane, stream),
+    ...blackBoxRoutes(controlPlane),
     ...gatewayRoutes(controlPlane),
     ...sessionRoutes(authenticator),
     ...processRoutes(controlPlane, readiness, exposition),

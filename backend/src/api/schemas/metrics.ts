@@ -61,5 +61,5 @@ export const metrics = z.object({
   }),
   services: z.array(service),
   highAvailability,
-  dropped: z.object({ events: count, notifications: count }),
+  dropped: z.object({ events: count, notifications: count, blackBoxes: count }),
 }) satisfies z.ZodType<MetricsView>;

@@ -1,5 +1,6 @@
 /** The names under which schemas appear in the OpenAPI document's components. */
 import { z } from 'zod';
+import { blackBox, blackBoxList } from './blackBox.js';
 import { eventList, eventRecord } from './events.js';
 import { failover } from './failover.js';
 import { loadBalancer } from './loadBalancer.js';
@@ -19,6 +20,8 @@ const names: Readonly<Record<string, z.ZodType>> = {
   FailureReset: failureReset,
   EventRecord: eventRecord,
   EventList: eventList,
+  BlackBoxList: blackBoxList,
+  BlackBox: blackBox,
   Status: status,
   Health: health,
   OverallHealth: overallHealth,

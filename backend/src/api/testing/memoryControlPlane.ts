@@ -3,11 +3,13 @@
  * conflicts, unknown names, events after the change) are those of the contract in domain/views.ts. It records
  * every mutating call, so a test can assert that a refused request never reached it.
  */
+import type { BlackBoxEntry, BlackBoxFile } from '../../domain/blackBox.js';
 import { HoldfastError } from '../../domain/errors.js';
 import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
 import type { InstanceRef, OperationKind, OperationReport } from '../../domain/model.js';
 import type { TrafficReport } from '../../domain/traffic.js';
 import type {
+  BlackBoxView,
   ControlPlane,
   FailoverView,
   HealthView,
@@ -15,7 +17,15 @@ import type {
   MetricsView,
   StatusView,
 } from '../../domain/views.js';
-import { STARTED_AT, failoverOf, loadBalancerOf, metricsOf, refOf, viewOf } from './memoryViews.js';
+import {
+  BLACK_BOX,
+  STARTED_AT,
+  failoverOf,
+  loadBalancerOf,
+  metricsOf,
+  refOf,
+  viewOf,
+} from './memoryViews.js';
 import type { MemoryService } from './memoryViews.js';
 
 const HISTORY_LIMIT = 1_000;
@@ -173,6 +183,23 @@ export class MemoryControlPlane implements ControlPlane {
       .slice(-filter.limit);
   }
 
+  blackBoxes(): Promise<readonly BlackBoxEntry[]> {
+    this.#note('blackBoxes');
+    return Promise.resolve([BLACK_BOX.entry]);
+  }
+
+  blackBox(id: string): Promise<BlackBoxView> {
+    this.#note('blackBox');
+    return id === BLACK_BOX.entry.id ? Promise.resolve(BLACK_BOX) : Promise.reject(noBlackBox(id));
+  }
+
+  async blackBoxFile(id: string, file: BlackBoxFile): Promise<string> {
+    const { entry, summary, stack } = await this.blackBox(id);
+    if (file === 'summary.json') return JSON.stringify(summary);
+    if (file === 'stack.txt' && stack !== null) return stack;
+    throw new HoldfastError('blackbox.no-file', `${entry.id} has no ${file}.`, { status: 404 });
+  }
+
   reportTraffic(report: TrafficReport): void {
     this.#note('reportTraffic');
     this.reports.push(report);
@@ -263,4 +290,8 @@ async function withinTime<T>(work: Promise<T>, timeoutMs: number): Promise<T | n
   } finally {
     clearTimeout(timer);
   }
+}
+
+function noBlackBox(id: string): HoldfastError {
+  return new HoldfastError('blackbox.unknown', `There is no black box ${id}.`, { status: 404 });
 }

@@ -1,6 +1,7 @@
 /** The views of the control plane in memory: real figures where it has them, fixed ones where PM2 would measure. */
 import type { InstanceRef, InstanceView, ServiceView } from '../../domain/model.js';
 import type {
+  BlackBoxView,
   FailoverView,
   HighAvailabilityFigures,
   InstanceMetrics,
@@ -119,7 +120,7 @@ export function metricsOf(services: readonly MemoryService[]): MetricsView {
       highAvailability: figures,
     })),
     highAvailability: figures,
-    dropped: { events: 2, notifications: 1 },
+    dropped: { events: 2, notifications: 1, blackBoxes: 3 },
   };
 }
 
@@ -182,3 +183,59 @@ export function failoverOf(services: readonly MemoryService[]): FailoverView {
     })),
   };
 }
+
+const ID = 'words-1-2026-01-02T03-04-05.678Z';
+const JUDGED = {
+  id: ID,
+  service: 'words',
+  pmId: 1,
+  at: '2026-01-02T03:04:05.678Z',
+  cause: 'hung',
+  detail: 'blocked for 1.0 s in spin (/app/words.js:3:1)',
+} as const;
+const STACK = '    at spin (/app/words.js:3:1)\n';
+
+/** The only one that is kept. */
+export const BLACK_BOX: BlackBoxView = {
+  entry: {
+    ...JUDGED,
+    outcome: 'replaced',
+    bytes: 1_000 + STACK.length,
+    files: [
+      { name: 'summary.json', bytes: 1_000 },
+      { name: 'stack.txt', bytes: STACK.length },
+    ],
+  },
+  summary: {
+    version: 1,
+    ...JUDGED,
+    pid: 1_001,
+    port: 13_001,
+    startedAt: STARTED_AT,
+    ranMs: 90_000,
+    findings: ['2 requests without an answer 0.1 s before, the oldest for 1.2 s'],
+    decision: {
+      by: 'unfit',
+      exitCode: null,
+      signal: null,
+      lastProbe: { at: STARTED_AT, ok: true, detail: 'ok' },
+      attemptsUsed: 0,
+      attemptsMax: 3,
+      desired: 2,
+      serving: 1,
+    },
+    outcome: { kind: 'replaced', byPmId: 3, servingAfterMs: 640, endedAfterMs: 1_900 },
+    hang: {
+      silentMs: 1_004,
+      where: 'javascript',
+      detail: JUDGED.detail,
+      requests: [{ method: 'GET', path: '/spin', ageMs: 1_010 }],
+    },
+    versions: { holdfast: '1.2.3', agent: '1.2.3', node: 'v20.20.2' },
+    stderrPath: '/srv/logs/words-error.log',
+    omitted: [],
+    before: [],
+    after: [],
+  },
+  stack: STACK,
+};
