@@ -69,7 +69,6 @@ servers.forEach((server, at) => {
       socket.on('close', (code) => tell({ webSocketClosed: code }));
     });
   }
-  server.on('close', () => tell({ closed: names[at] }));
   server.listen(at === 0 ? Number(process.env.PORT ?? 0) : 0, '127.0.0.1', () => {
     if (servers.every((each) => each.listening))
       tell({ listening: servers.map((each) => each.address().port) });
