@@ -6,7 +6,7 @@
 'use strict';
 
 try {
-  if (require('node:worker_threads').isMainThread) require('./dist/agent/preload.js');
+  require('./dist/agent/preload.js');
 } catch {
   // The application runs without.
 }
