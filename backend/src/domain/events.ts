@@ -54,6 +54,21 @@ export interface EventMap {
     /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
     blackBox?: string;
   };
+  /** Its main thread is blocked, so says its agent. `instance.unfit` has the sentence; `at`: innermost frame, if known. */
+  'instance.hung': {
+    service: string;
+    instance: InstanceRef;
+    silentMs: number;
+    where: 'javascript' | 'native';
+    at: string | null;
+  };
+  /** What hung, was stopped or stalled goes on; `afterMs` since it was found. */
+  'instance.resumed': {
+    service: string;
+    instance: InstanceRef;
+    from: 'hung' | 'stopped' | 'stalled';
+    afterMs: number;
+  };
   'instance.stopped': { service: string; instance: InstanceRef; why: string; tookMs: number };
   /** Its restart budget is spent; it stays stopped. */
   'instance.quarantined': { service: string; instance: InstanceRef; attempts: number; detail: string };
@@ -75,6 +90,8 @@ export interface EventMap {
   /** Verified: enough passing probes and a stable period. `afterMs` since the first failure. */
   'service.recovered': { service: string; afterMs: number };
   'service.reset': { service: string; by: string };
+  /** Instances stall and replacing one did not help: what they share is likely the cause. No more are replaced for it. */
+  'service.stalled': { service: string; detail: string };
   /** An operator stopped every instance through PM2; Holdfast holds still until one is started again. */
   'service.stoppedByOperator': { service: string };
 
@@ -109,6 +126,7 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
   switch (type) {
     case 'service.quarantined':
     case 'service.trialFailed':
+    case 'service.stalled':
     case 'daemon.lost':
     case 'daemon.unresponsive':
     case 'state.damaged':

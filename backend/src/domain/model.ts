@@ -72,6 +72,9 @@ export type FailureCause =
   | 'not-ready' // never became fit after its start
   | 'memory'; // recycled before its limit
 
+/** Whether its agent speaks. silent: connected, but nothing was heard for two seconds. */
+export type AgentPresence = 'connected' | 'silent' | 'absent';
+
 /** An instance as it is shown and decided upon. */
 export interface InstanceView extends ManagedProcess {
   readonly fitness: Fitness;

@@ -43,17 +43,18 @@ describe('judgeStall', () => {
     const quiet = { paceHz: 0.5, waitMs: 100 };
     expect(judgeStall({ ...LOST, oldestUnansweredMs: 9_900, sinceFinishedMs: 9_900 }, quiet)).toBeNull();
     expect(judgeStall({ ...LOST, oldestUnansweredMs: 10_100, sinceFinishedMs: 10_100 }, quiet)).toContain(
-      'one in 2 s',
+      'one in 2 s is usual',
     );
   });
 
-  test('nothing is usual where nothing has finished: not judged', () => {
-    expect(
-      judgeStall(
-        { ...LOST, oldestUnansweredMs: 600_000, sinceFinishedMs: null },
-        { paceHz: null, waitMs: 0 },
-      ),
-    ).toBeNull();
+  test('where nothing is usual, two minutes must pass', () => {
+    for (const paceHz of [null, 0]) {
+      const usual = { paceHz, waitMs: 0 };
+      expect(judgeStall({ ...LOST, oldestUnansweredMs: 119_000, sinceFinishedMs: null }, usual)).toBeNull();
+      expect(judgeStall({ ...LOST, oldestUnansweredMs: 121_000, sinceFinishedMs: null }, usual)).toBe(
+        '12 requests wait, the oldest for 121.0 s, and none has finished for 121.0 s',
+      );
+    }
   });
 
   test('a new instance that never answered anything, in a service that does', () => {
@@ -97,6 +98,12 @@ describe('paceOf', () => {
     expect(paceOf([before])).toBeNull();
     expect(paceOf([before, agentFigures({ atMs: 10_000, finished: 9 })])).toBeNull();
     expect(paceOf([before, agentFigures({ atMs: 900, finished: 50 })])).toBeNull();
+  });
+
+  test('of one that was watched for long is small, or nothing, and not unknown', () => {
+    const before = agentFigures({ atMs: 0, finished: 0, sinceFinishedMs: null });
+    expect(paceOf([before, agentFigures({ atMs: 40_000, finished: 2, sinceFinishedMs: 0 })])).toBe(0.05);
+    expect(paceOf([before, agentFigures({ atMs: 40_000, finished: 0, sinceFinishedMs: null })])).toBe(0);
   });
 });
 

@@ -13,8 +13,9 @@
  *                                 (e^-5): the idea of accrual failure detectors (Hayashibara et al., SRDS 2004), with
  *                                 answers in the place of heartbeats
  *
- * Answers whose head has been written (server-sent events, downloads) are not overdue, and probes are not requests. Of
- * a service in which nothing has finished yet nothing is usual: it is not judged.
+ * Answers whose head has been written (server-sent events, downloads) are not overdue, and probes are not requests.
+ * Where nothing is usual, because nothing has finished in the last minute, two minutes must pass: longer than proxies
+ * and clients let a request wait.
  *
  * Whoever is stalled gets a replacement, but a new instance does not help when what they all wait for is elsewhere: a
  * database, another service. So after one was condemned, the next follows only if something has finished since, in any
@@ -26,9 +27,12 @@ const FEWEST_OVERDUE = 3;
 const SHORTEST_MS = 2_000;
 const USUAL_WAITS = 2;
 const USUAL_GAPS = 5;
+const WITHOUT_PACE_MS = 120_000;
 /** A pace from fewer is chance. */
 const FEWEST_FINISHED = 10;
 const SHORTEST_SPAN_MS = 1_000;
+/** Whoever finishes few in so long a time is really slow, or idle. */
+const LONG_SPAN_MS = 30_000;
 
 /** What is usual in a service. */
 export interface Usual {
@@ -42,19 +46,19 @@ export interface Usual {
 export function judgeStall(figures: AgentFigures, usual: Usual): string | null {
   const { unansweredOverdue, unanswered, oldestUnansweredMs, debugged } = figures;
   if (debugged || unansweredOverdue < FEWEST_OVERDUE || oldestUnansweredMs === null) return null;
-  if (usual.paceHz === null || usual.paceHz <= 0) return null;
-  const neededMs = Math.max(SHORTEST_MS, USUAL_WAITS * usual.waitMs, (USUAL_GAPS / usual.paceHz) * 1_000);
+  const gapsMs = usual.paceHz === null ? Infinity : (USUAL_GAPS / usual.paceHz) * 1_000;
+  const neededMs = Math.max(SHORTEST_MS, USUAL_WAITS * usual.waitMs, Math.min(gapsMs, WITHOUT_PACE_MS));
   // One that has never finished anything has been silent for as long as its oldest request waits.
   const silentMs = figures.sinceFinishedMs ?? oldestUnansweredMs;
   if (silentMs < neededMs || oldestUnansweredMs < neededMs) return null;
   return (
     `${unanswered} requests wait, the oldest for ${seconds(oldestUnansweredMs)}, and none has finished for ` +
-    `${seconds(silentMs)} where ${perSecond(usual.paceHz)} are usual`
+    `${seconds(silentMs)}${usualPace(usual.paceHz)}`
   );
 }
 
 /**
- * The pace up to the last request that finished; null when too few finished in these figures to tell.
+ * The pace up to the last request that finished, 0 of one that is idle; null when these figures can't tell.
  * @param figures of one instance, oldest first.
  */
 export function paceOf(figures: readonly AgentFigures[]): number | null {
@@ -63,7 +67,8 @@ export function paceOf(figures: readonly AgentFigures[]): number | null {
   if (first === undefined || last === undefined) return null;
   const finished = last.finished - first.finished;
   const spanMs = last.atMs - (last.sinceFinishedMs ?? 0) - first.atMs;
-  return finished < FEWEST_FINISHED || spanMs < SHORTEST_SPAN_MS ? null : (finished / spanMs) * 1_000;
+  const isKnown = spanMs >= LONG_SPAN_MS || (finished >= FEWEST_FINISHED && spanMs >= SHORTEST_SPAN_MS);
+  return isKnown ? (finished / spanMs) * 1_000 : null;
 }
 
 /**
@@ -81,10 +86,11 @@ export function answeredWaitMs(earlier: AgentFigures, later: AgentFigures): numb
 /** Figures arrive a little earlier or later than they were taken. */
 const JITTER_MS = 200;
 
-export type StallVerdict =
-  | { readonly action: 'condemn'; readonly detail: string }
-  /** A replacement would not help. */
-  | { readonly action: 'hold'; readonly detail: string };
+export interface StallVerdict {
+  /** hold: a replacement would not help. */
+  readonly action: 'condemn' | 'hold';
+  readonly detail: string;
+}
 
 /**
  * What to do about an instance that is stalled.
@@ -111,6 +117,7 @@ function seconds(durationMs: number): string {
   return `${(durationMs / 1_000).toFixed(1)} s`;
 }
 
-function perSecond(paceHz: number): string {
-  return paceHz >= 1 ? `${Math.round(paceHz)} a second` : `one in ${Math.round(1 / paceHz)} s`;
+function usualPace(paceHz: number | null): string {
+  if (paceHz === null || paceHz <= 0) return '';
+  return ` where ${paceHz >= 1 ? `${Math.round(paceHz)} a second are` : `one in ${Math.round(1 / paceHz)} s is`} usual`;
 }

@@ -32,6 +32,7 @@ describe('RingBuffer', () => {
           expect(buffer.toArray()).toEqual(model);
           expect(buffer.size).toBe(model.length);
           expect(buffer.last()).toBe(model.at(-1));
+          expect(buffer.first()).toBe(model[0]);
         }
       }),
     );

@@ -41,6 +41,11 @@ export class RingBuffer<T> {
     return oldest;
   }
 
+  /** The oldest item; undefined when empty. */
+  first(): T | undefined {
+    return this.#size === 0 ? undefined : this.#slots[this.#head];
+  }
+
   /** The newest item; undefined when empty. */
   last(): T | undefined {
     return this.#size === 0 ? undefined : this.#slots[(this.#head + this.#size - 1) % this.capacity];

@@ -1,0 +1,334 @@
+/**
+ * What is known of instances from inside, and what follows from it. Agents are known by pid; which instance that is,
+ * PM2's list says. Per instance:
+ *
+ *   well ──its agent says that the main thread is blocked──────────────▶ hung
+ *   well ──its agent is silent for 2 s and the kernel says: stopped────▶ stopped
+ *   well ──requests grow older and none finishes (domain/stall)────────▶ stalled
+ *
+ * Each is told to the health monitor, which withdraws the instance at once; what follows is what follows for any unfit
+ * one. It comes back when probes pass again, a stalled one not before its requests finish. An agent that leaves is no
+ * failure of its instance: probes go on. Nobody is judged while a debugger may hold it, or while it is asked to stop.
+ */
+import type { AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
+import { instanceKey } from '../domain/model.js';
+import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
+import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../ports.js';
+import { AgentMemory } from './agentMemory.js';
+import type { EventLog } from './eventLog.js';
+import type { HealthMonitor } from './healthMonitor.js';
+import { SilenceWatch } from './silenceWatch.js';
+import { StallWatch } from './stallWatch.js';
+
+export interface AgentWatchOptions {
+  readonly clock: Clock;
+  readonly events: EventLog;
+  readonly agents: AgentLink;
+  readonly processStates: ProcessStates;
+  readonly health: HealthMonitor;
+  /** From when on that service's main threads count as blocked, ms. */
+  readonly hangTimeoutMs: (service: string) => number;
+}
+
+type Condemned = { readonly cause: 'hung' | 'stopped' | 'stalled'; readonly atMs: number };
+
+/** A connected agent. */
+interface Peer {
+  readonly pid: number;
+  readonly version: { readonly agent: string; readonly node: string };
+  process: ManagedProcess | null;
+  /** Of its instance; null while PM2 has not listed it. */
+  memory: AgentMemory | null;
+  latest: AgentFigures | null;
+  /** Heard when we had been held up: judged at the next look, if it is not over by then. */
+  unjudged: Hang | null;
+  condemned: Condemned | null;
+  isStopping: boolean;
+}
+
+/** Older figures say nothing about now. */
+const FIGURES_VALID_MS = 2_000;
+/** After an instance's end. */
+const RECORD_KEPT_MS = 5 * 60_000;
+const MOST_RECORDS_OF_ENDED = 100;
+/** Of all instances: a report is some ten kilobytes, a profile a hundred. */
+const MOST_ATTACHMENTS = 32;
+
+export class AgentWatch {
+  readonly #options: AgentWatchOptions;
+  readonly #peers = new Map<number, Peer>();
+  /** By instance key. */
+  readonly #memories = new Map<string, { readonly memory: AgentMemory; endedAtMs: number | null }>();
+  /** As PM2 lists them, by pid. */
+  #processes: ReadonlyMap<number, ManagedProcess> = new Map();
+  readonly #attached: AgentMemory[] = [];
+  readonly #stalls = new StallWatch();
+  readonly #silence: SilenceWatch;
+  readonly #unsubscribes: readonly (() => void)[];
+
+  constructor(options: AgentWatchOptions) {
+    const { agents, clock } = options;
+    this.#options = options;
+    this.#silence = new SilenceWatch({
+      clock,
+      onSilent: (pid, silentMs) => this.#onSilent(pid, silentMs),
+      onLook: () => this.#judgeLate(),
+    });
+    this.#unsubscribes = [
+      agents.on('connected', (connected) => this.#onConnected(connected)),
+      agents.on('figures', ({ pid, figures }) => this.#onFigures(pid, figures)),
+      agents.on('hang', ({ pid, hang }) => this.#onHang(pid, hang)),
+      agents.on('recovered', (recovered) => this.#onRecovered(recovered)),
+      agents.on('attachment', ({ pid, attachment }) => {
+        const memory = this.#peers.get(pid)?.memory ?? null;
+        if (memory === null) return;
+        memory.attach(attachment);
+        this.#attached.push(memory);
+        if (this.#attached.length > MOST_ATTACHMENTS) this.#attached.shift()?.dropAttachments();
+      }),
+      agents.on('stopping', ({ pid }) => {
+        const peer = this.#peers.get(pid);
+        if (peer !== undefined) peer.isStopping = true;
+      }),
+      agents.on('gone', ({ pid }) => this.#onGone(pid)),
+    ];
+  }
+
+  /** PM2's list: whose process is whose. */
+  see(processes: readonly ManagedProcess[]): void {
+    const running = processes.filter((process) => process.pid !== null);
+    this.#processes = new Map(running.map((process) => [process.pid ?? 0, process]));
+    let isNew = false;
+    for (const peer of this.#peers.values()) isNew = this.#bind(peer) || isNew;
+    // Whose settings it gets was not known before.
+    if (isNew) this.#options.agents.refresh();
+    this.#forgetEnded(new Set(running.map(instanceKey)));
+    this.#stalls.retain(new Set(processes.map(({ service }) => service)));
+  }
+
+  /** The latest look from inside; null without an agent, or when it is older than two seconds. */
+  figures({ pid }: Pick<ManagedProcess, 'pid'>): AgentFigures | null {
+    const latest = pid === null ? null : (this.#peers.get(pid)?.latest ?? null);
+    return latest !== null && this.#options.clock.nowMs() - latest.atMs <= FIGURES_VALID_MS ? latest : null;
+  }
+
+  /** The last minute of an instance, also for five minutes after its end; null when no agent ever told of it. */
+  record(id: InstanceId): AgentRecord | null {
+    return this.#memories.get(instanceKey(id))?.memory.record() ?? null;
+  }
+
+  /** Mean event-loop utilisation since then (Clock.nowMs), 0–100; null when nothing was heard since. */
+  meanEluPercent(pid: number, sinceMs: number): number | null {
+    const memory = this.#peers.get(pid)?.memory ?? null;
+    const figures = memory === null ? [] : memory.since(sinceMs);
+    if (figures.length === 0) return null;
+    return figures.reduce((total, { eluPercent }) => total + eluPercent, 0) / figures.length;
+  }
+
+  presence({ pid }: Pick<ManagedProcess, 'pid'>): AgentPresence {
+    if (pid === null || !this.#peers.has(pid)) return 'absent';
+    return this.#silence.isSilent(pid) ? 'silent' : 'connected';
+  }
+
+  /** Whether a signal that a program handles would find nobody there: its main thread is blocked, or all of it stopped. */
+  cannotReact({ pid }: Pick<ManagedProcess, 'pid'>): boolean {
+    const peer = pid === null ? undefined : this.#peers.get(pid);
+    if (peer?.process == null || peer.latest === null) return false;
+    if (this.#silence.isSilent(peer.pid)) return this.#options.processStates.stateOf(peer.pid) === 'stopped';
+    const { beatAgeMs, debugged } = peer.latest;
+    return !debugged && beatAgeMs >= this.#options.hangTimeoutMs(peer.process.service);
+  }
+
+  close(): void {
+    this.#silence.close();
+    for (const unsubscribe of this.#unsubscribes) unsubscribe();
+  }
+
+  #onConnected({ pid, agentVersion, nodeVersion }: AgentEvents['connected']): void {
+    const peer: Peer = {
+      pid,
+      version: { agent: agentVersion, node: nodeVersion },
+      process: null,
+      memory: null,
+      latest: null,
+      unjudged: null,
+      condemned: null,
+      isStopping: false,
+    };
+    this.#peers.set(pid, peer);
+    this.#silence.heard(pid);
+    this.#bind(peer);
+  }
+
+  /** True when it has become known which instance it is. */
+  #bind(peer: Peer): boolean {
+    const process = this.#processes.get(peer.pid) ?? null;
+    const before = peer.process;
+    peer.process = process;
+    if (process === null) {
+      peer.memory = null;
+      return false;
+    }
+    const key = instanceKey(process);
+    if (before !== null && instanceKey(before) === key) return false;
+    const known = this.#memories.get(key) ?? { memory: new AgentMemory(process), endedAtMs: null };
+    known.memory.introduce(peer.version);
+    this.#memories.set(key, known);
+    peer.memory = known.memory;
+    return true;
+  }
+
+  #onFigures(pid: number, figures: AgentFigures): void {
+    const peer = this.#peers.get(pid);
+    if (peer === undefined) return;
+    this.#silence.heard(pid);
+    const earlier = peer.latest;
+    peer.latest = figures;
+    const { memory } = peer;
+    if (memory === null) return;
+    memory.push(figures);
+    if (this.#isOver(peer, earlier, figures)) this.#resumed(peer);
+    if (peer.condemned !== null) return;
+    this.#stalls.learn(memory, earlier, figures);
+    if (!peer.isStopping) this.#reviewStall(peer, memory, figures);
+  }
+
+  /** Whether these figures say that what it was condemned for is over. */
+  #isOver({ condemned, process }: Peer, earlier: AgentFigures | null, now: AgentFigures): boolean {
+    if (condemned === null || process === null) return false;
+    switch (condemned.cause) {
+      case 'hung':
+        return now.beatAgeMs < this.#options.hangTimeoutMs(process.service) / 2;
+      case 'stopped':
+        return true;
+      case 'stalled':
+        return earlier !== null && now.finished > earlier.finished;
+    }
+  }
+
+  #reviewStall(peer: Peer, memory: AgentMemory, figures: AgentFigures): void {
+    const { process } = peer;
+    if (process === null || !this.#isFit(process)) return;
+    const verdict = this.#stalls.judge(memory, figures);
+    if (verdict === null) return;
+    if (verdict.action === 'condemn') this.#condemn(peer, 'stalled', verdict.detail, figures.atMs);
+    else if (verdict.isNews) {
+      this.#options.events.emit('service.stalled', { service: process.service, detail: verdict.detail });
+    }
+  }
+
+  #onHang(pid: number, hang: Hang): void {
+    const peer = this.#peers.get(pid);
+    if (peer === undefined) return;
+    peer.memory?.noteHang(hang);
+    if (peer.isStopping || peer.latest?.debugged === true || peer.condemned !== null) return;
+    if (this.#silence.isHeldUp()) peer.unjudged = hang;
+    else this.#condemnHung(peer, hang);
+  }
+
+  #judgeLate(): void {
+    for (const peer of this.#peers.values()) {
+      const { unjudged } = peer;
+      peer.unjudged = null;
+      if (unjudged !== null) this.#condemnHung(peer, unjudged);
+    }
+  }
+
+  #condemnHung(peer: Peer, hang: Hang): void {
+    const { process } = peer;
+    if (process === null) return;
+    const detail = `${hang.detail}${this.#sharedCause(peer, process.service)}`;
+    if (!this.#condemn(peer, 'hung', detail, this.#options.clock.nowMs())) return;
+    const { service, pmId, port } = process;
+    this.#options.events.emit('instance.hung', {
+      service,
+      instance: { pmId, pid: peer.pid, port },
+      silentMs: Math.round(hang.silentMs),
+      where: hang.where,
+      at: hang.stack[0] ?? null,
+    });
+  }
+
+  /** When all instances of a service hang together, replacing one after the other is not all there is to do. */
+  #sharedCause(peer: Peer, service: string): string {
+    const siblings = [...this.#peers.values()].filter(
+      (other) => other !== peer && other.process?.service === service && !other.isStopping,
+    );
+    if (siblings.length === 0 || !siblings.every(({ condemned }) => condemned?.cause === 'hung')) return '';
+    return `; all ${siblings.length + 1} instances of ${service} hang: the cause is likely what they share, such as a request that each gets`;
+  }
+
+  #onSilent(pid: number, silentMs: number): void {
+    const peer = this.#peers.get(pid);
+    if (peer?.process == null || peer.condemned !== null) return;
+    if (peer.isStopping || peer.latest?.debugged === true) return;
+    const state = this.#options.processStates.stateOf(pid);
+    if (state === 'stopped') {
+      const detail = `the whole process is stopped (SIGSTOP, or a terminal's ^Z); its agent has been silent for ${(silentMs / 1_000).toFixed(1)} s`;
+      this.#condemn(peer, 'stopped', detail, this.#options.clock.nowMs());
+    } else if (state !== 'traced') {
+      // It runs, or the platform does not tell: its own port knows.
+      this.#options.health.probeNow(instanceKey(peer.process));
+    }
+  }
+
+  #onRecovered({ pid, hang }: AgentEvents['recovered']): void {
+    const peer = this.#peers.get(pid);
+    if (peer === undefined) return;
+    if (peer.unjudged?.hang === hang) peer.unjudged = null;
+    if (peer.condemned?.cause === 'hung') this.#resumed(peer);
+  }
+
+  #onGone(pid: number): void {
+    const peer = this.#peers.get(pid);
+    this.#peers.delete(pid);
+    this.#silence.forget(pid);
+    // Nobody tells any more when its requests finish: probes are all there is.
+    if (peer?.process != null) this.#options.health.release(instanceKey(peer.process));
+  }
+
+  /** False when that changed nothing. */
+  #condemn(peer: Peer, cause: Condemned['cause'], detail: string, atMs: number): boolean {
+    if (peer.process === null) return false;
+    const judgement: { cause: FailureCause; detail: string; held: boolean } = {
+      cause,
+      detail,
+      held: cause === 'stalled',
+    };
+    if (!this.#options.health.condemn(instanceKey(peer.process), judgement)) return false;
+    peer.condemned = { cause, atMs };
+    return true;
+  }
+
+  #resumed(peer: Peer): void {
+    const { condemned, process } = peer;
+    peer.condemned = null;
+    if (condemned === null || process === null) return;
+    const { clock, events, health } = this.#options;
+    health.release(instanceKey(process));
+    const { service, pmId, port } = process;
+    events.emit('instance.resumed', {
+      service,
+      instance: { pmId, pid: peer.pid, port },
+      from: condemned.cause,
+      afterMs: Math.round(clock.nowMs() - condemned.atMs),
+    });
+  }
+
+  #isFit(process: ManagedProcess): boolean {
+    return this.#options.health.state(instanceKey(process))?.kind === 'fit';
+  }
+
+  #forgetEnded(running: ReadonlySet<string>): void {
+    const nowMs = this.#options.clock.nowMs();
+    const ended: string[] = [];
+    for (const [key, entry] of this.#memories) {
+      if (running.has(key)) continue;
+      entry.endedAtMs ??= nowMs;
+      if (nowMs - entry.endedAtMs >= RECORD_KEPT_MS) this.#memories.delete(key);
+      else ended.push(key);
+    }
+    const tooMany = ended.length - MOST_RECORDS_OF_ENDED;
+    for (const key of ended.slice(0, Math.max(0, tooMany))) this.#memories.delete(key);
+  }
+}
