@@ -187,7 +187,7 @@ function gatewayApp({ file, settings, secret }, logs) {
 }
 
 /** A sample service: every instance has a port of its own, counted up from `port`. */
-function serviceApp({ name, script, instances, port, env, agentSocket }, logs) {
+function serviceApp({ name, script, instances, port, env, agentSocket, killTimeoutMs }, logs) {
   return withAgentAt(agentSocket, {
     name,
     script,
@@ -197,6 +197,7 @@ function serviceApp({ name, script, instances, port, env, agentSocket }, logs) {
     instance_var: 'HOLDFAST_INSTANCE',
     increment_var: 'PORT',
     ...common(logs),
+    kill_timeout: killTimeoutMs,
     // Not env.PORT: PM2 applies `port` when it creates instances only. With PORT in env, `pm2 start` or `pm2 reload`
     // of this file on running instances would give all of them the first one's port.
     port,
@@ -233,7 +234,15 @@ function deploymentOf(logPrefix) {
     out: path.join(logDirectory, `${logPrefix}-${name}-out.log`),
     error: path.join(logDirectory, `${logPrefix}-${name}-error.log`),
   });
-  return { settings, dataDirectory, agentSocket: agentSocketOf(settings, dataDirectory), logs };
+  return {
+    settings,
+    dataDirectory,
+    agentSocket: agentSocketOf(settings, dataDirectory),
+    // The same for who stops an instance by hand (`pm2 stop`) and for the supervisor, which also reads config.yml and
+    // says if a value makes no sense.
+    killTimeoutMs: Number(settings.KILL_TIMEOUT) || 10_000,
+    logs,
+  };
 }
 
 /**
@@ -257,10 +266,15 @@ function defineSupervisor({ file, autoscale = true }) {
  *
  *     module.exports = { apps: [defineSupervisor({ file: __filename }), withAgent({ name: 'my-api', … })] };
  *
+ * It also lets requests finish when the instance is stopped and the application has no handler for that; so it gets
+ * KILL_TIMEOUT for it (10 s), and not PM2's 1.6 s, unless it says otherwise.
+ *
  * @param {object} app as PM2 takes it; must be run by node
  */
 function withAgent(app) {
-  return withAgentAt(deploymentOf('pm2').agentSocket, app);
+  const { agentSocket, killTimeoutMs } = deploymentOf('pm2');
+  const isLeftToUs = app.kill_timeout === undefined && app.killTimeout === undefined;
+  return withAgentAt(agentSocket, isLeftToUs ? { ...app, kill_timeout: killTimeoutMs } : app);
 }
 
 /**
@@ -286,7 +300,7 @@ function defineGateway({ file }) {
  * @param {string} deployment.logPrefix first part of the names of PM2's log files
  */
 function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
-  const { settings, dataDirectory, agentSocket, logs } = deploymentOf(logPrefix);
+  const { settings, dataDirectory, agentSocket, killTimeoutMs, logs } = deploymentOf(logPrefix);
   const backendPort = portOf(settings, 'START_PORT', 13004);
   const frontendPort = portOf(settings, 'FRONTEND_START_PORT', 13100);
   requireBuild([
@@ -312,6 +326,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
         port: backendPort,
         env: sampleEnv,
         agentSocket,
+        killTimeoutMs,
       },
       logs('backend'),
     ),
@@ -323,6 +338,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
         port: frontendPort,
         env: { BACKEND_URL: `http://127.0.0.1:${backendPort}`, ...sampleEnv },
         agentSocket,
+        killTimeoutMs,
       },
       logs('frontend'),
     ),

@@ -226,6 +226,7 @@ describe('the agent', () => {
         name: 'my-api',
         script: 'server.js',
         node_args: ['--max-old-space-size=200', ...preload()],
+        kill_timeout: 10_000,
         env: { OWN: '1', HOLDFAST_AGENT_SOCKET: join(project, 'data/run/agents.sock') },
       },
     ]);
@@ -296,6 +297,19 @@ describe('environments', () => {
     // It reads .env itself; what is handed on could no longer be edited there.
     expect(supervisor.env).not.toHaveProperty('MYSQL_USER');
     expect(appsOf('ecosystem.config.js', { HOST: '0.0.0.0' }).backend.env['HOST']).toBe('0.0.0.0');
+  });
+
+  it('leaves an instance as much time to stop as the supervisor does, and as the application wishes', () => {
+    const { supervisor, backend, frontend } = appsOf('ecosystem.config.js', { KILL_TIMEOUT: '25000' });
+    expect([backend.kill_timeout, frontend.kill_timeout]).toEqual([25_000, 25_000]);
+    expect(supervisor.env['KILL_TIMEOUT']).toBe('25000');
+    const file = join(mkdtempSync(join(project, 'elsewhere-')), 'ecosystem.config.js');
+    writeFileSync(
+      file,
+      `const { withAgent } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
+      module.exports = { apps: [withAgent({ name: 'my-api', script: 'server.js', kill_timeout: 4000 })] };`,
+    );
+    expect(evaluate(relative(project, file)).apps()[0]?.kill_timeout).toBe(4_000);
   });
 });
 
