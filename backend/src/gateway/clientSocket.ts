@@ -9,6 +9,4 @@ export interface ClientSocket extends Duplex {
   readonly localPort?: number | undefined;
   /** Ends it at once, in a way that can't be taken for a proper end. */
   resetAndDestroy(): unknown;
-  /** Ends it once everything is written. */
-  destroySoon(): void;
 }

@@ -65,6 +65,8 @@ export interface GatewayContext {
   readonly answers: AnswerCounter;
   readonly refusals: CodeCounter;
   readonly tunnels: Set<Tunnel>;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
   /** What this gateway is called in Via; finding it in a request means that it goes round in circles. */
   readonly viaName: string;
   /** Plain requests, but for own pages, are sent to https on this port; null: they are served. */
@@ -74,6 +76,8 @@ export interface GatewayContext {
   readonly draining: boolean;
   /** The pool for a request, or null. */
   route(host: string, path: string): Pool | null;
+  /** A connection was upgraded. */
+  onTunnel(tunnel: Tunnel): void;
   /** Whether a client may send one more request now. */
   admits(clientAddress: string): boolean;
 }

@@ -295,7 +295,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
       `HTTP/1.1 101 ${head.reason}\r\n${head.lines}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`,
       'latin1',
     );
-    const tunnel = new Tunnel(socket, this.#pool, attempt.upstream, connection, this.#context);
+    const tunnel = new Tunnel(this.#client, this.#pool, attempt.upstream, connection, this.#context);
     if (rest.length > 0) tunnel.onUpstreamBytes(rest);
     this.#client.become(tunnel);
   }

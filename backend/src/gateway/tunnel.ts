@@ -1,29 +1,54 @@
 /**
- * An upgraded connection: bytes both ways, each side paused while the other can't take more. Half-closed sides are
- * passed on; when either is gone, both are. Ends also after a long silence, or at the time it was told to.
+ * An upgraded connection, a WebSocket: bytes both ways, each side paused while the other can't take more. Half-closed
+ * sides are passed on; when either is gone, both are.
+ *
+ * It also ends when it was told to leave (its upstream or the gateway goes), and after a long silence. Then the client
+ * is told so by a Close frame of ours, 1001, which it can tell from a network that broke (1006):
+ *
+ *   open ──time to leave──▶ leaving ──between two frames──▶ farewell ──client answers, upstream ends──▶ ended
+ *                              │     to the client: Close     │  the client's Close goes on to the upstream
+ *                              │                              │
+ *                              └──── out of time ─────────────┴──▶ last ──upstream ends, or out of time──▶ ended
+ *                                                                   to the upstream: a Close in the client's name
+ *
+ * While it is in farewell the client's bytes still go to the upstream, whose own are dropped: they would come behind a
+ * Close. Where frames end is followed from the first byte on, by their heads (webSocket/frameFollower.ts).
  */
 import type { Activity } from './activity.js';
-import type { ClientSocket } from './clientSocket.js';
+import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
 import { writeCopied } from './copiedWrites.js';
 import type { Timed } from './deadlines.js';
 import type { Pool } from './pool.js';
 import type { Upstream } from './upstream.js';
 import type { ConnectionUser, UpstreamConnection } from './upstreamConnection.js';
+import { closeFrame, maskedCloseFrame } from './webSocket/closeFrame.js';
+import { FrameFollower } from './webSocket/frameFollower.js';
+
+/** How long a client gets to answer a Close: a round trip, and a while for a busy page. */
+export const FAREWELL_MS = 2_000;
+/** How long an upstream gets to answer the Close that a silent client left to us. */
+const LAST_MS = 500;
 
 export class Tunnel implements Activity, ConnectionUser, Timed {
   deadlineMs: number;
   readonly upstream: Upstream;
   readonly #pool: Pool;
-  readonly #client: ClientSocket;
+  readonly #client: ClientConnection;
   readonly #connection: UpstreamConnection;
   readonly #context: GatewayContext;
-  #closeAtMs = Number.POSITIVE_INFINITY;
-  #open = true;
+  readonly #fromUpstream = new FrameFollower();
+  readonly #fromClient = new FrameFollower();
+  #state: 'open' | 'leaving' | 'farewell' | 'last' | 'ended' = 'open';
+  /** Monotonic, ms; Infinity: it stays. */
+  #leaveAtMs = Number.POSITIVE_INFINITY;
+  #overByMs = Number.POSITIVE_INFINITY;
+  /** Our Close is on its way to the client. */
+  #closeSent = false;
 
   /** Takes over the lease of `upstream` and its connection. */
   constructor(
-    client: ClientSocket,
+    client: ClientConnection,
     pool: Pool,
     upstream: Upstream,
     connection: UpstreamConnection,
@@ -37,18 +62,20 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     this.deadlineMs = context.deadlines.nowMs + context.limits.tunnelTimeoutMs;
     connection.lend(this);
     pool.upgraded(upstream);
-    context.tunnels.add(this);
     context.deadlines.add(this);
+    context.onTunnel(this);
   }
 
-  /** Ends it at that time (monotonic, ms) at the latest. */
-  closeBy(atMs: number): void {
-    this.#closeAtMs = Math.min(this.#closeAtMs, atMs);
-    this.deadlineMs = Math.min(this.deadlineMs, this.#closeAtMs);
+  /** Begins to close it at `atMs`, and has it closed for the client by `overByMs` (both monotonic, ms). Once. */
+  leave(atMs: number, overByMs: number): void {
+    if (this.isLeaving) return;
+    this.#leaveAtMs = atMs;
+    this.#overByMs = overByMs;
+    this.deadlineMs = Math.min(this.deadlineMs, atMs);
   }
 
-  get isClosing(): boolean {
-    return this.#closeAtMs !== Number.POSITIVE_INFINITY;
+  get isLeaving(): boolean {
+    return this.#leaveAtMs !== Number.POSITIVE_INFINITY;
   }
 
   get wantsBytes(): boolean {
@@ -56,8 +83,12 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   }
 
   readBytes(chunk: Buffer, from: number): number {
+    if (this.#state === 'last' || this.#state === 'ended') return chunk.length;
     this.#touch();
-    if (!writeCopied(this.#connection.socket, chunk.subarray(from))) this.#client.pause();
+    const bytes = from === 0 ? chunk : chunk.subarray(from);
+    this.#fromClient.follow(bytes);
+    if (!writeCopied(this.#connection.socket, bytes)) this.#client.pause();
+    if (this.#closeSent) this.#lookForAnswer();
     return chunk.length;
   }
 
@@ -82,8 +113,16 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   }
 
   onUpstreamBytes(chunk: Buffer): void {
+    if (this.#closeSent || this.#state === 'last') return;
     this.#touch();
-    if (!writeCopied(this.#client, chunk)) this.#connection.socket.pause();
+    if (this.#state !== 'leaving') {
+      this.#fromUpstream.follow(chunk);
+      this.#pass(chunk);
+      return;
+    }
+    const end = this.#fromUpstream.toBoundary(chunk, 0);
+    this.#pass(chunk.subarray(0, end));
+    if (this.#fromUpstream.atBoundary) this.#sayFarewell();
   }
 
   onUpstreamDrain(): void {
@@ -91,7 +130,8 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   }
 
   onUpstreamEnd(): void {
-    this.#client.end();
+    if (this.#state === 'open') this.#client.socket.end();
+    else this.#end();
   }
 
   onUpstreamGone(): void {
@@ -99,25 +139,72 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   }
 
   onDeadline(): void {
-    this.#context.refusals.count(this.isClosing ? 'tunnel.drained' : 'tunnel.idle');
-    this.#end();
+    const { refusals, deadlines } = this.#context;
+    if (this.#state === 'open') {
+      refusals.count(this.isLeaving ? 'tunnel.drained' : 'tunnel.idle');
+      this.#beginToLeave(this.isLeaving ? this.#overByMs : deadlines.nowMs + FAREWELL_MS);
+    } else if (this.#state === 'last') this.#end();
+    else {
+      if (this.#state === 'leaving') refusals.count('tunnel.cut');
+      this.#tellUpstream();
+    }
   }
 
   #touch(): void {
+    if (this.#state !== 'open') return;
     this.deadlineMs = Math.min(
-      this.#closeAtMs,
+      this.#leaveAtMs,
       this.#context.deadlines.nowMs + this.#context.limits.tunnelTimeoutMs,
     );
   }
 
+  #pass(bytes: Buffer): void {
+    if (!writeCopied(this.#client.socket, bytes)) this.#connection.socket.pause();
+  }
+
+  #beginToLeave(overByMs: number): void {
+    this.#state = 'leaving';
+    this.deadlineMs = overByMs;
+    if (this.#fromUpstream.atBoundary) this.#sayFarewell();
+  }
+
+  /** Between two frames of the upstream. One that has said its own Close needs none of ours. */
+  #sayFarewell(): void {
+    this.#state = 'farewell';
+    if (this.#fromUpstream.closing) return;
+    this.#closeSent = true;
+    this.#client.socket.write(closeFrame());
+    // What it sends from now on is dropped, but its end must be seen.
+    this.#connection.socket.resume();
+    this.#lookForAnswer();
+  }
+
+  /** The client's Close is complete and on its way to the upstream, which will end the connection. */
+  #lookForAnswer(): void {
+    if (this.#fromClient.closing && this.#fromClient.atBoundary) this.#client.socket.end();
+  }
+
+  /** The client did not answer in time, or there was no place for a Close: it is let go, and the upstream told. */
+  #tellUpstream(): void {
+    this.#state = 'last';
+    this.deadlineMs = this.#context.deadlines.nowMs + LAST_MS;
+    const { socket } = this.#connection;
+    if (this.#fromClient.atBoundary && !this.#fromClient.closing) {
+      socket.write(maskedCloseFrame(Math.floor(this.#context.random() * 2 ** 32)));
+    }
+    socket.end();
+    socket.resume();
+    this.#client.finish(false);
+  }
+
   #end(): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
     this.#context.tunnels.delete(this);
     this.#context.deadlines.delete(this);
     this.#connection.destroy();
     // What was written to the client still goes out before the connection ends.
-    this.#client.destroySoon();
+    this.#client.finish(false);
     this.#pool.releaseUpgraded(this.upstream);
   }
 }

@@ -23,7 +23,7 @@ import { DEFAULT_LIMITS, type GatewayLimits } from './limits.js';
 import { Listeners, type Reception } from './listeners.js';
 import { Pool } from './pool.js';
 import type { TlsMaterial } from './tls/contexts.js';
-import type { Tunnel } from './tunnel.js';
+import { FAREWELL_MS, type Tunnel } from './tunnel.js';
 
 export interface WorkerOptions {
   readonly clock: Clock;
@@ -72,10 +72,13 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly answers = new AnswerCounter();
   readonly refusals = new CodeCounter();
   readonly tunnels = new Set<Tunnel>();
+  readonly random: () => number;
   readonly viaName: string;
   readonly tlsRedirectPort: number | null;
   readonly onRequestEnd: ((record: RequestRecord) => void) | null;
   draining = false;
+  /** Over which time WebSockets are closed while it is. */
+  #drainWindowMs = 0;
   #snapshot = NO_ROUTES;
   #routes: RouteTable = compileRoutes([]);
   #pools = new Map<string, Pool>();
@@ -85,7 +88,6 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly #clients = new Set<ClientConnection>();
   readonly #listeners: Listeners;
   readonly #addresses: AddressLimits;
-  readonly #random: () => number;
   readonly #tunnelDrainMs: number;
   /** Of connections, and of streams of HTTP/2. */
   #places = 0;
@@ -99,7 +101,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.viaName = options.viaName ?? 'holdfast';
     this.tlsRedirectPort = options.tlsRedirectPort ?? null;
     this.onRequestEnd = options.onRequestEnd ?? null;
-    this.#random = options.random;
+    this.random = options.random;
     this.#tunnelDrainMs = options.tunnelDrainMs ?? 10_000;
     this.#listeners = new Listeners(this, this, {
       trust: new TrustedPeers(options.trustedProxies ?? []),
@@ -171,7 +173,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
       const known = before.get(row.name);
       before.delete(row.name);
       known?.swap(row, wallMs);
-      this.#pools.set(row.name, known ?? new Pool(row, this.limits, this.deadlines, wallMs, this.#random));
+      this.#pools.set(row.name, known ?? new Pool(row, this.limits, this.deadlines, wallMs, this.random));
     }
     for (const pool of before.values()) {
       pool.leave(wallMs);
@@ -182,7 +184,8 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     const takesAll = first?.host === null && first.pathPrefix === '/' && others.length === 0;
     this.#onlyPool = takesAll ? (this.#pools.get(first.pool) ?? null) : null;
     this.#snapshot = snapshot;
-    this.#closeTunnels(this.#tunnelDrainMs, ({ upstream }) => upstream.state === 'draining');
+    const orphans = [...this.tunnels].filter(({ upstream }) => upstream.state === 'draining');
+    this.#dismiss(orphans, this.#tunnelDrainMs);
   }
 
   /** What it has counted and what is under way. */
@@ -231,11 +234,12 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   async drain({ timeoutMs, windowMs }: DrainOptions): Promise<boolean> {
     this.draining = true;
     this.#listeners.stopListening();
-    this.#listeners.drain(windowMs, this.#random);
-    this.#closeTunnels(windowMs, () => true);
+    this.#listeners.drain(windowMs, this.random);
+    this.#drainWindowMs = windowMs;
+    this.#dismiss(this.tunnels, windowMs);
     const nowMs = this.clock.nowMs();
     for (const client of this.#clients)
-      if (client.isIdle) client.deadlineMs = nowMs + this.#random() * windowMs;
+      if (client.isIdle) client.deadlineMs = nowMs + this.random() * windowMs;
     const ended = await new Promise<boolean>((resolve) => {
       if (this.#places === 0) {
         resolve(true);
@@ -272,6 +276,13 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     return this.#addresses.request(clientAddress, this.deadlines.nowMs);
   }
 
+  /** One that came about while its upstream or this worker was on its way out already is not to outlive it. */
+  onTunnel(tunnel: Tunnel): void {
+    this.tunnels.add(tunnel);
+    if (this.draining) this.#dismiss([tunnel], this.#drainWindowMs);
+    else if (tunnel.upstream.state === 'draining') this.#dismiss([tunnel], this.#tunnelDrainMs);
+  }
+
   onClientClosed(client: ClientConnection): void {
     this.#clients.delete(client);
     this.leave(client.peer);
@@ -287,10 +298,13 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     );
   }
 
-  #closeTunnels(windowMs: number, chosen: (tunnel: Tunnel) => boolean): void {
+  /** Has WebSockets closed within the window: begun evenly over it, but for the time that a good end takes. */
+  #dismiss(tunnels: Iterable<Tunnel>, windowMs: number): void {
     const nowMs = this.clock.nowMs();
-    for (const tunnel of this.tunnels) {
-      if (!tunnel.isClosing && chosen(tunnel)) tunnel.closeBy(nowMs + this.#random() * windowMs);
+    const farewellMs = Math.min(FAREWELL_MS, windowMs / 2);
+    for (const tunnel of tunnels) {
+      const atMs = nowMs + this.random() * (windowMs - farewellMs);
+      tunnel.leave(atMs, atMs + farewellMs);
     }
   }
 

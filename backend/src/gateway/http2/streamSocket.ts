@@ -54,14 +54,6 @@ export class StreamSocket extends Duplex implements ClientSocket {
     return this.destroy();
   }
 
-  destroySoon(): void {
-    if (this.writableFinished) this.destroy();
-    else {
-      this.once('finish', () => this.destroy());
-      this.end();
-    }
-  }
-
   override _read(): void {
     this.#stream.resume();
   }
