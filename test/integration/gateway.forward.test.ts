@@ -91,6 +91,34 @@ describe('what upstreams get', () => {
   });
 });
 
+describe('an OPTIONS with Max-Forwards', () => {
+  const options = (target: string, left: number): string =>
+    `OPTIONS ${target} HTTP/1.1\r\nHost: a\r\nMax-Forwards: ${left}\r\n\r\n`;
+
+  it('goes one hop further each time, and ends at the gateway when it may go no further', async () => {
+    const up = await upstream(echoPath);
+    const first = await gateway([up.port], {}, {}, { viaName: 'second' });
+    const { port } = await gateway([first.port], {}, {}, { viaName: 'first' });
+    const ask = async (target: string, left: number) => {
+      const text = await client(port)
+        .send(options(target, left).replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'))
+        .untilEnded();
+      return parseAnswers(text)[0];
+    };
+    expect(await ask('/x', 2)).toMatchObject({ status: 200, body: '/x' });
+    expect(up.received).toContain('Max-Forwards: 0\r\n');
+    const seen = up.received;
+    // The second gateway answers, then the first; the service hears of neither.
+    for (const left of [1, 0]) {
+      const answer = await ask('*', left);
+      expect(answer).toMatchObject({ status: 204 });
+      expect(answer?.headers['allow']).toContain('OPTIONS');
+    }
+    expect(up.received).toBe(seen);
+    expect(first.worker.stats().clients.answers[1]).toBe(2);
+  });
+});
+
 describe('what clients get', () => {
   it('is the answer, with hop-by-hop fields removed', async () => {
     const up = await upstream(({ socket }) =>

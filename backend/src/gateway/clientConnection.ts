@@ -20,6 +20,7 @@ import { pathOf } from './hashKey.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines } from './http1/headFinder.js';
 import type { Refusal } from './http1/refusal.js';
 import { parseRequestHead, RequestHead } from './http1/requestHead.js';
+import { endsHere, OPTIONS_ANSWER } from './maxForwards.js';
 import { objectionTo } from './objections.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
@@ -249,6 +250,11 @@ export class ClientConnection implements Timed {
     const refusal = objectionTo(head, clientAddress, context);
     if (refusal !== null) {
       this.#turnDown(refusal, head, requestId, clientAddress);
+      return;
+    }
+    if (endsHere(head)) {
+      this.#record(OPTIONS_ANSWER.status, '', head, requestId, clientAddress);
+      this.answer(OPTIONS_ANSWER, head, head.bodyLength === 0);
       return;
     }
     const path = pathOf(head.target);

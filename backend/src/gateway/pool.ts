@@ -29,6 +29,12 @@ export interface Waiting {
   readonly wanted: Upstream | null;
 }
 
+interface Built {
+  readonly algorithm: Algorithm | null;
+  readonly endpoints: readonly Upstream[];
+  readonly weights: readonly number[];
+}
+
 export type Outcome = 'success' | 'failure' | 'neutral';
 
 export class Pool {
@@ -46,6 +52,8 @@ export class Pool {
   readonly #deadlines: Deadlines;
   readonly #random: () => number;
   #picker: Picker;
+  /** What `#picker` was built from. */
+  #built: Built = { algorithm: null, endpoints: [], weights: [] };
   #ramping = false;
   #anyEjected = false;
 
@@ -84,9 +92,26 @@ export class Pool {
     }
     this.sticky =
       snapshot.sticky === null ? null : new StickySessions(snapshot.name, snapshot.sticky, this.#upstreams);
-    this.#picker = this.algorithm.build([...this.#upstreams.values()], this.#random);
+    this.#rebuildPicker();
     this.passTime(this.#deadlines.nowMs, wallMs);
     this.refresh();
+  }
+
+  /**
+   * Only for another algorithm, membership or weight: who is available is looked at, never built in. A snapshot that
+   * only says who is well leaves turns where they are, and costs no table.
+   */
+  #rebuildPicker(): void {
+    const { algorithm } = this;
+    const endpoints = [...this.#upstreams.values()];
+    const built = this.#built;
+    const isSame =
+      algorithm === built.algorithm &&
+      endpoints.length === built.endpoints.length &&
+      endpoints.every((each, i) => each === built.endpoints[i] && each.weight === built.weights[i]);
+    if (isSame) return;
+    this.#built = { algorithm, endpoints, weights: endpoints.map(({ weight }) => weight) };
+    this.#picker = algorithm.build(endpoints, this.#random);
   }
 
   /** The pool itself is no longer in the snapshot. */
@@ -163,6 +188,14 @@ export class Pool {
   hasFit(tried: readonly Upstream[] | null): boolean {
     for (const upstream of this.#upstreams.values()) {
       if (upstream.fit && (tried === null || !tried.includes(upstream))) return true;
+    }
+    return false;
+  }
+
+  /** Whether among those that were not tried somebody is fit whose last answers were good. */
+  hasWell(tried: readonly Upstream[] | null): boolean {
+    for (const upstream of this.#upstreams.values()) {
+      if (upstream.fit && upstream.answersWell && (tried === null || !tried.includes(upstream))) return true;
     }
     return false;
   }

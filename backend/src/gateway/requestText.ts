@@ -2,6 +2,7 @@
 import type { Peer } from './forwarded.js';
 import { CHUNKED } from './http1/framing.js';
 import type { RequestHead } from './http1/requestHead.js';
+import { maxForwardsLine } from './maxForwards.js';
 import { idLines } from './requestIds.js';
 
 /**
@@ -21,7 +22,7 @@ export function requestHeadText(head: RequestHead, peer: Peer, requestId: string
 }
 
 function hopLines(head: RequestHead): string {
-  const forwards = head.maxForwards === null ? '' : `Max-Forwards: ${head.maxForwards}\r\n`;
+  const forwards = maxForwardsLine(head);
   if (head.webSocket) return `${forwards}Connection: upgrade\r\nUpgrade: websocket\r\n`;
   return head.acceptsTrailers ? `${forwards}Connection: TE\r\nTE: trailers\r\n` : forwards;
 }

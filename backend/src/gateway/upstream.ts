@@ -62,6 +62,11 @@ export class Upstream implements Endpoint, ConnectionOwner {
     return this.inFlight - this.upgraded < this.#limits.maxInFlightPerUpstream;
   }
 
+  /** The last that it was asked it answered. */
+  get answersWell(): boolean {
+    return this.ejection.kind === 'in' && this.ejection.failures === 0 && !this.ejection.probation;
+  }
+
   /** What a new snapshot says of it. */
   update(snapshot: UpstreamSnapshot): void {
     // Whoever comes up there was verified, or is another process: the traffic of the one before says nothing of it.
