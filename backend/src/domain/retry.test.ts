@@ -55,7 +55,12 @@ describe('whether a request is sent again', () => {
         expect(decideRetry(able)).toEqual({
           action: 'retry',
           sameUpstream: failure === 'stale' || failure === 'unsent',
-          charged: failure === 'lost' || failure === 'timeout' || failure === 'status',
+          cost:
+            failure === 'lost'
+              ? 'credit'
+              : failure === 'timeout' || failure === 'status'
+                ? 'place'
+                : 'nothing',
         });
       }),
     );
@@ -77,6 +82,24 @@ describe('the retry budget', () => {
     expect(takeAll(budget, 600)).toBe(197);
     expect(takeAll(budget, 9_000)).toBe(0);
     expect(takeAll(budget, 11_000)).toBe(3);
+  });
+
+  it('gives no credit once retries on credit have failed, until that is ten seconds ago', () => {
+    const budget = new RetryBudget();
+    for (let failed = 0; failed < 3; failed += 1) {
+      expect(budget.hasPlace(policy, 0)).toBe(true);
+      budget.owe(0);
+    }
+    expect(budget.hasPlace(policy, 0)).toBe(false);
+    // What was under way on credit when the last place went is owed all the same.
+    budget.owe(1);
+    expect(budget.take(policy, 1)).toBe(false);
+    for (let i = 0; i < 20; i += 1) budget.request(2);
+    expect(budget.hasPlace(policy, 2)).toBe(false);
+    budget.request(2);
+    for (let i = 0; i < 4; i += 1) budget.request(2);
+    expect(budget.hasPlace(policy, 2)).toBe(true);
+    expect(budget.hasPlace(policy, 11_000)).toBe(true);
   });
 
   it('is never passed in any ten seconds, whatever comes when', () => {

@@ -8,7 +8,7 @@
  *   4. A reused connection was closed before any byte of an answer: the upstream closed an idle connection at the
  *      moment we wrote. Idempotent methods with an empty or fully kept body; does not count against the upstream.
  *   5. Else idempotent only (RFC 9110 section 9.2.2), within the budget. POST and PATCH only with Idempotency-Key or
- *      when the pool says so.
+ *      when the pool says so. A request that was lost is sent on credit: it costs the budget only if that fails, too.
  *   6. When nothing is left, the client gets what really happened.
  */
 
@@ -41,13 +41,18 @@ export interface FailedAttempt {
   readonly retryUnsafe: boolean;
 }
 
+/**
+ * What a retry costs of the budget. `place`: one, now; without a free one it is given up. `credit`: one if it fails,
+ * provided that there is a free one and that it goes to nobody who fails; else it is `place`.
+ */
+export type RetryCost = 'nothing' | 'credit' | 'place';
+
 export type RetryDecision =
   | {
       readonly action: 'retry';
       /** The same upstream may be tried again: it was not its fault. */
       readonly sameUpstream: boolean;
-      /** Needs a free place in the budget; without one it is given up. */
-      readonly charged: boolean;
+      readonly cost: RetryCost;
     }
   | { readonly action: 'give-up'; readonly reason: string };
 
@@ -78,15 +83,19 @@ export function decideRetry(attempt: FailedAttempt): RetryDecision {
   if (!attempt.bodyKept) return giveUp('its body could not be kept to be sent again');
   switch (attempt.failure) {
     case 'connect':
-      return { action: 'retry', sameUpstream: false, charged: false };
+      return { action: 'retry', sameUpstream: false, cost: 'nothing' };
     case 'unsent':
-      return { action: 'retry', sameUpstream: true, charged: false };
+      return { action: 'retry', sameUpstream: true, cost: 'nothing' };
     case 'stale':
       if (!isIdempotent(attempt)) return giveUp(`${attempt.method} may have been carried out already`);
-      return { action: 'retry', sameUpstream: true, charged: false };
+      return { action: 'retry', sameUpstream: true, cost: 'nothing' };
     default:
       if (!isIdempotent(attempt)) return giveUp(`${attempt.method} may have been carried out already`);
-      return { action: 'retry', sameUpstream: false, charged: true };
+      return {
+        action: 'retry',
+        sameUpstream: false,
+        cost: attempt.failure === 'lost' ? 'credit' : 'place',
+      };
   }
 }
 
@@ -112,6 +121,11 @@ const SLICES = 10;
 /**
  * Bounds retries to a share of the traffic of the last ten seconds, so that a service that fails is not buried under
  * repetitions. Counts in ten slices of a second.
+ *
+ * What instances that die take along is no such burden: all that they had under way is lost at one moment, at low
+ * traffic more than any share of it, and those that live answer it at the first try. So a retry of a lost request may
+ * be on credit: nothing as long as it is answered, a place once it failed. A service whose every instance fails spends
+ * its budget as fast as ever, and without a free place there is no credit.
  */
 export class RetryBudget {
   readonly #requests: number[] = Array.from({ length: SLICES }, () => 0);
@@ -127,11 +141,22 @@ export class RetryBudget {
 
   /** Takes a place for one retry. @returns false when there is none. */
   take(policy: RetryBudgetPolicy, nowMs: number): boolean {
+    if (!this.hasPlace(policy, nowMs)) return false;
+    this.owe(nowMs);
+    return true;
+  }
+
+  /** Whether there is a place for one more retry. */
+  hasPlace(policy: RetryBudgetPolicy, nowMs: number): boolean {
     if (nowMs >= this.#sliceEndsMs) this.#advance(nowMs);
     const allowed = Math.max(policy.min, Math.floor(policy.share * total(this.#requests)));
-    if (total(this.#retries) >= allowed) return false;
+    return total(this.#retries) < allowed;
+  }
+
+  /** A retry on credit failed: takes its place, free or not. */
+  owe(nowMs: number): void {
+    if (nowMs >= this.#sliceEndsMs) this.#advance(nowMs);
     this.#retries[this.#slice] = (this.#retries[this.#slice] ?? 0) + 1;
-    return true;
   }
 
   #advance(nowMs: number): void {

@@ -10,7 +10,7 @@
  * either side, the exchange ends exactly once, and leaves neither a lease nor a connection nor a place in the queue.
  */
 import { hashAddress, hashText } from '../domain/balancing/hash.js';
-import { decideRetry, type AttemptFailure, type RetryDecision } from '../domain/retry.js';
+import { decideRetry, type AttemptFailure, type RetryCost, type RetryDecision } from '../domain/retry.js';
 import type { Activity } from './activity.js';
 import { AnswerRelay } from './answerRelay.js';
 import { Attempt, type AttemptHost } from './attempt.js';
@@ -23,6 +23,7 @@ import type { ResponseHead } from './http1/responseHead.js';
 import type { Pool, Waiting } from './pool.js';
 import { NO_BODY, RequestBody } from './requestBody.js';
 import { requestHeadText } from './requestText.js';
+import { RetryTab } from './retryTab.js';
 import type { StickyChoice } from './sticky.js';
 import { Tunnel } from './tunnel.js';
 import type { Upstream } from './upstream.js';
@@ -49,8 +50,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   #attempts = 0;
   #waiting = false;
   #fresh = false;
-  /** A place in the retry budget was taken for the next attempt. */
-  #charged = false;
+  /** null: nothing had to be tried again yet. */
+  #tab: RetryTab | null = null;
   #ended = false;
   /** Monotonic, ms; null: it is not held. */
   #holdUntilMs: number | null = null;
@@ -209,13 +210,15 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     const attempted = failure !== 'stale' && (failure !== 'connect' || this.#holdUntilMs === null);
     const attempts = attempted ? this.#attempts : this.#attempts - 1;
     const decision = this.#decide(failure, attempt.relay.begun, attempts);
-    if (decision.action === 'give-up' || (decision.charged && !this.#charge())) {
+    // An attempt of which the upstream heard nothing leaves the credit to the next one.
+    if (failure === 'lost' || failure === 'timeout') this.#tab?.fail();
+    if (decision.action === 'give-up' || !this.#pay(decision.cost, attempt.upstream)) {
       const { status, code, message } = this.#failure;
       if (attempt.relay.begun) this.#abort(code);
       else this.#refuse(status, code, message);
       return;
     }
-    this.#charged = false;
+    this.#tab?.begin();
     this.#attempts = attempts;
     attempt.upstream.retries += 1;
     if (decision.sameUpstream) this.#fresh = true;
@@ -224,6 +227,11 @@ export class Exchange implements Activity, AttemptHost, Waiting {
       this.wanted = null;
     }
     this.#tryNext();
+  }
+
+  #pay(cost: RetryCost, failed: Upstream): boolean {
+    this.#tab ??= new RetryTab(this.#pool, this.#context.clock);
+    return this.#tab.pay(cost, [...(this.tried ?? []), failed]);
   }
 
   #decide(failure: AttemptFailure, answerBegun: boolean, attempts: number): RetryDecision {
@@ -237,13 +245,6 @@ export class Exchange implements Activity, AttemptHost, Waiting {
       maxAttempts: this.#context.limits.maxAttempts,
       retryUnsafe: this.#pool.snapshot.retryUnsafe,
     });
-  }
-
-  /** Takes a place in the retry budget, once per attempt. @returns false when there is none. */
-  #charge(): boolean {
-    const { budget, snapshot } = this.#pool;
-    this.#charged ||= budget.take(snapshot.retryBudget, this.#context.clock.nowMs());
-    return this.#charged;
   }
 
   /** Sets the time-out that fits what is awaited now. */
@@ -263,8 +264,11 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   wantsAnswer(head: ResponseHead): boolean {
     const attempt = this.#attempt;
     if ((head.status !== 502 && head.status !== 503) || attempt === null) return true;
+    this.#tab?.fail();
     if (this.#decide('status', attempt.relay.begun, this.#attempts).action === 'give-up') return true;
-    return !this.#pool.hasFit([...(this.tried ?? []), attempt.upstream]) || !this.#charge();
+    return (
+      !this.#pool.hasFit([...(this.tried ?? []), attempt.upstream]) || !this.#pay('place', attempt.upstream)
+    );
   }
 
   keepsClient(): boolean {
@@ -285,6 +289,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   }
 
   onAnswerCut(): void {
+    this.#tab?.fail();
     this.#abort('upstream.cut');
   }
 
