@@ -8,12 +8,15 @@ import { isSecretKey, REDACTED, redactText } from '../logging/redact.js';
 /** In a diagnostic report: the environment, what the process was started with, and who it talks to. */
 const REMOVED =
   /^(?:environmentVariables|commandLine|networkInterfaces|host|remoteEndpoint|localEndpoint|ip[46])$/;
-/** `password=hunter2`, `"token": "abc"`, `Authorization: Bearer abc`. */
+// What these look at may be megabytes of anything: none of them may look at a character more than a few times.
+/** Most lines have nothing of the kind, and are done with one look. */
+const SUSPECT = /token|secret|pass|credential|key|bearer|basic|:\/\//i;
+/** `password=hunter2`, `"token": "abc"`. */
 const ASSIGNED =
-  /\b([\w-]*(?:token|secret|passw|passphrase|credential|api[-_]?key|private[-_]?key)[\w-]*["']?\s*[:=]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;&]+)/gi;
-const AUTHORIZATION = /\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/g;
+  /((?:token|secret|passw|passphrase|credential|api[-_]?key|private[-_]?key)[\w-]{0,40}["']?\s{0,4}[:=]\s{0,4})(?:"[^"]*"|'[^']*'|[^\s"',;&]+)/gi;
+const AUTHORIZATION = /\b(Bearer|Basic)\s{1,4}[\w.~+/=-]{6,}/g;
 /** In the query of a URL anything can be a secret, and its path says enough. */
-const QUERY = /([a-z][a-z0-9+.-]*:\/\/[^\s?"'<>]*)\?[^\s"'<>]*/gi;
+const QUERY = /([a-z][a-z0-9+.-]{0,30}:\/\/[^\s?"'<>]*)\?[^\s"'<>]*/gi;
 
 const DEEPEST = 40;
 const MOST_CHILDREN = 20_000;
@@ -24,7 +27,9 @@ export function scrubText(text: string): string {
 }
 
 function scrubLine(line: string): string {
-  return redactText(line)
+  const shown = redactText(line);
+  if (!SUSPECT.test(shown)) return shown;
+  return shown
     .replace(QUERY, '$1')
     .replace(ASSIGNED, `$1${REDACTED}`)
     .replace(AUTHORIZATION, `$1 ${REDACTED}`);

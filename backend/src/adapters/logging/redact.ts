@@ -7,7 +7,7 @@ const SECRET_KEY =
   /token|secret|passw|passphrase|authorization|cookie|dsn|credential|api[-_]?key|private[-_]?key|conn[-_]?string|webhook/i;
 /** A whole environment is full of secrets. `ecosystemEnv: 'production'` is none. */
 const ENVIRONMENT_KEY = /^(?:.*_)?env(?:ironment)?$/i;
-const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi;
+const URL_CREDENTIALS = /([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]*@/gi;
 
 export const REDACTED = '[redacted]';
 const DEEPEST = 6;

@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+import { agentFigures } from '../../../test/support/agentFigures.js';
+import { findings, stackText } from './blackBoxText.js';
+
+const hang = {
+  hang: 1,
+  silentMs: 1_004,
+  where: 'javascript',
+  stack: ['spin (/app/a.js:3:1)', 'handle (/app/a.js:9:5)'],
+  detail: 'blocked for 1.0 s in spin (/app/a.js:3:1)',
+  requests: [{ method: 'GET', path: '/spin', ageMs: 1_240 }],
+} as const;
+
+it('a stack reads as Node.js prints one, with the requests that it was busy with', () => {
+  expect(stackText(hang, 'api pm 3 (pid 7, port 13004), now')?.split('\n')).toEqual([
+    'api pm 3 (pid 7, port 13004), now',
+    'blocked for 1.0 s in spin (/app/a.js:3:1)',
+    '',
+    '    at spin (/app/a.js:3:1)',
+    '    at handle (/app/a.js:9:5)',
+    '',
+    'Requests that it was busy with, oldest first:',
+    '    GET /spin, for 1.2 s',
+  ]);
+});
+
+it('native code without a request has no stack to show', () => {
+  expect(stackText({ ...hang, stack: [], requests: [] }, 'x')).toBeNull();
+  expect(stackText({ ...hang, stack: [] }, 'x')).toContain('GET /spin');
+});
+
+it('findings name a full heap, waiting requests, a debugger, and what stderr says', () => {
+  const figures = agentFigures({
+    heapUsedBytes: 480 * 1024 ** 2,
+    heapLimitBytes: 512 * 1024 ** 2,
+    unanswered: 3,
+    oldestUnansweredMs: 5_200,
+    debugged: true,
+  });
+  const stderr = 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory';
+  expect(findings({ figures, ageMs: 250 }, stderr)).toEqual([
+    'the JavaScript heap had 480 MB of its limit of 512 MB in use 0.3 s before',
+    '3 requests without an answer 0.3 s before, the oldest for 5.2 s',
+    'a debugger was or could have been attached',
+    'stderr says that the JavaScript heap ran out of memory',
+  ]);
+});
+
+it('a healthy process has nothing to say, and one without an agent says so', () => {
+  expect(findings({ figures: agentFigures(), ageMs: 0 }, 'listening')).toEqual([]);
+  expect(findings(null, null)).toEqual([
+    'no agent was connected: its figures are what was seen from outside',
+  ]);
+});
