@@ -1,0 +1,155 @@
+/**
+ * One instance's memory: takes a look after the other, and says what becomes of it (domain/memoryTrend). Bounded: two
+ * series of a fixed size.
+ */
+import { MemorySeries } from './memorySeries.js';
+import { growthIn } from './memoryTrend.js';
+import type { Growth } from './memoryTrend.js';
+
+/** What is known of a process at one moment. */
+export interface MemoryLook {
+  /** Monotonic. */
+  readonly atMs: number;
+  /** Resident memory of the whole process. */
+  readonly residentBytes: number;
+  /** From inside; null without an agent. */
+  readonly heap: {
+    readonly usedBytes: number;
+    readonly limitBytes: number;
+    /** Right after the last major garbage collection; null before the first. */
+    readonly liveBytes: number | null;
+    readonly majorGcs: number;
+  } | null;
+}
+
+export type MemoryTrend =
+  /** Watched for too short a time, or not at all. */
+  | { readonly kind: 'unknown' }
+  /** No growth that leads to a limit in the foreseeable future. */
+  | { readonly kind: 'steady' }
+  | {
+      readonly kind: 'growing';
+      /** The limit that is met first: the service's for resident memory, or V8's for the live heap. */
+      readonly limit: 'resident' | 'heap';
+      readonly perSecondBytes: number;
+      /** The highest lately, garbage included (resident); what is alive (heap). */
+      readonly usedBytes: number;
+      readonly limitBytes: number;
+      /** Until the limit is met at this pace; 0 when it is met. */
+      readonly etaMs: number;
+      /** Over how long it was seen to grow. */
+      readonly spanMs: number;
+      /** It has grown so for so long that it is no warm-up. */
+      readonly sure: boolean;
+    };
+
+export type MemoryGrowth = Extract<MemoryTrend, { kind: 'growing' }>;
+
+/** Shorter than this, nothing is said. */
+const MIN_WATCHED_MS = 20_000;
+/** Of V8's limit: when this much is alive it does little else than collecting, and gives up soon after. */
+const HEAP_FULL_AT = 0.95;
+/** Share of the time for which it was seen to grow that may be left, for it to be sure … */
+const SURE_REACH = 0.6;
+/** … where it has done nothing else since it is watched: that may be a warm-up. */
+const SURE_REACH_FROM_START = 0.35;
+
+interface Fit {
+  readonly version: number;
+  readonly limitBytes: number;
+  readonly growth: Growth | null;
+}
+
+export class MemoryTracker {
+  readonly #resident = new MemorySeries();
+  readonly #heap = new MemorySeries();
+  readonly #fits = new Map<MemorySeries, (Fit | undefined)[]>([
+    [this.#resident, []],
+    [this.#heap, []],
+  ]);
+  #firstAtMs: number | null = null;
+  #last: MemoryLook | null = null;
+  /** When the live heap was last measured. */
+  #liveAtMs = 0;
+
+  /** A look that is not newer than the last one is ignored. */
+  observe(look: MemoryLook): void {
+    const { atMs, residentBytes, heap } = look;
+    if (this.#last !== null && atMs <= this.#last.atMs) return;
+    if (heap !== null && heap.majorGcs !== this.#last?.heap?.majorGcs) this.#liveAtMs = atMs;
+    this.#firstAtMs ??= atMs;
+    this.#last = look;
+    const live = heap?.liveBytes ?? null;
+    const majorGcs = heap?.majorGcs ?? 0;
+    const garbageBytes = heap === null || live === null ? null : Math.max(0, heap.usedBytes - live);
+    const keptBytes = garbageBytes === null ? null : residentBytes - garbageBytes;
+    this.#resident.add({ atMs, usedBytes: residentBytes, keptBytes, majorGcs });
+    if (heap === null || live === null) return;
+    this.#heap.add({ atMs, usedBytes: heap.usedBytes, keptBytes: live, majorGcs });
+  }
+
+  /** @param residentLimitBytes that of the service. */
+  trend(residentLimitBytes: number): MemoryTrend {
+    const last = this.#last;
+    if (last === null || last.atMs - (this.#firstAtMs ?? last.atMs) < MIN_WATCHED_MS)
+      return { kind: 'unknown' };
+    const resident = this.#residentTrend(last, residentLimitBytes);
+    const heap = this.#heapTrend(last);
+    if (resident === null || heap === null) return resident ?? heap ?? { kind: 'steady' };
+    if (resident.sure !== heap.sure) return resident.sure ? resident : heap;
+    return resident.etaMs <= heap.etaMs ? resident : heap;
+  }
+
+  #residentTrend({ atMs, heap }: MemoryLook, limitBytes: number): MemoryGrowth | null {
+    return this.#soonest(
+      this.#resident,
+      limitBytes,
+      heap !== null,
+      'resident',
+      (growth) => growth.reachedBytes + growth.slopePerMs * (atMs - growth.atMs),
+    );
+  }
+
+  /** The live heap is known only after a collection: what it grew since then is added. */
+  #heapTrend({ atMs, heap }: MemoryLook): MemoryGrowth | null {
+    const live = heap?.liveBytes ?? null;
+    if (heap === null || live === null) return null;
+    return this.#soonest(this.#heap, HEAP_FULL_AT * heap.limitBytes, true, 'heap', ({ slopePerMs }) =>
+      Math.min(Math.max(heap.usedBytes, live), live + slopePerMs * (atMs - this.#liveAtMs)),
+    );
+  }
+
+  #soonest(
+    series: MemorySeries,
+    limitBytes: number,
+    informed: boolean,
+    limit: MemoryGrowth['limit'],
+    usedBytes: (growth: Growth) => number,
+  ): MemoryGrowth | null {
+    let soonest: MemoryGrowth | null = null;
+    for (let window = 0; window < series.windowCount; window += 1) {
+      const growth = this.#growth(series, window, limitBytes, informed);
+      if (growth === null) continue;
+      const used = Math.round(usedBytes(growth));
+      const etaMs = Math.round(Math.max(0, limitBytes - used) / growth.slopePerMs);
+      const { slopePerMs, spanMs } = growth;
+      const sure = etaMs <= (growth.fromStart ? SURE_REACH_FROM_START : SURE_REACH) * spanMs;
+      if (soonest !== null && (soonest.sure === sure ? soonest.etaMs <= etaMs : soonest.sure)) continue;
+      const perSecondBytes = Math.round(slopePerMs * 1_000);
+      soonest = { kind: 'growing', limit, perSecondBytes, usedBytes: used, limitBytes, etaMs, spanMs, sure };
+    }
+    return soonest;
+  }
+
+  /** Computed anew only when the window has changed. */
+  #growth(series: MemorySeries, window: number, limitBytes: number, informed: boolean): Growth | null {
+    const fits = this.#fits.get(series) ?? [];
+    const version = series.version(window);
+    const known = fits[window];
+    if (known !== undefined && known.version === version && known.limitBytes === limitBytes)
+      return known.growth;
+    const growth = growthIn(series, window, limitBytes, informed);
+    fits[window] = { version, limitBytes, growth };
+    return growth;
+  }
+}

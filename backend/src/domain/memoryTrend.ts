@@ -1,0 +1,150 @@
+/**
+ * Does the memory of a process grow for good, and when does it reach its limit?
+ *
+ * Memory that grows is no leak: garbage piles up until it is collected (sawtooth), caches fill and are then full
+ * (warm-up), a busier hour needs more (a step). Each window of a MemorySeries is judged by itself:
+ *
+ *   regular    Kendall's tau says that it grows all over the window. One step, or one tooth, doesn't.
+ *   lasting    with an agent: at least two major collections happened meanwhile and did not take the growth back.
+ *              Without one: nothing as high has come down again before, and only windows of minutes count.
+ *   not over   the later half of the window grew, too, at no less than a third of the pace of the whole.
+ *   in reach   the limit is met within four window lengths at that pace. Half a minute says nothing about the next
+ *              hour; a window four times as long will. It is *sure* when it has grown for twice as long as is left:
+ *              a warm-up that fills half of the room is no leak yet.
+ *
+ * The trend is that of the window which sees the limit first. Two limits count: that of the service for the whole
+ * process (resident memory, garbage included), and V8's for the JavaScript heap (what is alive in it).
+ */
+import type { MemoryBucket, MemorySeries } from './memorySeries.js';
+import { WINDOW_BUCKETS } from './memorySeries.js';
+import { median, trendLine } from './trendLine.js';
+
+export interface Growth {
+  readonly slopePerMs: number;
+  /** How long it was watched growing so. */
+  readonly spanMs: number;
+  /** Little is known of the time before: it may have grown so from the start of the process. */
+  readonly fromStart: boolean;
+  /** How high it reaches at `atMs`: the highest use in the window, carried forward at the pace of growth. */
+  readonly reachedBytes: number;
+  readonly atMs: number;
+}
+
+/** Fewest buckets that a judgement is made of. */
+const MIN_POINTS = 6;
+const MIN_TAU = 0.7;
+const MIN_COLLECTIONS = 2;
+/** Share of the growth of what is used that must be growth of what is kept. */
+const MIN_KEPT_SHARE = 0.5;
+const MIN_LATEST_PACE = 0.25;
+const MAX_FALL = 0.4;
+const REACH = 4;
+/** Without an agent. */
+const CAREFUL = { minTau: 0.85, minPoints: 16, minSpanMs: 90_000 } as const;
+
+/**
+ * The growth of `series` in one window that leads to `limitBytes`, or null.
+ * @param informed whether samples come from an agent, which knows what is garbage.
+ */
+export function growthIn(
+  series: MemorySeries,
+  window: number,
+  limitBytes: number,
+  informed: boolean,
+): Growth | null {
+  const buckets = series.buckets(window);
+  const first = buckets[0];
+  const last = buckets.at(-1);
+  if (first === undefined || last === undefined || buckets.length < MIN_POINTS) return null;
+  const spanMs = last.atMs - first.atMs;
+  const peakBytes = Math.max(...buckets.slice(-WINDOW_BUCKETS / 4).map(({ highBytes }) => highBytes));
+  if (!couldReach(buckets, limitBytes - peakBytes)) return null;
+  const slopePerMs = informed ? informedSlope(buckets) : carefulSlope(series, buckets, spanMs);
+  if (slopePerMs === null || slopePerMs <= 0) return null;
+  const reachedBytes = Math.max(
+    ...buckets
+      .slice(-Math.ceil(buckets.length / 4))
+      .map(({ atMs, highBytes }) => highBytes + slopePerMs * (last.atMs - atMs)),
+  );
+  if ((limitBytes - reachedBytes) / slopePerMs > REACH * spanMs) return null;
+  const fromStart = first.atMs - (series.firstAtMs ?? first.atMs) < spanMs / 2;
+  return { slopePerMs, spanMs, fromStart, reachedBytes, atMs: last.atMs };
+}
+
+/** Spares most healthy processes the rest: even if all that it moved were growth within half a window. */
+function couldReach(buckets: readonly MemoryBucket[], headroomBytes: number): boolean {
+  const values = buckets.flatMap(({ lowBytes, keptBytes }) =>
+    keptBytes === null ? [lowBytes] : [lowBytes, keptBytes],
+  );
+  return 2 * REACH * (Math.max(...values) - Math.min(...values)) >= headroomBytes;
+}
+
+function informedSlope(buckets: readonly MemoryBucket[]): number | null {
+  const known = buckets.filter(
+    (bucket): bucket is MemoryBucket & { keptBytes: number } => bucket.keptBytes !== null,
+  );
+  if (known.length < MIN_POINTS) return null;
+  const collections = known.slice(1).reduce((total, { majorGcs }) => total + majorGcs, 0);
+  if (collections < MIN_COLLECTIONS) return null;
+  const kept = known.map(({ atMs, keptBytes }) => ({ atMs, value: keptBytes }));
+  const used = known.map(({ atMs, lowBytes }) => ({ atMs, value: lowBytes }));
+  const usedSlope = regularSlope(used, MIN_TAU);
+  if (usedSlope !== null && riseOf(kept) >= MIN_KEPT_SHARE * riseOf(used)) return usedSlope;
+  return regularSlope(kept, MIN_TAU);
+}
+
+/** Nobody says what is garbage: what was as high before and came down again is taken for it. */
+function carefulSlope(series: MemorySeries, buckets: readonly MemoryBucket[], spanMs: number): number | null {
+  if (buckets.length < CAREFUL.minPoints || spanMs < CAREFUL.minSpanMs) return null;
+  const begin = buckets[0]?.atMs ?? 0;
+  const now = buckets.at(-1)?.lowBytes ?? 0;
+  for (let window = 0; window < series.windowCount; window += 1) {
+    for (const { atMs, highBytes } of series.buckets(window))
+      if (atMs < begin && highBytes >= now) return null;
+  }
+  return regularSlope(
+    buckets.map(({ atMs, lowBytes }) => ({ atMs, value: lowBytes })),
+    CAREFUL.minTau,
+  );
+}
+
+type Values = readonly { readonly atMs: number; readonly value: number }[];
+
+/** The slope, where it is regular and not over. */
+function regularSlope(points: Values, minTau: number): number | null {
+  const { slopePerMs, tau } = trendLine(points);
+  const rise = riseOf(points);
+  if (tau < minTau || slopePerMs <= 0 || rise <= 0) return null;
+  if (largestFall(points) > MAX_FALL * rise) return null;
+  const latest = valueOfQuarter(points, 3).value - valueOfQuarter(points, 2).value;
+  if (latest < (MIN_LATEST_PACE * rise) / 3) return null;
+  return slopeOfQuarters(points, 1, 3);
+}
+
+/** From any value to a later one. */
+function largestFall(points: Values): number {
+  let highest = Number.NEGATIVE_INFINITY;
+  let fall = 0;
+  for (const { value } of points) {
+    highest = Math.max(highest, value);
+    fall = Math.max(fall, highest - value);
+  }
+  return fall;
+}
+
+function riseOf(points: Values): number {
+  return valueOfQuarter(points, 3).value - valueOfQuarter(points, 0).value;
+}
+
+function slopeOfQuarters(points: Values, from: number, to: number): number {
+  const a = valueOfQuarter(points, from);
+  const b = valueOfQuarter(points, to);
+  return (b.value - a.value) / Math.max(1, b.atMs - a.atMs);
+}
+
+/** The middle of a quarter of the points. */
+function valueOfQuarter(points: Values, quarter: number): { atMs: number; value: number } {
+  const begin = Math.floor((quarter * points.length) / 4);
+  const part = points.slice(begin, Math.max(begin + 1, Math.floor(((quarter + 1) * points.length) / 4)));
+  return { atMs: median(part.map(({ atMs }) => atMs)), value: median(part.map(({ value }) => value)) };
+}
