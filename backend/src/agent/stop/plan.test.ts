@@ -57,10 +57,10 @@ describe('the time a stop may take', () => {
     );
   });
 
-  it('is what the supervisor says, or PM2 where that is sooner', () => {
+  it('is what PM2 will do, or what the supervisor says where there is no PM2', () => {
     expect(killTimeoutMs(10_000, {})).toBe(10_000);
     expect(killTimeoutMs(10_000, { pm_id: '0', kill_timeout: '3000' })).toBe(3_000);
-    expect(killTimeoutMs(5_000, { pm_id: '0', kill_timeout: '30000' })).toBe(5_000);
+    expect(killTimeoutMs(5_000, { pm_id: '0', kill_timeout: '30000' })).toBe(30_000);
     expect(killTimeoutMs(10_000, { pm_id: '0' })).toBe(1_600);
     expect(killTimeoutMs(10_000, { pm_id: '0', kill_timeout: 'soon' })).toBe(1_600);
     expect(killTimeoutMs(10_000, { kill_timeout: '3000' })).toBe(10_000); // somebody else's variable

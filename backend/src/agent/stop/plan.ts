@@ -80,11 +80,11 @@ export function farewellsPerLook(websockets: number, allowedMs: number): number 
 const PM2_KILL_TIMEOUT_MS = 1_600;
 
 /**
- * From the signal to SIGKILL: what the supervisor has said, or what PM2 will do of its own accord, whichever comes first.
- * PM2 puts its settings of a process into the environment of the process.
+ * From the signal to SIGKILL. PM2 is who kills, also where the supervisor asks for it, by the time that it was started
+ * with; it puts that into the environment of the process. Without PM2, what the supervisor has said.
  */
 export function killTimeoutMs(supervisorMs: number, env: Readonly<NodeJS.ProcessEnv>): number {
   if (env['pm_id'] === undefined) return supervisorMs;
   const pm2Ms = Number(env['kill_timeout']);
-  return Math.min(supervisorMs, pm2Ms > 0 ? pm2Ms : PM2_KILL_TIMEOUT_MS);
+  return pm2Ms > 0 ? pm2Ms : PM2_KILL_TIMEOUT_MS;
 }
