@@ -194,6 +194,21 @@ describe('an instance that is condemned', () => {
     expect(on.box(id).pieces.report).toBeUndefined();
   });
 
+  it('has no stack of a hang that was over', async () => {
+    on.says({ hang: HANG, figures: [agentFigures({ atMs: 0, beatAgeMs: 30 })] });
+    const id = condemn('unhealthy');
+    await settle();
+    expect(on.box(id).pieces.stack).toBeUndefined();
+    expect(on.box(id).summary.hang).toBeNull();
+  });
+
+  it('has the stack of a hang that it is in, whatever it is condemned for', async () => {
+    on.says({ hang: HANG, figures: [agentFigures({ atMs: 0, beatAgeMs: 900 })] });
+    const id = condemn('unhealthy');
+    await settle();
+    expect(on.box(id).pieces.stack).toContain('spin');
+  });
+
   it('has figures of both sides in the order of time, and what followed the decision, too', async () => {
     on.says({ figures: [agentFigures({ atMs: 500 }), agentFigures({ atMs: 1_500 })] });
     await on.watch(2);

@@ -3,7 +3,7 @@
  * and writes nothing. What is new since the last time is handed out once (`takeNew`), and taken back when it could not
  * be written.
  */
-import type { AgentFigures, AgentRecord } from '../domain/agent.js';
+import type { AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
 import type { BlackBoxOutcome, BlackBoxSummary, FiguresLine, OutsideFigures } from '../domain/blackBox.js';
 import { beginCourse, followed, givenUp } from '../domain/blackBoxCourse.js';
 import type { Course } from '../domain/blackBoxCourse.js';
@@ -20,6 +20,8 @@ export type Facts = Omit<
 /** An agent's minute has 240 lines, the supervisor's 60; what follows the decision is written down, too. */
 const MOST_LINES = 1_000;
 const MOST_EVENTS_AFTER = 50;
+/** A heartbeat this old: the main thread was blocked when the decision fell. Normally it is below 100 ms. */
+const BLOCKED_MS = 500;
 /** An attachment this much older than the decision belongs to something else. */
 const REPORT_FRESH_MS = 60_000;
 const PROFILE_FRESH_MS = 600_000;
@@ -37,6 +39,7 @@ export class BlackBoxCase {
   #course: Course;
   #outcome: BlackBoxOutcome | null = null;
   #record: AgentRecord | null = null;
+  #hang: Hang | null = null;
   #last: { readonly figures: AgentFigures; readonly ageMs: number } | null = null;
   #stderr: { readonly path: string; readonly text: string } | null = null;
   #new: BlackBoxPieces = {};
@@ -80,10 +83,11 @@ export class BlackBoxCase {
     const before = this.#record;
     this.#record = record;
     this.#takeFigures(record);
-    const { hang } = record;
-    const isNewStack =
-      hang !== null && (hang.hang !== before?.hang?.hang || hang.stack.length > before.hang.stack.length);
+    const hang = this.#hangOf(record);
+    const known = this.#hang;
+    const isNewStack = hang !== null && (hang.hang !== known?.hang || hang.stack.length > known.stack.length);
     if (isNewStack) this.#note('stack', stackText(hang, this.#whose()));
+    this.#hang = hang;
     const isNewReport = this.#takeAttachment(record, before, 'report', REPORT_FRESH_MS);
     const isNewProfile = this.#takeAttachment(record, before, 'heap-profile', PROFILE_FRESH_MS);
     return isNewStack || isNewReport || isNewProfile;
@@ -117,7 +121,7 @@ export class BlackBoxCase {
   }
 
   summary(): BlackBoxSummary {
-    const hang = this.#record?.hang ?? null;
+    const hang = this.#hang;
     return {
       version: 1,
       ...this.facts,
@@ -141,6 +145,12 @@ export class BlackBoxCase {
       omitted: [],
       after: this.#after,
     };
+  }
+
+  /** The last hang, if it is part of this: one that was over long before is not. */
+  #hangOf({ hang }: AgentRecord): Hang | null {
+    const wasBlocked = (this.#last?.figures.beatAgeMs ?? 0) >= BLOCKED_MS;
+    return this.facts.cause === 'hung' || wasBlocked ? hang : null;
   }
 
   #takeFigures({ figures }: AgentRecord): void {
