@@ -46,6 +46,12 @@ export interface ProcessManagerEvents {
   lost: { problem: string };
 }
 
+/** How an instance is ended. */
+export interface EndOptions {
+  /** From SIGINT to SIGKILL; default: the service's kill time-out. For one that can't react to a signal. */
+  readonly killAfterMs?: number;
+}
+
 /**
  * PM2. Every call ends within a time-out and rejects with a HoldfastError: `pm2.timeout` (alive, not answering),
  * `pm2.unreachable` (no daemon), `pm2.refused` (it answered with an error), `pm2.bad-answer`. Mutations of one
@@ -61,9 +67,9 @@ export interface ProcessManager {
    */
   startInstance(service: string): Promise<ManagedProcess>;
   /** SIGINT, SIGKILL after the service's kill time-out, gone from the list. Idempotent: a missing one is fine. */
-  removeInstance(target: InstanceId): Promise<void>;
+  removeInstance(target: InstanceId, options?: EndOptions): Promise<void>;
   /** Like remove, but stays in PM2's list as stopped (its logs stay at hand). */
-  haltInstance(target: InstanceId): Promise<void>;
+  haltInstance(target: InstanceId, options?: EndOptions): Promise<void>;
   /** Starts a halted one again under the same pmId and port. */
   resumeInstance(target: InstanceId): Promise<ManagedProcess>;
   /** Processes of the supervised services that live but are not listed. */

@@ -13,11 +13,13 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FileBlackBoxStore } from './adapters/blackBox/fileBlackBoxStore.js';
+import { AgentServer } from './adapters/agents/agentServer.js';
 import { systemClock } from './adapters/clock.js';
 import { FileHistory } from './adapters/history/fileHistory.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { SystemHostMeter } from './adapters/meters/hostMeter.js';
 import { SystemProcessMeter } from './adapters/meters/processMeter.js';
+import { processStates } from './adapters/meters/processStates.js';
 import { selfMeter } from './adapters/meters/selfMeter.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
@@ -40,6 +42,7 @@ import { HoldfastError, messageOf } from './domain/errors.js';
 import type { ManagedProcess } from './domain/model.js';
 import type { ServicePolicy } from './domain/policy.js';
 import { acquirePidLock } from './lib/pidLock.js';
+import type { AgentSettings } from './ports.js';
 import { ControlLoop } from './services/controlLoop.js';
 import { EventLog } from './services/eventLog.js';
 import { takeGatewayAlong } from './services/gatewayHandover.js';
@@ -56,6 +59,8 @@ const OWN_PREFIX = 'ha-';
 const GATEWAY_LOCK = 'gateway.lock';
 const DAY_MS = 86_400_000;
 const ROTATED_LOGS_KEPT = 5;
+/** How often an agent tells how its instance is. */
+const AGENT_INTERVAL_MS = 250;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -68,6 +73,7 @@ class Supervisor {
   #definitions: readonly AppDefinition[] = [];
   #policies: readonly ServicePolicy[] = [];
   #manager!: Pm2ProcessManager;
+  #loop: ControlLoop | null = null;
   #api!: Api;
   #ending = false;
 
@@ -91,8 +97,10 @@ class Supervisor {
         : [new WebhookNotifier({ url: notifyWebhookUrl, logger, clock: systemClock })];
     const events = new EventLog({ clock: systemClock, history, notifiers, logger });
     this.#manager = this.#createManager(events);
+    const agents = this.#createAgentServer();
     const version = packageVersion(root);
-    const loop = await this.#createLoop(events, version);
+    const loop = await this.#createLoop(events, agents, version);
+    this.#loop = loop;
     const plane = new HighAvailabilityManager({
       loop,
       events,
@@ -109,6 +117,8 @@ class Supervisor {
     this.#api = this.#createApi(plane, loop, version);
     const { url } = await this.#api.listen();
     await loop.start();
+    // After the first list: whose agents these are is known then.
+    await agents.start();
     const adopted = [...loop.services.values()].reduce((total, { processes }) => total + processes.length, 0);
     events.emit('supervisor.started', { version, adopted });
     logger.info('the control API listens', { url });
@@ -121,6 +131,7 @@ class Supervisor {
       ...notifiers.map((notifier) => () => notifier.close()),
       () => this.#manager.close(),
       () => loop.close(),
+      () => agents.close(),
     );
   }
 
@@ -180,7 +191,21 @@ class Supervisor {
     });
   }
 
-  async #createLoop(events: EventLog, version: string): Promise<ControlLoop> {
+  #createAgentServer(): AgentServer {
+    const { agentSocket: path, serviceDefaults } = this.#config;
+    const settings = (pid: number): AgentSettings => {
+      const service = this.#loop?.agents.serviceOf(pid) ?? null;
+      const policy = this.#policies.find(({ name }) => name === service);
+      return {
+        hangTimeoutMs: policy?.hangTimeoutMs ?? serviceDefaults.hangTimeout,
+        intervalMs: AGENT_INTERVAL_MS,
+        killTimeoutMs: policy?.lifecycle.killTimeoutMs ?? serviceDefaults.killTimeout,
+      };
+    };
+    return new AgentServer({ path, clock: systemClock, logger: this.#logger, settings });
+  }
+
+  async #createLoop(events: EventLog, agents: AgentServer, version: string): Promise<ControlLoop> {
     const { dataDir, observeIntervalMs } = this.#config;
     return ControlLoop.create({
       clock: systemClock,
@@ -190,6 +215,8 @@ class Supervisor {
       prober,
       processMeter: new SystemProcessMeter(),
       hostMeter: this.#hostMeter,
+      agents,
+      processStates,
       store: new FileStateStore(join(dataDir, 'supervisor-state.json')),
       blackBoxes: await this.#openBlackBoxes(),
       stderr: stderrLog((id) => this.#manager.errorLogOf(id)),

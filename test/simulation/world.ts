@@ -6,6 +6,7 @@ import { ControlLoop } from '../../backend/src/services/controlLoop.js';
 import { EventLog } from '../../backend/src/services/eventLog.js';
 import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
 import { MemoryBlackBoxes, noStderr } from '../support/memoryBlackBoxes.js';
+import { FakeAgents } from './fakeAgents.js';
 import { FakeClock } from './fakeClock.js';
 import { FakePm2 } from './fakePm2.js';
 
@@ -14,6 +15,7 @@ export function policyOf(name: string, changes: Partial<ServicePolicy> = {}): Se
     name,
     ports: { first: 13_004, last: 13_099 },
     memoryLimitBytes: 512 * 1024 * 1024,
+    hangTimeoutMs: 1_000,
     scaling: {
       minInstances: 1,
       maxInstances: 4,
@@ -127,6 +129,7 @@ export function seeded(seed: number): () => number {
 export class World {
   readonly clock = new FakeClock();
   readonly pm2: FakePm2;
+  readonly agents = new FakeAgents(this.clock);
   readonly store = new MemoryStore();
   readonly history = new MemoryHistory();
   readonly blackBoxes = new MemoryBlackBoxes();
@@ -157,6 +160,8 @@ export class World {
       prober: this.pm2,
       processMeter: this.#meter(),
       hostMeter,
+      agents: this.agents,
+      processStates: this.agents,
       store: this.store,
       blackBoxes: this.blackBoxes,
       stderr: noStderr,

@@ -44,6 +44,7 @@ export function scalingPolicyOf(changes: Partial<ScalingPolicy>, name = 'simulat
       backoffBaseMs: 500,
       stableMs: 10_000,
     },
+    hangTimeoutMs: 1_000,
     lifecycle: { drainGraceMs: 500, killTimeoutMs: 5_000, canaryMs: 10_000 },
   };
 }
@@ -79,6 +80,7 @@ export function instanceWith(figures: {
     memoryBytes: figures.memoryBytes === undefined ? 60 * MEBIBYTE : figures.memoryBytes,
     eluPercent: figures.eluPercent ?? null,
     backlogPercent: figures.backlogPercent ?? null,
+    agent: 'absent',
   };
 }
 

@@ -56,6 +56,7 @@ describe('servicePolicy', () => {
         backoffBaseMs: 1_000,
         stableMs: 10_000,
       },
+      hangTimeoutMs: 1_000,
       lifecycle: { drainGraceMs: 1_000, killTimeoutMs: 10_000, canaryMs: 5_000 },
     });
   });

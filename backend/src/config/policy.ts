@@ -32,6 +32,7 @@ export function servicePolicy(config: Config, service: DefinedService, host: Hos
     name: service.name,
     ports: portRange(overrides, service, values.portCount),
     memoryLimitBytes: Math.min(memoryLimit, host.memoryBytes),
+    hangTimeoutMs: values.hangTimeout,
     scaling: scalingPolicy(values, host.cores),
     health: healthPolicy(values),
     failure: {

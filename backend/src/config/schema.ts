@@ -201,6 +201,11 @@ const HEALTH = {
     30_000,
     'A new instance that is not fit by then has failed.',
   ),
+  hangTimeout: setting(
+    durationMs(200, HOUR_MS),
+    1_000,
+    'An instance whose main thread is blocked for so long hangs and is replaced; its agent tells. Garbage collection and debuggers do not count.',
+  ),
 } as const satisfies Registry;
 
 const RESTARTS = {

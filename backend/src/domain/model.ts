@@ -90,6 +90,7 @@ export interface InstanceView extends ManagedProcess {
   readonly memoryBytes: number | null;
   /** Event-loop utilisation 0–100, where an agent reports it. */
   readonly eluPercent: number | null;
+  readonly agent: AgentPresence;
   /** Work that waits for its event loop, as percent of one core over 10 s, 0–100, where an agent reports it. */
   readonly backlogPercent: number | null;
 }

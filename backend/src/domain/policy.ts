@@ -77,6 +77,8 @@ export interface ServicePolicy {
   readonly ports: { readonly first: number; readonly last: number } | null;
   /** Memory of one instance counted as 100 %, in bytes. */
   readonly memoryLimitBytes: number;
+  /** A main thread that is blocked for so long hangs. Only an agent can tell. */
+  readonly hangTimeoutMs: number;
   readonly scaling: ScalingPolicy;
   readonly health: HealthPolicy;
   readonly failure: FailurePolicy;

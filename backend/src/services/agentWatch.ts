@@ -106,6 +106,11 @@ export class AgentWatch {
     this.#stalls.retain(new Set(processes.map(({ service }) => service)));
   }
 
+  /** The service that a process belongs to; null when PM2 lists it as none of ours. */
+  serviceOf(pid: number): string | null {
+    return this.#processes.get(pid)?.service ?? null;
+  }
+
   /** The latest look from inside; null without an agent, or when it is older than two seconds. */
   figures({ pid }: Pick<ManagedProcess, 'pid'>): AgentFigures | null {
     const latest = pid === null ? null : (this.#peers.get(pid)?.latest ?? null);

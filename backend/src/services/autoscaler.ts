@@ -4,6 +4,7 @@
  */
 import { clampInstances } from '../domain/policy.js';
 import type { Clock, HostMeter, ProcessMeter } from '../ports.js';
+import type { AgentWatch } from './agentWatch.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
@@ -15,6 +16,7 @@ export interface AutoscalerOptions {
   readonly events: EventLog;
   readonly processMeter: ProcessMeter;
   readonly hostMeter: HostMeter;
+  readonly agents: Pick<AgentWatch, 'meanEluPercent'>;
   readonly loadBalancer: LoadBalancer;
   readonly failover: FailoverManager;
   readonly availability: AvailabilityKeeper;
@@ -37,14 +39,19 @@ export class Autoscaler {
 
   /** One sample of all services' processes, unless the last one was only just taken. */
   async measure(services: readonly SupervisedService[]): Promise<void> {
-    const { clock, processMeter, loadBalancer } = this.#options;
+    const { clock, processMeter, loadBalancer, agents } = this.#options;
     const now = clock.nowMs();
     if (now - this.#sampledMs < MIN_SAMPLE_GAP_MS) return;
+    const sinceMs = this.#sampledMs;
     this.#sampledMs = now;
     const running = services.flatMap(({ processes }) =>
       processes.flatMap(({ pid, startedAtMs }) => (pid === null ? [] : [{ pid, startedAtMs }])),
     );
-    const figures = await processMeter.sample(running);
+    const outside = await processMeter.sample(running);
+    // Over the same time as the CPU, so that the busier of the two can be told.
+    const figures = new Map(
+      [...outside].map(([pid, one]) => [pid, { ...one, eluPercent: agents.meanEluPercent(pid, sinceMs) }]),
+    );
     for (const service of services) {
       service.measure(figures);
       loadBalancer.observe(service.policy, service.view().instances, now);

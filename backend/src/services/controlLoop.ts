@@ -6,6 +6,7 @@ import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { ControlLoopOptions } from './controlLoopOptions.js';
+import { AgentWatch } from './agentWatch.js';
 import { Autoscaler } from './autoscaler.js';
 import { Adoption, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
@@ -35,6 +36,7 @@ export class ControlLoop {
   readonly services = new Map<string, SupervisedService>();
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
+  readonly agents: AgentWatch;
   readonly traffic: TrafficFeed;
   readonly loadBalancer = new LoadBalancer();
   readonly operations: Operations;
@@ -63,6 +65,7 @@ export class ControlLoop {
     this.failover = new FailoverManager({ clock, random });
     this.availability = new AvailabilityKeeper(clock);
     this.health = this.#createHealthMonitor();
+    this.agents = this.#createAgentWatch();
     this.blackBox = this.#createBlackBox();
     const onDrained = (port: number): void => this.#reconciler.drained(this.services.values(), port);
     this.traffic = new TrafficFeed({ clock, events, onDrained });
@@ -97,16 +100,23 @@ export class ControlLoop {
     });
   }
 
+  #createAgentWatch(): AgentWatch {
+    const hangTimeoutMs = (service: string): number =>
+      this.services.get(service)?.policy.hangTimeoutMs ?? Infinity;
+    return new AgentWatch({ ...this.#options, health: this.health, hangTimeoutMs });
+  }
+
   #createBlackBox(): BlackBox {
-    const { failover, health } = this;
+    const { failover, health, agents } = this;
     const { blackBoxes: store } = this.#options;
-    return new BlackBox({ ...this.#options, failover, health, store, recordOf: () => null });
+    return new BlackBox({ ...this.#options, failover, health, store, recordOf: (id) => agents.record(id) });
   }
 
   #createAutoscaler(): Autoscaler {
-    const { failover, availability, loadBalancer } = this;
+    const { failover, availability, loadBalancer, agents } = this;
     return new Autoscaler({
       ...this.#options,
+      agents,
       failover,
       availability,
       loadBalancer,
@@ -136,6 +146,7 @@ export class ControlLoop {
       ...this.#options,
       failover,
       health,
+      cannotReact: (process) => this.agents.cannotReact(process),
       mayAct: (service) => this.#mayAct(service),
       onStep: (service) => this.#afterStep(service),
       onChange: () => void this.desiredState.save(),
@@ -191,6 +202,7 @@ export class ControlLoop {
     for (const unsubscribe of this.#unsubscribes) unsubscribe();
     this.observer.close();
     this.#reconciler.close();
+    this.agents.close();
     this.health.close();
     this.traffic.close();
     await Promise.all([this.desiredState.close(), this.blackBox.close()]);
@@ -199,6 +211,7 @@ export class ControlLoop {
   /** New policies for services that are supervised; others are added or forgotten at the next start only. */
   reconfigure(policies: readonly ServicePolicy[]): void {
     for (const policy of policies) this.#supervise(policy);
+    this.#options.agents.refresh();
   }
 
   /** Switches automatic management. */
@@ -232,10 +245,10 @@ export class ControlLoop {
       known.policy = policy;
       return;
     }
-    const { failover, health, traffic } = this;
+    const { failover, health, traffic, agents } = this;
     this.services.set(
       policy.name,
-      new SupervisedService(policy, { clock: this.#options.clock, failover, health, traffic }),
+      new SupervisedService(policy, { clock: this.#options.clock, failover, health, traffic, agents }),
     );
   }
 
@@ -276,6 +289,7 @@ export class ControlLoop {
         newDaemon,
       );
     }
+    this.agents.see([...this.services.values()].flatMap((service) => service.processes));
     const alive = [...this.services.values()].flatMap((service) => service.processes.filter(isAlive));
     this.health.retain(new Set(alive.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);

@@ -2,12 +2,14 @@
 import type { ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type {
+  AgentLink,
   BlackBoxStore,
   Clock,
   HostMeter,
   Logger,
   ProcessManager,
   ProcessMeter,
+  ProcessStates,
   Prober,
   StateStore,
   StderrLog,
@@ -22,6 +24,8 @@ export interface ControlLoopOptions {
   readonly prober: Prober;
   readonly processMeter: ProcessMeter;
   readonly hostMeter: HostMeter;
+  readonly agents: AgentLink;
+  readonly processStates: ProcessStates;
   readonly store: StateStore;
   readonly blackBoxes: BlackBoxStore;
   readonly stderr: StderrLog;

@@ -34,7 +34,13 @@ async function watching() {
     onChange: () => undefined,
   });
   const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });
-  const service = new SupervisedService(POLICY, { clock, failover, health, traffic });
+  const service = new SupervisedService(POLICY, {
+    clock,
+    failover,
+    health,
+    traffic,
+    agents: { presence: () => 'absent' },
+  });
   const host: { oomKills: number | null } = { oomKills: 5 };
   const hostMeter: HostMeter = {
     figures: () => {

@@ -7,8 +7,8 @@ import { HoldfastError, messageOf } from '../domain/errors.js';
 import { reconcile } from '../domain/reconcile.js';
 import type { Action } from '../domain/reconcile.js';
 import { pmIdOf } from '../domain/model.js';
-import type { InstanceId } from '../domain/model.js';
-import type { Clock, ProcessManager } from '../ports.js';
+import type { InstanceId, ManagedProcess } from '../domain/model.js';
+import type { Clock, EndOptions, ProcessManager } from '../ports.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
@@ -21,6 +21,8 @@ export interface ReconcilerOptions {
   readonly events: EventLog;
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
+  /** Whether nothing in it can answer a signal: its main thread is blocked, or all of it is stopped. */
+  readonly cannotReact: (process: ManagedProcess) => boolean;
   /** Whether anything may be done to that service now. */
   readonly mayAct: (service: SupervisedService) => boolean;
   /** After each applied action, and after each hold: operations look whether they are done. */
@@ -32,6 +34,8 @@ export interface ReconcilerOptions {
 /** After an action failed: long enough not to spin, short enough not to matter. Doubles while starts are refused. */
 const FAILED_ACTION_PAUSE_MS = 1_000;
 const LONGEST_START_PAUSE_MS = 15_000;
+/** From SIGINT to SIGKILL for one that cannot react: it would only hold its place for the whole kill time-out. */
+const KILL_AFTER_MS = 100;
 /** More steps than any plan needs; a guard against two rules that undo each other. */
 const MAX_STEPS = 200;
 
@@ -231,7 +235,7 @@ export class Reconciler {
     const process = service.find(target.pmId);
     const beganMs = clock.nowMs();
     try {
-      await service.whileRemoving(target.pmId, () => manager.removeInstance(target));
+      await service.whileRemoving(target.pmId, () => manager.removeInstance(target, this.#patience(process)));
     } catch (thrown) {
       // PM2 restarted it meanwhile: it is another instance now, to be judged anew.
       if (thrown instanceof HoldfastError && thrown.code === 'pm2.instance-changed')
@@ -250,11 +254,16 @@ export class Reconciler {
 
   async #halt(service: SupervisedService, target: InstanceId): Promise<void> {
     const { manager, onChange } = this.#options;
-    await service.whileRemoving(target.pmId, () => manager.haltInstance(target));
     const process = service.find(target.pmId);
+    await service.whileRemoving(target.pmId, () => manager.haltInstance(target, this.#patience(process)));
     if (process !== undefined) service.add({ ...process, pid: null, status: 'stopped' });
     this.#announce(service, 'quarantined');
     onChange();
+  }
+
+  #patience(process: ManagedProcess | undefined): EndOptions {
+    const cannotReact = process !== undefined && this.#options.cannotReact(process);
+    return cannotReact ? { killAfterMs: KILL_AFTER_MS } : {};
   }
 
   #announce(service: SupervisedService, why: string): void {

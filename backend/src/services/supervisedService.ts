@@ -19,6 +19,7 @@ import type {
 import type { ServicePolicy } from '../domain/policy.js';
 import type { Action, Slot, SlotState } from '../domain/reconcile.js';
 import type { Clock, ProcessFigures } from '../ports.js';
+import type { AgentWatch } from './agentWatch.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { TrafficFeed } from './trafficFeed.js';
@@ -59,6 +60,7 @@ export interface Collaborators {
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
   readonly traffic: TrafficFeed;
+  readonly agents: Pick<AgentWatch, 'presence'>;
 }
 
 export class SupervisedService {
@@ -324,7 +326,7 @@ export class SupervisedService {
   }
 
   #instanceView(process: ManagedProcess): InstanceView {
-    const { failover, health } = this.#collaborators;
+    const { failover, health, agents } = this.#collaborators;
     const key = instanceKey(process);
     const figures = this.figuresOf(process);
     const state = health.state(key);
@@ -338,6 +340,7 @@ export class SupervisedService {
       cpuPercent: figures?.cpuPercent ?? null,
       memoryBytes: figures?.memoryBytes ?? null,
       eluPercent: figures?.eluPercent ?? null,
+      agent: agents.presence(process),
       backlogPercent: null,
     };
   }

@@ -16,7 +16,7 @@ import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../domain/model.js';
 import { Emitter } from '../../lib/emitter.js';
 import { identify, signalSameProcess } from '../../lib/processIdentity.js';
-import type { Clock, Logger, ProcessManager, ProcessManagerEvents } from '../../ports.js';
+import type { Clock, EndOptions, Logger, ProcessManager, ProcessManagerEvents } from '../../ports.js';
 import { describePortHolder } from '../net/portHolder.js';
 import type { AppDefinition } from './appDefinition.js';
 import { BusClient } from './busClient.js';
@@ -136,20 +136,20 @@ class Pm2 implements Pm2ProcessManager {
     });
   }
 
-  removeInstance(target: InstanceId): Promise<void> {
+  removeInstance(target: InstanceId, options: EndOptions = {}): Promise<void> {
     return this.#queue.run(target.service, async () => {
       const row = await this.#find(target);
       if (row === null) return;
-      await this.#end('deleteProcessId', row);
+      await this.#end('deleteProcessId', row, options);
       if ((await this.#rowOf(target)) !== null) throw stillThere(target, 'listed after PM2 deleted it');
     });
   }
 
-  haltInstance(target: InstanceId): Promise<void> {
+  haltInstance(target: InstanceId, options: EndOptions = {}): Promise<void> {
     return this.#queue.run(target.service, async () => {
       const row = await this.#find(target);
       if (row === null) throw gone(target);
-      await this.#end('stopProcessId', row);
+      await this.#end('stopProcessId', row, options);
       const after = await this.#rowOf(target);
       if (after !== null && after.process.pid !== null)
         throw stillThere(target, 'running after PM2 stopped it');
@@ -309,13 +309,26 @@ class Pm2 implements Pm2ProcessManager {
   }
 
   /** Stops or deletes, and makes sure that the process is really gone. */
-  async #end(method: 'deleteProcessId' | 'stopProcessId', row: ProcessRow): Promise<void> {
+  async #end(
+    method: 'deleteProcessId' | 'stopProcessId',
+    row: ProcessRow,
+    { killAfterMs }: EndOptions,
+  ): Promise<void> {
     const { pid, pmId } = row.process;
     const identity = pid === null ? null : identify(pid);
     const killTimeoutMs = killTimeoutOf(row.record);
     // PM2 waits that long for SIGINT and again for SIGKILL to work.
     const timeoutMs = 2 * killTimeoutMs + (this.#options.callTimeoutMs ?? 5_000);
-    await this.#rpc.call(method, pmId, timeoutMs);
+    // Not before PM2 has been asked: an end that it does not expect it would answer with a restart.
+    const cancelKill =
+      identity === null || killAfterMs === undefined
+        ? () => undefined
+        : this.#options.clock.after(killAfterMs, () => void signalSameProcess(identity, 'SIGKILL'));
+    try {
+      await this.#rpc.call(method, pmId, timeoutMs);
+    } finally {
+      cancelKill();
+    }
     if (identity === null || (await goneWithin(identity, 100))) return;
     this.#options.logger.warn('PM2 said a process had ended and it had not: killing it', { pid, pmId });
     signalSameProcess(identity, 'SIGKILL');

@@ -46,6 +46,9 @@ const instance = z.object({
   cpuPercent: maybePercent,
   memoryBytes: maybeBytes,
   eluPercent: maybePercent,
+  agent: z
+    .enum(['connected', 'silent', 'absent'])
+    .describe('Whether its agent speaks; silent: nothing was heard for two seconds.'),
   backlogPercent: maybePercent.describe(
     'Work that waits for the event loop, percent of one core over 10 s, 0–100; null without agent.',
   ),

@@ -89,6 +89,7 @@ function instanceView(service: string, pmId: number, serving: boolean): Instance
     cpuPercent: null,
     memoryBytes: 5e7,
     eluPercent: null,
+    agent: 'absent',
     backlogPercent: null,
   };
 }
