@@ -8,7 +8,8 @@
  *   net                  a line protocol of its own: `wait <ms>` is answered with `done`
  *
  * HANDLER: on, once, prependOnce: a handler for SIGINT that takes 300 ms and ends with code 7. late: `on`, but added
- * 200 ms after the start. again: removes itself, cleans up for 100 ms, and sends the process the signal again.
+ * 200 ms after the start. again: removes itself, cleans up for 100 ms, and sends the process the signal again. alone: does
+ * the same at once, but only when nobody else listens, as the package signal-exit does.
  */
 const fs = require('node:fs');
 const http = require('node:http');
@@ -93,6 +94,15 @@ const handlers = {
       tell({ handler: 'again' });
       after(100, () => process.kill(process.pid, 'SIGINT'));
     });
+  },
+  alone: () => {
+    const listener = () => {
+      if (process.listeners('SIGINT').length > 1) return;
+      process.removeListener('SIGINT', listener);
+      tell({ handler: 'alone' });
+      process.kill(process.pid, 'SIGINT');
+    };
+    process.on('SIGINT', listener);
   },
 };
 handlers[process.env.HANDLER]?.();
