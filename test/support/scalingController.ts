@@ -79,6 +79,7 @@ export function instanceWith(figures: {
     cpuPercent: figures.cpuPercent ?? null,
     memoryBytes: figures.memoryBytes === undefined ? 60 * MEBIBYTE : figures.memoryBytes,
     eluPercent: figures.eluPercent ?? null,
+    memoryTrend: { kind: 'unknown' },
     backlogPercent: figures.backlogPercent ?? null,
     agent: 'absent',
   };

@@ -1,4 +1,5 @@
 /** The nouns of the control plane. Everything here is a readonly snapshot; owners live in services/. */
+import type { MemoryTrend } from './memoryTracker.js';
 
 /** One start of one process: history survives a config reload, a restarted process starts clean. */
 export interface InstanceId {
@@ -91,6 +92,8 @@ export interface InstanceView extends ManagedProcess {
   /** Event-loop utilisation 0–100, where an agent reports it. */
   readonly eluPercent: number | null;
   readonly agent: AgentPresence;
+  /** Whether its memory grows for good, and when it would meet a limit. */
+  readonly memoryTrend: MemoryTrend;
   /** Work that waits for its event loop, as percent of one core over 10 s, 0–100, where an agent reports it. */
   readonly backlogPercent: number | null;
 }

@@ -64,6 +64,10 @@ export interface HealthView {
 export interface InstanceMetrics extends InstanceRef {
   readonly cpuPercent: number | null;
   readonly memoryBytes: number | null;
+  /** How fast its memory grows for good; 0 when it doesn't, null while that is not known. */
+  readonly memoryGrowthBytesPerSecond: number | null;
+  /** Until it meets a limit at that pace; null when none is in sight. */
+  readonly memoryLimitInMs: number | null;
   /** Event-loop utilisation 0–100; null until an agent reports it. */
   readonly eventLoopPercent: number | null;
   readonly uptimeMs: number;
@@ -86,6 +90,8 @@ export interface ServiceMetrics {
   readonly errorRate: number | null;
   readonly throughputPerSecond: number | null;
   readonly restarts: number;
+  /** Instances replaced because of their memory, in this life of the supervisor. */
+  readonly recycled: number;
   readonly instances: readonly InstanceMetrics[];
   readonly highAvailability: HighAvailabilityFigures;
 }

@@ -18,6 +18,7 @@ import { FailureWatch } from './failureWatch.js';
 import { HandOver } from './handOver.js';
 import { HealthMonitor } from './healthMonitor.js';
 import { LoadBalancer } from './loadBalancer.js';
+import { MemoryWatch } from './memoryWatch.js';
 import type { Moment } from './loadBalancer.js';
 import { captureLoop, restoreLoop } from './loopState.js';
 import { Observer } from './observer.js';
@@ -42,6 +43,7 @@ export class ControlLoop {
   readonly operations: Operations;
   readonly availability: AvailabilityKeeper;
   readonly blackBox: BlackBox;
+  readonly memory: MemoryWatch;
   readonly observer: Observer;
   readonly desiredState: DesiredState;
   running = true;
@@ -78,6 +80,11 @@ export class ControlLoop {
     this.operations = this.#createOperations();
     this.#reconciler = this.#createReconciler();
     this.#watch = this.#createFailureWatch();
+    this.memory = new MemoryWatch({
+      clock,
+      figures: (process) => this.agents.figures(process),
+      recycle: (service, process, why) => this.#watch.recycle(service, process, why),
+    });
     this.#strays = new StrayWatch({ ...options, find: (service) => this.services.get(service) });
     this.observer = new Observer(
       {
@@ -294,6 +301,7 @@ export class ControlLoop {
     this.health.retain(new Set(alive.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);
     this.blackBox.look(this.services.values());
+    this.memory.review([...this.services.values()]);
     for (const service of this.services.values()) {
       this.#watch.review(service);
       if (service.adopted) this.#autoscaler.apply(service, this.running);

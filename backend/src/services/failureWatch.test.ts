@@ -362,64 +362,22 @@ describe('an incident', () => {
   });
 });
 
-describe('memory near the limit', () => {
-  const weigh = (...bytes: (number | null)[]): void =>
-    it.service.measure(
-      new Map(
-        bytes.map((memoryBytes, pmId) => [100 + pmId, { cpuPercent: 1, memoryBytes, eluPercent: null }]),
-      ),
-    );
-  const outdated = (): readonly number[] =>
-    it.service
-      .slots()
-      .filter((slot) => slot.outdated)
-      .map(({ id }) => id.pmId);
-
-  test('recycles at nine tenths of it, and says how full it is', () => {
-    weigh(90e6 - 1, 50e6);
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([]);
-    weigh(90e6, 50e6);
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([0]);
+describe('memory that leads to its limit', () => {
+  test('has the instance replaced while it serves, and is told, kept, and charged to nobody', async () => {
+    it.watch.recycle(it.service, row(0), 'live heap grows 1.2 MB/s');
+    expect(
+      it.service
+        .slots()
+        .filter(({ outdated }) => outdated)
+        .map(({ id }) => id.pmId),
+    ).toEqual([0]);
+    expect(it.service.serving()).toHaveLength(2);
     expect(it.events.of('instance.unfit').map(({ data }) => data)).toMatchObject([
-      { instance: { pmId: 0 }, cause: 'memory', detail: '86 MB of 95 MB used' },
+      { instance: { pmId: 0 }, cause: 'memory', detail: 'live heap grows 1.2 MB/s' },
     ]);
+    expect(it.events.of('instance.unfit')[0]?.data).toHaveProperty('blackBox');
     expect(used(0)).toBe(0);
-  });
-
-  test('one at a time, and not sooner than a cooldown after the last', async () => {
-    weigh(95e6, 95e6);
-    it.watch.review(it.service);
-    it.watch.review(it.service);
-    // Also when its replacement takes long.
-    await it.clock.advance(2 * POLICY.failure.restartCooldownMs);
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([0]);
-    // Its replacement serves, and it is gone.
-    await it.show(row(1), row(2));
-    weigh(0, 95e6, 95e6);
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([1]);
-    await it.show(row(2));
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([]);
-    await it.clock.advance(POLICY.failure.restartCooldownMs);
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([2]);
-  });
-
-  test('what was not measured is not full', () => {
-    weigh(null, null);
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([]);
-  });
-
-  test('waits while an operation is under way', () => {
-    weigh(95e6, 95e6);
-    const common = { id: 'op-1', kind: 'failover', reason: 'test', sinceMs: 0, from: 2, to: 2 } as const;
-    it.service.operation = { ...common, started: [], stopped: [], failure: null };
-    it.watch.review(it.service);
-    expect(outdated()).toEqual([]);
+    expect(it.service.incident).toBeNull();
+    expect(it.asked.count).toBe(1);
   });
 });

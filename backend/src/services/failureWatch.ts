@@ -1,5 +1,6 @@
 /**
- * Turns what happens to instances into judgements: an exit, a health state that turned unfit, memory near its limit.
+ * Turns what happens to instances into judgements: an exit, a health state that turned unfit, memory that leads to its
+ * limit.
  * It charges the budget, says what follows, and keeps the incident open until the service is whole again and has
  * stayed so for the stable period.
  *
@@ -36,8 +37,6 @@ export interface FailureWatchOptions {
   readonly onFailure: (service: SupervisedService) => void;
 }
 
-/** Memory of an instance, as a share of its limit, at which it is recycled. */
-const RECYCLE_AT = 0.9;
 const JUDGED_KEPT = 1000;
 
 export class FailureWatch {
@@ -48,8 +47,6 @@ export class FailureWatch {
   #oomKills: number | null;
   /** Services that an operator is known to have stopped. */
   readonly #stopped = new Set<string>();
-  /** Clock.nowMs() of the last recycling, per service: one at a time, and not in a hurry. */
-  readonly #recycledAtMs = new Map<string, number>();
 
   constructor(options: FailureWatchOptions) {
     this.#options = options;
@@ -143,11 +140,17 @@ export class FailureWatch {
     this.#options.onFailure(service);
   }
 
+  /** Its memory leads to a limit: it is replaced while it serves, new first, and nothing is charged for that. */
+  recycle(service: SupervisedService, process: ManagedProcess, detail: string): void {
+    service.recycle(process, detail);
+    this.#emitUnfit(service, process, 'memory', detail);
+    this.#options.onFailure(service);
+  }
+
   /** Called every look: time-driven judgements. */
   review(service: SupervisedService): void {
     this.#reviewOperatorStop(service);
     this.#reviewQuarantine(service);
-    this.#reviewMemory(service);
     this.#reviewIncident(service);
   }
 
@@ -210,25 +213,6 @@ export class FailureWatch {
       const fitForMs = clock.nowMs() - state.sinceMs;
       if (!failover.endedByFitness(service.name, process.pmId, fitForMs)) continue;
       events.emit('service.reset', { service: service.name, by: `pm ${process.pmId} stayed fit` });
-      this.#options.onFailure(service);
-      return;
-    }
-  }
-
-  /** Recycles an instance before it hits its limit: one at a time, and the new one serves first. */
-  #reviewMemory(service: SupervisedService): void {
-    if (service.isRecycling() || service.operation !== null) return;
-    const { clock } = this.#options;
-    const { memoryLimitBytes, failure } = service.policy;
-    const last = this.#recycledAtMs.get(service.name);
-    if (last !== undefined && clock.nowMs() - last < failure.restartCooldownMs) return;
-    for (const process of service.serving()) {
-      const memoryBytes = service.figuresOf(process)?.memoryBytes ?? null;
-      if (memoryBytes === null || memoryBytes < RECYCLE_AT * memoryLimitBytes) continue;
-      const detail = `${mebibytes(memoryBytes)} of ${mebibytes(memoryLimitBytes)} used`;
-      service.recycle(process, detail);
-      this.#recycledAtMs.set(service.name, clock.nowMs());
-      this.#emitUnfit(service, process, 'memory', detail);
       this.#options.onFailure(service);
       return;
     }

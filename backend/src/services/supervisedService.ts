@@ -5,6 +5,7 @@
  */
 import { fitnessOf } from '../domain/health.js';
 import type { HealthState } from '../domain/health.js';
+import type { MemoryTrend } from '../domain/memoryTracker.js';
 import { instanceKey, pmIdOf } from '../domain/model.js';
 import type {
   Fitness,
@@ -82,6 +83,7 @@ export class SupervisedService {
   #processes: readonly ManagedProcess[] = [];
   #changedAtMs = Number.NEGATIVE_INFINITY;
   #figures: ReadonlyMap<number, ProcessFigures> = new Map();
+  #memory: ReadonlyMap<string, MemoryTrend> = new Map();
   readonly #draining = new Map<string, Draining>();
   readonly #recycle = new Map<string, string>();
   readonly #announced = new Set<string>();
@@ -151,6 +153,15 @@ export class SupervisedService {
 
   figuresOf({ pid }: ManagedProcess): ProcessFigures | null {
     return pid === null ? null : (this.#figures.get(pid) ?? null);
+  }
+
+  /** What becomes of the memory of each, by key; MemoryWatch owns it. */
+  noteMemory(trends: ReadonlyMap<string, MemoryTrend>): void {
+    this.#memory = trends;
+  }
+
+  memoryTrendOf(id: InstanceId): MemoryTrend {
+    return this.#memory.get(instanceKey(id)) ?? { kind: 'unknown' };
   }
 
   drain(target: InstanceId, draining: Draining): void {
@@ -341,6 +352,7 @@ export class SupervisedService {
       memoryBytes: figures?.memoryBytes ?? null,
       eluPercent: figures?.eluPercent ?? null,
       agent: agents.presence(process),
+      memoryTrend: this.memoryTrendOf(process),
       backlogPercent: null,
     };
   }

@@ -43,6 +43,7 @@ function serviceMetrics(loop: ControlLoop, service: SupervisedService): ServiceM
     errorRate: errors.length === 0 ? null : sum(errors) / errors.length,
     throughputPerSecond: throughput.length === 0 ? null : round(sum(throughput)),
     restarts: sum(service.processes.map(({ restarts }) => restarts)),
+    recycled: loop.memory.recycled(service.name),
     instances,
     highAvailability: loop.availability.figures(service.name),
   };
@@ -55,11 +56,15 @@ function instanceMetrics(
 ): InstanceMetrics {
   const figures = service.figuresOf(process);
   const probed = loop.health.figures(instanceKey(process));
+  const trend = service.memoryTrendOf(process);
   const seen = process.port === null ? null : loop.traffic.figures(process.port);
   return {
     ...refOf(process),
     cpuPercent: figures?.cpuPercent == null ? null : round(figures.cpuPercent),
     memoryBytes: figures?.memoryBytes ?? null,
+    memoryGrowthBytesPerSecond:
+      trend.kind === 'unknown' ? null : trend.kind === 'growing' ? trend.perSecondBytes : 0,
+    memoryLimitInMs: trend.kind === 'growing' ? trend.etaMs : null,
     eventLoopPercent: figures?.eluPercent ?? null,
     uptimeMs: isAlive(process) ? Math.max(0, loop.moment().wallMs - process.startedAtMs) : 0,
     restarts: process.restarts,

@@ -214,6 +214,12 @@ const services: Family[] = [
   ),
   perService(
     'counter',
+    'holdfast_service_recycled_total',
+    'Instances replaced because of their memory.',
+    (service) => service.recycled,
+  ),
+  perService(
+    'counter',
     'holdfast_service_recoveries_total',
     'Verified recoveries.',
     ha((figures) => figures.recoveries),
@@ -229,6 +235,18 @@ const instances: Family[] = [
     'holdfast_instance_memory_bytes',
     'Resident memory.',
     (instance) => instance.memoryBytes,
+  ),
+  perInstance(
+    'gauge',
+    'holdfast_instance_memory_growth_bytes_per_second',
+    'How fast memory grows for good; 0 when it does not.',
+    (instance) => instance.memoryGrowthBytesPerSecond,
+  ),
+  perInstance(
+    'gauge',
+    'holdfast_instance_memory_limit_seconds',
+    'Until a memory limit is met at the pace of growth.',
+    (instance) => seconds(instance.memoryLimitInMs),
   ),
   perInstance(
     'gauge',

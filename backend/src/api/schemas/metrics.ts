@@ -21,6 +21,13 @@ const instance = z.object({
   ...instanceRef.shape,
   cpuPercent: maybePercent,
   memoryBytes: maybeBytes,
+  memoryGrowthBytesPerSecond: z
+    .number()
+    .nullable()
+    .describe('How fast its memory grows for good; 0 when it does not, null while that is not known.'),
+  memoryLimitInMs: durationMs
+    .nullable()
+    .describe('Until it meets a limit at that pace; null: none is in sight.'),
   eventLoopPercent: maybePercent,
   uptimeMs: durationMs,
   restarts: count,
@@ -39,6 +46,7 @@ const service = z.object({
   errorRate,
   throughputPerSecond: throughput,
   restarts: count,
+  recycled: count.describe('Instances replaced because of their memory, since the supervisor started.'),
   instances: z.array(instance),
   highAvailability,
 });

@@ -28,6 +28,25 @@ const fitness = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('unfit'), sinceMs: wallMs, cause: failureCause, detail: z.string() }),
 ]);
 
+const memoryTrend = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('unknown') }).describe('Watched for too short a time.'),
+  z
+    .object({ kind: z.literal('steady') })
+    .describe('No growth that leads to a limit in the foreseeable future.'),
+  z.object({
+    kind: z.literal('growing'),
+    limit: z.enum(['resident', 'heap']).describe("The service's limit, or that of V8's heap."),
+    perSecondBytes: z.number(),
+    usedBytes: bytes,
+    limitBytes: bytes,
+    etaMs: durationMs.describe('Until the limit is met at this pace.'),
+    spanMs: durationMs.describe('Over how long it was seen to grow.'),
+    sure: z
+      .boolean()
+      .describe('Seen for so long that it is no warm-up: reason to replace the instance in time.'),
+  }),
+]);
+
 const instance = z.object({
   service: z.string(),
   pmId: count,
@@ -49,6 +68,7 @@ const instance = z.object({
   agent: z
     .enum(['connected', 'silent', 'absent'])
     .describe('Whether its agent speaks; silent: nothing was heard for two seconds.'),
+  memoryTrend,
   backlogPercent: maybePercent.describe(
     'Work that waits for the event loop, percent of one core over 10 s, 0–100; null without agent.',
   ),

@@ -45,6 +45,8 @@ export function instanceMetrics(pmId: number): InstanceMetrics {
     ...refOf(pmId),
     cpuPercent: 25,
     memoryBytes: 5e7,
+    memoryGrowthBytesPerSecond: 1e6,
+    memoryLimitInMs: 300_000,
     eventLoopPercent: null,
     uptimeMs: 90_000,
     restarts: 1,
@@ -90,6 +92,16 @@ function instanceView(service: string, pmId: number, serving: boolean): Instance
     memoryBytes: 5e7,
     eluPercent: null,
     agent: 'absent',
+    memoryTrend: {
+      kind: 'growing',
+      limit: 'resident',
+      perSecondBytes: 1e6,
+      usedBytes: 5e7,
+      limitBytes: 3.5e8,
+      etaMs: 300_000,
+      spanMs: 600_000,
+      sure: true,
+    },
     backlogPercent: null,
   };
 }
@@ -117,6 +129,7 @@ export function metricsOf(services: readonly MemoryService[]): MetricsView {
       errorRate: 0,
       throughputPerSecond: null,
       restarts: 3,
+      recycled: 1,
       instances: service.pmIds.map(instanceMetrics),
       highAvailability: figures,
     })),
