@@ -1,8 +1,6 @@
 /** What a black box says in words. */
 import type { AgentFigures, Hang } from './agent.js';
-
-/** A heap this full is worth a word. */
-const FULL_HEAP_SHARE = 0.7;
+import { isHeapFull } from './failover.js';
 
 /** stack.txt: where it was blocked, and the requests that it was busy with. @param whose one line that names it. */
 export function stackText(hang: Hang, whose: string): string | null {
@@ -39,13 +37,11 @@ function fromInside(figures: AgentFigures, ageMs: number): string[] {
   const found: string[] = [];
   const { heapUsedBytes, heapLimitBytes, unanswered, oldestUnansweredMs, debugged } = figures;
   const when = `${seconds(Math.max(0, ageMs))} before`;
-  if (
-    heapUsedBytes !== null &&
-    heapLimitBytes !== null &&
-    heapUsedBytes >= FULL_HEAP_SHARE * heapLimitBytes
-  ) {
+  const usedBytes = heapUsedBytes ?? 0;
+  const limitBytes = heapLimitBytes ?? Infinity;
+  if (isHeapFull({ usedBytes, limitBytes })) {
     found.push(
-      `the JavaScript heap had ${mebibytes(heapUsedBytes)} of its limit of ${mebibytes(heapLimitBytes)} in use ${when}`,
+      `the JavaScript heap had ${mebibytes(usedBytes)} of its limit of ${mebibytes(limitBytes)} in use ${when}`,
     );
   }
   if (oldestUnansweredMs !== null && unanswered > 0) {

@@ -89,8 +89,24 @@ export type ExitVerdict =
 /** How V8 ends a process whose heap is full: abort(), which some builds compile to a trap. 128 + n is a shell's word for it. */
 const ABORTS = new Set(['SIGABRT', 'SIGTRAP', 'SIGILL']);
 const ABORT_CODES = new Set([134, 133, 132]);
-/** Between the last figures and the end a heap can still grow a lot, but not from nearly empty. */
+
+export interface HeapUse {
+  readonly usedBytes: number;
+  /** V8's heap_size_limit: --max-old-space-size and room for young objects. */
+  readonly limitBytes: number;
+}
+
+/** Between the last figures and the end a heap can still grow a lot, but not from nearly empty … */
 const FULL_HEAP_SHARE = 0.7;
+/** … and the limit counts room for young objects, which need not be full: three semi-spaces of 16 MB, and some air. */
+const YOUNG_HEAP_BYTES = 64 * 1024 * 1024;
+const LEAST_FULL_SHARE = 0.3;
+
+/** Whether a heap is so full that V8 may have given up on it a moment later. */
+export function isHeapFull({ usedBytes, limitBytes }: HeapUse): boolean {
+  const withoutYoung = Math.max(limitBytes - YOUNG_HEAP_BYTES, LEAST_FULL_SHARE * limitBytes);
+  return usedBytes >= Math.min(FULL_HEAP_SHARE * limitBytes, withoutYoung);
+}
 
 /**
  * Whether an exit is the instance's own fault. A kill from outside says nothing about the program, so it costs no
@@ -102,11 +118,11 @@ export function judgeExit(exit: {
   readonly asked: boolean;
   readonly oomKilled: boolean;
   /** The JavaScript heap in the last figures of its agent; null where there are none. */
-  readonly heap: { readonly usedBytes: number; readonly limitBytes: number } | null;
+  readonly heap: HeapUse | null;
 }): ExitVerdict {
   if (exit.asked) return { charged: false, why: 'asked' };
   const aborted = exit.signal === null ? ABORT_CODES.has(exit.exitCode ?? 0) : ABORTS.has(exit.signal);
-  if (aborted && exit.heap !== null && exit.heap.usedBytes >= FULL_HEAP_SHARE * exit.heap.limitBytes) {
+  if (aborted && exit.heap !== null && isHeapFull(exit.heap)) {
     return { charged: true, cause: 'out-of-memory', limitBytes: exit.heap.limitBytes };
   }
   if (exit.signal === 'SIGKILL' && exit.oomKilled) return { charged: true, cause: 'oom-killed' };

@@ -5,7 +5,7 @@ import { policyOf } from '../../../test/simulation/world.js';
 import { agentFigures } from '../../../test/support/agentFigures.js';
 import { MemoryBlackBoxes } from '../../../test/support/memoryBlackBoxes.js';
 import type { KeptBox } from '../../../test/support/memoryBlackBoxes.js';
-import { recordedEvents } from '../../../test/support/recordedEvents.js';
+import { recordedEvents, silentLogger } from '../../../test/support/recordedEvents.js';
 import type { AgentAttachment, AgentRecord, Hang } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
@@ -65,6 +65,7 @@ function keeping() {
         Promise.resolve(stderr.text === null ? null : { path: '/srv/api-error.log', text: stderr.text }),
     },
     recordOf: (id) => inside.get(instanceKey(id)) ?? null,
+    logger: silentLogger,
     version: '1.2.3',
   });
   service.see([row(1), row(2)]);
@@ -371,6 +372,13 @@ describe('a disk', () => {
     expect(on.store.all.every(({ summary }) => summary.outcome?.kind === 'unsettled')).toBe(true);
     expect(condemn()).toBeDefined();
   });
+});
+
+it('what cannot be described is not kept, and nobody is hurt by that', async () => {
+  // No calendar has such a day.
+  expect(on.blackBox.condemned(on.service, row(1, { startedAtMs: 1e300 }), 'hung', 'why')).toBeUndefined();
+  expect(on.blackBox.dropped()).toBe(1);
+  expect(condemn()).toBeDefined();
 });
 
 it('a supervisor that ends writes what it knows, and hears nothing any more', async () => {

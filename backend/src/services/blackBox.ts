@@ -10,12 +10,14 @@
 import type { AgentRecord } from '../domain/agent.js';
 import { blackBoxId } from '../domain/blackBox.js';
 import type { BlackBoxEntry, BlackBoxFile, OutsideFigures } from '../domain/blackBox.js';
+import { messageOf } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
+import type { HeapUse } from '../domain/failover.js';
 import { instanceKey } from '../domain/model.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { BlackBoxView } from '../domain/views.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
-import type { BlackBoxStore, Clock, ProcessExit, StderrLog } from '../ports.js';
+import type { BlackBoxStore, Clock, Logger, ProcessExit, StderrLog } from '../ports.js';
 import { BlackBoxCase } from './blackBoxCase.js';
 import type { Facts } from './blackBoxCase.js';
 import { blackBoxFile, blackBoxView } from './blackBoxViews.js';
@@ -33,6 +35,7 @@ export interface BlackBoxOptions {
   readonly stderr: StderrLog;
   /** What an agent said of that instance; null where there is none. */
   readonly recordOf: (id: InstanceId) => AgentRecord | null;
+  readonly logger: Logger;
   /** Of Holdfast. */
   readonly version: string;
 }
@@ -76,7 +79,7 @@ export class BlackBox {
   }
 
   /** The JavaScript heap in the last figures from inside; null where there are none. */
-  heapOf(id: InstanceId): { readonly usedBytes: number; readonly limitBytes: number } | null {
+  heapOf(id: InstanceId): HeapUse | null {
     const figures = this.#options.recordOf(id)?.figures.at(-1);
     if (figures?.heapUsedBytes == null || figures.heapLimitBytes === null) return null;
     return { usedBytes: figures.heapUsedBytes, limitBytes: figures.heapLimitBytes };
@@ -89,7 +92,7 @@ export class BlackBox {
     cause: FailureCause,
     detail: string,
   ): string | undefined {
-    return this.#begin(service, id, { cause, detail, exit: null });
+    return this.#safely(() => this.#begin(service, id, { cause, detail, exit: null }));
   }
 
   /** An instance has ended by its own fault. @returns the id of its black box. */
@@ -99,8 +102,8 @@ export class BlackBox {
     cause: FailureCause,
     detail: string,
   ): string | undefined {
-    const { pmId, startedAtMs } = exit;
-    return this.#begin(service, { service: service.name, pmId, startedAtMs }, { cause, detail, exit });
+    const id: InstanceId = { service: service.name, pmId: exit.pmId, startedAtMs: exit.startedAtMs };
+    return this.#safely(() => this.#begin(service, id, { cause, detail, exit }));
   }
 
   list(): Promise<readonly BlackBoxEntry[]> {
@@ -240,7 +243,10 @@ export class BlackBox {
   /** One write of a box at a time; what comes meanwhile is in the next one. The last one closes it. */
   #save(key: string, open: Open): void {
     open.again = true;
-    open.saving ??= this.#saveAll(key, open);
+    open.saving ??= this.#saveAll(key, open).catch((thrown: unknown) => {
+      this.#open.delete(key);
+      this.#failed(thrown);
+    });
   }
 
   async #saveAll(key: string, open: Open): Promise<void> {
@@ -256,5 +262,19 @@ export class BlackBox {
     }
     open.saving = null;
     if (isLast) this.#open.delete(key);
+  }
+  /** Whatever is wrong with what is kept of a failure must not stand in the way of what is done about it. */
+  #safely(begin: () => string | undefined): string | undefined {
+    try {
+      return begin();
+    } catch (thrown) {
+      this.#failed(thrown);
+      return undefined;
+    }
+  }
+
+  #failed(thrown: unknown): void {
+    this.#refused += 1;
+    this.#options.logger.error('a black box is not kept', { problem: messageOf(thrown) });
   }
 }

@@ -2,8 +2,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
+import { agentFigures } from '../../../test/support/agentFigures.js';
 import { MemoryBlackBoxes, noStderr } from '../../../test/support/memoryBlackBoxes.js';
-import { recordedEvents } from '../../../test/support/recordedEvents.js';
+import { recordedEvents, silentLogger } from '../../../test/support/recordedEvents.js';
 import type { AgentRecord } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
@@ -68,6 +69,7 @@ async function watching() {
     store: blackBoxes,
     stderr: noStderr,
     recordOf: (id) => inside.get(instanceKey(id)) ?? null,
+    logger: silentLogger,
     version: '1.2.3',
   });
   const asked = { count: 0 };
@@ -157,6 +159,33 @@ describe('an exit', () => {
     ]);
     expect(it.service.serving().map(({ pmId }) => pmId)).toEqual([1]);
     expect(it.asked.count).toBe(1);
+  });
+
+  test('of a full heap, by abort, is named as what it is', () => {
+    const id = { service: SERVICE, pmId: 0, startedAtMs: FakeClock.epochMs };
+    const full = { heapUsedBytes: 500 * 1024 ** 2, heapLimitBytes: 512 * 1024 ** 2 };
+    it.inside.set(instanceKey(id), {
+      id,
+      agentVersion: '1.2.3',
+      nodeVersion: 'v20.20.2',
+      figures: [agentFigures(full)],
+      hang: null,
+      attachments: [],
+    });
+    it.watch.exited(it.service, exitOf(0, { exitCode: null, signal: 'SIGABRT' }));
+    expect(exits()).toMatchObject([{ charged: true, cause: 'out-of-memory' }]);
+    expect(it.failover.lastFailure(SERVICE)).toMatchObject({
+      cause: 'out-of-memory',
+      detail:
+        'out of memory: the JavaScript heap reached its limit of 512 MB (left after 60.5 s with SIGABRT)',
+    });
+  });
+
+  test('that nobody is to blame for, or that was asked for, leaves no black box', () => {
+    it.watch.exited(it.service, exitOf(0, { exitCode: null, signal: 'SIGKILL' }));
+    it.watch.exited(it.service, exitOf(1, { asked: true }));
+    for (const data of exits()) expect(data).not.toHaveProperty('blackBox');
+    expect(it.blackBoxes.saves).toBe(0);
   });
 
   test('is judged once, however often it is reported', async () => {
