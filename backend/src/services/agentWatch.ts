@@ -13,6 +13,7 @@
 import type { AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
 import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
+import type { ServicePolicy } from '../domain/policy.js';
 import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../ports.js';
 import { AgentMemory } from './agentMemory.js';
 import type { EventLog } from './eventLog.js';
@@ -26,8 +27,9 @@ export interface AgentWatchOptions {
   readonly agents: AgentLink;
   readonly processStates: ProcessStates;
   readonly health: HealthMonitor;
-  /** From when on that service's main threads count as blocked, ms. */
-  readonly hangTimeoutMs: (service: string) => number;
+  readonly policyOf: (service: string) => ServicePolicy | undefined;
+  /** An instance begins to stop, maybe because of a signal that did not come from PM2. */
+  readonly onStopping: () => void;
 }
 
 type Condemned = { readonly cause: 'hung' | 'stopped' | 'stalled'; readonly atMs: number };
@@ -43,7 +45,8 @@ interface Peer {
   /** Heard when we had been held up: judged at the next look, if it is not over by then. */
   unjudged: Hang | null;
   condemned: Condemned | null;
-  isStopping: boolean;
+  /** It was asked to stop; null when it goes on long after it would have been killed. */
+  stopping: { readonly sinceMs: number; readonly draining: boolean } | null;
 }
 
 /** Older figures say nothing about now. */
@@ -51,6 +54,8 @@ const FIGURES_VALID_MS = 2_000;
 /** After an instance's end. */
 const RECORD_KEPT_MS = 5 * 60_000;
 const MOST_RECORDS_OF_ENDED = 100;
+/** Beyond the time to stop: who is still there then, has not stopped. */
+const STOP_SLACK_MS = 5_000;
 /** Of all instances: a report is some ten kilobytes, a profile a hundred. */
 const MOST_ATTACHMENTS = 32;
 
@@ -86,10 +91,7 @@ export class AgentWatch {
         this.#attached.push(memory);
         if (this.#attached.length > MOST_ATTACHMENTS) this.#attached.shift()?.dropAttachments();
       }),
-      agents.on('stopping', ({ pid }) => {
-        const peer = this.#peers.get(pid);
-        if (peer !== undefined) peer.isStopping = true;
-      }),
+      agents.on('stopping', ({ pid, draining }) => this.#onStopping(pid, draining)),
       agents.on('gone', ({ pid }) => this.#onGone(pid)),
     ];
   }
@@ -141,7 +143,19 @@ export class AgentWatch {
     if (peer?.process == null || peer.latest === null) return false;
     if (this.#silence.isSilent(peer.pid)) return this.#options.processStates.stateOf(peer.pid) === 'stopped';
     const { beatAgeMs, debugged } = peer.latest;
-    return !debugged && beatAgeMs >= this.#options.hangTimeoutMs(peer.process.service);
+    return !debugged && beatAgeMs >= this.#hangTimeoutMs(peer.process.service);
+  }
+
+  /**
+   * PM2's list, with those as `stopping` that finish their requests and will then end: PM2 knows of no signal but its
+   * own.
+   */
+  withLeaving(listed: readonly ManagedProcess[]): readonly ManagedProcess[] {
+    return listed.map((process) => {
+      const peer = this.#peers.get(process.pid ?? 0);
+      const isLeaving = peer?.stopping?.draining === true && this.#isStopping(peer);
+      return isLeaving ? { ...process, status: 'stopping' } : process;
+    });
   }
 
   close(): void {
@@ -158,7 +172,7 @@ export class AgentWatch {
       latest: null,
       unjudged: null,
       condemned: null,
-      isStopping: false,
+      stopping: null,
     };
     this.#peers.set(pid, peer);
     this.#silence.heard(pid);
@@ -195,7 +209,7 @@ export class AgentWatch {
     if (this.#isOver(peer, earlier, figures)) this.#resumed(peer);
     if (peer.condemned !== null) return;
     this.#stalls.learn(memory, earlier, figures);
-    if (!peer.isStopping) this.#reviewStall(peer, memory, figures);
+    if (!this.#isStopping(peer)) this.#reviewStall(peer, memory, figures);
   }
 
   /** Whether these figures say that what it was condemned for is over. */
@@ -203,7 +217,7 @@ export class AgentWatch {
     if (condemned === null || process === null) return false;
     switch (condemned.cause) {
       case 'hung':
-        return now.beatAgeMs < this.#options.hangTimeoutMs(process.service) / 2;
+        return now.beatAgeMs < this.#hangTimeoutMs(process.service) / 2;
       case 'stopped':
         return true;
       case 'stalled':
@@ -222,11 +236,28 @@ export class AgentWatch {
     }
   }
 
+  #onStopping(pid: number, draining: boolean): void {
+    const peer = this.#peers.get(pid);
+    if (peer === undefined) return;
+    peer.stopping = { sinceMs: this.#options.clock.nowMs(), draining };
+    this.#options.onStopping();
+  }
+
+  #isStopping({ stopping, process }: Peer): boolean {
+    if (stopping === null) return false;
+    const killTimeoutMs = this.#options.policyOf(process?.service ?? '')?.lifecycle.killTimeoutMs ?? 0;
+    return this.#options.clock.nowMs() - stopping.sinceMs < killTimeoutMs + STOP_SLACK_MS;
+  }
+
+  #hangTimeoutMs(service: string): number {
+    return this.#options.policyOf(service)?.hangTimeoutMs ?? Infinity;
+  }
+
   #onHang(pid: number, hang: Hang): void {
     const peer = this.#peers.get(pid);
     if (peer === undefined) return;
     peer.memory?.noteHang(hang);
-    if (peer.isStopping || peer.latest?.debugged === true || peer.condemned !== null) return;
+    if (this.#isStopping(peer) || peer.latest?.debugged === true || peer.condemned !== null) return;
     if (this.#silence.isHeldUp()) peer.unjudged = hang;
     else this.#condemnHung(peer, hang);
   }
@@ -257,7 +288,7 @@ export class AgentWatch {
   /** When all instances of a service hang together, replacing one after the other is not all there is to do. */
   #sharedCause(peer: Peer, service: string): string {
     const siblings = [...this.#peers.values()].filter(
-      (other) => other !== peer && other.process?.service === service && !other.isStopping,
+      (other) => other !== peer && other.process?.service === service && !this.#isStopping(other),
     );
     if (siblings.length === 0 || !siblings.every(({ condemned }) => condemned?.cause === 'hung')) return '';
     return `; all ${siblings.length + 1} instances of ${service} hang: the cause is likely what they share, such as a request that each gets`;
@@ -266,7 +297,7 @@ export class AgentWatch {
   #onSilent(pid: number, silentMs: number): void {
     const peer = this.#peers.get(pid);
     if (peer?.process == null || peer.condemned !== null) return;
-    if (peer.isStopping || peer.latest?.debugged === true) return;
+    if (this.#isStopping(peer) || peer.latest?.debugged === true) return;
     const state = this.#options.processStates.stateOf(pid);
     if (state === 'stopped') {
       const detail = `the whole process is stopped (SIGSTOP, or a terminal's ^Z); its agent has been silent for ${(silentMs / 1_000).toFixed(1)} s`;

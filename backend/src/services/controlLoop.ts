@@ -108,9 +108,12 @@ export class ControlLoop {
   }
 
   #createAgentWatch(): AgentWatch {
-    const hangTimeoutMs = (service: string): number =>
-      this.services.get(service)?.policy.hangTimeoutMs ?? Infinity;
-    return new AgentWatch({ ...this.#options, health: this.health, hangTimeoutMs });
+    return new AgentWatch({
+      ...this.#options,
+      health: this.health,
+      policyOf: (service) => this.services.get(service)?.policy,
+      onStopping: () => this.observer.poke(),
+    });
   }
 
   #createBlackBox(): BlackBox {
@@ -277,7 +280,8 @@ export class ControlLoop {
     this.#autoscaler.noteReached(service);
   }
 
-  async #onList(processes: readonly ManagedProcess[], newDaemon: boolean, askedAtMs: number): Promise<void> {
+  async #onList(listed: readonly ManagedProcess[], newDaemon: boolean, askedAtMs: number): Promise<void> {
+    const processes = this.agents.withLeaving(listed);
     if (newDaemon) {
       this.#adoption.daemonReplaced();
       this.#handOver.daemonReplaced();

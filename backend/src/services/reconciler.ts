@@ -287,7 +287,8 @@ export function announce(service: SupervisedService, events: EventLog, clock: Cl
     const pmId = pmIdOf(key);
     const process = service.find(pmId);
     const instance = process === undefined ? { pmId, pid: null, port: null } : refOf(process);
-    events.emit('instance.withdrawn', { service: service.name, instance, why });
+    const reason = process?.status === 'stopping' ? 'it was asked to stop' : why;
+    events.emit('instance.withdrawn', { service: service.name, instance, why: reason });
   }
   for (const process of added) {
     const afterMs = Math.max(0, Math.round(clock.wallMs() - process.startedAtMs));
