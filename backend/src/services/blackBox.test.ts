@@ -277,9 +277,16 @@ describe('an instance that is condemned', () => {
     const id = condemn('memory');
     await on.watch(1);
     expect(condemn('hung')).toBe(id);
-    expect(on.blackBox.ended(on.service, EXIT, 'crashed', 'left')).toBe(id);
+    await on.watch(1);
+    expect(on.blackBox.ended(on.service, EXIT, 'out-of-memory', 'the heap is full')).toBe(id);
+    serving(1, 999);
     await settle();
     expect(on.store.boxes.size).toBe(1);
+    expect(on.box(id).summary).toMatchObject({ cause: 'memory', detail: 'why' });
+    expect(on.box(id).summary.findings.slice(-2)).toEqual([
+      '1.0 s later, hung: why',
+      '2.0 s later, out-of-memory: the heap is full',
+    ]);
   });
 
   it('anew after it had recovered is another one', async () => {

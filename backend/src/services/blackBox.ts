@@ -159,7 +159,10 @@ export class BlackBox {
     const key = instanceKey(id);
     const known = this.#open.get(key);
     // Whatever else befalls it belongs to the same story.
-    if (known !== undefined && !known.box.settled) return known.box.facts.id;
+    if (known !== undefined && !known.box.settled) {
+      known.box.alsoBefell(judged.cause, judged.detail);
+      return known.box.facts.id;
+    }
     if (known !== undefined || this.#open.size >= MOST_OPEN) {
       this.#refused += 1;
       return undefined;

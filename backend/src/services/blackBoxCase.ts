@@ -9,6 +9,7 @@ import { beginCourse, followed, givenUp } from '../domain/blackBoxCourse.js';
 import type { Course } from '../domain/blackBoxCourse.js';
 import { findings, stackText } from '../domain/blackBoxText.js';
 import type { EventRecord } from '../domain/events.js';
+import type { FailureCause } from '../domain/model.js';
 import type { BlackBoxPieces, Clock } from '../ports.js';
 
 /** What is known at the decision, and does not change any more. */
@@ -20,6 +21,7 @@ export type Facts = Omit<
 /** An agent's minute has 240 lines, the supervisor's 60; what follows the decision is written down, too. */
 const MOST_LINES = 1_000;
 const MOST_EVENTS_AFTER = 50;
+const MOST_FURTHER = 5;
 /** A heartbeat this old: the main thread was blocked when the decision fell. Normally it is below 100 ms. */
 const BLOCKED_MS = 500;
 /** An attachment this much older than the decision belongs to something else. */
@@ -34,6 +36,7 @@ export class BlackBoxCase {
   readonly #holdfastVersion: string;
   readonly #decidedWallMs: number;
   readonly #after: EventRecord[] = [];
+  readonly #further: string[] = [];
   readonly #inside: AgentFigures[] = [];
   readonly #outside: OutsideFigures[] = [];
   #course: Course;
@@ -70,6 +73,12 @@ export class BlackBoxCase {
     this.#course = followed(this.#course, event, Math.round(this.ageMs));
     this.#outcome = this.#course.outcome;
     return this.settled;
+  }
+
+  /** More befell it before what was decided was done: found unfit for another reason, or ended by itself. */
+  alsoBefell(cause: FailureCause, detail: string): void {
+    const seconds = (this.ageMs / 1_000).toFixed(1);
+    if (this.#further.length < MOST_FURTHER) this.#further.push(`${seconds} s later, ${cause}: ${detail}`);
   }
 
   /** Nobody watches any longer. */
@@ -125,7 +134,7 @@ export class BlackBoxCase {
     return {
       version: 1,
       ...this.facts,
-      findings: findings(this.#last, this.#stderr?.text ?? null),
+      findings: [...findings(this.#last, this.#stderr?.text ?? null), ...this.#further],
       outcome: this.#outcome,
       hang:
         hang === null
