@@ -301,8 +301,11 @@ export class ControlLoop {
       );
     }
     this.agents.see([...this.services.values()].flatMap((service) => service.processes));
-    const alive = [...this.services.values()].flatMap((service) => service.processes.filter(isAlive));
-    this.health.retain(new Set(alive.map(instanceKey)));
+    // Who is stopping closes its port: that is no failure.
+    const judged = [...this.services.values()].flatMap((service) =>
+      service.processes.filter((process) => isAlive(process) && process.status !== 'stopping'),
+    );
+    this.health.retain(new Set(judged.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);
     this.blackBox.look(this.services.values());
     this.memory.review([...this.services.values()]);
