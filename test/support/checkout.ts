@@ -16,6 +16,7 @@ const FILES = [
   'backend/dist',
   'backend/ecosystem.cjs',
   'backend/package.json',
+  'backend/preload.cjs',
   'backend/src',
   'backend/tsconfig.json',
   'config.yml',
