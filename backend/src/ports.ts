@@ -110,7 +110,6 @@ export interface ProcessFigures {
   /** CPU of one core over the time since the previous sample, 0–100 × threads. null on the first sample. */
   readonly cpuPercent: number | null;
   readonly memoryBytes: number | null;
-  readonly eluPercent: number | null;
 }
 
 export interface ProcessMeter {
@@ -118,6 +117,15 @@ export interface ProcessMeter {
   sample(
     processes: readonly { readonly pid: number; readonly startedAtMs: number }[],
   ): Promise<ReadonlyMap<number, ProcessFigures>>;
+}
+
+/** What the kernel holds for processes that are too busy to take it. */
+export interface ConnectionMeter {
+  /**
+   * By local port, of this machine: connections with bytes that nobody has read, those not accepted yet among them.
+   * Seconds old at most. Never rejects; null where it can't be known.
+   */
+  unread(): Promise<ReadonlyMap<number, number> | null>;
 }
 
 /** The machine, or the container's share of it. */

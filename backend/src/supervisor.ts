@@ -18,6 +18,7 @@ import { systemClock } from './adapters/clock.js';
 import { FileHistory } from './adapters/history/fileHistory.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { SystemHostMeter } from './adapters/meters/hostMeter.js';
+import { createConnectionMeter } from './adapters/meters/connectionMeter.js';
 import { SystemProcessMeter } from './adapters/meters/processMeter.js';
 import { processStates } from './adapters/meters/processStates.js';
 import { selfMeter } from './adapters/meters/selfMeter.js';
@@ -214,6 +215,7 @@ class Supervisor {
       manager: this.#manager,
       prober,
       processMeter: new SystemProcessMeter(),
+      connectionMeter: createConnectionMeter(systemClock),
       hostMeter: this.#hostMeter,
       agents,
       processStates,

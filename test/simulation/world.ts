@@ -159,6 +159,7 @@ export class World {
       manager: this.pm2,
       prober: this.pm2,
       processMeter: this.#meter(),
+      connectionMeter: { unread: () => Promise.resolve(null) },
       hostMeter,
       agents: this.agents,
       processStates: this.agents,
@@ -210,7 +211,7 @@ export class World {
               const row = byPid.get(pid);
               if (row === undefined) return [];
               const cpuPercent = this.cpu.get(row.service) ?? null;
-              return [[pid, { cpuPercent, memoryBytes: 60e6, eluPercent: null }] as const];
+              return [[pid, { cpuPercent, memoryBytes: 60e6 }] as const];
             }),
           ),
         );

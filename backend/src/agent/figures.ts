@@ -29,13 +29,14 @@ export class FiguresReader {
     const atMs = nowMs();
     const beatAtMs = read(numbers, SLOT.beatAtMs) || this.#startedAtMs;
     const beatAgeMs = Math.max(0, atMs - beatAtMs);
+    const aliveAtMs = Math.max(beatAtMs, read(numbers, SLOT.lastStepAtMs));
     const oldestAtMs = read(numbers, SLOT.oldestUnansweredAtMs);
     const lastFinishedAtMs = read(numbers, SLOT.lastFinishedAtMs);
     this.#seq += 1;
     return {
       type: 'figures',
       seq: this.#seq,
-      beatAgeMs: Math.round(beatAgeMs),
+      beatAgeMs: Math.max(0, Math.round(atMs - aliveAtMs)),
       elu: this.#utilisation(atMs, beatAtMs),
       ...this.#delays(beatAgeMs),
       rssBytes: process.memoryUsage.rss(),

@@ -34,7 +34,7 @@ export interface Figures {
   readonly type: 'figures';
   /** Grows by one per message of this process; what does not grow is a replay and is dropped. */
   readonly seq: number;
-  /** Since the main thread last ran its heartbeat; normally below two beats (100 ms). */
+  /** Since the main thread last ran its heartbeat, or began or finished a request; normally below two beats (100 ms). */
   readonly beatAgeMs: number;
   /** Event-loop utilisation of the main thread, 0 to 1; 1 while it is blocked. */
   readonly elu: number;

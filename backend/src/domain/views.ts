@@ -70,6 +70,8 @@ export interface InstanceMetrics extends InstanceRef {
   readonly memoryLimitInMs: number | null;
   /** Event-loop utilisation 0–100; null until an agent reports it. */
   readonly eventLoopPercent: number | null;
+  /** Work that waits for the event loop, in time of one core; null until an agent reports it. */
+  readonly waitingWorkMs: number | null;
   readonly uptimeMs: number;
   readonly restarts: number;
   /** Of real traffic where a gateway reports it, else of health probes over the last 100. */

@@ -124,12 +124,9 @@ export class AgentWatch {
     return this.#memories.get(instanceKey(id))?.memory.record() ?? null;
   }
 
-  /** Mean event-loop utilisation since then (Clock.nowMs), 0–100; null when nothing was heard since. */
-  meanEluPercent(pid: number, sinceMs: number): number | null {
-    const memory = this.#peers.get(pid)?.memory ?? null;
-    const figures = memory === null ? [] : memory.since(sinceMs);
-    if (figures.length === 0) return null;
-    return figures.reduce((total, { eluPercent }) => total + eluPercent, 0) / figures.length;
+  /** What was heard of a process since then (Clock.nowMs), oldest first; a minute at most. */
+  figuresSince(pid: number, sinceMs: number): readonly AgentFigures[] {
+    return this.#peers.get(pid)?.memory?.since(sinceMs) ?? [];
   }
 
   presence({ pid }: Pick<ManagedProcess, 'pid'>): AgentPresence {

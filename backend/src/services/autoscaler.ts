@@ -3,20 +3,19 @@
  * changes, whoever asked for it: the move is remembered (cooldown), told, and timed until it is reached.
  */
 import { clampInstances } from '../domain/policy.js';
-import type { Clock, HostMeter, ProcessMeter } from '../ports.js';
-import type { AgentWatch } from './agentWatch.js';
+import type { Clock, HostMeter } from '../ports.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { LoadBalancer, ScalingFacts } from './loadBalancer.js';
+import type { LoadMeter } from './loadMeter.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface AutoscalerOptions {
   readonly clock: Clock;
   readonly events: EventLog;
-  readonly processMeter: ProcessMeter;
+  readonly loadMeter: LoadMeter;
   readonly hostMeter: HostMeter;
-  readonly agents: Pick<AgentWatch, 'meanEluPercent'>;
   readonly loadBalancer: LoadBalancer;
   readonly failover: FailoverManager;
   readonly availability: AvailabilityKeeper;
@@ -39,19 +38,11 @@ export class Autoscaler {
 
   /** One sample of all services' processes, unless the last one was only just taken. */
   async measure(services: readonly SupervisedService[]): Promise<void> {
-    const { clock, processMeter, loadBalancer, agents } = this.#options;
+    const { clock, loadMeter, loadBalancer } = this.#options;
     const now = clock.nowMs();
     if (now - this.#sampledMs < MIN_SAMPLE_GAP_MS) return;
-    const sinceMs = this.#sampledMs;
     this.#sampledMs = now;
-    const running = services.flatMap(({ processes }) =>
-      processes.flatMap(({ pid, startedAtMs }) => (pid === null ? [] : [{ pid, startedAtMs }])),
-    );
-    const outside = await processMeter.sample(running);
-    // Over the same time as the CPU, so that the busier of the two can be told.
-    const figures = new Map(
-      [...outside].map(([pid, one]) => [pid, { ...one, eluPercent: agents.meanEluPercent(pid, sinceMs) }]),
-    );
+    const figures = await loadMeter.sample(services.flatMap(({ processes }) => processes));
     for (const service of services) {
       service.measure(figures);
       loadBalancer.observe(service.policy, service.view().instances, now);

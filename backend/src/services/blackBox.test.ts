@@ -74,7 +74,11 @@ function keeping() {
   const watch = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) {
       await clock.advance(1_000);
-      service.measure(new Map([[101, { cpuPercent: 50 + second, memoryBytes: 5e7, eluPercent: null }]]));
+      service.measure(
+        new Map([
+          [101, { cpuPercent: 50 + second, memoryBytes: 5e7, eluPercent: null, backlogPercent: null }],
+        ]),
+      );
       blackBox.look([service]);
     }
     await clock.advance(0);

@@ -18,6 +18,7 @@ import { FailureWatch } from './failureWatch.js';
 import { HandOver } from './handOver.js';
 import { HealthMonitor } from './healthMonitor.js';
 import { LoadBalancer } from './loadBalancer.js';
+import { LoadMeter } from './loadMeter.js';
 import { MemoryWatch } from './memoryWatch.js';
 import type { Moment } from './loadBalancer.js';
 import { captureLoop, restoreLoop } from './loopState.js';
@@ -126,7 +127,7 @@ export class ControlLoop {
     const { failover, availability, loadBalancer, agents } = this;
     return new Autoscaler({
       ...this.#options,
-      agents,
+      loadMeter: new LoadMeter({ ...this.#options, agents }),
       failover,
       availability,
       loadBalancer,

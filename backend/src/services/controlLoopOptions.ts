@@ -5,6 +5,7 @@ import type {
   AgentLink,
   BlackBoxStore,
   Clock,
+  ConnectionMeter,
   HostMeter,
   Logger,
   ProcessManager,
@@ -23,6 +24,7 @@ export interface ControlLoopOptions {
   readonly manager: ProcessManager;
   readonly prober: Prober;
   readonly processMeter: ProcessMeter;
+  readonly connectionMeter: ConnectionMeter;
   readonly hostMeter: HostMeter;
   readonly agents: AgentLink;
   readonly processStates: ProcessStates;

@@ -94,7 +94,9 @@ class Scene {
   #measure(service: SupervisedService): void {
     const figures = service.processes.flatMap(({ pid, pmId }) => {
       const memoryBytes = this.weight.get(pmId)?.(this.clock.nowMs()) ?? null;
-      return pid === null ? [] : [[pid, { cpuPercent: 1, memoryBytes, eluPercent: null }] as const];
+      return pid === null
+        ? []
+        : [[pid, { cpuPercent: 1, memoryBytes, eluPercent: null, backlogPercent: null }] as const];
     });
     service.measure(new Map(figures));
   }

@@ -19,10 +19,11 @@ import type {
 } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { Action, Slot, SlotState } from '../domain/reconcile.js';
-import type { Clock, ProcessFigures } from '../ports.js';
+import type { Clock } from '../ports.js';
 import type { AgentWatch } from './agentWatch.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
+import type { InstanceFigures } from './loadMeter.js';
 import type { TrafficFeed } from './trafficFeed.js';
 
 /** Replacing all instances that were there when it began. Persisted. */
@@ -82,7 +83,7 @@ export class SupervisedService {
 
   #processes: readonly ManagedProcess[] = [];
   #changedAtMs = Number.NEGATIVE_INFINITY;
-  #figures: ReadonlyMap<number, ProcessFigures> = new Map();
+  #figures: ReadonlyMap<number, InstanceFigures> = new Map();
   #memory: ReadonlyMap<string, MemoryTrend> = new Map();
   readonly #draining = new Map<string, Draining>();
   readonly #recycle = new Map<string, string>();
@@ -147,11 +148,11 @@ export class SupervisedService {
     return new Set(this.#processes.map(({ pmId }) => pmId));
   }
 
-  measure(figures: ReadonlyMap<number, ProcessFigures>): void {
+  measure(figures: ReadonlyMap<number, InstanceFigures>): void {
     this.#figures = figures;
   }
 
-  figuresOf({ pid }: ManagedProcess): ProcessFigures | null {
+  figuresOf({ pid }: ManagedProcess): InstanceFigures | null {
     return pid === null ? null : (this.#figures.get(pid) ?? null);
   }
 
@@ -353,7 +354,7 @@ export class SupervisedService {
       eluPercent: figures?.eluPercent ?? null,
       agent: agents.presence(process),
       memoryTrend: this.memoryTrendOf(process),
-      backlogPercent: null,
+      backlogPercent: figures?.backlogPercent ?? null,
     };
   }
 

@@ -3,6 +3,7 @@ import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import { slowest } from '../domain/percentiles.js';
 import type { ServicePolicy } from '../domain/policy.js';
+import { DRAIN_MS } from '../domain/scaling/backlog.js';
 import type { FailoverView, InstanceMetrics, MetricsView, ServiceMetrics } from '../domain/views.js';
 import type { HostFigures } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
@@ -65,7 +66,8 @@ function instanceMetrics(
     memoryGrowthBytesPerSecond:
       trend.kind === 'unknown' ? null : trend.kind === 'growing' ? trend.perSecondBytes : 0,
     memoryLimitInMs: trend.kind === 'growing' ? trend.etaMs : null,
-    eventLoopPercent: figures?.eluPercent ?? null,
+    eventLoopPercent: figures?.eluPercent == null ? null : round(figures.eluPercent),
+    waitingWorkMs: figures?.backlogPercent == null ? null : round((figures.backlogPercent / 100) * DRAIN_MS),
     uptimeMs: isAlive(process) ? Math.max(0, loop.moment().wallMs - process.startedAtMs) : 0,
     restarts: process.restarts,
     // Without traffic, probes are all there is to go by.

@@ -52,7 +52,7 @@ export class SystemProcessMeter implements ProcessMeter {
     this.#read = options.read ?? (process.platform === 'linux' ? readFromProc : readWithPidusage);
   }
 
-  /** One sample of each process; see the port. `eluPercent` is null: only an agent inside can tell it. */
+  /** One sample of each process; see the port. */
   async sample(processes: readonly Target[]): Promise<ReadonlyMap<number, ProcessFigures>> {
     const figures = new Map<number, ProcessFigures>();
     if (processes.length === 0) return figures;
@@ -70,7 +70,7 @@ export class SystemProcessMeter implements ProcessMeter {
         continue;
       }
       const cpuPercent = this.#cpuPercent(target, now, nowMs);
-      figures.set(target.pid, { cpuPercent, memoryBytes: now.memoryBytes, eluPercent: null });
+      figures.set(target.pid, { cpuPercent, memoryBytes: now.memoryBytes });
     }
     this.#forget(nowMs);
     return figures;

@@ -254,6 +254,12 @@ const instances: Family[] = [
     'Share of time in which the event loop was busy.',
     (instance) => ratio(instance.eventLoopPercent),
   ),
+  perInstance(
+    'gauge',
+    'holdfast_instance_waiting_work_seconds',
+    'Work that waits for the event loop, in time of one core; 10 at most.',
+    (instance) => seconds(instance.waitingWorkMs),
+  ),
   perInstance('gauge', 'holdfast_instance_uptime_seconds', 'Since the instance started.', (instance) =>
     seconds(instance.uptimeMs),
   ),

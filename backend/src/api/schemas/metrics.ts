@@ -29,6 +29,9 @@ const instance = z.object({
     .nullable()
     .describe('Until it meets a limit at that pace; null: none is in sight.'),
   eventLoopPercent: maybePercent,
+  waitingWorkMs: durationMs
+    .nullable()
+    .describe('Work that waits for the event loop, in time of one core, at most 10 s; null without agent.'),
   uptimeMs: durationMs,
   restarts: count,
   responseTimeMs: percentiles,

@@ -48,6 +48,7 @@ export function instanceMetrics(pmId: number): InstanceMetrics {
     memoryGrowthBytesPerSecond: 1e6,
     memoryLimitInMs: 300_000,
     eventLoopPercent: null,
+    waitingWorkMs: null,
     uptimeMs: 90_000,
     restarts: 1,
     responseTimeMs: { p50: 1, p95: 20, p99: 300 },

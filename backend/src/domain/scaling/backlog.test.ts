@@ -1,51 +1,35 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { agentFigures } from '../../../../test/support/agentFigures.js';
 import type { AgentFigures } from '../agent.js';
-import { backlogPercentOf } from './backlog.js';
+import { backlogPercentOf, isSaturated } from './backlog.js';
 
 const NOW_MS = 50_000;
 
 interface Shape {
   readonly elu?: number;
   readonly delayMs?: number | null;
-  readonly beatAgeMs?: number;
   readonly unanswered?: number;
   /** Per second. */
   readonly rate?: number;
+  readonly unread?: number | null;
 }
 
 /** Four looks a second over ten seconds, the last one now. */
 function figures(shape: Shape, seconds = 10): AgentFigures[] {
-  return Array.from({ length: 4 * seconds + 1 }, (_, i) => ({
-    atMs: NOW_MS - (4 * seconds - i) * 250,
-    beatAgeMs: shape.beatAgeMs ?? 20,
-    eluPercent: shape.elu ?? 100,
-    delayP50Ms: shape.delayMs === undefined ? 100 : shape.delayMs,
-    delayP99Ms: null,
-    delayMaxMs: null,
-    rssBytes: 50e6,
-    heapUsedBytes: null,
-    heapLimitBytes: null,
-    liveHeapBytes: null,
-    majorGcs: 0,
-    externalBytes: null,
-    active: shape.unanswered ?? 0,
-    unanswered: shape.unanswered ?? 0,
-    oldestUnansweredMs: null,
-    unansweredOverdue: 0,
-    sinceFinishedMs: null,
-    finished: 1000 + Math.round((i * (shape.rate ?? 50)) / 4),
-    aborted: 0,
-    statuses: [0, 0, 0, 0, 0] as const,
-    latency: [],
-    latencySumMs: 0,
-    connections: 0,
-    debugged: false,
-    dropped: 0,
-  }));
+  return Array.from({ length: 4 * seconds + 1 }, (_, i) =>
+    agentFigures({
+      atMs: NOW_MS - (4 * seconds - i) * 250,
+      eluPercent: shape.elu ?? 100,
+      delayP50Ms: shape.delayMs === undefined ? 100 : shape.delayMs,
+      unanswered: shape.unanswered ?? 0,
+      finished: 1000 + Math.round((i * (shape.rate ?? 50)) / 4),
+    }),
+  );
 }
 
-const backlog = (shape: Shape): number | null => backlogPercentOf(figures(shape), NOW_MS);
+const backlog = (shape: Shape): number | null =>
+  backlogPercentOf(figures(shape), shape.unread ?? null, NOW_MS);
 
 describe('work that waits', () => {
   test('as requests that were read: their number × the busy time of one, without the one in hand', () => {
@@ -53,9 +37,14 @@ describe('work that waits', () => {
     expect(backlog({ unanswered: 101, rate: 50 })).toBeCloseTo(20, 1);
   });
 
-  test("as requests that were not read yet: the loop's delay", () => {
+  test('as connections that nobody has read from: the same', () => {
+    expect(backlog({ unanswered: 1, unread: 100, rate: 50 })).toBeCloseTo(20, 1);
+    expect(backlog({ unanswered: 41, unread: 60, rate: 50 })).toBeCloseTo(20, 1);
+  });
+
+  test("where the kernel says nothing, at least the loop's delay", () => {
     expect(backlog({ unanswered: 1, delayMs: 1520, rate: 50 })).toBeCloseTo(15, 1);
-    expect(backlog({ unanswered: 1, delayMs: null, beatAgeMs: 1620, rate: 50 })).toBeCloseTo(15, 1);
+    expect(backlog({ unanswered: 1, delayMs: null, rate: 50 })).toBe(0);
   });
 
   test('one request that takes long is being served, it does not wait', () => {
@@ -74,7 +63,8 @@ describe('work that waits', () => {
 
 describe('what is no backlog', () => {
   test('requests that wait for something else on a loop that has time left', () => {
-    expect(backlog({ elu: 60, unanswered: 500, delayMs: 100 })).toBe(0);
+    expect(backlog({ elu: 60, unanswered: 500, unread: 500, delayMs: 100 })).toBe(0);
+    expect(isSaturated(figures({ elu: 60, delayMs: 100 }), NOW_MS)).toBe(false);
   });
 
   test('requests on a loop that is busy and comes round at once', () => {
@@ -84,9 +74,9 @@ describe('what is no backlog', () => {
 
 describe('what is not known', () => {
   test('without figures, with old ones, or with a single one', () => {
-    expect(backlogPercentOf([], NOW_MS)).toBeNull();
-    expect(backlogPercentOf(figures({}), NOW_MS + 2_001)).toBeNull();
-    expect(backlogPercentOf(figures({}, 0), NOW_MS)).toBeNull();
+    expect(backlogPercentOf([], 5, NOW_MS)).toBeNull();
+    expect(backlogPercentOf(figures({}), 5, NOW_MS + 2_001)).toBeNull();
+    expect(backlogPercentOf(figures({}, 0), 5, NOW_MS)).toBeNull();
   });
 });
 
@@ -94,9 +84,9 @@ test('is within 0 and 100 whatever the figures, and more requests never mean les
   const shapes = fc.record({
     elu: fc.double({ min: 0, max: 400, noNaN: true }),
     delayMs: fc.option(fc.double({ min: 0, max: 60_000, noNaN: true })),
-    beatAgeMs: fc.double({ min: 0, max: 60_000, noNaN: true }),
     unanswered: fc.nat(100_000),
     rate: fc.nat(10_000),
+    unread: fc.option(fc.nat(1_000)),
   });
   fc.assert(
     fc.property(shapes, fc.nat(1000), (shape, more) => {

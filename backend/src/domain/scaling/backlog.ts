@@ -1,14 +1,15 @@
 /**
  * Work that waits. A saturated process shows 100 % however much waits behind it, so load alone can't tell a service
- * that needs one instance more from one that needs five. Its agent can, in two ways, because work waits in two places:
+ * that needs one instance more from one that needs five. What waits is known in two places:
  *
- *   as requests that were read and not answered     their number × the loop's time that a request takes
- *   in the kernel, unread, behind handlers that     the loop's delay: one turn of the loop serves what had arrived
- *   never yield                                     before it, so a turn lasts about as long as the work that waits
+ *   requests that were read and not answered      its agent counts them
+ *   connections with bytes that nobody has read   the kernel knows them. Node accepts one connection in each turn of its
+ *                                                 loop: under load most of what waits has never reached the process
  *
- * The larger of the two, less the request in hand, is the work that waits, in ms of one core. It counts only where the
- * event loop is what is waited for: saturated, and slow to come round. A request that waits for a database on a loop
- * that has time left is no backlog.
+ * Together, less the request in hand, times the loop's time that a request takes, they are the work that waits, in ms of
+ * one core. It counts only where the event loop is what is waited for: saturated, and slow to come round. A request that
+ * waits for a database on a loop that has time left is no backlog. Where the kernel says nothing, the loop's delay is
+ * what at least waits.
  *
  * How far off it may be: on a saturated loop a request counts in full, also when it waits for something else just then.
  * Where that takes W of a request's time, that is W / DRAIN_MS of the load too much (Little's law): 5 % for half a
@@ -18,12 +19,12 @@ import type { AgentFigures } from '../agent.js';
 
 /** Within this time the work that waits should be done: `DRAIN_MS` of it needs one core more for that long. */
 export const DRAIN_MS = 10_000;
+/** Over this time the cost of a request is averaged: so far back figures are looked at. */
+export const COST_WINDOW_MS = 10_000;
 /** More of it than this, in one instance, counts no more: who has waited so long has gone. */
 const MAX_WAITING_MS = 10_000;
 /** Over this time an instance is saturated or not. */
 const RECENT_MS = 1_000;
-/** Over this time the cost of a request is averaged. */
-const COST_WINDOW_MS = 10_000;
 /** Older figures say nothing about now. */
 const STALE_MS = 2_000;
 /** A loop that sleeps less than this leaves no room; how busy exactly is a matter of measuring. */
@@ -31,20 +32,33 @@ const SATURATED_PERCENT = 95;
 /** A loop that comes round faster keeps nobody waiting. */
 const SLOW_LOOP_MS = 10;
 
-/**
- * The work that waits in one instance, as percent of one core over DRAIN_MS: 0 to 100. null when it is not known.
- * @param figures of this instance, oldest first: 10 s of them are enough, more do no harm.
- */
-export function backlogPercentOf(figures: readonly AgentFigures[], nowMs: number): number | null {
+/** Whether anything may wait for the event loop; null when that is not known. Figures of one instance, oldest first. */
+export function isSaturated(figures: readonly AgentFigures[], nowMs: number): boolean | null {
   const latest = figures.at(-1);
   if (latest === undefined || nowMs - latest.atMs > STALE_MS) return null;
-  const recent = figures.filter(({ atMs }) => atMs > latest.atMs - RECENT_MS);
+  const recent = recentOf(figures, latest);
   if (recent.length < 2) return null;
-  const delayMs = loopDelayMs(recent, latest);
-  if (meanOf(recent.map(({ eluPercent }) => eluPercent)) < SATURATED_PERCENT) return 0;
-  if (delayMs < SLOW_LOOP_MS) return 0;
+  const eluPercent = meanOf(recent.map((one) => one.eluPercent));
+  return eluPercent >= SATURATED_PERCENT && loopDelayMs(recent) >= SLOW_LOOP_MS;
+}
+
+/**
+ * The work that waits in one instance, as percent of one core over DRAIN_MS: 0 to 100. null when it is not known.
+ * @param figures of this instance, oldest first: COST_WINDOW_MS of them are enough, more do no harm.
+ * @param unread connections with bytes that the instance has not read; null when that is not known.
+ */
+export function backlogPercentOf(
+  figures: readonly AgentFigures[],
+  unread: number | null,
+  nowMs: number,
+): number | null {
+  const latest = figures.at(-1);
+  const saturated = isSaturated(figures, nowMs);
+  if (latest === undefined || saturated === null) return null;
+  if (!saturated) return 0;
   const costMs = costOfRequestMs(figures, latest);
-  const waitingMs = Math.max(latest.unanswered * costMs, delayMs) - costMs;
+  const delayMs = loopDelayMs(recentOf(figures, latest));
+  const waitingMs = Math.max((latest.unanswered + (unread ?? 0)) * costMs, delayMs) - costMs;
   return (100 * Math.min(MAX_WAITING_MS, Math.max(0, waitingMs))) / DRAIN_MS;
 }
 
@@ -62,10 +76,13 @@ function costOfRequestMs(figures: readonly AgentFigures[], latest: AgentFigures)
   return busyMs / Math.max(1, finished);
 }
 
-/** A loop too slow for a heartbeat in each interval shows in the age of the last one. */
-function loopDelayMs(recent: readonly AgentFigures[], latest: AgentFigures): number {
+function loopDelayMs(recent: readonly AgentFigures[]): number {
   const delays = recent.flatMap(({ delayP50Ms }) => (delayP50Ms === null ? [] : [delayP50Ms]));
-  return Math.max(delays.length === 0 ? 0 : meanOf(delays), latest.beatAgeMs - RECENT_MS / 10);
+  return delays.length === 0 ? 0 : meanOf(delays);
+}
+
+function recentOf(figures: readonly AgentFigures[], latest: AgentFigures): readonly AgentFigures[] {
+  return figures.filter(({ atMs }) => atMs > latest.atMs - RECENT_MS);
 }
 
 function meanOf(values: readonly number[]): number {
