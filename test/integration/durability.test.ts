@@ -10,11 +10,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
+import { FileBlackBoxStore } from '../../backend/src/adapters/blackBox/fileBlackBoxStore.js';
 import { FileHistory } from '../../backend/src/adapters/history/fileHistory.js';
 import { createLogger } from '../../backend/src/adapters/logging/logger.js';
 import { FileStateStore } from '../../backend/src/adapters/state/fileStateStore.js';
 import type { EventRecord } from '../../backend/src/domain/events.js';
 import type { Logger } from '../../backend/src/ports.js';
+import { blackBoxSummary } from '../support/blackBoxes.js';
 import { waitFor } from '../support/waitFor.js';
 
 const compiled = (path: string): string => new URL(`../../backend/dist/${path}`, import.meta.url).href;
@@ -29,6 +31,12 @@ function runModule(source: string, ...args: string[]): ChildProcess {
   return spawn(process.execPath, ['--input-type=module', '-e', source, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+}
+
+function remembering(): { readonly logger: Logger; readonly logged: string[] } {
+  const logged: string[] = [];
+  const note = (message: string): void => void logged.push(message);
+  return { logger: { debug: note, info: note, warn: note, error: note }, logged };
 }
 
 describe('the state file', () => {
@@ -70,6 +78,61 @@ describe('the state file', () => {
   });
 });
 
+describe('black boxes', () => {
+  /** Writes entries, each in two steps, and tells of each that is safe. */
+  const WRITER = `
+    import { FileBlackBoxStore } from '${compiled('adapters/blackBox/fileBlackBoxStore.js')}';
+    const [directory, template] = process.argv.slice(1);
+    const none = () => {};
+    const logger = { debug: none, info: none, warn: none, error: none };
+    const store = await FileBlackBoxStore.open({ directory, mostEntries: 8, mostBytes: 4e6, logger });
+    for (let n = Date.now(); ; n += 1) {
+      const summary = { ...JSON.parse(template), id: 'api-1-' + n, at: new Date(n).toISOString() };
+      await store.save(summary, { stack: 'at f', stderr: ('line ' + n + '\\n').repeat(n % 2_000) });
+      process.stdout.write(n + '\\n');
+      await store.save({ ...summary, ranMs: 2 }, { report: { filler: [String(n % 10).repeat((n * 7919) % 8_000)] } });
+    }`;
+
+  it('are whole entries of whole files after kill -9 at any moment, 20 times, and bounded', async () => {
+    const place = join(directory, 'blackbox');
+    const { logger, logged } = remembering();
+    for (let round = 0; round < 20; round += 1) {
+      const writer = runModule(WRITER, place, JSON.stringify(blackBoxSummary(0)));
+      const ended = once(writer, 'close');
+      const lines = createInterface({ input: writer.stdout as NodeJS.ReadableStream });
+      let safe: string | null = null;
+      let countdown = 1 + Math.floor(Math.random() * 8);
+      lines.on('line', (line) => {
+        safe = line;
+        countdown -= 1;
+        if (countdown === 0) setTimeout(() => writer.kill('SIGKILL'), Math.random() * 5);
+      });
+      await ended;
+
+      const store = await FileBlackBoxStore.open({
+        directory: place,
+        mostEntries: 8,
+        mostBytes: 4e6,
+        logger,
+      });
+      const entries = await store.list();
+      expect(readdirSync(place).sort()).toEqual(entries.map(({ id }) => id).sort());
+      expect(entries.length).toBeLessThanOrEqual(8);
+      expect(entries.map(({ id }) => id)).toContain(`api-1-${safe}`);
+      for (const { id, files } of entries) {
+        expect(readdirSync(join(place, id)).sort()).toEqual(files.map(({ name }) => name).sort());
+        for (const { name, bytes } of files) {
+          expect(bytes).toBeGreaterThan(0);
+          const text = readFileSync(join(place, id, name), 'utf8');
+          expect(text.endsWith('\n')).toBe(true);
+          if (name.endsWith('.json')) JSON.parse(text);
+        }
+      }
+    }
+    expect(logged).toEqual([]);
+  });
+});
+
 describe('the log', () => {
   it('has every line of a process that exits at once, and leaves a stdout that is no terminal alone', async () => {
     const file = join(directory, 'logs', 'x.log');
@@ -94,9 +157,7 @@ describe('the log', () => {
 describe('a full disk', () => {
   let mountPoint: string;
   let ballast: string;
-  const logged: string[] = [];
-  const note = (message: string): void => void logged.push(message);
-  const logger: Logger = { debug: note, info: note, warn: note, error: note };
+  const { logger, logged } = remembering();
 
   /** Leaves room for so many bytes, in pages of 4096. */
   function fillBut(roomBytes: number): void {
@@ -186,5 +247,38 @@ describe('a full disk', () => {
       Array.from({ length: 200 }, (_, seq) => seq),
     );
     await reopened.close();
+  });
+
+  it('leaves out of a black box what has no room, then the whole of it, and never half a file', async () => {
+    const place = join(mountPoint, 'blackbox');
+    const store = await FileBlackBoxStore.open({ directory: place, mostEntries: 9, mostBytes: 1e9, logger });
+    const report = Array.from({ length: 30 }, () => 'x'.repeat(8_000));
+    const pieces = { stack: 'at f (/app/a.js:1:1)', report };
+    await store.save(blackBoxSummary(1), {});
+    fillBut(100_000);
+    const partial = blackBoxSummary(2);
+    expect(await store.save(partial, pieces)).toBe(true);
+    expect(readdirSync(join(place, partial.id)).sort()).toEqual(['stack.txt', 'summary.json']);
+    const text = await store.read(partial.id, 'summary.json');
+    expect(JSON.parse(text ?? '')).toMatchObject({
+      omitted: [{ file: 'report.json', why: expect.stringContaining('ENOSPC') }],
+    });
+    expect(store.dropped()).toBe(1);
+
+    fillBut(0);
+    expect(await store.save(blackBoxSummary(3), pieces)).toBe(false);
+    expect(await store.save({ ...partial, ranMs: 2 }, { report })).toBe(false);
+    expect(store.dropped()).toBe(3);
+    expect(readdirSync(place).sort()).toEqual([blackBoxSummary(1).id, partial.id].sort());
+    expect(await store.read(partial.id, 'summary.json')).toBe(text);
+    expect(logged).toEqual(['a black box cannot be written; others are tried, and counted']);
+
+    makeRoom();
+    expect(await store.save(blackBoxSummary(4), pieces)).toBe(true);
+    expect((await store.list()).at(-1)?.files.map(({ name }) => name)).toEqual([
+      'summary.json',
+      'stack.txt',
+      'report.json',
+    ]);
   });
 });
