@@ -61,6 +61,27 @@ export interface HealthView {
   readonly checks: readonly HealthCheckView[];
 }
 
+/** From inside an instance; null: not known. */
+export interface AgentMetrics {
+  readonly loopDelayP50Ms: number | null;
+  readonly loopDelayP99Ms: number | null;
+  readonly heapUsedBytes: number | null;
+  readonly heapLimitBytes: number | null;
+  /** Right after the last major garbage collection. */
+  readonly liveHeapBytes: number | null;
+  /** HTTP requests begun and not finished. */
+  readonly requestsActive: number;
+  /** Those among them without an answer for more than two seconds. */
+  readonly requestsOverdue: number;
+  /** Since the start of the process. */
+  readonly requestsFinished: number;
+  /** Cut off by their client or by the application, since the start of the process. */
+  readonly requestsAborted: number;
+  /** Of HTTP servers. */
+  readonly connections: number;
+  readonly debugged: boolean;
+}
+
 export interface InstanceMetrics extends InstanceRef {
   readonly cpuPercent: number | null;
   readonly memoryBytes: number | null;
@@ -72,6 +93,8 @@ export interface InstanceMetrics extends InstanceRef {
   readonly eventLoopPercent: number | null;
   /** Work that waits for the event loop, in time of one core; null until an agent reports it. */
   readonly waitingWorkMs: number | null;
+  /** The latest that its agent told; null without one, or when it is silent. */
+  readonly agent: AgentMetrics | null;
   readonly uptimeMs: number;
   readonly restarts: number;
   /** Of real traffic where a gateway reports it, else of health probes over the last 100. */
@@ -130,6 +153,17 @@ export interface MetricsView {
   };
   readonly services: readonly ServiceMetrics[];
   readonly highAvailability: HighAvailabilityFigures;
+  /** The socket that agents speak to. Counts since the supervisor started. */
+  readonly agents: {
+    /** Now. */
+    readonly connected: number;
+    /** Connections ended because of what their peer did, or for want of room. */
+    readonly refused: number;
+    /** Lines that were not understood. */
+    readonly badLines: number;
+    /** Why agents can't connect at all; null when they can. */
+    readonly problem: string | null;
+  };
   readonly dropped: {
     readonly events: number;
     readonly notifications: number;

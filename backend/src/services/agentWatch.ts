@@ -14,6 +14,7 @@ import type { AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
 import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
+import type { MetricsView } from '../domain/views.js';
 import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../ports.js';
 import { AgentMemory } from './agentMemory.js';
 import type { EventLog } from './eventLog.js';
@@ -127,6 +128,12 @@ export class AgentWatch {
   /** What was heard of a process since then (Clock.nowMs), oldest first; a minute at most. */
   figuresSince(pid: number, sinceMs: number): readonly AgentFigures[] {
     return this.#peers.get(pid)?.memory?.since(sinceMs) ?? [];
+  }
+
+  /** Of the socket that agents speak to. */
+  counts(): MetricsView['agents'] {
+    const { connected, refused, badLines, problem } = this.#options.agents.counts();
+    return { connected, refused, badLines, problem };
   }
 
   presence({ pid }: Pick<ManagedProcess, 'pid'>): AgentPresence {

@@ -4,7 +4,14 @@ import type { ManagedProcess } from '../domain/model.js';
 import { slowest } from '../domain/percentiles.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import { DRAIN_MS } from '../domain/scaling/backlog.js';
-import type { FailoverView, InstanceMetrics, MetricsView, ServiceMetrics } from '../domain/views.js';
+import type { AgentFigures } from '../domain/agent.js';
+import type {
+  AgentMetrics,
+  FailoverView,
+  InstanceMetrics,
+  MetricsView,
+  ServiceMetrics,
+} from '../domain/views.js';
 import type { HostFigures } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
 import { isAlive, refOf } from './supervisedService.js';
@@ -23,6 +30,7 @@ export function metricsView(
     supervisor,
     services: [...loop.services.values()].map((service) => serviceMetrics(loop, service)),
     highAvailability: loop.availability.overall(),
+    agents: loop.agents.counts(),
     dropped,
   };
 }
@@ -68,12 +76,32 @@ function instanceMetrics(
     memoryLimitInMs: trend.kind === 'growing' ? trend.etaMs : null,
     eventLoopPercent: figures?.eluPercent == null ? null : round(figures.eluPercent),
     waitingWorkMs: figures?.backlogPercent == null ? null : round((figures.backlogPercent / 100) * DRAIN_MS),
+    agent: agentMetrics(loop.agents.figures(process)),
     uptimeMs: isAlive(process) ? Math.max(0, loop.moment().wallMs - process.startedAtMs) : 0,
     restarts: process.restarts,
     // Without traffic, probes are all there is to go by.
     responseTimeMs: seen?.responseTimeMs ?? probed.responseTimeMs,
     errorRate: seen?.errorRate ?? probed.errorRate,
     throughputPerSecond: seen === null ? null : round(seen.throughputPerSecond),
+  };
+}
+
+function agentMetrics(figures: AgentFigures | null): AgentMetrics | null {
+  if (figures === null) return null;
+  const { delayP50Ms, delayP99Ms, heapUsedBytes, heapLimitBytes, liveHeapBytes, connections, debugged } =
+    figures;
+  return {
+    loopDelayP50Ms: delayP50Ms,
+    loopDelayP99Ms: delayP99Ms,
+    heapUsedBytes,
+    heapLimitBytes,
+    liveHeapBytes,
+    requestsActive: figures.active,
+    requestsOverdue: figures.unansweredOverdue,
+    requestsFinished: figures.finished,
+    requestsAborted: figures.aborted,
+    connections,
+    debugged,
   };
 }
 

@@ -5,7 +5,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { ControlPlane } from '../../domain/views.js';
 import { families } from './families.js';
-import type { Family, Views } from './families.js';
+import type { Family, Views } from './family.js';
 import type { OwnMetrics } from './ownMetrics.js';
 
 export class Exposition {

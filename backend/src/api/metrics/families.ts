@@ -1,93 +1,14 @@
-/**
- * Prometheus figures from the views of the control plane, as data: name, help, labels and where the values come
- * from. Names follow the Prometheus conventions (base units, `_total` for counters, ratios 0–1). A figure that
- * was not measured has no sample. Labels are bounded by the configuration: services, and their instances now.
- */
-import type { HighAvailabilityFigures, MetricsView, Percentiles, StatusView } from '../../domain/views.js';
-
-export interface Views {
-  readonly metrics: MetricsView;
-  readonly status: StatusView;
-  readonly api: {
-    readonly streamClients: number;
-    readonly streamDropped: number;
-    readonly wrongTokens: number;
-  };
-}
-
-export interface Sample {
-  readonly labels: Readonly<Record<string, string>>;
-  /** null: not measured, left out. */
-  readonly value: number | null;
-}
-
-export interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'gauge' | 'counter';
-  readonly labels: readonly string[];
-  readonly samples: (views: Views) => readonly Sample[];
-}
-
-type Type = Family['type'];
-type Service = MetricsView['services'][number];
-type ServiceStatus = StatusView['services'][number];
-type Instance = Service['instances'][number];
+/** Prometheus figures from the views of the control plane; those of instances stand in instanceFamilies.ts. */
+import type { HighAvailabilityFigures, MetricsView } from '../../domain/views.js';
+import { flag, one, perService, perServiceStatus, ratio, seconds } from './family.js';
+import type { Family } from './family.js';
+import { instanceFamilies } from './instanceFamilies.js';
 
 const SERVICE_STATES = ['healthy', 'degraded', 'unhealthy', 'quarantined', 'stopped'] as const;
 
-const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000);
-const ratio = (percent: number | null): number | null => (percent === null ? null : percent / 100);
-const flag = (yes: boolean): number => (yes ? 1 : 0);
-
-function one(type: Type, name: string, help: string, value: (views: Views) => number | null): Family {
-  return { name, help, type, labels: [], samples: (views) => [{ labels: {}, value: value(views) }] };
-}
-
-function perService(
-  type: Type,
-  name: string,
-  help: string,
-  value: (service: Service) => number | null,
-): Family {
-  const samples = ({ metrics }: Views): Sample[] =>
-    metrics.services.map((service) => ({ labels: { service: service.name }, value: value(service) }));
-  return { name, help, type, labels: ['service'], samples };
-}
-
-function perServiceStatus(name: string, help: string, value: (service: ServiceStatus) => number): Family {
-  const samples = ({ status }: Views): Sample[] =>
-    status.services.map((service) => ({ labels: { service: service.name }, value: value(service) }));
-  return { name, help, type: 'gauge', labels: ['service'], samples };
-}
-
-function perInstance(
-  type: Type,
-  name: string,
-  help: string,
-  value: (instance: Instance) => number | null,
-): Family {
-  const samples = ({ metrics }: Views): Sample[] =>
-    metrics.services.flatMap((service) =>
-      service.instances.map((instance) => ({
-        labels: { service: service.name, pm_id: String(instance.pmId) },
-        value: value(instance),
-      })),
-    );
-  return { name, help, type, labels: ['service', 'pm_id'], samples };
-}
-
-function quantiles(labels: Readonly<Record<string, string>>, times: Percentiles | null): Sample[] {
-  if (times === null) return [];
-  return [
-    { labels: { ...labels, quantile: '0.5' }, value: times.p50 / 1000 },
-    { labels: { ...labels, quantile: '0.95' }, value: times.p95 / 1000 },
-    { labels: { ...labels, quantile: '0.99' }, value: times.p99 / 1000 },
-  ];
-}
-
-const ha = (pick: (figures: HighAvailabilityFigures) => number | null) => (service: Service) =>
-  pick(service.highAvailability);
+const ha =
+  (pick: (figures: HighAvailabilityFigures) => number | null) => (service: MetricsView['services'][number]) =>
+    pick(service.highAvailability);
 
 const supervisor: Family[] = [
   {
@@ -117,6 +38,27 @@ const supervisor: Family[] = [
     'holdfast_supervisor_uptime_seconds',
     'Since the supervisor started.',
     ({ metrics }) => metrics.supervisor.uptimeSeconds,
+  ),
+  one(
+    'gauge',
+    'holdfast_agents_connected',
+    'Instances whose agent is connected.',
+    ({ metrics }) => metrics.agents.connected,
+  ),
+  one('gauge', 'holdfast_agents_reachable', 'Agents can connect (1) or not (0).', ({ metrics }) =>
+    flag(metrics.agents.problem === null),
+  ),
+  one(
+    'counter',
+    'holdfast_agents_refused_total',
+    'Connections to the socket of agents that were ended.',
+    ({ metrics }) => metrics.agents.refused,
+  ),
+  one(
+    'counter',
+    'holdfast_agents_bad_lines_total',
+    'Lines from agents that were not understood.',
+    ({ metrics }) => metrics.agents.badLines,
   ),
   one(
     'counter',
@@ -226,69 +168,6 @@ const services: Family[] = [
   ),
 ];
 
-const instances: Family[] = [
-  perInstance('gauge', 'holdfast_instance_cpu_ratio', 'CPU of the instance; 1 is one core.', (instance) =>
-    ratio(instance.cpuPercent),
-  ),
-  perInstance(
-    'gauge',
-    'holdfast_instance_memory_bytes',
-    'Resident memory.',
-    (instance) => instance.memoryBytes,
-  ),
-  perInstance(
-    'gauge',
-    'holdfast_instance_memory_growth_bytes_per_second',
-    'How fast memory grows for good; 0 when it does not.',
-    (instance) => instance.memoryGrowthBytesPerSecond,
-  ),
-  perInstance(
-    'gauge',
-    'holdfast_instance_memory_limit_seconds',
-    'Until a memory limit is met at the pace of growth.',
-    (instance) => seconds(instance.memoryLimitInMs),
-  ),
-  perInstance(
-    'gauge',
-    'holdfast_instance_event_loop_utilization_ratio',
-    'Share of time in which the event loop was busy.',
-    (instance) => ratio(instance.eventLoopPercent),
-  ),
-  perInstance(
-    'gauge',
-    'holdfast_instance_waiting_work_seconds',
-    'Work that waits for the event loop, in time of one core; 10 at most.',
-    (instance) => seconds(instance.waitingWorkMs),
-  ),
-  perInstance('gauge', 'holdfast_instance_uptime_seconds', 'Since the instance started.', (instance) =>
-    seconds(instance.uptimeMs),
-  ),
-  perInstance(
-    'counter',
-    'holdfast_instance_restarts_total',
-    "PM2's restarts.",
-    (instance) => instance.restarts,
-  ),
-  perInstance(
-    'gauge',
-    'holdfast_instance_error_ratio',
-    'Failed, of the last 100.',
-    (instance) => instance.errorRate,
-  ),
-  {
-    name: 'holdfast_instance_response_time_seconds',
-    help: 'Response times over the last 100, by quantile.',
-    type: 'gauge',
-    labels: ['service', 'pm_id', 'quantile'],
-    samples: ({ metrics }) =>
-      metrics.services.flatMap((service) =>
-        service.instances.flatMap(({ pmId, responseTimeMs }) =>
-          quantiles({ service: service.name, pm_id: String(pmId) }, responseTimeMs),
-        ),
-      ),
-  },
-];
-
 const api: Family[] = [
   one(
     'gauge',
@@ -311,4 +190,4 @@ const api: Family[] = [
 ];
 
 /** Every figure of `/metrics` that is read at the time of the scrape. */
-export const families: readonly Family[] = [...supervisor, ...host, ...services, ...instances, ...api];
+export const families: readonly Family[] = [...supervisor, ...host, ...services, ...instanceFamilies, ...api];

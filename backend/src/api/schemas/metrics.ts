@@ -1,6 +1,6 @@
 /** The figures of `GET /api/ha/metrics`. */
 import { z } from 'zod';
-import type { HighAvailabilityFigures, MetricsView } from '../../domain/views.js';
+import type { AgentMetrics, HighAvailabilityFigures, MetricsView } from '../../domain/views.js';
 import { bytes, count, durationMs, instanceRef, maybeBytes, maybePercent, percent } from './primitives.js';
 
 const percentiles = z.object({ p50: durationMs, p95: durationMs, p99: durationMs }).nullable();
@@ -17,6 +17,25 @@ const highAvailability = z.object({
   recoveries: count,
 }) satisfies z.ZodType<HighAvailabilityFigures>;
 
+const agent = z
+  .object({
+    loopDelayP50Ms: durationMs.nullable().describe('Delay of the event loop beyond due times, median, ms.'),
+    loopDelayP99Ms: durationMs.nullable(),
+    heapUsedBytes: maybeBytes,
+    heapLimitBytes: maybeBytes,
+    liveHeapBytes: maybeBytes.describe('Right after the last major garbage collection.'),
+    requestsActive: count,
+    requestsOverdue: count.describe('Without an answer for more than two seconds.'),
+    requestsFinished: count.describe('Since the start of the process.'),
+    requestsAborted: count.describe('Cut off before their end, since the start of the process.'),
+    connections: count,
+    debugged: z.boolean(),
+  })
+  .nullable()
+  .describe(
+    'The latest that its agent told; null without one, or when it is silent.',
+  ) satisfies z.ZodType<AgentMetrics | null>;
+
 const instance = z.object({
   ...instanceRef.shape,
   cpuPercent: maybePercent,
@@ -32,6 +51,7 @@ const instance = z.object({
   waitingWorkMs: durationMs
     .nullable()
     .describe('Work that waits for the event loop, in time of one core, at most 10 s; null without agent.'),
+  agent,
   uptimeMs: durationMs,
   restarts: count,
   responseTimeMs: percentiles,
@@ -72,5 +92,11 @@ export const metrics = z.object({
   }),
   services: z.array(service),
   highAvailability,
+  agents: z.object({
+    connected: count,
+    refused: count.describe('Connections ended because of what their peer did, or for want of room.'),
+    badLines: count,
+    problem: z.string().nullable().describe("Why agents can't connect at all; null when they can."),
+  }),
   dropped: z.object({ events: count, notifications: count, blackBoxes: count }),
 }) satisfies z.ZodType<MetricsView>;

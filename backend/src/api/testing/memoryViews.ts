@@ -49,6 +49,7 @@ export function instanceMetrics(pmId: number): InstanceMetrics {
     memoryLimitInMs: 300_000,
     eventLoopPercent: null,
     waitingWorkMs: null,
+    agent: null,
     uptimeMs: 90_000,
     restarts: 1,
     responseTimeMs: { p50: 1, p95: 20, p99: 300 },
@@ -135,6 +136,7 @@ export function metricsOf(services: readonly MemoryService[]): MetricsView {
       highAvailability: figures,
     })),
     highAvailability: figures,
+    agents: { connected: 2, refused: 4, badLines: 5, problem: null },
     dropped: { events: 2, notifications: 1, blackBoxes: 3 },
   };
 }
