@@ -61,12 +61,12 @@ export class FailureWatch {
     this.#judged.push(key);
     this.#vanished.delete(key);
     const { clock, events, health, blackBox } = this.#options;
-    const asked = exit.asked || service.isRemoving(exit.pmId);
+    const known = service.find(exit.pmId);
+    const ended = known !== undefined && sameInstance(known, id) ? known : undefined;
+    const asked = exit.asked || service.isRemoving(exit.pmId) || ended?.status === 'stopping';
     const heap = blackBox.heapOf(id);
     const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap });
     service.noteEnd(exit.pmId, asked);
-    const known = service.find(exit.pmId);
-    const ended = known !== undefined && sameInstance(known, id) ? known : undefined;
     const ranMs = Math.max(0, clock.wallMs() - id.startedAtMs);
     const fault = verdict.charged
       ? { cause: verdict.cause, detail: describeEnd(exit, verdict, ranMs) }
@@ -113,7 +113,11 @@ export class FailureWatch {
       // Gone from the list, or stopped: somebody asked PM2 for it. Restarted: nobody knows, so it is charged, unless
       // it counts as created anew: that is what `pm2 reload` and `pm2 restart` do, and PM2 by itself does not.
       const isNew = row !== undefined && row.pid !== null && row.createdAtMs !== old.createdAtMs;
-      const asked = row === undefined || isNew || row.status === 'stopped' || row.status === 'stopping';
+      const asked =
+        row === undefined ||
+        isNew ||
+        [old.status, row.status].includes('stopping') ||
+        row.status === 'stopped';
       const { pmId, pid, startedAtMs } = old;
       const exit = { service: service.name, pmId, startedAtMs, pid, exitCode: null, signal: null, asked };
       this.#vanished.set(key, { service, exit });
