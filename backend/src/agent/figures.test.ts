@@ -89,13 +89,13 @@ it('adds up what both threads left out', () => {
   expect(reader.next(3).dropped).toBe(5);
 });
 
-it('shows the requests under way: oldest first, ten at most, without query', () => {
+it('shows the requests under way: oldest first, ten at most', () => {
   const { recent, paths, numbers } = memory;
   for (let number = 0; number < RECENT + 20; number += 1) {
     const place = number % RECENT;
     recent.set([nowMs, number % METHODS.length, number % 2], place * RECENT_FIELDS);
     const start = place * (PATH_BYTES + 1);
-    paths[start] = paths.latin1Write(`/r/${number}?secret`, start + 1, PATH_BYTES);
+    paths[start] = paths.write(`/r/${number}`, start + 1, PATH_BYTES, 'latin1');
     add(numbers, SLOT.begun, 1);
   }
   nowMs += 7;

@@ -41,10 +41,9 @@ function requestsUnderWay({ numbers, recent, paths }: SharedMemory): RequestUnde
     const at = place * RECENT_FIELDS;
     if (read(recent, at + 2) === 1) continue;
     const start = place * (PATH_BYTES + 1);
-    const url = paths.toString('latin1', start + 1, start + 1 + (paths[start] ?? 0));
     found.push({
       method: METHODS[read(recent, at + 1)] ?? 'OTHER',
-      path: url.split('?', 1)[0] ?? '',
+      path: paths.toString('latin1', start + 1, start + 1 + (paths[start] ?? 0)),
       ageMs: Math.max(0, Math.round(atMs - read(recent, at))),
     });
     if (found.length === MOST_REQUESTS) break;

@@ -63,17 +63,14 @@ export const METHODS: readonly string[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELET
 const BREADCRUMB_NUMBERS = 4;
 const BREADCRUMB_BYTES = 8 * 1024;
 
-/** A method of every Buffer that the type declarations leave out; half as costly as `write` with an encoding. */
-type Latin1Buffer = Buffer & { latin1Write(text: string, offset: number, mostBytes: number): number };
-
 export interface SharedMemory {
   readonly buffer: SharedArrayBuffer;
   readonly numbers: Float64Array;
   readonly delays: Float64Array;
   readonly latency: Float64Array;
   readonly recent: Float64Array;
-  /** RECENT × (1 byte of length, then PATH_BYTES of Latin-1). */
-  readonly paths: Latin1Buffer;
+  /** RECENT × (1 byte of length, then the path, at most PATH_BYTES of Latin-1). */
+  readonly paths: Buffer;
   readonly breadcrumbs: BreadcrumbMemory;
 }
 
@@ -94,7 +91,7 @@ export function sharedMemory(buffer = new SharedArrayBuffer(TOTAL_BYTES)): Share
   const latency = doubles(LATENCY_BUCKETS);
   const recent = doubles(RECENT * RECENT_FIELDS);
   const state = doubles(BREADCRUMB_NUMBERS);
-  const paths = Buffer.from(buffer, offset, RECENT * (PATH_BYTES + 1)) as Latin1Buffer;
+  const paths = Buffer.from(buffer, offset, RECENT * (PATH_BYTES + 1));
   const text = new Uint8Array(buffer, offset + paths.length, BREADCRUMB_BYTES);
   return { buffer, numbers, delays, latency, recent, paths, breadcrumbs: { state, text } };
 }

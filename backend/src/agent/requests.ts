@@ -6,8 +6,8 @@
  *   http.server.response.finish   → finished: status, time
  *   its socket is gone by then    → aborted; found by `sweep`, because there is no channel for it
  *
- * What is under way is held in a map, and node:http holds the same objects for as long: until the answer is finished or
- * the socket closed, and at most a sweep longer. The map is bounded; what does not fit is counted and otherwise ignored.
+ * What is under way is held in a list, and node:http holds the same objects for as long: until the answer is finished or
+ * the socket closed, and at most a sweep longer. The list is bounded; what does not fit is counted and otherwise ignored.
  * Upgrades (WebSockets) never begin here, and probes of Holdfast are left out: they would make a service that does
  * nothing look alive.
  */
@@ -16,6 +16,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { nowMs } from './clock.js';
 import { bucketOf } from './latency.js';
 import { add, METHODS, PATH_BYTES, RECENT, RECENT_FIELDS, read, SLOT, type SharedMemory } from './memory.js';
+import { UnderWayList, type UnderWay } from './underWay.js';
 
 /** Requests under way that are followed; more are counted as dropped. */
 const MOST_UNDER_WAY = 10_000;
@@ -23,6 +24,7 @@ const MOST_UNDER_WAY = 10_000;
 const MOST_SERVERS = 32;
 /** Unanswered for longer than this is overdue. */
 const OVERDUE_MS = 2_000;
+const QUESTION_MARK = '?'.charCodeAt(0);
 /** How Holdfast's own requests name themselves (adapters/probes/http.ts). */
 const PROBE = 'holdfast-probe';
 
@@ -32,17 +34,10 @@ interface Exchange {
   readonly server: Server;
 }
 
-interface UnderWay {
-  readonly startedAtMs: number;
-  readonly request: IncomingMessage;
-  /** Which one since the start: its place in `recent` is this mod RECENT, until 64 more have begun. */
-  readonly number: number;
-}
-
 export class RequestWatch {
   readonly #memory: SharedMemory;
   readonly #numbers: Float64Array;
-  readonly #underWay = new Map<ServerResponse, UnderWay>();
+  readonly #underWay = new UnderWayList();
   readonly #servers: WeakRef<Server>[] = [];
   #lastServer: Server | null = null;
 
@@ -69,16 +64,18 @@ export class RequestWatch {
     let unanswered = 0;
     let overdue = 0;
     let oldestAtMs = 0;
-    for (const [response, underWay] of this.#underWay) {
-      if (underWay.request.socket?.destroyed !== false) {
-        this.#forget(response, underWay);
+    for (const underWay of this.#underWay) {
+      const { request, response, startedAtMs } = underWay;
+      if (request.socket?.destroyed !== false) {
+        this.#forget(underWay);
         add(this.#numbers, SLOT.aborted, 1);
       } else if (!response.headersSent) {
         unanswered += 1;
-        if (atMs - underWay.startedAtMs > OVERDUE_MS) overdue += 1;
-        if (oldestAtMs === 0) oldestAtMs = underWay.startedAtMs; // a map keeps the order: the first is the oldest
+        if (atMs - startedAtMs > OVERDUE_MS) overdue += 1;
+        if (oldestAtMs === 0) oldestAtMs = startedAtMs; // the first is the oldest
       }
     }
+    this.#lastServer = null; // a closed server is not to be kept
     this.#numbers[SLOT.unanswered] = unanswered;
     this.#numbers[SLOT.unansweredOverdue] = overdue;
     this.#numbers[SLOT.oldestUnansweredAtMs] = oldestAtMs;
@@ -91,8 +88,8 @@ export class RequestWatch {
   }
 
   /** To the requests under way, in the order in which these began. */
-  responses(): Iterable<ServerResponse> {
-    return this.#underWay.keys();
+  *responses(): IterableIterator<ServerResponse> {
+    for (const { response } of this.#underWay) yield response;
   }
 
   #begin({ request, response, server }: Exchange): void {
@@ -105,7 +102,7 @@ export class RequestWatch {
       return;
     }
     const number = read(this.#numbers, SLOT.begun);
-    this.#underWay.set(response, { startedAtMs, request, number });
+    this.#underWay.add(request, response, startedAtMs, number);
     this.#numbers[SLOT.active] = this.#underWay.size;
     this.#note(number, startedAtMs, request);
   }
@@ -118,17 +115,16 @@ export class RequestWatch {
     recent[at] = startedAtMs;
     recent[at + 1] = METHODS.indexOf(request.method ?? '');
     recent[at + 2] = 0;
-    const start = place * (PATH_BYTES + 1);
-    paths[start] = paths.latin1Write(request.url ?? '', start + 1, PATH_BYTES);
+    writePath(paths, place * (PATH_BYTES + 1), request.url ?? '');
     this.#numbers[SLOT.begun] = number + 1;
   }
 
   #finish({ response }: Exchange): void {
     const atMs = nowMs();
     this.#step(atMs);
-    const underWay = this.#underWay.get(response);
-    if (underWay === undefined) return; // a probe, or one that did not fit
-    this.#forget(response, underWay);
+    const underWay = this.#underWay.find(response);
+    if (underWay === null) return; // a probe, or one that did not fit
+    this.#forget(underWay);
     const elapsedMs = atMs - underWay.startedAtMs;
     const statusClass = Math.floor(response.statusCode / 100);
     add(this.#numbers, SLOT.finished, 1);
@@ -144,8 +140,9 @@ export class RequestWatch {
     this.#numbers[SLOT.lastStepAtMs] = atMs;
   }
 
-  #forget(response: ServerResponse, { number }: UnderWay): void {
-    this.#underWay.delete(response);
+  #forget(underWay: UnderWay): void {
+    const { number } = underWay;
+    this.#underWay.remove(underWay);
     this.#numbers[SLOT.active] = this.#underWay.size;
     // Its place belongs to a later request by now if 64 have begun since.
     if (read(this.#numbers, SLOT.begun) - number <= RECENT) {
@@ -185,4 +182,16 @@ export class RequestWatch {
       }
     };
   }
+}
+
+/** Without query, which may hold secrets. Written by hand, because a path is short and a call into node is not. */
+function writePath(paths: Uint8Array, start: number, url: string): void {
+  const most = Math.min(url.length, PATH_BYTES);
+  let length = 0;
+  for (; length < most; length += 1) {
+    const code = url.charCodeAt(length);
+    if (code === QUESTION_MARK) break;
+    paths[start + 1 + length] = code;
+  }
+  paths[start] = length;
 }
