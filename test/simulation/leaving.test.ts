@@ -77,3 +77,20 @@ it('one whose application stops by itself serves for as long as PM2 and its prob
   await world.clock.advance(1_000);
   expect(serving()).toBe(2);
 });
+
+it('an end says where nobody answers any more, and nothing of a port that a successor has', async () => {
+  await begin();
+  const portsLeft = (): unknown[] =>
+    world
+      .eventsOf('instance.exited')
+      .map(({ data }) => (data as { instance: { port: number } }).instance.port);
+  const [first, second] = world.pm2.alive(SERVICE);
+  world.pm2.kill(first!, { exitCode: 1, signal: null });
+  await world.clock.advance(5_000);
+  expect(portsLeft()).toEqual([first!.port]);
+  world.pm2.operatorReload(SERVICE);
+  await world.clock.advance(5_000);
+  expect(portsLeft()).toEqual([first!.port, null, null]);
+  expect(serving()).toBe(2);
+  expect(second!.port).not.toBe(first!.port);
+});

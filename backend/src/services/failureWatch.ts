@@ -74,7 +74,7 @@ export class FailureWatch {
     const kept = fault === null ? undefined : blackBox.ended(service, exit, fault.cause, fault.detail);
     events.emit('instance.exited', {
       service: service.name,
-      instance: { pmId: exit.pmId, pid: exit.pid, port: known?.port ?? null },
+      instance: { pmId: exit.pmId, pid: exit.pid, port: this.#portLeft(service, id) },
       exitCode: exit.exitCode,
       signal: exit.signal,
       charged: verdict.charged,
@@ -90,6 +90,18 @@ export class FailureWatch {
     this.#openIncident(service);
     if (fault !== null) this.#charge(service, id, fault.cause, fault.detail);
     this.#options.onFailure(service);
+  }
+
+  /**
+   * The port that nobody answers at any more. null when a successor does: a gateway would give up what it has under way
+   * with that one, and after `pm2 reload` with the process before, too, which finishes its requests unlisted.
+   */
+  #portLeft(service: SupervisedService, id: InstanceId): number | null {
+    const known = service.find(id.pmId);
+    if (known === undefined) return null;
+    const isReplaced =
+      !sameInstance(known, id) && (service.isServing(known) || known.createdAtMs > id.startedAtMs);
+    return isReplaced ? null : known.port;
   }
 
   /** Compares two lists: a process that is gone and was not announced by the bus is judged at the second look. */
