@@ -38,7 +38,7 @@ it('findings name a full heap, waiting requests, a debugger, and what stderr say
     debugged: true,
   });
   const stderr = 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory';
-  expect(findings({ figures, ageMs: 250 }, stderr)).toEqual([
+  expect(findings({ hasAgent: true, last: { figures, ageMs: 250 }, stderr })).toEqual([
     'the JavaScript heap had 480 MB of its limit of 512 MB in use 0.3 s before',
     '3 requests without an answer 0.3 s before, the oldest for 5.2 s',
     'a debugger was or could have been attached',
@@ -47,8 +47,10 @@ it('findings name a full heap, waiting requests, a debugger, and what stderr say
 });
 
 it('a healthy process has nothing to say, and one without an agent says so', () => {
-  expect(findings({ figures: agentFigures(), ageMs: 0 }, 'listening')).toEqual([]);
-  expect(findings(null, null)).toEqual([
+  const last = { figures: agentFigures(), ageMs: 0 };
+  expect(findings({ hasAgent: true, last, stderr: 'listening' })).toEqual([]);
+  expect(findings({ hasAgent: true, last: null, stderr: null })).toEqual([]);
+  expect(findings({ hasAgent: false, last: null, stderr: null })).toEqual([
     'no agent was connected: its figures are what was seen from outside',
   ]);
 });

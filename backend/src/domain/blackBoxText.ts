@@ -18,15 +18,17 @@ export function stackText(hang: Hang, whose: string): string | null {
 
 /**
  * What the pieces say beside the cause, one sentence each.
- * @param last the newest figures of the agent, `ageMs` older than the decision; null where there was no agent.
+ * @param known.last the newest figures of the agent before the decision, `ageMs` older than it.
  */
-export function findings(
-  last: { readonly figures: AgentFigures; readonly ageMs: number } | null,
-  stderr: string | null,
-): readonly string[] {
+export function findings(known: {
+  readonly hasAgent: boolean;
+  readonly last: { readonly figures: AgentFigures; readonly ageMs: number } | null;
+  readonly stderr: string | null;
+}): readonly string[] {
+  const { hasAgent, last, stderr } = known;
   const found: string[] = [];
-  if (last === null) found.push('no agent was connected: its figures are what was seen from outside');
-  else found.push(...fromInside(last.figures, last.ageMs));
+  if (!hasAgent) found.push('no agent was connected: its figures are what was seen from outside');
+  if (last !== null) found.push(...fromInside(last.figures, last.ageMs));
   if (stderr !== null && /JavaScript heap out of memory/.test(stderr)) {
     found.push('stderr says that the JavaScript heap ran out of memory');
   }

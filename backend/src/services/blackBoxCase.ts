@@ -134,7 +134,14 @@ export class BlackBoxCase {
     return {
       version: 1,
       ...this.facts,
-      findings: [...findings(this.#last, this.#stderr?.text ?? null), ...this.#further],
+      findings: [
+        ...findings({
+          hasAgent: this.#record !== null,
+          last: this.#last,
+          stderr: this.#stderr?.text ?? null,
+        }),
+        ...this.#further,
+      ],
       outcome: this.#outcome,
       hang:
         hang === null
