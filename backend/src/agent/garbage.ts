@@ -9,6 +9,9 @@
  */
 const { FinalizationRegistry } = globalThis;
 
+/** A registry that nobody holds is collected itself, the first time, and never tells of anything. */
+const held: FinalizationRegistry<undefined>[] = [];
+
 /** Calls `collected` shortly after each major collection, for as long as the process lives. */
 export function watchGarbage(collected: () => void): void {
   const registry = new FinalizationRegistry<undefined>(() => {
@@ -16,5 +19,6 @@ export function watchGarbage(collected: () => void): void {
     collected();
   });
   const lay = (): void => registry.register({}, undefined);
+  held.push(registry);
   lay();
 }
