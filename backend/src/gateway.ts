@@ -8,8 +8,8 @@
  * predecessor finishes what it has under way. A second one started by hand is a mistake, and is told so.
  *
  * When the primary dies without a word its workers stop accepting at once and finish what is under way; PM2 starts a
- * new primary meanwhile. Nothing is written to stdout (a process that does so dies with PM2's daemon). Exit codes:
- * 77 handed over, 78 what only a person can mend; PM2 restarts neither.
+ * new primary meanwhile. Under PM2 nothing is written to stdout (a process that does so dies with PM2's daemon). Exit
+ * codes: 77 handed over, 78 what only a person can mend; PM2 restarts neither.
  */
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -45,6 +45,7 @@ import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
 import { explainListenProblem } from './gateway/primary/listenProblem.js';
 import { Primary } from './gateway/primary/primary.js';
 import type { Source } from './gateway/primary/primary.js';
+import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
 import { StartProblem, startProcess } from './startProcess.js';
 
@@ -56,10 +57,17 @@ const TAKEOVER_PATIENCE_MS = 15_000;
 /** Over which time a gateway that stops closes WebSockets and idle connections: they don't come back all at once. */
 const MOST_CLOSE_WINDOW_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
+const WELCOME_PATIENCE_MS = 1_000;
+const WELCOME_STEP_MS = 50;
 /** Applications of Holdfast itself in the ecosystem file. */
 const OWN_PREFIX = 'ha-';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** To people. Not under PM2. */
+function say(...lines: readonly string[]): void {
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
 
 /** Whose instances serve what no route names. */
 async function defaultPool(config: Config): Promise<string> {
@@ -104,6 +112,8 @@ class Gateway {
 
   async run(): Promise<void> {
     this.#obeySignals();
+    // A reader that went away (`… | head`) is no reason to end.
+    process.stdout.on('error', () => undefined);
     // Between the death of the last worker and its replacement nothing else would keep this process alive.
     setInterval(() => undefined, KEEP_ALIVE_MS);
     mkdirSync(this.#config.dataDir, { recursive: true });
@@ -119,6 +129,23 @@ class Gateway {
     this.#watchConfig();
     const { host, port } = this.#config.gateway;
     this.#logger.info('the gateway listens', { host, port, workers: this.#primary.workersServing });
+    if (!this.#isUnderPm2) void this.#welcome(this.#primary);
+  }
+
+  /** Tells whoever started us by hand; waits a moment for the first checks, to say who is well. */
+  async #welcome(primary: Primary<WorkerSettings>): Promise<void> {
+    const { gateway, logDir } = this.#config;
+    const patience = systemClock.nowMs() + WELCOME_PATIENCE_MS;
+    while (!areChecked(primary.facts()) && systemClock.nowMs() < patience)
+      await new Promise<void>((resolve) => systemClock.after(WELCOME_STEP_MS, resolve));
+    say(
+      ...welcomeLines(primary.facts(), {
+        url: reachableUrl(gateway.host, gateway.port),
+        host: gateway.host,
+        tlsPort: gateway.tls?.port ?? null,
+        logFile: join(logDir, 'ha-gateway.log'),
+      }),
+    );
   }
 
   #alreadyRuns(): string {
@@ -245,6 +272,9 @@ class Gateway {
       process.on(signal, () => {
         if (this.#ending) process.exit(1);
         this.#logger.info('the gateway stops', { signal });
+        const seconds = this.#config.gateway.stopTimeoutMs / 1_000;
+        if (!this.#isUnderPm2)
+          say(`Stopping: requests under way may take up to ${seconds} s. Ctrl-C again ends it at once.`);
         void this.end(0);
       });
     }

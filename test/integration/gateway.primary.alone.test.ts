@@ -69,6 +69,31 @@ it('forwards to the upstreams that BACKEND_HOSTS names, and shows them', async (
   expect(status.sources).toMatchObject([{ name: 'static', state: 'live' }]);
 });
 
+describe('what it tells people', () => {
+  it('started by hand: where it listens, how its upstreams are, what to try next, and that it stops', async () => {
+    const gateway = await home(hosts([...ports, await deadPort()]));
+    const primary = await gateway.start();
+    await waitFor(() => primary.stdout.includes('Stop it:'), { what: 'the welcome', intervalMs: 10 });
+    expect(primary.stdout).toContain(`listens on ${gateway.url('')} (127.0.0.1; 2 workers).`);
+    for (const port of ports) expect(primary.stdout).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} +up\n`));
+    expect(primary.stdout).toMatch(/down: connection refused/);
+    expect(await bodyOf(/curl -i (\S+)/.exec(primary.stdout)![1]!)).toMatch(/^\d+$/);
+    expect(primary.stdout).toContain(`${gateway.url('/lb')} in a browser`);
+    primary.signal('SIGINT');
+    expect((await primary.ended()).code).toBe(0);
+    expect(primary.stdout).toContain('Stopping: ');
+  });
+
+  it('under PM2: nothing, because whoever writes to its pipe dies with the daemon', async () => {
+    const gateway = await home(hosts());
+    const primary = await gateway.start({ pm_id: '7', name: 'ha-gateway' });
+    expect(await bodyOf(gateway.url())).toMatch(/^\d+$/);
+    primary.signal('SIGINT');
+    await waitFor(() => gateway.log().includes('the gateway stops'), { what: 'its farewell' });
+    expect(primary.stdout).toBe('');
+  });
+});
+
 it('takes an upstream out that fails its checks, and back in', async () => {
   const gateway = await home({
     ...hosts(),
@@ -312,6 +337,9 @@ describe('a file of upstreams', () => {
     await gateway.until('it to be forgotten', ({ problems }) => problems.length === 0);
   });
 });
+
+/** A port on which nobody listens. */
+const deadPort = (): Promise<number> => freePortRange(1);
 
 /** The error code of connecting, or null when it worked. */
 async function connectProblem(port: number): Promise<string | null> {

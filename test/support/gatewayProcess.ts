@@ -102,22 +102,31 @@ export class GatewayProcess {
   readonly #child: ChildProcess;
   readonly #ended: Promise<Ended>;
   #stderr = '';
+  #stdout = '';
 
   constructor(home: GatewayHome, env: Readonly<Record<string, string>>) {
     this.#home = home;
     this.#child = spawn(process.execPath, [entry], {
       env,
       cwd: home.folder,
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.pid = this.#child.pid ?? 0;
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
     });
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+    });
     this.#ended = once(this.#child, 'exit').then(([code]) => ({
       code: code as number | null,
       stderr: this.#stderr,
     }));
+  }
+
+  /** What it has told people so far. */
+  get stdout(): string {
+    return this.#stdout;
   }
 
   /** Pids of its workers that live. */
