@@ -31,6 +31,10 @@ const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|N
 const SAMPLE =
   /^(SESSION_SECRET|MYSQL_[A-Z]+|REDIS_CONN_STRING|ENABLE_FAULTS|FAULT_[A-Z_]+|BACKEND_URL|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
 
+/** Its pages and what they load come from the frontend, everything else from the backend; LB_ROUTES goes before it. */
+const SAMPLE_ROUTES =
+  '/=wordpecker-backend,/app=wordpecker-frontend,/ui=wordpecker-frontend,/assets=wordpecker-frontend';
+
 /** Settings of Holdfast (backend/src/config/schema.ts); test/house/ecosystem.test.ts keeps the two in step. */
 const SETTING = new RegExp(
   `^(HA_[A-Z0-9_]+|PM2_(HOME|BIN)|LOG_[A-Z_]+|BLACK_BOX_[A-Z_]+|AUTOSCALE|(CPU|MEMORY)_THRESHOLD_(HIGH|LOW)|(MAX|MIN)_INSTANCES|SCALE_[A-Z_]+|` +
@@ -159,7 +163,7 @@ function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs)
 }
 
 /** The gateway: one process under PM2, in fork mode and silent on stdout for the same reason; it has its own workers. */
-function gatewayApp({ file, settings, secret }, logs) {
+function gatewayApp({ file, settings, secret, routes }, logs) {
   const stopTimeoutMs = Number(settings.GATEWAY_STOP_TIMEOUT) || 30_000;
   return {
     name: 'ha-gateway',
@@ -175,6 +179,7 @@ function gatewayApp({ file, settings, secret }, logs) {
     // Its own grace for requests under way, and time to tell everybody.
     kill_timeout: stopTimeoutMs + 5_000,
     env: {
+      ...(routes ? { LB_DEFAULT_ROUTES: routes } : {}),
       ...pick(process.env, BASE, SETTING),
       SESSION_SECRET: secret,
       HA_ROOT: root,
@@ -282,12 +287,14 @@ function withAgent(app) {
  *
  * @param {object} deployment
  * @param {string} deployment.file path of that ecosystem file
+ * @param {string} [deployment.routes] which service serves which host and path, as in LB_ROUTES, which is stronger;
+ *   default: the first service of the file serves all
  */
-function defineGateway({ file }) {
+function defineGateway({ file, routes }) {
   const { settings, dataDirectory, logs } = deploymentOf('pm2');
   requireBuild(['backend/dist/gateway.js']);
   const secret = sessionSecret(settings, dataDirectory);
-  return gatewayApp({ file, settings, secret }, logs('gateway'));
+  return gatewayApp({ file, settings, secret, routes }, logs('gateway'));
 }
 
 /**
@@ -342,7 +349,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
       },
       logs('frontend'),
     ),
-    gatewayApp({ file, settings, secret }, logs('gateway')),
+    gatewayApp({ file, settings, secret, routes: SAMPLE_ROUTES }, logs('gateway')),
   ];
 }
 

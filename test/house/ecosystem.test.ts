@@ -18,6 +18,10 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { gatewayRouting, type Routing } from '../../backend/src/config/gateway.js';
+import { loadConfig } from '../../backend/src/config/load.js';
+import { formatProblems } from '../../backend/src/config/problems.js';
+import { compileRoutes } from '../../backend/src/domain/routing.js';
 import { GATEWAY_SETTINGS } from '../../backend/src/config/gatewaySchema.js';
 import {
   ENVIRONMENT_SETTINGS,
@@ -89,6 +93,12 @@ function appsOf(file: string, env: Readonly<Record<string, string>> = {}) {
     frontend: named('wordpecker-frontend'),
     gateway: named('ha-gateway'),
   };
+}
+
+function routingOf(env: Readonly<Record<string, string>>): Routing {
+  const result = loadConfig({ root: project, env });
+  if (!result.ok) throw new Error(formatProblems(result.problems));
+  return gatewayRouting(result.config.gateway, 'nobody');
 }
 
 describe('the deployments', () => {
@@ -163,6 +173,34 @@ describe('the deployments', () => {
     expect(gateway.out_file).toBe(join(project, 'logs/cluster-gateway-out.log'));
   });
 
+  it("route the sample's pages to the frontend, unless the operator says otherwise", () => {
+    const { gateway } = appsOf('ecosystem.config.js', { LB_ROUTES: '/=wordpecker-backend' });
+    expect(gateway.env['LB_ROUTES']).toBe('/=wordpecker-backend');
+    const env = { ...appsOf('ecosystem.config.js').gateway.env, HA_ROOT: project };
+    const routing = routingOf(env);
+    const poolOf = compileRoutes(routing.routes);
+    for (const path of ['/ui', '/app', '/assets/style.css'])
+      expect(poolOf.match('any', path)).toBe('wordpecker-frontend');
+    for (const path of ['/', '/api/lists', '/ws', '/uint', '/application'])
+      expect(poolOf.match('any', path)).toBe('wordpecker-backend');
+    const chosen = routingOf({ ...env, LB_ROUTES: '/=wordpecker-backend' });
+    expect(chosen.pools.map(({ name }) => name)).toEqual(['wordpecker-backend']);
+  });
+
+  it('are lent to the gateway of somebody else as well', () => {
+    const file = join(mkdtempSync(join(project, 'elsewhere-')), 'ecosystem.config.js');
+    const lend = (options: string): App | undefined => {
+      writeFileSync(
+        file,
+        `const { defineGateway } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
+        module.exports = { apps: [defineGateway({ file: __filename${options} })] };`,
+      );
+      return evaluate(relative(project, file)).apps()[0];
+    };
+    expect(lend('')?.env).not.toHaveProperty('LB_DEFAULT_ROUTES');
+    expect(lend(`, routes: '/=api,/ui=web'`)?.env['LB_DEFAULT_ROUTES']).toBe('/=api,/ui=web');
+  });
+
   it('move logs and data where the environment says', () => {
     const { backend } = appsOf('ecosystem.config.js', {
       HA_LOG_DIR: '/somewhere/logs',
@@ -231,6 +269,19 @@ describe('the agent', () => {
       },
     ]);
   });
+
+  it('leaves an instance as much time to stop as the supervisor does, and as the application wishes', () => {
+    const { supervisor, backend, frontend } = appsOf('ecosystem.config.js', { KILL_TIMEOUT: '25000' });
+    expect([backend.kill_timeout, frontend.kill_timeout]).toEqual([25_000, 25_000]);
+    expect(supervisor.env['KILL_TIMEOUT']).toBe('25000');
+    const file = join(mkdtempSync(join(project, 'elsewhere-')), 'ecosystem.config.js');
+    writeFileSync(
+      file,
+      `const { withAgent } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
+      module.exports = { apps: [withAgent({ name: 'my-api', script: 'server.js', kill_timeout: 4000 })] };`,
+    );
+    expect(evaluate(relative(project, file)).apps()[0]?.kill_timeout).toBe(4_000);
+  });
 });
 
 describe('environments', () => {
@@ -297,19 +348,6 @@ describe('environments', () => {
     // It reads .env itself; what is handed on could no longer be edited there.
     expect(supervisor.env).not.toHaveProperty('MYSQL_USER');
     expect(appsOf('ecosystem.config.js', { HOST: '0.0.0.0' }).backend.env['HOST']).toBe('0.0.0.0');
-  });
-
-  it('leaves an instance as much time to stop as the supervisor does, and as the application wishes', () => {
-    const { supervisor, backend, frontend } = appsOf('ecosystem.config.js', { KILL_TIMEOUT: '25000' });
-    expect([backend.kill_timeout, frontend.kill_timeout]).toEqual([25_000, 25_000]);
-    expect(supervisor.env['KILL_TIMEOUT']).toBe('25000');
-    const file = join(mkdtempSync(join(project, 'elsewhere-')), 'ecosystem.config.js');
-    writeFileSync(
-      file,
-      `const { withAgent } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
-      module.exports = { apps: [withAgent({ name: 'my-api', script: 'server.js', kill_timeout: 4000 })] };`,
-    );
-    expect(evaluate(relative(project, file)).apps()[0]?.kill_timeout).toBe(4_000);
   });
 });
 

@@ -61,13 +61,17 @@ describe('npm start', () => {
     const { code, stdout } = await checkout.npm('start');
     expect(stdout).toContain('Started ha-supervisor, wordpecker-backend, wordpecker-frontend, ha-gateway.');
     expect(code).toBe(0);
-    const frontend = new RegExp(`http://127.0.0.1:${checkout.frontendPort}/ui`);
-    expect(stdout).toMatch(frontend);
+    // The sample's page, through the gateway, with what it loads and asks for.
+    const gateway = `http://127.0.0.1:${checkout.gatewayPort}`;
+    expect(stdout).toMatch(new RegExp(`Word lists +${gateway}/ui\n`));
     expect(stdout).toContain('npm stop');
     expect((await service('wordpecker-backend')).serving).toBe(2);
-    expect((await fetch(`http://127.0.0.1:${checkout.frontendPort}/ui`)).status).toBe(200);
-    expect(stdout).toContain(`http://127.0.0.1:${checkout.gatewayPort}/lb`);
-    expect((await fetch(`http://127.0.0.1:${checkout.gatewayPort}/api/status`)).status).toBe(200);
+    expect(stdout).toContain(`${gateway}/lb`);
+    expect(await (await fetch(`${gateway}/ui`)).text()).toContain('<title>Wordpecker</title>');
+    for (const path of ['/app', '/assets/ui.js', '/api/status'])
+      expect([path, (await fetch(`${gateway}${path}`)).status]).toEqual([path, 200]);
+    const { service: backend } = (await (await fetch(`${gateway}/healthz`)).json()) as { service: string };
+    expect(backend).toBe('wordpecker-backend');
   });
 
   it('changes nothing the second time', async () => {

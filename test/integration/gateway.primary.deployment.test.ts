@@ -163,7 +163,8 @@ it('the supervisor knows the gateway, and its figures are those of real traffic'
   const load = await start();
   await load.more(300);
   const { gateways } = await deployment.status();
-  expect(gateways).toMatchObject([{ workers: 2, upstreams: 2 }]);
+  // Two backends, and the frontend whose pages it routes.
+  expect(gateways).toMatchObject([{ workers: 2, upstreams: 3 }]);
   const metrics = await waitFor(
     async () => {
       const service = (await deployment.metrics()).services.find(({ name }) => name === BACKEND)!;

@@ -35,6 +35,11 @@ export async function awaitGateway(context: CliContext, timeoutMs: number): Prom
   }
 }
 
+/** Whether `url` is answered with 200. Never rejects. */
+export async function isAnswered(url: string): Promise<boolean> {
+  return (await statusOf(url)) === 200;
+}
+
 /** The status, or what went wrong. Never rejects. */
 function statusOf(url: string): Promise<number | string> {
   return new Promise((resolve) => {

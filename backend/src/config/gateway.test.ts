@@ -191,6 +191,15 @@ describe('values', () => {
     ).toEqual(['the newest key of all', 'the older key of two']);
   });
 
+  it("takes a deployment's own routes where none are set and PM2 is the source", () => {
+    const LB_DEFAULT_ROUTES = '/=shop, /ui=web';
+    const poolsOf = (settings: Record<string, string>): readonly string[] =>
+      gatewayRouting(gatewayOf({ LB_DEFAULT_ROUTES, ...settings }), 'first').pools.map(({ name }) => name);
+    expect(poolsOf({})).toEqual(['shop', 'web']);
+    expect(poolsOf({ LB_ROUTES: '/=api' })).toEqual(['api']);
+    expect(poolsOf({ BACKEND_HOSTS: '127.0.0.1:1' })).toEqual(['first']);
+  });
+
   it('says which changes need a restart', () => {
     expect(appliesLive('lbAlgorithm')).toBe(true);
     expect(appliesLive('balancerPort')).toBe(false);

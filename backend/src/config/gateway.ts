@@ -96,9 +96,15 @@ export function gatewayConfig(
     source: sourceOf(values, absolute),
     check,
     pool: poolTraits(values, global),
-    routes: values.lbRoutes,
+    routes: routesOf(values),
     limits: limitsOf(values),
   };
+}
+
+/** Those of a deployment name its services: where upstreams come from elsewhere they mean nothing. */
+function routesOf(values: GatewayValues): readonly RouteSnapshot[] | null {
+  if (values.lbRoutes !== null) return values.lbRoutes;
+  return chosenSources(values).length === 0 ? values.lbDefaultRoutes : null;
 }
 
 function tlsOf(values: GatewayValues, absolute: (path: string) => string): TlsSettings | null {

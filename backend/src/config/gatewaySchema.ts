@@ -140,7 +140,11 @@ const CHOOSING = {
   lbHashOn: setting(hashKey(), 'ip', 'What consistent-hash is made of.'),
   lbRoutes: optional(
     routeList(),
-    'Which service serves which host and path, when PM2 is the source: the most specific host, then the longest path. Unset: one service (defaultService) serves all.',
+    'Which service serves which host and path, when PM2 is the source: the most specific host, then the longest path. Unset: lbDefaultRoutes.',
+  ),
+  lbDefaultRoutes: optional(
+    routeList(),
+    'Routes that a deployment brings along: the ecosystem files set it for their own services. Unset: one service (defaultService) serves all.',
   ),
   lbSlowStart: setting(
     durationMs(0, HOUR_MS),

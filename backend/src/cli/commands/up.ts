@@ -15,7 +15,7 @@ import {
 } from '../deployment.js';
 import { GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
-import { awaitGateway, gatewayUrl } from '../gatewayCheck.js';
+import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { isPortFree } from '../portCheck.js';
 
 export const up: Command = {
@@ -66,7 +66,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
     return 1;
   }
   terminal.line();
-  for (const line of addresses(context, defined)) terminal.line(line);
+  for (const line of await addresses(context, defined)) terminal.line(line);
   terminal.line();
   terminal.line(
     `Try next: ${terminal.paint('bold', 'scripts/health-check.sh --status')}, or ${terminal.paint('bold', 'scripts/test-high-availability.sh')}`,
@@ -123,7 +123,7 @@ async function startServices(context: CliContext, timeoutMs: number): Promise<nu
   }
 }
 
-/** What to open: the sample's pages by what is on them, any other service by its first port. */
+/** What to open: the sample's pages by what is on them and through the gateway, any other service by its first port. */
 const PAGES: Readonly<Record<string, readonly [label: string, path: string]>> = {
   'wordpecker-frontend': ['Word lists', '/ui'],
   'wordpecker-backend': ['Backend API', '/api/status'],
@@ -133,17 +133,22 @@ function definesGateway(apps: readonly DefinedApp[]): boolean {
   return apps.some(({ name }) => name === GATEWAY_NAME);
 }
 
-function addresses(context: CliContext, defined: readonly DefinedApp[]): string[] {
+async function addresses(context: CliContext, defined: readonly DefinedApp[]): Promise<string[]> {
+  const hasGateway = definesGateway(defined);
   const rows: (readonly [label: string, url: string])[] = [
     ['Supervisor', `${context.api.url}/api/ha/status`],
   ];
-  if (definesGateway(defined)) {
+  if (hasGateway) {
     rows.push(['Gateway', `${gatewayUrl(context)}/`], ['Gateway page', `${gatewayUrl(context)}/lb`]);
   }
   for (const { name, port } of defined.filter(isService)) {
     if (port === null) continue;
     const [label, path] = PAGES[name] ?? [name, '/'];
-    rows.push([label, `http://127.0.0.1:${port}${path}`]);
+    const own = `http://127.0.0.1:${port}${path}`;
+    const through = `${gatewayUrl(context)}${path}`;
+    // Routes may have been chosen that lead elsewhere.
+    const isRouted = hasGateway && path !== '/' && (await isAnswered(through));
+    rows.push([label, isRouted ? through : own]);
   }
   const width = Math.max(...rows.map(([label]) => label.length));
   return rows.map(([label, url]) => `${label.padEnd(width)}  ${url}`);
