@@ -236,17 +236,11 @@ describe('whose fault an exit is', () => {
 
   const full = { usedBytes: 500e6, limitBytes: 512e6 };
   const half = { usedBytes: 250e6, limitBytes: 512e6 };
-  const small = { usedBytes: 75e6, limitBytes: 117e6 };
   const outOfMemory = { charged: true, cause: 'out-of-memory', limitBytes: 512e6 };
   test.each([
     ['an abort with a full heap', { signal: 'SIGABRT', exitCode: null, heap: full }, outOfMemory],
     ['the same, as a shell tells it', { signal: null, exitCode: 134, heap: full }, outOfMemory],
     ['a trap with a full heap', { signal: 'SIGTRAP', exitCode: null, heap: full }, outOfMemory],
-    [
-      'an abort with a full small heap, most of which is room for young objects',
-      { signal: 'SIGABRT', exitCode: null, heap: small },
-      { ...outOfMemory, limitBytes: 117e6 },
-    ],
     ['an abort with a heap that has room', { signal: 'SIGABRT', exitCode: null, heap: half }, own],
     ['an abort of who knows what', { signal: 'SIGABRT', exitCode: null, heap: null }, own],
     ['a plain exit with a full heap', { signal: null, exitCode: 1, heap: full }, own],

@@ -92,20 +92,16 @@ const ABORT_CODES = new Set([134, 133, 132]);
 
 export interface HeapUse {
   readonly usedBytes: number;
-  /** V8's heap_size_limit: --max-old-space-size and room for young objects. */
+  /** Of old objects: --max-old-space-size. */
   readonly limitBytes: number;
 }
 
-/** Between the last figures and the end a heap can still grow a lot, but not from nearly empty … */
-const FULL_HEAP_SHARE = 0.7;
-/** … and the limit counts room for young objects, which need not be full: three semi-spaces of 16 MB, and some air. */
-const YOUNG_HEAP_BYTES = 64 * 1024 * 1024;
-const LEAST_FULL_SHARE = 0.3;
+/** Between the last figures and the end a heap can still grow a lot, but not from nearly empty. */
+const FULL_HEAP_SHARE = 0.6;
 
 /** Whether a heap is so full that V8 may have given up on it a moment later. */
 export function isHeapFull({ usedBytes, limitBytes }: HeapUse): boolean {
-  const withoutYoung = Math.max(limitBytes - YOUNG_HEAP_BYTES, LEAST_FULL_SHARE * limitBytes);
-  return usedBytes >= Math.min(FULL_HEAP_SHARE * limitBytes, withoutYoung);
+  return usedBytes >= FULL_HEAP_SHARE * limitBytes;
 }
 
 /**
