@@ -11,10 +11,10 @@
  *   Holdfast without agents, all defaults     4.5 %            2.86             0
  *   … cooldown 10 s                           2.3 %            3.00             0
  *   … cooldown 10 s, low 50 %                 3.4 %            2.36             0
- *   Holdfast with agents, all defaults        1.1 %            2.68             0
+ *   Holdfast with agents, all defaults        1.0 %            2.68             0
  *   … cooldown 10 s                           1.0 %            2.77             0
- *   … low 30 % over 20 s                      1.3 %            2.26             0
- *   … low 60 % over 20 s                      1.7 %            1.79             0
+ *   … low 30 % over 20 s                      1.2 %            2.26             0
+ *   … low 60 % over 20 s                      1.6 %            1.80             0
  *   … low 60 % over 20 s, cooldown 10 s       1.7 %            1.69             0
  *
  * The goal is 2.0 % of slow seconds at 1.7 surplus workers. Without agents, slow seconds are the price of a 60 s

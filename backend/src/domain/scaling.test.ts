@@ -200,6 +200,15 @@ describe('growing for work that waits', () => {
     expect(ask(young)).toMatchObject({ action: 'hold' });
   });
 
+  test('while it is not known yet how fast work piles up, a small jump is not made', () => {
+    const samples = history(60_000, (ago) => ({ load: 100, backlog: ago < 2000 ? 20 : 0 }));
+    const decision = ask(samples);
+    expect(decision).toMatchObject({ action: 'hold', limitedBy: 'window' });
+    expect(decision.reason).toBe(
+      'hold: load 100 % over 10 s is above 80 %; how fast work piles up is being watched',
+    );
+  });
+
   test('not when one of several has it: more instances would not take it away', () => {
     const samples = history(60_000, () => ({ ready: 4, load: 40, backlog: 25 }));
     expect(ask(samples, { desired: 4 })).toMatchObject({ action: 'hold', cause: 'steady' });

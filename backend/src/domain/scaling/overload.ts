@@ -45,8 +45,9 @@ export function overloadOf(
   };
 }
 
-function isNoticed({ backlogPercent, ready }: LoadSample): boolean {
-  return (backlogPercent ?? 0) >= NOTICED_PERCENT * ready;
+/** Whether what waits at this moment is long enough to be noticed. */
+export function isNoticed({ backlogPercent, ready }: LoadSample): boolean {
+  return backlogPercent !== null && backlogPercent >= NOTICED_PERCENT * ready;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import { DRAIN_MS } from './backlog.js';
 import { downWindowFactor } from './memory.js';
-import { overloadOf } from './overload.js';
+import { isNoticed, overloadOf, type Overload } from './overload.js';
 import {
   capacityOf,
   CLEARANCE,
@@ -43,7 +43,8 @@ export function recommend(situation: Situation): Proposal {
   if (now.known === 0 || isStale(now, input.nowMs, policy.upWindowMs)) {
     return hold(situation, 'unknown', 'missing-data', `no current load figure of ${count(now.ready)}`);
   }
-  const grow = growForBacklog(situation) ?? growForLoad(situation);
+  const overload = overloadOf(input.samples, input.nowMs, policy.upWindowMs);
+  const grow = overload === null ? growForLoad(situation) : growForBacklog(situation, overload);
   if (grow !== null) return grow;
   const relieve = growForMemory(situation);
   if (relieve !== null && hasRoomForOne(situation)) return relieve;
@@ -74,15 +75,16 @@ function growForLoad(situation: Situation): Proposal | null {
     const then = `${onItsWay(situation)}, which makes it ${percent(demand / capacity)}`;
     return hold(situation, 'load-high', 'starting', `${text}, but ${then}`);
   }
+  // A small jump now would cost a cooldown before the right one.
+  if (isNoticed(now))
+    return hold(situation, 'load-high', 'window', `${text}; how fast work piles up is being watched`);
   const needed = Math.ceil(demand / growTargetPercent(situation));
   return wish(Math.max(needed, input.desired + 1), 'load-high', text);
 }
 
-/** The jump for work that waits; null when none does, or not for long, or the mean load is not above HIGH. */
-function growForBacklog(situation: Situation): Proposal | null {
+/** The jump for work that waits; null when the mean load is not above HIGH. */
+function growForBacklog(situation: Situation, overload: Overload): Proposal | null {
   const { input, policy, now } = situation;
-  const overload = overloadOf(input.samples, input.nowMs, policy.upWindowMs);
-  if (overload === null) return null;
   const { overMs, loadPercent, arrivingPercent, waitingPercent } = overload;
   if (loadPercent <= policy.cpuHighPercent) return null;
   const waits = seconds(Math.round(((waitingPercent / 100) * DRAIN_MS) / now.ready / 100) * 100);
