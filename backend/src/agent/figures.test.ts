@@ -84,6 +84,12 @@ it('lets the age of the oldest request grow while nobody writes it', () => {
   expect(reader.next(0).oldestUnansweredMs).toBe(500);
 });
 
+it('goes on counting where another thread left off', () => {
+  reader.next(0);
+  reader.next(0);
+  expect(new FiguresReader(memory, nowMs).next(0).seq).toBe(3);
+});
+
 it('adds up what both threads left out', () => {
   add(memory.numbers, SLOT.dropped, 2);
   expect(reader.next(3).dropped).toBe(5);

@@ -1,7 +1,7 @@
 /** Turns what lies in shared memory into the `figures` that the supervisor gets (protocol.ts). In the agent thread. */
 import { nowMs } from './clock.js';
 import { LATENCY_BUCKETS } from './latency.js';
-import { DELAYS, read, SLOT, type SharedMemory } from './memory.js';
+import { add, DELAYS, read, SLOT, type SharedMemory } from './memory.js';
 import type { Figures } from './protocol.js';
 
 const BEAT_MS = 50;
@@ -13,7 +13,6 @@ export class FiguresReader {
   readonly #startedAtMs: number;
   readonly #latencyBefore = new Float64Array(LATENCY_BUCKETS);
   #latencySumBeforeMs = 0;
-  #seq = 0;
   #beatsBefore = 0;
   #elu = { untilMs: 0, idleMs: 0, value: 1 };
 
@@ -32,10 +31,10 @@ export class FiguresReader {
     const aliveAtMs = Math.max(beatAtMs, read(numbers, SLOT.lastStepAtMs));
     const oldestAtMs = read(numbers, SLOT.oldestUnansweredAtMs);
     const lastFinishedAtMs = read(numbers, SLOT.lastFinishedAtMs);
-    this.#seq += 1;
+    add(numbers, SLOT.seq, 1);
     return {
       type: 'figures',
-      seq: this.#seq,
+      seq: read(numbers, SLOT.seq),
       beatAgeMs: Math.max(0, Math.round(atMs - aliveAtMs)),
       elu: this.#utilisation(atMs, beatAtMs),
       ...this.#delays(beatAgeMs),
