@@ -54,13 +54,17 @@ export interface EventMap {
     /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
     blackBox?: string;
   };
-  /** Its main thread is blocked, so says its agent. `instance.unfit` has the sentence; `at`: innermost frame, if known. */
+  /**
+   * Its main thread is blocked, so says its agent. `at`: innermost frame. Comes a second time when native code let
+   * nobody in at first and the stack is known later.
+   */
   'instance.hung': {
     service: string;
     instance: InstanceRef;
     silentMs: number;
     where: 'javascript' | 'native';
     at: string | null;
+    detail: string;
   };
   /** What hung, was stopped or stalled goes on; `afterMs` since it was found. */
   'instance.resumed': {

@@ -16,7 +16,8 @@ import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '..
 import type { ServicePolicy } from '../domain/policy.js';
 import type { MetricsView } from '../domain/views.js';
 import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../ports.js';
-import { AgentMemory } from './agentMemory.js';
+import type { AgentMemory } from './agentMemory.js';
+import { AgentRecords } from './agentRecords.js';
 import type { EventLog } from './eventLog.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import { SilenceWatch } from './silenceWatch.js';
@@ -46,28 +47,23 @@ interface Peer {
   /** Heard when we had been held up: judged at the next look, if it is not over by then. */
   unjudged: Hang | null;
   condemned: Condemned | null;
+  /** The hang whose stack has been told. */
+  toldStackOf: number | null;
   /** It was asked to stop; null when it goes on long after it would have been killed. */
   stopping: { readonly sinceMs: number; readonly draining: boolean } | null;
 }
 
 /** Older figures say nothing about now. */
 const FIGURES_VALID_MS = 2_000;
-/** After an instance's end. */
-const RECORD_KEPT_MS = 5 * 60_000;
-const MOST_RECORDS_OF_ENDED = 100;
 /** Beyond the time to stop: who is still there then, has not stopped. */
 const STOP_SLACK_MS = 5_000;
-/** Of all instances: a report is some ten kilobytes, a profile a hundred. */
-const MOST_ATTACHMENTS = 32;
 
 export class AgentWatch {
   readonly #options: AgentWatchOptions;
   readonly #peers = new Map<number, Peer>();
-  /** By instance key. */
-  readonly #memories = new Map<string, { readonly memory: AgentMemory; endedAtMs: number | null }>();
+  readonly #records = new AgentRecords();
   /** As PM2 lists them, by pid. */
   #processes: ReadonlyMap<number, ManagedProcess> = new Map();
-  readonly #attached: AgentMemory[] = [];
   readonly #stalls = new StallWatch();
   readonly #silence: SilenceWatch;
   readonly #unsubscribes: readonly (() => void)[];
@@ -87,10 +83,7 @@ export class AgentWatch {
       agents.on('recovered', (recovered) => this.#onRecovered(recovered)),
       agents.on('attachment', ({ pid, attachment }) => {
         const memory = this.#peers.get(pid)?.memory ?? null;
-        if (memory === null) return;
-        memory.attach(attachment);
-        this.#attached.push(memory);
-        if (this.#attached.length > MOST_ATTACHMENTS) this.#attached.shift()?.dropAttachments();
+        if (memory !== null) this.#records.attach(memory, attachment);
       }),
       agents.on('stopping', ({ pid, draining }) => this.#onStopping(pid, draining)),
       agents.on('gone', ({ pid }) => this.#onGone(pid)),
@@ -105,7 +98,7 @@ export class AgentWatch {
     for (const peer of this.#peers.values()) isNew = this.#bind(peer) || isNew;
     // Whose settings it gets was not known before.
     if (isNew) this.#options.agents.refresh();
-    this.#forgetEnded(new Set(running.map(instanceKey)));
+    this.#records.forgetEnded(new Set(running.map(instanceKey)), this.#options.clock.nowMs());
     this.#stalls.retain(new Set(processes.map(({ service }) => service)));
   }
 
@@ -122,7 +115,7 @@ export class AgentWatch {
 
   /** The last minute of an instance, also for five minutes after its end; null when no agent ever told of it. */
   record(id: InstanceId): AgentRecord | null {
-    return this.#memories.get(instanceKey(id))?.memory.record() ?? null;
+    return this.#records.record(id);
   }
 
   /** What was heard of a process since then (Clock.nowMs), oldest first; a minute at most. */
@@ -176,6 +169,7 @@ export class AgentWatch {
       latest: null,
       unjudged: null,
       condemned: null,
+      toldStackOf: null,
       stopping: null,
     };
     this.#peers.set(pid, peer);
@@ -194,10 +188,8 @@ export class AgentWatch {
     }
     const key = instanceKey(process);
     if (before !== null && instanceKey(before) === key) return false;
-    const known = this.#memories.get(key) ?? { memory: new AgentMemory(process), endedAtMs: null };
-    known.memory.introduce(peer.version);
-    this.#memories.set(key, known);
-    peer.memory = known.memory;
+    peer.memory = this.#records.of(process);
+    peer.memory.introduce(peer.version);
     return true;
   }
 
@@ -261,6 +253,7 @@ export class AgentWatch {
     const peer = this.#peers.get(pid);
     if (peer === undefined) return;
     peer.memory?.noteHang(hang);
+    if (peer.condemned?.cause === 'hung' && peer.toldStackOf !== hang.hang) this.#tellHang(peer, hang);
     if (this.#isStopping(peer) || peer.latest?.debugged === true || peer.condemned !== null) return;
     if (this.#silence.isHeldUp()) peer.unjudged = hang;
     else this.#condemnHung(peer, hang);
@@ -278,14 +271,23 @@ export class AgentWatch {
     const { process } = peer;
     if (process === null) return;
     const detail = `${hang.detail}${this.#sharedCause(peer, process.service)}`;
-    if (!this.#condemn(peer, 'hung', detail, this.#options.clock.nowMs())) return;
+    if (this.#condemn(peer, 'hung', detail, this.#options.clock.nowMs())) this.#tellHang(peer, hang);
+  }
+
+  #tellHang(peer: Peer, { hang, silentMs, where, stack, detail }: Hang): void {
+    const { pid, process } = peer;
+    if (process === null) return;
+    if (stack.length > 0) peer.toldStackOf = hang;
     const { service, pmId, port } = process;
+    const instance = { pmId, pid, port };
+    const at = stack[0] ?? null;
     this.#options.events.emit('instance.hung', {
       service,
-      instance: { pmId, pid: peer.pid, port },
-      silentMs: Math.round(hang.silentMs),
-      where: hang.where,
-      at: hang.stack[0] ?? null,
+      instance,
+      silentMs: Math.round(silentMs),
+      where,
+      at,
+      detail,
     });
   }
 
@@ -357,18 +359,5 @@ export class AgentWatch {
 
   #isFit(process: ManagedProcess): boolean {
     return this.#options.health.state(instanceKey(process))?.kind === 'fit';
-  }
-
-  #forgetEnded(running: ReadonlySet<string>): void {
-    const nowMs = this.#options.clock.nowMs();
-    const ended: string[] = [];
-    for (const [key, entry] of this.#memories) {
-      if (running.has(key)) continue;
-      entry.endedAtMs ??= nowMs;
-      if (nowMs - entry.endedAtMs >= RECORD_KEPT_MS) this.#memories.delete(key);
-      else ended.push(key);
-    }
-    const tooMany = ended.length - MOST_RECORDS_OF_ENDED;
-    for (const key of ended.slice(0, Math.max(0, tooMany))) this.#memories.delete(key);
   }
 }

@@ -372,12 +372,12 @@ describe('AgentServer and its peers', () => {
     for (let came = 100; came <= 10_000; came += 100) {
       for (let i = 0; i < 100; i++) peer();
       // All but those that are still listened to: what the kernel's queue can't take would not count.
-      await waitFor(() => server.counts().refused >= came - 64, { what: 'them to be heard', intervalMs: 1 });
+      await waitFor(() => server.counts().refused >= came - 256, { what: 'them to be heard', intervalMs: 1 });
     }
     const agent = peer();
     agent.hello();
     await waitFor(() => server.isConnected(process.pid), { what: 'the agent', deadlineMs: 20_000 });
-    await waitFor(() => peers.filter(({ closed }) => !closed()).length <= 65, {
+    await waitFor(() => peers.filter(({ closed }) => !closed()).length <= 257, {
       what: 'the crowd to be sent away',
     });
     expect(agent.closed()).toBe(false);

@@ -32,7 +32,8 @@ export interface AgentServerOptions {
 /** Between two looks at whether the name still leads here. */
 const TEND_INTERVAL_MS = 5_000;
 const MOST_KNOWN = 600;
-const MOST_UNKNOWN = 64;
+/** After a restart of the supervisor all agents come at once, and none is heard before all are accepted. */
+const MOST_UNKNOWN = 256;
 /** Of all unfinished lines together: room for a few reports at a time. */
 const MOST_BUFFERED_BYTES = 16 * 1024 * 1024;
 /** Senders whose last number is remembered after they left. */

@@ -64,6 +64,7 @@ export const eventData = {
     silentMs: durationMs,
     where: z.enum(['javascript', 'native']),
     at: text.nullable(),
+    detail: text,
   }),
   'instance.resumed': z.object({
     ...aboutInstance,
