@@ -1,4 +1,5 @@
 /** How services, instances, decisions and events read on a terminal. Pure: views in, lines out. */
+import type { BlackBoxEntry } from '../domain/blackBox.js';
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceState, ServiceView } from '../domain/model.js';
 import type { DecisionView, LoadBalancerView, StatusView } from '../domain/views.js';
@@ -93,6 +94,14 @@ function briefly(value: unknown): string {
     return port === null || port === undefined ? `#${pmId}` : `#${pmId}:${port}`;
   }
   return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** What is kept of the last failures, newest last: when, whose, why, what came of it, and under which id. */
+export function blackBoxLines(entries: readonly BlackBoxEntry[], limit: number): string[] {
+  return entries.slice(-limit).map(({ id, service, pmId, at, cause, detail, outcome }) => {
+    const why = `${clockTime(at)}  ${service}#${pmId}  ${cause}: ${detail}`;
+    return `${why}; ${outcome ?? 'outcome not known'}  ${id}`;
+  });
 }
 
 /** The head of a status: what is managed, by whom, since when. */

@@ -1,11 +1,20 @@
 /** `status`: what runs, how loaded it is, and what was decided last. */
+import type { BlackBoxEntry } from '../../domain/blackBox.js';
 import type { LoadBalancerView, StatusView } from '../../domain/views.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { decisionLines, eventLine, headLines, instanceLines, serviceLines } from '../render.js';
+import {
+  blackBoxLines,
+  decisionLines,
+  eventLine,
+  headLines,
+  instanceLines,
+  serviceLines,
+} from '../render.js';
 
 const DECISIONS = 5;
 const EVENTS = 8;
+const BLACK_BOXES = 3;
 
 export const status: Command = {
   summary: 'services, instances, load, last decisions and events',
@@ -26,9 +35,11 @@ export const status: Command = {
 /** Everything at a glance. */
 export async function printStatus({ api, terminal }: CliContext, view: StatusView): Promise<void> {
   const { data: balancer } = await api.get<LoadBalancerView>('/api/ha/load-balancer');
+  const { data: kept } = await api.get<{ blackBoxes: readonly BlackBoxEntry[] }>('/api/ha/blackbox');
   const now = Date.now();
   const heading = (text: string): string => `\n${terminal.paint('bold', text)}`;
   const decisions = decisionLines(balancer, DECISIONS);
+  const boxes = blackBoxLines(kept.blackBoxes, BLACK_BOXES);
   const events = view.lastEvents.slice(-EVENTS).map(eventLine);
   const lines = [
     ...headLines(terminal, view, now),
@@ -36,6 +47,7 @@ export async function printStatus({ api, terminal }: CliContext, view: StatusVie
     '',
     ...instanceLines(view.services, now),
     ...(decisions.length === 0 ? [] : [heading('Last decisions'), ...decisions]),
+    ...(boxes.length === 0 ? [] : [heading('Last failures (GET /api/ha/blackbox/<id>)'), ...boxes]),
     ...(events.length === 0 ? [] : [heading('Last events'), ...events]),
   ];
   for (const line of lines) terminal.line(line);
