@@ -11,9 +11,10 @@ import { Worker } from 'node:worker_threads';
 import { startBeat } from './beat.js';
 import { nowMs } from './clock.js';
 import { installBreadcrumbs } from './hang/breadcrumbs.js';
+import { startHeapProfiling } from './hang/heapProfiling.js';
 import { DEFAULTS } from './limits.js';
 import { add, DELAYS, read, settingsOf, SLOT, sharedMemory, type SharedMemory } from './memory.js';
-import type { Stopping } from './protocol.js';
+import type { Attachment, Stopping } from './protocol.js';
 import { RequestWatch } from './requests.js';
 import { installGracefulStop } from './stop/index.js';
 
@@ -57,6 +58,14 @@ export function startHost(socketPath: string): void {
     heardAfterMs: () => heardAfterMs(memory),
     announce: (message) => thread.announce(message),
   });
+  startHeapProfiling({
+    heapUsedBytes: () => read(numbers, SLOT.heapUsedBytes),
+    heapLimitBytes: () => read(numbers, SLOT.heapLimitBytes),
+    debugged: () => read(numbers, SLOT.debugged) === 1,
+    isHeard: () => read(numbers, SLOT.heard) === 1,
+    announce: (message) => thread.announce(message),
+    failed: () => add(numbers, SLOT.dropped, 1),
+  });
   thread.start();
 }
 
@@ -98,7 +107,7 @@ class AgentThread {
   }
 
   /** Gives something to the thread to pass on. */
-  announce(message: Stopping): void {
+  announce(message: Stopping | Attachment): void {
     this.#worker?.postMessage(message);
   }
 

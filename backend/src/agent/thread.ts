@@ -12,7 +12,7 @@ import type { ThreadData } from './host.js';
 import { PROTOCOL } from './limits.js';
 import { viewMainThread } from './mainThread.js';
 import { read, settingsOf, sharedMemory, SLOT } from './memory.js';
-import type { Stopping, Welcome } from './protocol.js';
+import type { Attachment, Stopping, Welcome } from './protocol.js';
 import { TICK_MS } from './seams.js';
 import { Transport } from './transport.js';
 
@@ -70,7 +70,10 @@ function ownVersion(): string {
   }
 }
 
-parentPort?.on('message', (message: Stopping) => transport.send(message));
+parentPort?.on('message', (message: Stopping | Attachment) => transport.send(message));
 reportEvery(read(numbers, SLOT.intervalMs));
-setInterval(() => hangWatch.tick(), TICK_MS);
+setInterval(() => {
+  numbers[SLOT.heard] = transport.isTalking ? 1 : 0;
+  hangWatch.tick();
+}, TICK_MS);
 transport.start();

@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { collectingMs, longestCollectionMs, type Closure } from './collection.js';
 
 const GB = 1024 ** 3;
-const collecting: Closure = { unansweredMs: 900, hasBreadcrumb: false, cpuShare: 0.98, heapBytes: GB };
+const collecting: Closure = {
+  unansweredMs: 900,
+  hasBreadcrumb: false,
+  ranMs: 890,
+  cpuShare: 0.98,
+  longestMs: longestCollectionMs(GB),
+};
 
 describe('what may have been a garbage collection', () => {
   it('is the time without an answer', () => {
@@ -11,9 +17,15 @@ describe('what may have been a garbage collection', () => {
   });
 
   it('is no longer than collecting such a heap takes', () => {
-    expect(collectingMs({ ...collecting, unansweredMs: 60_000 })).toBe(4_000);
-    expect(collectingMs({ ...collecting, unansweredMs: 60_000, heapBytes: GB / 64 })).toBe(62.5);
+    expect(longestCollectionMs(GB)).toBe(2_000);
     expect(longestCollectionMs(64 * GB)).toBe(10_000);
+    expect(collectingMs({ ...collecting, unansweredMs: 5_000, ranMs: 4_900 })).toBe(2_000);
+    expect(collectingMs({ ...collecting, unansweredMs: 5_000, ranMs: null })).toBe(2_000);
+  });
+
+  it('may last longer than that where it has run for less', () => {
+    expect(collectingMs({ ...collecting, unansweredMs: 3_500, ranMs: 1_700 })).toBe(3_500);
+    expect(collectingMs({ ...collecting, unansweredMs: 60_000, ranMs: 1_700 })).toBe(10_000);
   });
 
   it('uses CPU; where that is not known it may', () => {

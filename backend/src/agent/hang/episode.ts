@@ -5,9 +5,9 @@
 import { nowMs } from '../clock.js';
 import type { Hang } from '../protocol.js';
 import type { HangWatchContext, MainThreadView } from '../seams.js';
-import { collectingMs } from './collection.js';
+import { collectingMs, longestCollectionMs } from './collection.js';
 import { readCrumb } from './crumb.js';
-import { inspectMainThread, type Inspection } from './inspection.js';
+import { Inspection } from './inspection.js';
 import { takeReport } from './report.js';
 import { sentence } from './sentence.js';
 import { readChildren, readMainThread, type ThreadStat } from './threadStat.js';
@@ -15,12 +15,22 @@ import { readChildren, readMainThread, type ThreadStat } from './threadStat.js';
 /** A hang is reported without its stack when that has not come this long after the time-out. */
 const STACK_WAIT_MS = 120;
 
+/** A heap whose collection takes at most so long (128 MB) is not asked about: no collection makes a hang of a stall. */
+const WORTH_ASKING_MS = 250;
+
+interface ThreadUse {
+  readonly state: string | null;
+  readonly queuedMs: number;
+  readonly ranMs: number | null;
+  readonly cpuShare: number | null;
+}
+
 export class Episode {
   readonly #context: HangWatchContext;
   readonly #startedAtMs: number;
   readonly #beats: number;
   readonly #baseline: ThreadStat;
-  readonly #inspection: Inspection | null;
+  readonly #inspection = new Inspection();
   #sent: Hang | null = null;
   #stackTimer: NodeJS.Timeout | undefined;
 
@@ -29,65 +39,63 @@ export class Episode {
     this.#startedAtMs = startedAtMs;
     this.#beats = context.main.beats();
     this.#baseline = readMainThread();
-    this.#inspection = tryInspect();
   }
 
-  /** What speaks for the main thread so far: see ./silence.ts. */
+  /**
+   * With every look at a suspicious silence: what speaks for the main thread so far (./silence.ts). Where a collection
+   * may be long enough to matter, the main thread is asked whether it lets anybody in.
+   */
   excuses(atMs: number): { readonly queuedMs: number; readonly collectingMs: number } {
-    const { queuedMs, cpuShare } = this.#thread(atMs);
-    const closure = {
-      unansweredMs: this.#inspection?.unansweredMs(atMs) ?? atMs - this.#startedAtMs,
-      hasBreadcrumb: readCrumb(this.#context.breadcrumbs) !== null,
-      cpuShare,
-      heapBytes: heapAtMost(this.#context.main),
+    const { queuedMs, ranMs, cpuShare } = this.#thread(atMs);
+    const longestMs = longestCollectionMs(heapAtMost(this.#context.main));
+    const hasBreadcrumb = readCrumb(this.#context.breadcrumbs) !== null;
+    if (longestMs >= WORTH_ASKING_MS && !hasBreadcrumb) this.#inspection.ask(atMs);
+    const unansweredMs = this.#inspection.unansweredMs(atMs);
+    return {
+      queuedMs,
+      collectingMs: collectingMs({ unansweredMs, hasBreadcrumb, ranMs, cpuShare, longestMs }),
     };
-    return { queuedMs, collectingMs: collectingMs(closure) };
-  }
-
-  /** Asks the main thread whether it lets anybody in. */
-  ask(atMs: number): void {
-    this.#inspection?.ask(atMs);
   }
 
   /** It is a hang, with this number: finds out where, and sends it. Once. */
   report(hang: number): void {
-    const inspection = this.#inspection;
     const crumb = readCrumb(this.#context.breadcrumbs);
-    if (crumb !== null || inspection === null) {
-      inspection?.end();
-      this.#send(hang, 'native', crumb?.stack ?? []);
+    if (crumb !== null) {
+      this.#send(hang, 'native', crumb.stack);
       return;
     }
-    this.#stackTimer = setTimeout(() => {
-      this.#send(hang, inspection.isClosed(nowMs()) ? 'native' : 'javascript', []);
-    }, STACK_WAIT_MS);
-    inspection.takeStack((outcome) => {
+    let where: Hang['where'] = 'native';
+    this.#stackTimer = setTimeout(() => this.#send(hang, where, []), STACK_WAIT_MS);
+    const enter = (): void => {
+      if (this.#sent === null) where = 'javascript';
+    };
+    this.#inspection.takeStack(enter, (outcome) => {
       clearTimeout(this.#stackTimer);
-      // A beat in between: what we see now has nothing to do with that silence.
-      if (outcome.kind === 'held' || this.#context.main.beats() !== this.#beats) return;
-      this.#send(hang, this.#sent?.where ?? 'javascript', outcome.frames);
+      if (outcome.kind === 'stack') this.#send(hang, where, outcome.frames);
     });
   }
 
   /** It is over. Returns whether it was reported as a hang. */
   end(): boolean {
     clearTimeout(this.#stackTimer);
-    this.#inspection?.end();
+    this.#inspection.end();
     return this.#sent !== null;
   }
 
   /** The main thread since this episode began. */
-  #thread(atMs: number): { state: string | null; queuedMs: number; cpuShare: number | null } {
+  #thread(atMs: number): ThreadUse {
     const now = readMainThread();
     const queuedMs = difference(now.queuedMs, this.#baseline.queuedMs) ?? 0;
     const ranMs = difference(now.ranMs, this.#baseline.ranMs);
     const couldRunMs = atMs - this.#startedAtMs - queuedMs;
     const cpuShare = ranMs === null || couldRunMs < 1 ? null : Math.min(1, ranMs / couldRunMs);
-    return { state: now.state, queuedMs, cpuShare };
+    return { state: now.state, queuedMs, ranMs, cpuShare };
   }
 
   #send(hang: number, where: Hang['where'], stack: readonly string[]): void {
     const { main, breadcrumbs, send } = this.#context;
+    // A beat in between: it is over, and what is to be seen now has nothing to do with it.
+    if (main.beats() !== this.#beats) return;
     const silentMs = main.beatAgeMs();
     const limitBytes = main.heapLimitBytes();
     const detail = sentence({
@@ -111,15 +119,6 @@ export class Episode {
 function sendReport({ send }: HangWatchContext): void {
   const content = takeReport();
   if (content !== null) send({ type: 'attachment', kind: 'report', content });
-}
-
-/** null where there is no inspector: a build without it, or a permission model that forbids it. */
-function tryInspect(): Inspection | null {
-  try {
-    return inspectMainThread();
-  } catch {
-    return null;
-  }
 }
 
 /** What the heap may have grown to in a silence, in which nobody publishes its size: all that is in memory. */

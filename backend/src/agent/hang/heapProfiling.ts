@@ -1,96 +1,95 @@
 /**
- * What fills the heap, while there still is somebody to ask: from FULL on, V8's sampling heap profiler runs on the main
- * isolate, through an inspector session of this thread (no port opened), and every few seconds what it has seen is
- * sent. When the process then dies of its heap, the supervisor has the last one.
+ * What fills the heap, while there still is somebody to ask: from FULL on, V8's sampling heap profiler runs, and every
+ * few seconds what it has seen is sent. When the process then dies of its heap, the supervisor has the last one.
  *
  * The profiler remembers the stack of one allocation in so and so many bytes, and forgets those that were collected:
- * what grows between FULL and the end is what leaks. Samples are so far apart that some MAX_SAMPLES of them make up the
- * whole heap. It costs the application about as much as nothing between samples and some microseconds for each.
+ * what grows between FULL and the end is what leaks. Samples are so far apart that MAX_SAMPLES of them make up the whole
+ * heap, so it costs next to nothing until a profile is written, which takes a few milliseconds of the main thread.
  *
- * Only where there is room: a profile takes a few MB outside the heap, so none is taken with less than MIN_ROOM_BYTES
- * left of the machine's memory or the container's.
+ * Runs on the main thread, with an inspector session of its own: the end of a process waits for sessions of other
+ * threads, and this one stays open. Only where somebody listens, no debugger is at work, and there is room: a profile
+ * takes a few MB, so none is taken with less than MIN_ROOM_BYTES left of the machine's memory or the container's.
  */
 import type { Session } from 'node:inspector';
-import type { HangWatchContext } from '../seams.js';
+import type { Attachment } from '../protocol.js';
 import { reduceProfile, type ProfileNode } from './profileReduction.js';
 
-/** Heap used, as a share of its limit, at which profiling begins … */
+// As they were before the application: fake timers and other replacements are its own affair.
+const { setInterval } = globalThis;
+
+/** Heap used, as a share of what it may hold, at which profiling begins … */
 const FULL = 0.85;
 /** … and below which it ends. */
 const ROOMY = 0.75;
 const MAX_SAMPLES = 512;
-const MIN_INTERVAL_BYTES = 256 * 1024;
+const MIN_INTERVAL_BYTES = 128 * 1024;
 const MIN_ROOM_BYTES = 64 * 1024 * 1024;
 const MAX_NODES = 200;
-/** From the start to the first profile, which must not come too late for a quick leak. */
-const FIRST_AFTER_MS = 1_000;
-const EVERY_MS = 3_000;
+const LOOK_EVERY_MS = 500;
+/** The first profile follows the next look: it must not come too late for a quick leak. */
+const LOOKS_PER_PROFILE = 5;
 
-interface Sampling {
-  readonly session: Session;
-  nextAtMs: number;
-  /** A profile was asked for and has not come. */
-  isAsked: boolean;
+export interface HeapProfilingContext {
+  heapUsedBytes(): number;
+  heapLimitBytes(): number;
+  debugged(): boolean;
+  /** Whether a supervisor listens. */
+  isHeard(): boolean;
+  /** Passed to the supervisor by the agent thread. */
+  announce(message: Attachment): void;
+  /** An error of the profiler or of ours, to be counted. */
+  failed(): void;
 }
 
-export interface HeapProfiling {
-  /** With every look of the watching thread. */
-  look(nowMs: number): void;
-  /** Ends it and leaves nothing behind. */
-  stop(): void;
-}
-
-export function createHeapProfiling({ main, send }: Pick<HangWatchContext, 'main' | 'send'>): HeapProfiling {
-  let sampling: Sampling | null = null;
-  /** An inspector that refused once is not asked again. */
+/** On the main thread, once. Never keeps the process alive, never throws. */
+export function startHeapProfiling(context: HeapProfilingContext): void {
+  let sampling: { readonly session: Session; looks: number } | null = null;
   let isRefused = false;
 
-  const stop = (): void => {
-    sampling?.session.post('HeapProfiler.stopSampling');
-    sampling?.session.disconnect();
-    sampling = null;
+  const look = (): void => {
+    const limitBytes = context.heapLimitBytes();
+    const share = limitBytes > 0 ? context.heapUsedBytes() / limitBytes : 0;
+    const isWanted = share >= (sampling === null ? FULL : ROOMY) && context.isHeard() && !context.debugged();
+    if (!isWanted || !hasRoom()) {
+      sampling?.session.disconnect();
+      sampling = null;
+    } else if (sampling === null) {
+      sampling = { session: startSampling(limitBytes), looks: 0 };
+    } else {
+      if (sampling.looks % LOOKS_PER_PROFILE === 0) sendProfile(sampling.session, context);
+      sampling.looks += 1;
+    }
   };
-
-  const ask = (current: Sampling, nowMs: number): void => {
-    current.isAsked = true;
-    current.nextAtMs = nowMs + EVERY_MS;
-    current.session.post('HeapProfiler.getSamplingProfile', (error, answer) => {
-      current.isAsked = false;
-      if (error !== null) return;
-      const content = reduceProfile(answer.profile.head as ProfileNode, MAX_NODES);
-      send({ type: 'attachment', kind: 'heap-profile', content });
-    });
-  };
-
-  return {
-    look(nowMs) {
-      const limitBytes = main.heapLimitBytes();
-      const share = limitBytes > 0 ? main.heapUsedBytes() / limitBytes : 0;
-      if (sampling === null) {
-        if (share < FULL || isRefused || main.debugged() || !hasRoom()) return;
-        const session = startSampling(limitBytes);
-        isRefused = session === null;
-        if (session !== null) sampling = { session, nextAtMs: nowMs + FIRST_AFTER_MS, isAsked: false };
-      } else if (share < ROOMY || !hasRoom()) {
-        stop();
-      } else if (!sampling.isAsked && nowMs >= sampling.nextAtMs) {
-        ask(sampling, nowMs);
-      }
-    },
-    stop,
-  };
+  setInterval(() => {
+    if (isRefused) return;
+    try {
+      look();
+    } catch {
+      // No inspector in this build, or one that may not be used: it stays so.
+      isRefused = true;
+      context.failed();
+    }
+  }, LOOK_EVERY_MS).unref();
 }
 
-function startSampling(heapLimitBytes: number): Session | null {
-  try {
-    const session = new (process.getBuiltinModule('node:inspector').Session)();
-    session.connectToMainThread();
-    const samplingInterval = Math.max(MIN_INTERVAL_BYTES, Math.round(heapLimitBytes / MAX_SAMPLES));
-    session.post('HeapProfiler.startSampling', { samplingInterval });
-    return session;
-  } catch {
-    return null;
-  }
+function startSampling(heapLimitBytes: number): Session {
+  const session = new (process.getBuiltinModule('node:inspector').Session)();
+  session.connect();
+  const samplingInterval = Math.max(MIN_INTERVAL_BYTES, Math.round(heapLimitBytes / MAX_SAMPLES));
+  session.post('HeapProfiler.startSampling', { samplingInterval });
+  return session;
+}
+
+function sendProfile(session: Session, { announce, failed }: HeapProfilingContext): void {
+  // Within one thread, the answer comes before `post` returns.
+  session.post('HeapProfiler.getSamplingProfile', (error, answer) => {
+    if (error !== null) {
+      failed();
+      return;
+    }
+    const content = reduceProfile(answer.profile.head as ProfileNode, MAX_NODES);
+    announce({ type: 'attachment', kind: 'heap-profile', content });
+  });
 }
 
 /** Of the machine's memory, or of the container's. */

@@ -2,9 +2,9 @@
  * The hang watch: looks at the main thread from the agent's own thread, and says when it is blocked, and in what.
  *
  *      every TICK_MS   one look (../seams.ts); ./silence.ts judges
- *      after 200 ms    of silence an episode begins: what Linux says of the thread is noted, and the main thread is
- *                      asked something harmless with every look (./inspection.ts); whether it answers tells
- *                      JavaScript from native code, and a hang from a garbage collection (./collection.ts)
+ *      after 200 ms    of silence an episode begins (./episode.ts): what Linux says of the thread is noted, and one with a
+ *                      large heap is asked something harmless with every look (./inspection.ts); whether it answers
+ *                      tells a hang from a garbage collection (./collection.ts)
  *      time-out        `hang` is sent: at once with a breadcrumb (./crumb.ts), when the stack is there, or STACK_WAIT_MS
  *                      later without it; again when the stack comes afterwards. A diagnostic report follows (./report.ts)
  *      a beat          the episode ends, and `recovered` is sent if it was a hang
@@ -15,12 +15,10 @@
 import { nowMs } from '../clock.js';
 import type { HangWatch, HangWatchContext } from '../seams.js';
 import { Episode } from './episode.js';
-import { createHeapProfiling } from './heapProfiling.js';
 import { INITIAL, step, type Look, type State } from './silence.js';
 
 export function createHangWatch(context: HangWatchContext): HangWatch {
   const { main, send } = context;
-  const profiling = createHeapProfiling(context);
   let state: State = INITIAL;
   let hangs = 0;
   let episode: Episode | null = null;
@@ -29,7 +27,6 @@ export function createHangWatch(context: HangWatchContext): HangWatch {
     state = INITIAL;
     episode?.end();
     episode = null;
-    profiling.stop();
   };
 
   const look = (atMs: number): Look => ({
@@ -56,10 +53,8 @@ export function createHangWatch(context: HangWatchContext): HangWatch {
         if (next.finding.kind === 'recovered' && wasReported) {
           send({ type: 'recovered', hang: next.finding.hang, silentMs: Math.round(next.finding.silentMs) });
         }
-        profiling.look(atMs);
       } else if (next.finding.kind !== 'nothing') {
         episode ??= new Episode(context, atMs);
-        episode.ask(atMs);
         if (next.finding.kind === 'hung') {
           hangs = next.finding.hang;
           episode.report(next.finding.hang);

@@ -1,11 +1,15 @@
 /**
- * Asking a silent main thread, and taking its stack, through the inspector: a session from this thread to that one
- * inside the process, no port opened. Messages interrupt JavaScript wherever it runs (a busy loop, a regular
- * expression, `Atomics.wait`); native code lets nobody in until it returns, and that difference is half of the answer.
+ * Asking a silent main thread, and taking its stack, through the inspector: sessions from this thread to that one inside
+ * the process, no port opened. Messages interrupt JavaScript wherever it runs (a busy loop, a regular expression,
+ * `Atomics.wait`); native code lets nobody in until it returns, and that difference is half of the answer.
  *
  *      ask        a harmless question; how long it stays unanswered tells JavaScript from native code
  *      takeStack  Debugger.enable ─▶ answered ─▶ Debugger.pause ─▶ paused: frames ─▶ Debugger.resume, disconnect
  *      end        disconnect, whatever is still under way: a pause that has not happened is called off
+ *
+ * A process that ends waits for sessions to this thread, and says so on stderr ("Waiting for the debugger to
+ * disconnect"). So each is as short as can be, a millisecond for a question that is answered, and there is none as long
+ * as the main thread turns.
  *
  * The main thread stands still for the moment between `paused` and `resume` (about a millisecond), which it spends in a
  * silence anyway. Somebody else's debugger goes first: when the main thread is already paused as we come, or stops at a
@@ -18,6 +22,8 @@ import { nowMs as clockMs } from '../clock.js';
 const PROMPT_MS = 100;
 const MAX_FRAMES = 64;
 const MAX_FRAME_LENGTH = 300;
+/** Names of scripts that are remembered while a stack is taken. */
+const MAX_SCRIPTS = 20_000;
 /** A session that has no answer to `resume` is cut. */
 const RESUME_TIMEOUT_MS = 1_000;
 
@@ -26,83 +32,100 @@ export type Outcome =
   /** Somebody else's debugger holds it. */
   | { readonly kind: 'held' };
 
-export interface Inspection {
+export class Inspection {
+  readonly #open = new Set<Session>();
+  #askedAtMs: number | null = null;
+  #closedMs = 0;
+
   /** Asks, unless a question is still open. */
-  ask(nowMs: number): void;
-  /** For how long questions of this inspection stayed without a prompt answer, ms. */
-  unansweredMs(nowMs: number): number;
-  /** Whether a question is open for longer than JavaScript needs to answer it. */
-  isClosed(nowMs: number): boolean;
-  /** Called once, when the main thread lets us in; never, when it does not before `end`. */
-  takeStack(done: (outcome: Outcome) => void): void;
-  end(): void;
-}
+  ask(nowMs: number): void {
+    if (this.#askedAtMs !== null) return;
+    this.#askedAtMs = nowMs;
+    const session = this.#connect();
+    // Nobody can be asked: a question for good without an answer.
+    if (session === null) return;
+    // The cheapest there is: needs no domain to be enabled and touches nothing.
+    session.post('Runtime.getIsolateId' as 'Runtime.getHeapUsage', () => {
+      this.#askedAtMs = null;
+      const tookMs = clockMs() - nowMs;
+      if (tookMs > PROMPT_MS) this.#closedMs += tookMs;
+      this.#close(session);
+    });
+  }
 
-/** Connects; throws where there is no inspector (a build without it, a permission model). */
-export function inspectMainThread(): Inspection {
-  const session = new (process.getBuiltinModule('node:inspector').Session)();
-  session.connectToMainThread();
-  let isOpen = true;
-  let askedAtMs: number | null = null;
-  let closedMs = 0;
+  /** For how long questions stayed without a prompt answer, ms. 0 when none was asked. */
+  unansweredMs(nowMs: number): number {
+    const openMs = this.#askedAtMs === null ? 0 : nowMs - this.#askedAtMs;
+    return this.#closedMs + (openMs > PROMPT_MS ? openMs : 0);
+  }
 
-  const disconnect = (): void => {
-    if (!isOpen) return;
-    isOpen = false;
-    session.disconnect();
-  };
+  /**
+   * `onEntry` is called when the main thread lets us in, `onOutcome` when its stack is there; neither, when that does not
+   * happen before `end`, or when there is no inspector: a build without it, or a permission model that forbids it.
+   */
+  takeStack(onEntry: () => void, onOutcome: (outcome: Outcome) => void): void {
+    const session = this.#connect();
+    if (session === null) return;
+    let isEnabled = false;
+    let isOver = false;
+    // Frames name their script by number; names come with `enable`, for every script there is.
+    const scripts = new Map<string, string>();
+    session.on('Debugger.scriptParsed', ({ params }) => {
+      if (scripts.size < MAX_SCRIPTS) scripts.set(params.scriptId, params.url);
+    });
+    session.on('Debugger.paused', ({ params }) => {
+      if (isOver) return;
+      isOver = true;
+      // Before our `enable` was answered, or at a breakpoint (we set none): it is not our pause.
+      if (!isEnabled || (params.hitBreakpoints?.length ?? 0) > 0) {
+        this.#close(session);
+        onOutcome({ kind: 'held' });
+        return;
+      }
+      this.#resume(session);
+      const frames = params.callFrames.slice(0, MAX_FRAMES).map((frame) => frameLine(frame, scripts));
+      onOutcome({ kind: 'stack', frames });
+    });
+    session.post('Debugger.enable', (error) => {
+      isEnabled = true;
+      if (error !== null || isOver) return;
+      onEntry();
+      session.post('Debugger.pause');
+    });
+  }
 
-  return {
-    ask(nowMs) {
-      if (!isOpen || askedAtMs !== null) return;
-      askedAtMs = nowMs;
-      // The cheapest there is: needs no domain to be enabled and touches nothing.
-      session.post('Runtime.getIsolateId' as 'Runtime.getHeapUsage', () => {
-        const tookMs = clockMs() - nowMs;
-        askedAtMs = null;
-        if (tookMs > PROMPT_MS) closedMs += tookMs;
-      });
-    },
-    unansweredMs(nowMs) {
-      const openMs = askedAtMs === null ? 0 : nowMs - askedAtMs;
-      return closedMs + (openMs > PROMPT_MS ? openMs : 0);
-    },
-    isClosed: (nowMs) => askedAtMs !== null && nowMs - askedAtMs > PROMPT_MS,
-    takeStack(done) {
-      if (isOpen) pause(session, disconnect, done);
-    },
-    end: disconnect,
-  };
-}
+  end(): void {
+    for (const session of this.#open) this.#close(session);
+  }
 
-function pause(session: Session, disconnect: () => void, done: (outcome: Outcome) => void): void {
-  let isEnabled = false;
-  let isOver = false;
-  session.on('Debugger.paused', ({ params }) => {
-    if (isOver) return;
-    isOver = true;
-    // Before our `enable` was answered, or at a breakpoint (we set none): it is not our pause.
-    if (!isEnabled || (params.hitBreakpoints?.length ?? 0) > 0) {
-      disconnect();
-      done({ kind: 'held' });
-      return;
-    }
-    const timer = setTimeout(disconnect, RESUME_TIMEOUT_MS);
+  #resume(session: Session): void {
+    const timer = setTimeout(() => this.#close(session), RESUME_TIMEOUT_MS);
     session.post('Debugger.resume', () => {
       clearTimeout(timer);
-      disconnect();
+      this.#close(session);
     });
-    done({ kind: 'stack', frames: params.callFrames.slice(0, MAX_FRAMES).map(frameLine) });
-  });
-  session.post('Debugger.enable', (error) => {
-    isEnabled = true;
-    if (error === null && !isOver) session.post('Debugger.pause');
-  });
+  }
+
+  #connect(): Session | null {
+    try {
+      const session = new (process.getBuiltinModule('node:inspector').Session)();
+      session.connectToMainThread();
+      this.#open.add(session);
+      return session;
+    } catch {
+      return null;
+    }
+  }
+
+  #close(session: Session): void {
+    if (this.#open.delete(session)) session.disconnect();
+  }
 }
 
 /** "blockHere (/app/server.js:10:5)" */
-function frameLine({ functionName, url, location }: Debugger.CallFrame): string {
-  const name = functionName === '' ? '(anonymous)' : functionName;
-  const place = `${url.replace(/^file:\/\//, '')}:${location.lineNumber + 1}:${(location.columnNumber ?? 0) + 1}`;
-  return `${name} (${place})`.slice(0, MAX_FRAME_LENGTH);
+function frameLine(frame: Debugger.CallFrame, scripts: ReadonlyMap<string, string>): string {
+  const { functionName, location } = frame;
+  const file = (scripts.get(location.scriptId) ?? '').replace(/^file:\/\//, '');
+  const place = `${file}:${location.lineNumber + 1}:${(location.columnNumber ?? 0) + 1}`;
+  return `${functionName === '' ? '(anonymous)' : functionName} (${place})`.slice(0, MAX_FRAME_LENGTH);
 }

@@ -48,6 +48,10 @@ describe('the sentence of a hang', () => {
     expect(sentence({ ...base, cpuShare: 0, state: 'D' })).toContain('waiting for a disk');
   });
 
+  it('says where native code came back, which need not be what called it', () => {
+    expect(sentence({ ...base, stack })).toContain('or an addon, and came back in blockHere (/app/server.js');
+  });
+
   it('invents nothing where nothing is known', () => {
     expect(sentence({ ...base, state: null, cpuShare: null })).toBe(
       'blocked for 1.0 s in native code, such as parsing, sorting or an addon',

@@ -27,7 +27,9 @@ export function sentence(circumstances: Circumstances): string {
   const frame = ownFrame(stack);
   const what = nativeWork(circumstances);
   if (what === null) return frame === null ? `${blocked} in JavaScript` : `${blocked} in ${frame}`;
-  return frame === null ? `${blocked} ${what}` : `${blocked} ${what}, called by ${frame}`;
+  if (frame === null) return `${blocked} ${what}`;
+  // Without a breadcrumb, the stack is of the moment at which the native code let somebody in again.
+  return `${blocked} ${what}, ${circumstances.crumb === null ? 'and came back in' : 'called by'} ${frame}`;
 }
 
 /** The innermost frame of the application; of Node's own where there is no other. */
