@@ -17,10 +17,13 @@ import { reduceProfile, type ProfileNode } from './profileReduction.js';
 // As they were before the application: fake timers and other replacements are its own affair.
 const { setInterval } = globalThis;
 
-/** Heap used, as a share of what it may hold, at which profiling begins … */
-const FULL = 0.85;
+/**
+ * Heap used, as a share of what it may hold, at which profiling begins: well before 80 %, from where on V8 gives up on a
+ * heap whose collections free next to nothing ("ineffective mark-compacts near heap limit") …
+ */
+const FULL = 0.7;
 /** … and below which it ends. */
-const ROOMY = 0.75;
+const ROOMY = 0.6;
 const MAX_SAMPLES = 512;
 const MIN_INTERVAL_BYTES = 128 * 1024;
 const MIN_ROOM_BYTES = 64 * 1024 * 1024;
