@@ -180,6 +180,7 @@ describe('an instance that is condemned', () => {
     await on.watch(1);
     expect(on.box(id).pieces.stack).toContain('    at spin (/app/a.js:3:1)');
     expect(on.box(id).summary.hang).toMatchObject({ silentMs: 1_004, where: 'javascript' });
+    expect(on.box(id).summary.findings).toEqual([HANG.detail]);
     on.says({
       attachments: [on.attachment('report', { a: 1 }), on.attachment('heap-profile', { head: {} })],
     });

@@ -134,14 +134,7 @@ export class BlackBoxCase {
     return {
       version: 1,
       ...this.facts,
-      findings: [
-        ...findings({
-          hasAgent: this.#record !== null,
-          last: this.#last,
-          stderr: this.#stderr?.text ?? null,
-        }),
-        ...this.#further,
-      ],
+      findings: this.#findings(),
       outcome: this.#outcome,
       hang:
         hang === null
@@ -167,6 +160,20 @@ export class BlackBoxCase {
   #hangOf({ hang }: AgentRecord): Hang | null {
     const wasBlocked = (this.#last?.figures.beatAgeMs ?? 0) >= BLOCKED_MS;
     return this.facts.cause === 'hung' || wasBlocked ? hang : null;
+  }
+
+  #findings(): readonly string[] {
+    const hang = this.#hang;
+    return [
+      // The stack of what would let nobody in at first comes later, and says more than what was known at the decision.
+      ...(hang === null || this.facts.detail.startsWith(hang.detail) ? [] : [hang.detail]),
+      ...findings({
+        hasAgent: this.#record !== null,
+        last: this.#last,
+        stderr: this.#stderr?.text ?? null,
+      }),
+      ...this.#further,
+    ];
   }
 
   #takeFigures({ figures }: AgentRecord): void {
