@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { InstanceView, ServiceView } from '../../backend/src/domain/model.js';
+import type { ServiceView } from '../../backend/src/domain/model.js';
 import type { LoadBalancerView, StatusView } from '../../backend/src/domain/views.js';
 import { Load } from '../support/load.js';
 import { createPm2Home, type Pm2Home } from '../support/pm2.js';
@@ -32,8 +32,11 @@ beforeAll(async () => {
   haPort = await freePortRange(1 + PORTS * SERVICES.length);
   const config = join(pm2.home, 'config.yml');
   const ecosystem = join(pm2.home, 'ecosystem.config.cjs');
-  // 30 % of a core is to be had also where the machine is busy with other things.
-  writeFileSync(config, 'services:\n  pool:\n    cpuThresholdHigh: 30\n    cpuThresholdLow: 10\n');
+  // 20 % of a core is to be had also where the machine is busy with other things.
+  const pool = '  pool:\n    cpuThresholdHigh: 20\n    cpuThresholdLow: 5\n';
+  // Probes that a queue makes late within seconds: it must not be ended for them.
+  const queue = '  queue:\n    healthCheckInterval: 2000\n    healthCheckTimeout: 2000\n';
+  writeFileSync(config, `services:\n${pool}${queue}`);
   writeFileSync(ecosystem, ecosystemFile(ecosystem));
   Object.assign(pm2.env, {
     HA_PORT: String(haPort),
@@ -108,7 +111,7 @@ function begin(service: Service, path: string, how: { closed: number } | { perSe
   return load;
 }
 
-/** What was seen of the one instance at its busiest second before anything was decided, and what was decided then. */
+/** The highest figures seen of the one instance before anything was decided, and what was decided then. */
 interface Seen {
   readonly cpu: number;
   readonly elu: number;
@@ -119,25 +122,26 @@ interface Seen {
 
 /** Looks until something was decided, or `forMs` are over. */
 async function observe(service: Service, workload: string, forMs: number): Promise<Seen> {
-  let busiest: InstanceView | null = null;
+  const highest = { cpu: 0, elu: 0, backlog: 0 };
   let scaled: Seen['scaled'] = null;
   let unfit: Seen['unfit'] = null;
-  const busyness = (one: InstanceView | null): number =>
-    Math.max(one?.cpuPercent ?? 0, one?.eluPercent ?? 0) + (one?.backlogPercent ?? 0);
   const endMs = performance.now() + forMs;
   while (scaled === null && unfit === null && performance.now() < endMs) {
     const now: ServiceView | undefined = (await status()).services.find(({ name }) => name === service);
     const [only] = now?.instances ?? [];
-    if (now?.instances.length === 1 && only !== undefined && busyness(only) >= busyness(busiest))
-      busiest = only;
+    if (now?.instances.length === 1) {
+      highest.cpu = Math.max(highest.cpu, only?.cpuPercent ?? 0);
+      highest.elu = Math.max(highest.elu, only?.eluPercent ?? 0);
+      highest.backlog = Math.max(highest.backlog, only?.backlogPercent ?? 0);
+    }
     scaled = ((await eventsOf(service, 'service.scaled'))[0]?.data ?? null) as Seen['scaled'];
     unfit = ((await eventsOf(service, 'instance.unfit'))[0]?.data ?? null) as Seen['unfit'];
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const seen = {
-    cpu: Math.round(busiest?.cpuPercent ?? Number.NaN),
-    elu: Math.round(busiest?.eluPercent ?? Number.NaN),
-    backlog: Math.round(busiest?.backlogPercent ?? Number.NaN),
+    cpu: Math.round(highest.cpu),
+    elu: Math.round(highest.elu),
+    backlog: Math.round(highest.backlog),
     scaled,
     unfit,
   };
@@ -218,7 +222,7 @@ describe('that need one', () => {
     const seen = await observe('pool', 'thread pool', 15_000);
     load.stop();
     expect(seen).toMatchObject({ unfit: null, scaled: { from: 1 } });
-    expect(seen.cpu).toBeGreaterThan(30);
+    expect(seen.cpu).toBeGreaterThan(20);
     expect(seen.elu).toBeLessThan(80);
     expect(seen.scaled?.to).toBeGreaterThanOrEqual(2);
   });
@@ -251,7 +255,7 @@ describe('that need one', () => {
     const seen = await observe('hang', 'endless busy loop', 10_000);
     load.stop();
     expect(seen).toMatchObject({ scaled: null, unfit: { cause: 'hung' } });
-    expect(seen.unfit?.detail).toContain('spin');
+    expect(seen.unfit?.detail).toMatch(/^blocked for/);
     await replaced('hang', pid);
     expect(await eventsOf('hang', 'service.scaled')).toEqual([]);
   });

@@ -45,6 +45,7 @@ function keeping() {
     prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
     random: () => 0.5,
     daemonAnswers: () => true,
+    isOverloaded: () => false,
     onChange: () => undefined,
   });
   const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });

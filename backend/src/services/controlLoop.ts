@@ -2,8 +2,7 @@
  * observe → decide → reconcile → verify, once per look at PM2 and whenever something happens in between. Wires the
  * owners of state together; decides nothing itself.
  */
-import { instanceKey } from '../domain/model.js';
-import type { ManagedProcess } from '../domain/model.js';
+import { instanceKey, type ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { ControlLoopOptions } from './controlLoopOptions.js';
 import { AgentWatch } from './agentWatch.js';
@@ -24,6 +23,7 @@ import type { Moment } from './loadBalancer.js';
 import { captureLoop, restoreLoop } from './loopState.js';
 import { Observer } from './observer.js';
 import { Operations } from './operations.js';
+import { isOverloaded } from './overload.js';
 import { announce, Reconciler } from './reconciler.js';
 import { StrayWatch } from './strayWatch.js';
 import { isAlive, SupervisedService } from './supervisedService.js';
@@ -101,6 +101,7 @@ export class ControlLoop {
     return new HealthMonitor({
       ...this.#options,
       daemonAnswers: () => this.observer.answersNow(),
+      isOverloaded: (instance) => isOverloaded(instance, this, this.#options.clock.nowMs()),
       onChange: (instance, _before, after) => {
         const service = this.services.get(instance.service);
         if (service !== undefined) this.#watch.healthChanged(service, instance, after);

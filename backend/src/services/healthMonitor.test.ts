@@ -59,15 +59,17 @@ function monitoring(random: () => number = () => 0.5) {
   const prober = new ScriptedProber(clock);
   const changes: { pmId: number; before: string; after: string; atMs: number }[] = [];
   const daemon = { answers: true };
+  const load = { isTooMuch: false };
   const monitor = new HealthMonitor({
     clock,
     prober,
     random,
     daemonAnswers: () => daemon.answers,
+    isOverloaded: () => load.isTooMuch,
     onChange: ({ pmId }, before, after) =>
       changes.push({ pmId, before: before.kind, after: after.kind, atMs: clock.nowMs() }),
   });
-  return { clock, prober, changes, daemon, monitor };
+  return { clock, prober, changes, daemon, load, monitor };
 }
 
 const INSTANCE = processAt(0);
@@ -239,6 +241,28 @@ describe("while PM2's daemon does not answer", () => {
     it.monitor.track(instance, POLICY, true);
     await it.clock.advance(1_000);
     expect(it.monitor.state(instanceKey(instance))?.kind).toBe('fit');
+  });
+});
+
+describe('one that is overloaded', () => {
+  test('is not unfit because probes come late; they are shown, and count from the moment it is not', async () => {
+    const it = await fit();
+    it.load.isTooMuch = true;
+    it.prober.answer = () => 'never';
+    await it.clock.advance(120_000);
+    expect(it.monitor.state(KEY)?.kind).toBe('fit');
+    expect(it.monitor.lastProbe(KEY)).toMatchObject({ ok: false });
+    it.load.isTooMuch = false;
+    await it.clock.advance(45_000);
+    expect(it.monitor.state(KEY)?.kind).toBe('unfit');
+  });
+
+  test('is unfit when probes are answered with an error', async () => {
+    const it = await fit();
+    it.load.isTooMuch = true;
+    it.prober.answer = () => ({ afterMs: 1, result: ERROR });
+    await it.clock.advance(120_000);
+    expect(it.monitor.state(KEY)?.kind).toBe('unfit');
   });
 });
 

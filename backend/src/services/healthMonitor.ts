@@ -38,6 +38,8 @@ export interface HealthMonitorOptions {
    * connections the daemon accepts: it is shown but not counted.
    */
   readonly daemonAnswers: () => boolean;
+  /** Whether a probe of that instance that is late has only waited its turn (overload.ts): shown, not counted. */
+  readonly isOverloaded: (instance: ManagedProcess) => boolean;
   /** Called after an instance's state changed its kind. */
   readonly onChange: (instance: ManagedProcess, before: HealthState, after: HealthState) => void;
 }
@@ -208,8 +210,10 @@ export class HealthMonitor {
   }
 
   #judge(tracked: Tracked, result: ProbeResult): void {
-    const { clock, daemonAnswers } = this.#options;
-    if (!result.ok && tracked.instance.mode === 'cluster' && !daemonAnswers()) return;
+    const { clock, daemonAnswers, isOverloaded } = this.#options;
+    const { instance } = tracked;
+    if (!result.ok && instance.mode === 'cluster' && !daemonAnswers()) return;
+    if (!result.ok && result.kind === 'timeout' && isOverloaded(instance)) return;
     const before = tracked.state;
     const verdict = result.ok
       ? ({ ok: true } as const)

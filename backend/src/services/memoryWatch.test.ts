@@ -46,6 +46,7 @@ class Scene {
       prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
       random: () => 0.5,
       daemonAnswers: () => true,
+      isOverloaded: () => false,
       onChange: () => undefined,
     });
     this.watch = new MemoryWatch({
