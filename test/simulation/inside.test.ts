@@ -357,6 +357,25 @@ describe('figures', () => {
     expect(shown(first!)?.agent).toBe('connected');
   });
 
+  test('are in the health check, for people', async () => {
+    await begin(2);
+    const [victim] = pids();
+    inside = (pid, now) =>
+      pid === victim ? null : { ...well(pid, now), active: 7, unansweredOverdue: 2, delayP99Ms: 3.21 };
+    await world.clock.advance(2_500);
+    const health = world.ha.health();
+    await world.clock.advance(100);
+    const details = (await health).checks
+      .filter(({ name }) => name.startsWith('api#'))
+      .map(({ detail }) => detail);
+    expect(details).toEqual([
+      expect.stringMatching(/^port \d+ answers; its agent is silent$/),
+      expect.stringMatching(
+        /^port \d+ answers; event loop 5 %, delay 3.21 ms, 7 requests, 2 of them overdue$/,
+      ),
+    ]);
+  });
+
   test('of a process that is no instance are nobody’s', async () => {
     await begin(1);
     world.agents.connect(999_999);

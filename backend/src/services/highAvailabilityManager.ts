@@ -20,7 +20,7 @@ import type {
 import type { HostMeter } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
 import type { EventLog } from './eventLog.js';
-import { failoverView, metricsView } from './views.js';
+import { failoverView, insideView, metricsView } from './views.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface HighAvailabilityManagerOptions {
@@ -89,12 +89,15 @@ export class HighAvailabilityManager implements ControlPlane {
           : `${daemon.state}: ${daemon.problem ?? ''}`,
     };
     const probes = await loop.health.probeAll();
-    const instances = probes.map(({ instance, result }) => ({
-      name: `${instance.service}#${instance.pmId}`,
-      ok: result.ok,
-      latencyMs: Math.round(result.latencyMs * 10) / 10,
-      detail: result.ok ? `port ${instance.port ?? 'none'} answers` : result.detail,
-    }));
+    const instances = probes.map(({ instance, result }) => {
+      const outside = result.ok ? `port ${instance.port ?? 'none'} answers` : result.detail;
+      return {
+        name: `${instance.service}#${instance.pmId}`,
+        ok: result.ok,
+        latencyMs: Math.round(result.latencyMs * 10) / 10,
+        detail: `${outside}${insideView(loop, instance)}`,
+      };
+    });
     const services = [...loop.services.values()].map(serviceCheck);
     const checks = [pm2, ...services, ...instances];
     // What an operator stopped is down because it should be.

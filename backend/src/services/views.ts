@@ -105,6 +105,16 @@ function agentMetrics(figures: AgentFigures | null): AgentMetrics | null {
   };
 }
 
+/** For people, to be put after something else: what the agent of an instance says; nothing where there is none. */
+export function insideView(loop: ControlLoop, process: ManagedProcess): string {
+  const figures = loop.agents.figures(process);
+  if (figures === null) return loop.agents.presence(process) === 'silent' ? '; its agent is silent' : '';
+  const { eluPercent, delayP99Ms, active, unansweredOverdue } = figures;
+  const delay = delayP99Ms === null ? '' : `, delay ${round(delayP99Ms)} ms`;
+  const overdue = unansweredOverdue === 0 ? '' : `, ${unansweredOverdue} of them overdue`;
+  return `; event loop ${Math.round(eluPercent)} %${delay}, ${active} requests${overdue}`;
+}
+
 /** @param policy whose limits are shown: those of the default service. */
 export function failoverView(loop: ControlLoop, policy: ServicePolicy): FailoverView {
   const { health, failure } = policy;
