@@ -9,7 +9,7 @@
  *
  * HANDLER: on, once, prependOnce: a handler for SIGINT that takes 300 ms and ends with code 7. late: `on`, but added
  * 200 ms after the start. again: removes itself, cleans up for 100 ms, and sends the process the signal again. alone: does
- * the same at once, but only when nobody else listens, as the package signal-exit does.
+ * the same at once, but only when nobody else listens, as the package signal-exit does. term: like `on`, for SIGTERM alone.
  */
 const fs = require('node:fs');
 const http = require('node:http');
@@ -81,6 +81,7 @@ function ownStop() {
   after(300, () => process.exit(7));
 }
 const handlers = {
+  term: () => process.on('SIGTERM', ownStop),
   on: () => process.on('SIGINT', ownStop),
   once: () => process.once('SIGINT', ownStop),
   prependOnce: () => process.prependOnceListener('SIGINT', ownStop),

@@ -34,6 +34,8 @@ const { setInterval, setImmediate, clearInterval } = globalThis;
 
 /** What is remembered of a connection from one look to the next. */
 interface Trace {
+  /** Where it is settled: an HTTP connection may still become a WebSocket, not the other way round. */
+  readonly settled: Protocol | null;
   readonly bytes: number;
   /** When `bytes` was last seen to change. */
   readonly movedAtMs: number;
@@ -81,6 +83,14 @@ export class Drain {
     this.#timer = setInterval(() => setImmediate(() => this.#look()), LOOK_MS);
   }
 
+  /** Somebody else decides now: nothing is looked at or closed any more, and `end` is not called. */
+  cancel(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    diagnostics.unsubscribe('http.server.request.start', this.#onRequest);
+    diagnostics.unsubscribe('net.server.socket', this.#onConnection);
+  }
+
   readonly #onRequest = (message: unknown): void => {
     const { response } = message as { response: ServerResponse };
     this.#guard(() => this.#answers.mark(response));
@@ -106,13 +116,13 @@ export class Drain {
     let waiting = 0;
     let farewells = this.#farewells;
     for (const socket of connections) {
-      const protocol = protocolOf(socket);
       let trace = this.#trace(socket, atMs);
+      const protocol = trace.settled ?? protocolOf(socket);
       const step = stepFor(view(protocol, trace, atMs));
       if (step === 'wait' || step === 'tell') waiting += 1;
       if (step === 'close') socket.destroySoon();
       if (step === 'tell' && (protocol.kind !== 'websocket' || farewells-- > 0)) {
-        trace = { ...trace, toldAtMs: atMs };
+        trace = { ...trace, settled: protocol, toldAtMs: atMs };
         this.#guard(() => sayGoodbye(protocol));
       }
       traces.set(socket, trace);
@@ -124,7 +134,7 @@ export class Drain {
   #trace(socket: ServerSocket, atMs: number): Trace {
     const bytes = socket.bytesRead + socket.bytesWritten;
     const before = this.#traces.get(socket);
-    if (before === undefined) return { bytes, movedAtMs: atMs, toldAtMs: null };
+    if (before === undefined) return { settled: null, bytes, movedAtMs: atMs, toldAtMs: null };
     return before.bytes === bytes ? before : { ...before, bytes, movedAtMs: atMs };
   }
 
@@ -139,8 +149,7 @@ export class Drain {
 
   #finish(): void {
     if (this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
+    this.cancel();
     this.#end();
   }
 

@@ -3,7 +3,8 @@
  * `kill_timeout` later; without a handler, node ends at once and resets every request under way.
  *
  *   watching ──signal, application has a handler──▶ out of the way, for good
- *      └─────signal, it has none──▶ draining ──done, time over, or a second signal──▶ the signal's own effect
+ *      └─────signal, it has none──▶ draining ──another signal, it has a handler for that──▶ out of the way, for good
+ *                                      └─────done, time over, or any other signal──▶ the signal's own effect
  *
  * An application with a handler of its own (also one added later, also with `once`) sees no difference: from its first
  * signal on nothing of this is left, so that ending itself with the same signal works as ever. One without ends by that
@@ -30,7 +31,7 @@ class GracefulStop {
   readonly #tls = new TlsConnections();
   #handlers: Handlers | null = null;
   #watches: (() => void)[] = [];
-  #draining = false;
+  #drain: Drain | null = null;
 
   constructor(context: GracefulStopContext) {
     this.#context = context;
@@ -48,9 +49,9 @@ class GracefulStop {
 
   #on(signal: StopSignal): void {
     try {
-      if (this.#draining) this.#end(signal);
-      else if (this.#handlers?.handles(signal) === true) this.#leave(signal);
-      else this.#drain(signal);
+      if (this.#handlers?.handles(signal) === true) this.#leave(signal);
+      else if (this.#drain !== null) this.#end(signal);
+      else this.#begin(signal);
     } catch {
       this.#end(signal);
     }
@@ -58,13 +59,14 @@ class GracefulStop {
 
   #leave(signal: StopSignal): void {
     this.#unwatch();
+    this.#drain?.cancel();
     this.#context.announce({ type: 'stopping', signal, draining: false });
   }
 
-  #drain(signal: StopSignal): void {
-    this.#draining = true;
+  #begin(signal: StopSignal): void {
     this.#context.announce({ type: 'stopping', signal, draining: true });
-    new Drain(this.#context, this.#tls, () => this.#end(signal)).begin();
+    this.#drain = new Drain(this.#context, this.#tls, () => this.#end(signal));
+    this.#drain.begin();
   }
 
   /** With the watches closed the signal means again what it means without us. */
