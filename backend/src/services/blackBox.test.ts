@@ -295,6 +295,33 @@ describe('an instance that is condemned', () => {
     ]);
   });
 
+  it('by probes alone, and that then turns out to have died, is told as what it was', async () => {
+    const id = condemn('unhealthy');
+    await on.clock.advance(300);
+    const exit = { ...EXIT, exitCode: null, signal: 'SIGABRT' };
+    expect(on.blackBox.ended(on.service, exit, 'out-of-memory', 'the heap is full')).toBe(id);
+    serving(1, 999);
+    await settle();
+    expect(on.box(id).summary).toMatchObject({
+      cause: 'out-of-memory',
+      detail: 'the heap is full',
+      decision: { by: 'exit', exitCode: null, signal: 'SIGABRT' },
+      findings: expect.arrayContaining(['probes were the first to notice, unhealthy: why']),
+      outcome: { kind: 'restarted' },
+    });
+  });
+
+  it('by probes long before it died died of something else, or of what followed', async () => {
+    const id = condemn('unhealthy');
+    await on.clock.advance(6_000);
+    on.blackBox.ended(on.service, EXIT, 'crashed', 'left');
+    await on.blackBox.close();
+    expect(on.box(id).summary).toMatchObject({
+      cause: 'unhealthy',
+      findings: expect.arrayContaining(['6.0 s later, crashed: left']),
+    });
+  });
+
   it('anew after it had recovered is another one', async () => {
     const id = condemn();
     await on.clock.advance(100);

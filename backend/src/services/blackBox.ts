@@ -160,7 +160,8 @@ export class BlackBox {
     const known = this.#open.get(key);
     // Whatever else befalls it belongs to the same story.
     if (known !== undefined && !known.box.settled) {
-      known.box.alsoBefell(judged.cause, judged.detail);
+      if (judged.exit === null) known.box.condemnedAgain(judged.cause, judged.detail);
+      else known.box.ended(judged.exit, judged.cause, judged.detail);
       return known.box.facts.id;
     }
     if (known !== undefined || this.#open.size >= MOST_OPEN) {

@@ -10,9 +10,9 @@ import type { Course } from '../domain/blackBoxCourse.js';
 import { findings, stackText } from '../domain/blackBoxText.js';
 import type { EventRecord } from '../domain/events.js';
 import type { FailureCause } from '../domain/model.js';
-import type { BlackBoxPieces, Clock } from '../ports.js';
+import type { BlackBoxPieces, Clock, ProcessExit } from '../ports.js';
 
-/** What is known at the decision, and does not change any more. */
+/** What is known at the decision. */
 export type Facts = Omit<
   BlackBoxSummary,
   'version' | 'findings' | 'outcome' | 'hang' | 'versions' | 'stderrPath' | 'omitted' | 'after'
@@ -22,6 +22,8 @@ export type Facts = Omit<
 const MOST_LINES = 1_000;
 const MOST_EVENTS_AFTER = 50;
 const MOST_FURTHER = 5;
+/** An end so soon after probes failed is why they failed. */
+const SYMPTOM_MS = 5_000;
 /** A heartbeat this old: the main thread was blocked when the decision fell. Normally it is below 100 ms. */
 const BLOCKED_MS = 500;
 /** An attachment this much older than the decision belongs to something else. */
@@ -29,7 +31,6 @@ const REPORT_FRESH_MS = 60_000;
 const PROFILE_FRESH_MS = 600_000;
 
 export class BlackBoxCase {
-  readonly facts: Facts;
   /** Clock.nowMs() of the decision. */
   readonly decidedAtMs: number;
   readonly #clock: Clock;
@@ -37,6 +38,7 @@ export class BlackBoxCase {
   readonly #decidedWallMs: number;
   readonly #after: EventRecord[] = [];
   readonly #further: string[] = [];
+  #facts: Facts;
   readonly #inside: AgentFigures[] = [];
   readonly #outside: OutsideFigures[] = [];
   #course: Course;
@@ -50,11 +52,15 @@ export class BlackBoxCase {
   constructor(options: { clock: Clock; facts: Facts; holdfastVersion: string }) {
     const { clock, facts, holdfastVersion } = options;
     this.#clock = clock;
-    this.facts = facts;
+    this.#facts = facts;
     this.#holdfastVersion = holdfastVersion;
     this.decidedAtMs = clock.nowMs();
     this.#decidedWallMs = clock.wallMs();
     this.#course = beginCourse(facts, facts.decision.by === 'exit');
+  }
+
+  get facts(): Facts {
+    return this.#facts;
   }
 
   /** Whether it is known what came of it. */
@@ -75,10 +81,24 @@ export class BlackBoxCase {
     return this.settled;
   }
 
-  /** More befell it before what was decided was done: found unfit for another reason, or ended by itself. */
-  alsoBefell(cause: FailureCause, detail: string): void {
-    const seconds = (this.ageMs / 1_000).toFixed(1);
-    if (this.#further.length < MOST_FURTHER) this.#further.push(`${seconds} s later, ${cause}: ${detail}`);
+  /** It was found unfit for another reason before what was decided was done. */
+  condemnedAgain(cause: FailureCause, detail: string): void {
+    this.#noteFurther(cause, detail);
+  }
+
+  /**
+   * It ended by its own fault before what was decided was done. Probes see symptoms only, and may see them earlier than
+   * PM2 the end: then the end is what it was all about.
+   */
+  ended({ exitCode, signal }: ProcessExit, cause: FailureCause, detail: string): void {
+    const isSymptom = this.facts.cause === 'unhealthy' || this.facts.cause === 'unresponsive';
+    if (!isSymptom || this.ageMs > SYMPTOM_MS) {
+      this.#noteFurther(cause, detail);
+      return;
+    }
+    this.#further.push(`probes were the first to notice, ${this.facts.cause}: ${this.facts.detail}`);
+    const decision = { ...this.facts.decision, by: 'exit', exitCode, signal } as const;
+    this.#facts = { ...this.facts, cause, detail, decision };
   }
 
   /** Nobody watches any longer. */
@@ -160,6 +180,11 @@ export class BlackBoxCase {
   #hangOf({ hang }: AgentRecord): Hang | null {
     const wasBlocked = (this.#last?.figures.beatAgeMs ?? 0) >= BLOCKED_MS;
     return this.facts.cause === 'hung' || wasBlocked ? hang : null;
+  }
+
+  #noteFurther(cause: FailureCause, detail: string): void {
+    const seconds = (this.ageMs / 1_000).toFixed(1);
+    if (this.#further.length < MOST_FURTHER) this.#further.push(`${seconds} s later, ${cause}: ${detail}`);
   }
 
   #findings(): readonly string[] {
