@@ -31,8 +31,11 @@ const SWEEP_MS = 5 * BEAT_MS - BEAT_MS / 2;
  */
 const YOUNG_BYTES = 3 * 16 * 1024 * 1024;
 
-/** Never keeps the process alive. */
-export function startBeat(memory: SharedMemory, requests: RequestWatch): void {
+/**
+ * Never keeps the process alive. `onFirst` is called with the first heartbeat: the application has been loaded by then, or
+ * has given up its thread for the first time.
+ */
+export function startBeat(memory: SharedMemory, requests: RequestWatch, onFirst: () => void): void {
   const { numbers, delays } = memory;
   const isDebugged = debuggerState();
   let dueAtMs = 0;
@@ -51,6 +54,7 @@ export function startBeat(memory: SharedMemory, requests: RequestWatch): void {
     }
     numbers[SLOT.beats] = beats + 1;
     numbers[SLOT.beatAtMs] = atMs;
+    if (beats === 0) onFirst();
   };
   setInterval(guarded(numbers, beat), BEAT_MS).unref();
   watchGarbage(

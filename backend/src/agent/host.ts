@@ -2,9 +2,10 @@
  * The agent's part on the main thread: starts the agent thread, the heartbeat and the watch over requests, and stays out
  * of the application's way.
  *
- * The thread is not referenced: it neither keeps the process alive nor delays its end. It gets no output, no options and
- * an empty environment. When it ends by itself (out of its small memory, say) another one is started after a growing
- * pause, a few times; the shared memory stays, so its counts go on.
+ * The thread starts with the first heartbeat: before, while the application is being loaded, it would take the processor
+ * from it for some 30 ms, and no hang is judged then anyway. It is not referenced: it neither keeps the process alive nor
+ * delays its end. It gets no output, no options and an empty environment. When it ends by itself (out of its small memory,
+ * say) another one is started after a growing pause, a few times; the shared memory stays, so its counts go on.
  */
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -49,7 +50,7 @@ export function startHost(socketPath: string): void {
   });
   const requests = new RequestWatch(memory);
   requests.start();
-  startBeat(memory, requests);
+  startBeat(memory, requests, () => thread.start());
   installBreadcrumbs(memory.breadcrumbs);
   installGracefulStop({
     settings: () => settingsOf(memory),
