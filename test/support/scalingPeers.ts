@@ -42,6 +42,31 @@ export function hpa(target: number): () => Controller {
   };
 }
 
+/**
+ * Nobody's rule, but a bound: what Holdfast's thresholds (HIGH 80 % over 10 s, LOW 30 % over a minute, a cooldown of a
+ * minute) force a rule to do, and nothing more. No headroom, no backlog, no regret.
+ */
+export function thresholdsAlone(): Controller {
+  const demands: number[] = [];
+  let lastMove = -Infinity;
+  return ({ second, ready, starting, load }) => {
+    demands.push(load * ready);
+    const count = ready + starting;
+    const demand = meanOfLast(demands, 10) ?? 0;
+    let wanted = count;
+    if (load > 0.8 && demand / ready > 0.8) wanted = Math.max(count + 1, Math.ceil(demand / 0.8));
+    const blocks = [0, 1, 2, 3, 4, 5].map((i) => meanOfLast(demands.slice(0, demands.length - 10 * i), 10));
+    const peak = blocks.some((block) => block === null)
+      ? Infinity
+      : Math.max(...blocks.map((block) => block ?? 0));
+    const isLow = load < 0.3 && peak / ready < 0.3 && starting === 0;
+    if (isLow) wanted = Math.min(count, Math.max(1, Math.ceil(peak / 0.72)));
+    if (wanted === count || second - lastMove < 60) return count;
+    lastMove = second;
+    return wanted;
+  };
+}
+
 /** pm2-autoscale: one more per 10 s when a worker is at 30 % or above, one less per 30 s when the mean is below 5 %. */
 export function pm2Autoscale(): Controller {
   let lastUp = -Infinity;
