@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [options]`: measurements beside peers, in the same run on the same machine. */
 import { parseArgs } from 'node:util';
+import { AGENT_PARTS } from './agent/run.js';
 import { BALANCING_PARTS } from './balancing/run.js';
 import { endAllProcesses } from './gateway/processes.js';
 import { GATEWAY_PARTS } from './gateway/run.js';
@@ -11,6 +12,7 @@ const BENCHES: ReadonlyMap<string, Readonly<Record<string, Measurement>>> = new 
   ['supervisor', SUPERVISOR_PARTS],
   ['gateway', GATEWAY_PARTS],
   ['balancing', BALANCING_PARTS],
+  ['agent', AGENT_PARTS],
 ]);
 
 const partsOf = (name: string): string => Object.keys(BENCHES.get(name)!).join('|');
@@ -22,6 +24,8 @@ const usage = `Usage: npm run bench -- NAME [--only PART]... [--quick]
   gateway      CPU per request, latency at half load, idle WebSockets, number of upstreams; beside HAProxy, nginx and
                http-proxy. Parts: ${partsOf('gateway')}
   balancing    What choosing an upstream costs with 4, 100 and 1 000 of them. Parts: ${partsOf('balancing')}
+  agent        What the agent costs its host (throughput, memory, start), and 200 of them their supervisor.
+               Parts: ${partsOf('agent')}
 
   --only PART  only this part; may be given several times
   --quick      a few minutes less of it: to see that it works, not to quote

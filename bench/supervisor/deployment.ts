@@ -38,14 +38,20 @@ export interface Deployment {
   dispose(): Promise<void>;
 }
 
-/** Starts `instances` of the tiny service through PM2; resolves when all of them answer. */
-export async function deploy(instances: number, mode: 'cluster' | 'fork'): Promise<Deployment> {
+/** A PM2 of the bench's own, which is gone after `dispose`, and when the bench is interrupted. */
+export function createHome(): { readonly pm2: Pm2Home; readonly dispose: () => Promise<void> } {
   const pm2 = createPm2Home();
   homes.add(pm2);
   const dispose = async (): Promise<void> => {
     await pm2.dispose();
     homes.delete(pm2);
   };
+  return { pm2, dispose };
+}
+
+/** Starts `instances` of the tiny service through PM2; resolves when all of them answer. */
+export async function deploy(instances: number, mode: 'cluster' | 'fork'): Promise<Deployment> {
+  const { pm2, dispose } = createHome();
   try {
     const firstPort = await freePortRange(instances + SPARE_PORTS + 1);
     const apiPort = firstPort + instances + SPARE_PORTS;
