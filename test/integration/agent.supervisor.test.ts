@@ -267,3 +267,28 @@ describe('whoever else connects', () => {
     expect(warnings.length).toBeGreaterThanOrEqual(4);
   }, 60_000);
 });
+
+test('one instance in fork mode is no exception: it stays until its replacement serves', async () => {
+  const single = await TroubledService.start({
+    instances: 1,
+    mode: 'fork',
+    settings: { MAX_INSTANCES: '2' },
+  });
+  try {
+    const [victim] = await single.untilWhole(1);
+    const since = await single.lastSeq();
+    await single.trouble(victim!, 'exec');
+    const unfit = await single.event('instance.unfit', since);
+    expect(unfit.data).toMatchObject({ cause: 'hung', detail: expect.stringContaining('blockHere') });
+    const stopped = await single.event('instance.stopped', unfit.seq);
+    const types = (await single.events(unfit.seq))
+      .filter(({ seq }) => seq < stopped.seq)
+      .map(({ type }) => type);
+    expect(types).toContain('instance.serving');
+    const [successor] = await single.untilWhole(1);
+    expect(successor!.pid).not.toBe(victim!.pid);
+    expect(isAlive(victim!.pid!)).toBe(false);
+  } finally {
+    await single.dispose();
+  }
+}, 60_000);

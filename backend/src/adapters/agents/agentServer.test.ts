@@ -25,6 +25,7 @@ let path = '';
 const servers: AgentServer[] = [];
 const peers: Peer[] = [];
 const children: ChildProcess[] = [];
+const shells: ChildProcess[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-agents-'));
@@ -35,6 +36,11 @@ afterEach(async () => {
   for (const { socket } of peers.splice(0)) socket.destroy();
   await Promise.all(servers.splice(0).map((server) => server.close()));
   for (const child of children.splice(0)) child.kill('SIGKILL');
+  const ended = shells.splice(0).map((shell) => {
+    shell.stdin?.end();
+    return new Promise((resolve) => shell.once('exit', resolve));
+  });
+  await Promise.all(ended);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -106,6 +112,17 @@ function livePid(): number {
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
   children.push(child);
   return child.pid!;
+}
+
+/** Many of them, by one shell, which ends when its input does. */
+async function livePids(count: number): Promise<readonly number[]> {
+  const program = `all=; for i in $(seq ${count}); do sleep 60 & all="$all $!"; echo $!; done; read line; kill $all`;
+  const shell = spawn('sh', ['-c', program], { stdio: ['pipe', 'pipe', 'ignore'] });
+  shells.push(shell);
+  let said = '';
+  shell.stdout.on('data', (chunk) => (said += String(chunk)));
+  await waitFor(() => said.split('\n').length > count, { what: 'processes' });
+  return said.trim().split('\n').map(Number);
 }
 
 const closedSoon = (one: Peer): Promise<boolean> =>
@@ -365,6 +382,18 @@ describe('AgentServer and its peers', () => {
     const seconds = (performance.now() - beganMs) / 1_000;
     // A burst, what comes in one piece, and a hundred a second.
     expect(of('figures').length).toBeLessThan(1_000 + 150 + 100 * (seconds + 1));
+  });
+
+  test('two hundred agents that come at once, as after a restart of the supervisor, are all heard', async () => {
+    const { server, of } = await listening();
+    const pids = await livePids(200);
+    for (const pid of pids) {
+      const one = peer();
+      one.hello({ pid });
+      one.say(FIGURES);
+    }
+    await waitFor(() => of('figures').length === 200, { what: 'figures of all' });
+    expect(server.counts()).toMatchObject({ connected: 200, refused: 0 });
   });
 
   test('ten thousand silent connections keep no agent out', async () => {
