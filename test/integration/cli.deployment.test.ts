@@ -118,7 +118,7 @@ describe('scripts/health-check.sh', () => {
   it('prints a line a service and logs every run and every probe', async () => {
     const { code, stdout } = await checkout.run('scripts/health-check.sh');
     expect(code).toBe(0);
-    for (const name of ['wordpecker-backend', 'wordpecker-frontend'])
+    for (const name of ['wordpecker-backend', 'wordpecker-frontend', 'gateway'])
       expect(stdout).toMatch(new RegExp(`^ok +${name} `, 'm'));
     expect(logLines('health-check.log').at(-1)).toMatchObject({ message: 'healthy' });
     expect(logLines('ha-health.log').length).toBeGreaterThanOrEqual(2);
@@ -130,12 +130,32 @@ describe('scripts/health-check.sh', () => {
     const status = await checkout.run('scripts/health-check.sh', ['--status']);
     expect(status.stdout).toContain('INSTANCE');
     expect(status.stdout).toContain('Last events');
+    // The gateway's pools, with their routes.
+    expect(status.stdout).toMatch(/^wordpecker-frontend +up +1 of 1 up .*\*\/ui/m);
   });
 
   it('speaks JSON and nothing else', async () => {
     const { code, stdout } = await checkout.run('scripts/health-check.sh', ['--json']);
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ ok: true, health: { status: 'healthy' } });
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: true,
+      health: { status: 'healthy' },
+      gateway: { name: 'gateway', ok: true },
+    });
+  });
+
+  it('fails while the gateway is away, however well the services are', async () => {
+    await checkout.pm2.pm2('stop', 'ha-gateway');
+    const { code, stdout } = await checkout.run('scripts/health-check.sh');
+    await checkout.pm2.pm2('start', 'ha-gateway');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^FAIL +gateway .*ECONNREFUSED/m);
+    expect(stdout).toMatch(/^unhealthy$/m);
+    expect(logLines('health-check.log').at(-1)).toMatchObject({ level: 'error', message: 'unhealthy' });
+    await waitFor(async () => (await checkout.run('scripts/health-check.sh')).code === 0, {
+      what: 'the gateway again',
+      deadlineMs: 30_000,
+    });
   });
 });
 
@@ -164,7 +184,10 @@ describe('scripts/test-high-availability.sh', () => {
     const { code, stdout, stderr } = await checkout.run('scripts/test-high-availability.sh');
     expect({ code, stderr, stdout: stdout.slice(-2_000) }).toMatchObject({ code: 0, stderr: '' });
     expect(stdout).toContain('5 passed, 0 failed, 0 skipped.');
-    expect(stdout.match(/, 0 lost/g)).toHaveLength(5);
+    // Of five parts each, to the instances and through the gateway.
+    expect(stdout).toContain(`through the gateway, http://127.0.0.1:${checkout.gatewayPort}/`);
+    expect(stdout.match(/ requests answered, 0 lost/g)).toHaveLength(5);
+    expect(stdout.match(/through the gateway \d+ answered, 0 lost/g)).toHaveLength(5);
     const { desired, serving, state } = await service('wordpecker-backend');
     expect({ desired, serving, state }).toEqual({ desired: 2, serving: 2, state: 'healthy' });
     expect(logLines('ha-test.log').filter(({ message }) => String(message).endsWith(' passed')).length).toBe(

@@ -8,6 +8,9 @@ import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { HealthCheckView, HealthView, StatusView } from '../../domain/views.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
+import { GATEWAY_NAME, readEcosystem } from '../ecosystemFile.js';
+import { gatewayUrl } from '../gatewayCheck.js';
+import { gatewayHealth, gatewayStatus, type GatewayPoolView } from '../gatewayView.js';
 import { openLog } from '../log.js';
 import { table, type Terminal } from '../terminal.js';
 import { printStatus } from './status.js';
@@ -19,14 +22,15 @@ export const health: Command = {
   summary: 'one full health check now, for people, cron and machines',
   usage: `Usage: scripts/health-check.sh [--status] [--verbose] [--json]
 
-Probes every instance now and prints a line a service. Exits 0 when every service serves, 1 when one does not or the
-supervisor does not answer. Made for cron, for example every 5 minutes:
+Probes every instance now, asks the gateway, where the deployment has one, and prints a line each. Exits 0 when every
+service serves and the gateway sends requests on, 1 when one does not or the supervisor does not answer. Made for cron, for
+example every 5 minutes:
 
     */5 * * * * /path/to/scripts/health-check.sh >/dev/null || logger -t holdfast "health check failed"
 
 Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
 
-  --status    also instances, load, last decisions and events
+  --status    also instances, the gateway's pools, load, last decisions and events
   --verbose   every probe with its latency
   --json      the whole result for machines, nothing else
   --help      this text`,
@@ -45,10 +49,11 @@ Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
     } else if ('problem' in result) {
       terminal.problem(result.advice === null ? result.problem : `${result.problem}\n${result.advice}`);
     } else {
-      printHealth(terminal, result.health, values.verbose);
+      printHealth(terminal, result, values.verbose);
       if (values.status) {
         terminal.line();
         await printStatus(context, result.status);
+        if (result.gateway !== null) await printGateway(context);
       }
     }
     return result.ok ? 0 : 1;
@@ -56,12 +61,20 @@ Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
 };
 
 type Result =
-  | { readonly ok: boolean; readonly at: string; readonly health: HealthView; readonly status: StatusView }
+  | {
+      readonly ok: boolean;
+      readonly at: string;
+      readonly health: HealthView;
+      readonly status: StatusView;
+      /** null: the deployment has none. */
+      readonly gateway: HealthCheckView | null;
+    }
   | { readonly ok: false; readonly at: string; readonly problem: string; readonly advice: string | null };
 
 const START_IT = 'Start it with scripts/start-high-availability.sh, or everything with npm start.';
 
-async function check({ api }: CliContext): Promise<Result> {
+async function check(context: CliContext): Promise<Result> {
+  const { api } = context;
   const at = new Date().toISOString();
   try {
     const { data } = await api.get<HealthView>('/api/ha/health', {
@@ -69,17 +82,40 @@ async function check({ api }: CliContext): Promise<Result> {
       accept: [503],
     });
     const { data: status } = await api.get<StatusView>('/api/ha/status');
-    return { ok: data.status !== 'unhealthy', at, health: data, status };
+    const gateway = await checkGateway(context);
+    const ok = data.status !== 'unhealthy' && gateway?.ok !== false;
+    return { ok, at, health: data, status, gateway };
   } catch (error) {
     const isAway = error instanceof HoldfastError && error.code === 'supervisor.unreachable';
     return { ok: false, at, problem: messageOf(error), advice: isAway ? START_IT : null };
   }
 }
 
+/** One that does not run is missing only where the deployment has it. */
+async function checkGateway(context: CliContext): Promise<HealthCheckView | null> {
+  const { ok, latencyMs, detail, isAway } = await gatewayHealth(context);
+  if (isAway && !definesGateway(context)) return null;
+  return { name: 'gateway', ok, latencyMs, detail: `${gatewayUrl(context)} ${detail}` };
+}
+
+function definesGateway({ config }: CliContext): boolean {
+  try {
+    return readEcosystem(config.ecosystemFile).some(({ name }) => name === GATEWAY_NAME);
+  } catch {
+    // A file that can't be read is no news of the gateway; the supervisor has its own to say about it.
+    return false;
+  }
+}
+
 const isInstance = ({ name }: HealthCheckView): boolean => name.includes('#');
 
-function printHealth(terminal: Terminal, view: HealthView, verbose: boolean): void {
-  const shown = verbose ? view.checks : view.checks.filter((entry) => !isInstance(entry) || !entry.ok);
+function printHealth(
+  terminal: Terminal,
+  { health: view, gateway, ok }: Extract<Result, { health: HealthView }>,
+  verbose: boolean,
+): void {
+  const checks = gateway === null ? view.checks : [...view.checks, gateway];
+  const shown = verbose ? checks : checks.filter((entry) => !isInstance(entry) || !entry.ok);
   const rows = shown.map(({ name, ok, latencyMs, detail }) => [
     ok ? 'ok' : 'FAIL',
     name,
@@ -91,7 +127,34 @@ function printHealth(terminal: Terminal, view: HealthView, verbose: boolean): vo
     terminal.line(shown[index]?.ok === true ? line : terminal.paint('red', line)),
   );
   const colour = { healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as const;
-  terminal.line(terminal.paint(colour[view.status], view.status));
+  const overall = ok ? view.status : 'unhealthy';
+  terminal.line(terminal.paint(colour[overall], overall));
+}
+
+/** The gateway's pools, where it shows them. */
+async function printGateway(context: CliContext): Promise<void> {
+  const { terminal } = context;
+  const view = await gatewayStatus(context);
+  terminal.line();
+  if ('problem' in view) {
+    terminal.line(`The gateway's pools are not to be had: ${view.problem}.`);
+    return;
+  }
+  for (const line of poolLines(view.pools)) terminal.line(line);
+}
+
+function poolLines(pools: readonly GatewayPoolView[]): string[] {
+  const rows = pools.map((pool) => [
+    pool.name,
+    pool.condition,
+    `${pool.upstreams.filter(({ state }) => state === 'up').length} of ${pool.upstreams.length} up`,
+    pool.requestsPerSecond.toFixed(1),
+    String(pool.inFlight),
+    pool.latencyMs === null ? '–' : `${pool.latencyMs.p95.toFixed(0)} ms`,
+    pool.errorRate === null ? '–' : `${(pool.errorRate * 100).toFixed(1)} %`,
+    pool.routes.join(' '),
+  ]);
+  return table(['POOL', 'STATE', 'UPSTREAMS', 'REQ/S', 'IN FLIGHT', 'P95', 'ERRORS', 'ROUTES'], rows);
 }
 
 async function writeLogs({ config }: CliContext, result: Result): Promise<void> {
@@ -100,12 +163,13 @@ async function writeLogs({ config }: CliContext, result: Result): Promise<void> 
   if ('problem' in result) {
     runs.error('no supervisor', { problem: result.problem });
   } else {
-    const failed = result.health.checks
-      .filter(({ ok }) => !ok)
-      .map(({ name, detail }) => `${name}: ${detail}`);
+    const { health, gateway } = result;
+    const checks = gateway === null ? health.checks : [...health.checks, gateway];
+    const failed = checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`);
     const level = { healthy: 'info', degraded: 'warn', unhealthy: 'error' } as const;
-    runs[level[result.health.status]](result.health.status, { checks: result.health.checks.length, failed });
-    for (const { name, ok, latencyMs, detail } of result.health.checks) {
+    const overall = result.ok ? result.health.status : 'unhealthy';
+    runs[level[overall]](overall, { checks: checks.length, failed });
+    for (const { name, ok, latencyMs, detail } of checks) {
       probes[ok ? 'info' : 'error'](name, { ok, latencyMs, detail });
     }
   }

@@ -22,7 +22,9 @@ import {
   type Outcome,
   type Scene,
 } from '../testHa/scene.js';
-import { Traffic, type TrafficFigures } from '../testHa/traffic.js';
+import { findGatewayLoad } from '../testHa/gatewayLoad.js';
+import type { TrafficFigures } from '../testHa/load.js';
+import { Traffic } from '../testHa/traffic.js';
 
 const WHOLE_TIMEOUT_MS = 60_000;
 const SLOW_PATH = '/debug/slow?ms=300';
@@ -33,6 +35,10 @@ export const testHa: Command = {
 
 Exercises a running deployment under traffic of its own, prints what was lost (0 is right) and how long recovery took,
 and leaves everything as it was. Exits 0 when all parts passed. Log: logs/ha-test.log
+
+Two kinds of traffic, 100 requests a second each: to every instance that is announced as serving, where only what was
+under way on the instance that the test itself kills or hangs may fail; and, where a gateway runs and has a route to the
+service, through the gateway, where nothing may.
 
 ${CHECKS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}
 
@@ -92,9 +98,11 @@ async function setScene(context: CliContext, serviceName: string | undefined, in
     path: policy.healthPath,
     slowPath: hasFaults ? SLOW_PATH : null,
   });
+  const gateway = await findGatewayLoad(context, name, hasFaults ? SLOW_PATH : null);
   const scene: Scene = {
     context,
     traffic,
+    gateway,
     serviceName: name,
     hasFaults,
     whyNoSignals: whyNoSignals(service),
@@ -105,8 +113,9 @@ async function setScene(context: CliContext, serviceName: string | undefined, in
   await traffic.start(context.api, read, (problem) =>
     context.terminal.warning(`Announcements are lost: ${problem}.`),
   );
+  if ('load' in gateway) gateway.load.start();
   const close = async (): Promise<void> => {
-    await traffic.stop();
+    await Promise.all([traffic.stop(), 'load' in gateway ? gateway.load.stop() : null]);
     await restore({ ...scene, interrupted: new AbortController().signal }, service.desired, attemptsBefore);
   };
   return { scene, close };
@@ -115,20 +124,25 @@ async function setScene(context: CliContext, serviceName: string | undefined, in
 async function runChecks(scene: Scene, checks: readonly Check[], log: CommandLog): Promise<number> {
   const { terminal } = scene.context;
   terminal.line(
-    `Disturbing ${terminal.paint('bold', scene.serviceName)} at ${scene.context.api.url}, 100 requests a second.`,
+    `Disturbing ${terminal.paint('bold', scene.serviceName)} at ${scene.context.api.url}, 100 requests a second to its instances.`,
+  );
+  terminal.line(
+    'url' in scene.gateway ? `As many again through the gateway, ${scene.gateway.url}.` : scene.gateway.why,
   );
   const tally = { passed: 0, failed: 0, skipped: 0 };
   for (const check of checks) {
-    scene.traffic.take();
+    takeFigures(scene);
     const outcome = await runCheck(scene, check);
-    const traffic = scene.traffic.take();
-    const verdict = outcome.kind === 'passed' && traffic.lost > 0 ? 'failed' : outcome.kind;
+    const { traffic, throughGateway } = takeFigures(scene);
+    const lost = traffic.lost + (throughGateway?.lost ?? 0);
+    const verdict = outcome.kind === 'passed' && lost > 0 ? 'failed' : outcome.kind;
     tally[verdict] += 1;
-    report(scene, check, outcome, verdict, traffic);
+    report(scene, check, outcome, verdict, { traffic, throughGateway });
     log[verdict === 'failed' ? 'error' : 'info'](`${check.name} ${verdict}`, {
       service: scene.serviceName,
       ...outcome,
       traffic,
+      throughGateway,
     });
     if (scene.interrupted.aborted) break;
   }
@@ -145,12 +159,23 @@ async function runCheck(scene: Scene, check: Check): Promise<Outcome> {
   }
 }
 
+interface Figures {
+  readonly traffic: TrafficFigures;
+  /** null: none went there. */
+  readonly throughGateway: TrafficFigures | null;
+}
+
+/** Since the last time. */
+function takeFigures({ traffic, gateway }: Scene): Figures {
+  return { traffic: traffic.take(), throughGateway: 'load' in gateway ? gateway.load.take() : null };
+}
+
 function report(
   scene: Scene,
   check: Check,
   outcome: Outcome,
   verdict: Outcome['kind'],
-  traffic: TrafficFigures,
+  { traffic, throughGateway }: Figures,
 ): void {
   const { terminal } = scene.context;
   const name = check.name.padEnd(9);
@@ -162,10 +187,19 @@ function report(
     ...(traffic.lostOnVictims > 0 ? [`${traffic.lostOnVictims} on the disturbed instance itself`] : []),
     ...(traffic.nobodyServedMs > 0 ? [`nothing served for ${duration(traffic.nobodyServedMs)}`] : []),
     ...(traffic.withheld > 0 ? [`${traffic.withheld} not sent, too many in flight`] : []),
+    ...(throughGateway === null ? [] : [gatewayText(throughGateway)]),
   ];
   const text = `${name} ${parts.join('; ')}`;
   if (verdict === 'passed') terminal.done(text);
-  else terminal.problem([text, ...traffic.losses.map((loss) => `    lost: ${loss}`)].join('\n'));
+  else {
+    const losses = [...traffic.losses, ...(throughGateway?.losses ?? [])];
+    terminal.problem([text, ...losses.map((loss) => `    lost: ${loss}`)].join('\n'));
+  }
+}
+
+function gatewayText({ answered, lost, slowestMs, withheld }: TrafficFigures): string {
+  const held = withheld > 0 ? `, ${withheld} not sent, too many in flight` : '';
+  return `through the gateway ${answered} answered, ${lost} lost, the slowest after ${duration(slowestMs)}${held}`;
 }
 
 /** As found: the same number of instances, healthy, and the failures of the test off the books. */

@@ -4,6 +4,7 @@ import type { InstanceView, OperationReport, ServiceView } from '../../domain/mo
 import type { StatusView } from '../../domain/views.js';
 import type { CliContext } from '../context.js';
 import { pause } from '../deployment.js';
+import type { GatewayLoad } from './gatewayLoad.js';
 import type { Traffic } from './traffic.js';
 
 const POLL_MS = 50;
@@ -11,7 +12,10 @@ const OPERATION_TIMEOUT_MS = 120_000;
 
 export interface Scene {
   readonly context: CliContext;
+  /** To the instances. */
   readonly traffic: Traffic;
+  /** Through the gateway, or why there is none. */
+  readonly gateway: GatewayLoad | { readonly why: string };
   readonly serviceName: string;
   /** ENABLE_FAULTS is on in the service: it can be made to hang. */
   readonly hasFaults: boolean;

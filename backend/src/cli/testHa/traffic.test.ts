@@ -5,7 +5,8 @@ import type { EventRecord } from '../../domain/events.js';
 import type { InstanceView, ServiceView } from '../../domain/model.js';
 import { waitFor } from '../../../../test/support/waitFor.js';
 import { ApiClient } from '../apiClient.js';
-import { Traffic, type TrafficFigures } from './traffic.js';
+import type { TrafficFigures } from './load.js';
+import { Traffic } from './traffic.js';
 
 const servers: Server[] = [];
 let traffic: Traffic | undefined;
@@ -68,6 +69,7 @@ async function until(
     lostOnVictims: 0,
     withheld: 0,
     nobodyServedMs: 0,
+    slowestMs: 0,
   };
   let sum = zero;
   await waitFor(
@@ -80,6 +82,7 @@ async function until(
         lostOnVictims: sum.lostOnVictims + part.lostOnVictims,
         withheld: sum.withheld + part.withheld,
         nobodyServedMs: sum.nobodyServedMs + part.nobodyServedMs,
+        slowestMs: Math.max(sum.slowestMs, part.slowestMs),
       };
       return condition(sum);
     },
