@@ -21,6 +21,7 @@ import { systemClock } from './adapters/clock.js';
 import { RotatingFile } from './adapters/files/rotatingFile.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { Cgroup } from './adapters/meters/cgroup.js';
+import { whyNotFree } from './adapters/net/exclusivePort.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { loadEcosystem } from './adapters/pm2/ecosystem.js';
@@ -42,7 +43,7 @@ import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
-import { explainListenProblem } from './gateway/primary/listenProblem.js';
+import { explainListenProblem, type StartOutcome } from './gateway/primary/listenProblem.js';
 import { Primary } from './gateway/primary/primary.js';
 import type { Source } from './gateway/primary/primary.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
@@ -57,12 +58,17 @@ const TAKEOVER_PATIENCE_MS = 15_000;
 /** Over which time a gateway that stops closes WebSockets and idle connections: they don't come back all at once. */
 const MOST_CLOSE_WINDOW_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
+const PORT_RETRY_MS = 20;
 const WELCOME_PATIENCE_MS = 1_000;
 const WELCOME_STEP_MS = 50;
 /** Applications of Holdfast itself in the ecosystem file. */
 const OWN_PREFIX = 'ha-';
 
+const REUSES_PORT = canReusePort(process.versions.node, process.platform);
+
 const root = fileURLToPath(new URL('../../', import.meta.url));
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => systemClock.after(ms, resolve));
 
 /** To people. Not under PM2. */
 function say(...lines: readonly string[]): void {
@@ -120,7 +126,7 @@ class Gateway {
     if (!(await this.#lock.acquire(0)) && !this.#isUnderPm2) throw new StartProblem(this.#alreadyRuns());
     this.#defaultPool = await defaultPool(this.#config);
     this.#primary = await this.#createPrimary();
-    const outcome = await this.#primary.start();
+    const outcome = (await this.#portTaken()) ?? (await this.#primary.start());
     if (!outcome.ok) {
       const holder = await describePortHolder(outcome.port ?? this.#config.gateway.port);
       throw new StartProblem(explainListenProblem(outcome, this.#config.gateway, holder));
@@ -132,12 +138,31 @@ class Gateway {
     if (!this.#isUnderPm2) void this.#welcome(this.#primary);
   }
 
+  /**
+   * Workers that share ports by SO_REUSEPORT would share them with a stranger's, too. A successor is meant to listen beside
+   * its predecessor; whoever is the first of its data directory makes sure that the ports are nobody's. null: they are.
+   */
+  async #portTaken(): Promise<StartOutcome | null> {
+    const { host, port, tls } = this.#config.gateway;
+    if (!this.#lock.isHeld || !REUSES_PORT) return null;
+    const patience = systemClock.nowMs() + PORT_PATIENCE_MS;
+    for (const wanted of tls === null ? [port] : [port, tls.port]) {
+      let problem = await whyNotFree(host, wanted);
+      while (problem?.code === 'EADDRINUSE' && systemClock.nowMs() < patience) {
+        await pause(PORT_RETRY_MS);
+        problem = await whyNotFree(host, wanted);
+      }
+      if (problem !== null)
+        return { ok: false, code: problem.code ?? '', message: problem.message, port: wanted };
+    }
+    return null;
+  }
+
   /** Tells whoever started us by hand; waits a moment for the first checks, to say who is well. */
   async #welcome(primary: Primary<WorkerSettings>): Promise<void> {
     const { gateway, logDir } = this.#config;
     const patience = systemClock.nowMs() + WELCOME_PATIENCE_MS;
-    while (!areChecked(primary.facts()) && systemClock.nowMs() < patience)
-      await new Promise<void>((resolve) => systemClock.after(WELCOME_STEP_MS, resolve));
+    while (!areChecked(primary.facts()) && systemClock.nowMs() < patience) await pause(WELCOME_STEP_MS);
     say(
       ...welcomeLines(primary.facts(), {
         url: reachableUrl(gateway.host, gateway.port),
@@ -177,7 +202,7 @@ class Gateway {
           host: gateway.host,
           port: gateway.port,
           tlsPort: gateway.tls?.port ?? null,
-          reusePort: canReusePort(process.versions.node, process.platform),
+          reusePort: REUSES_PORT,
           patienceMs: this.#lock.isHeld ? PORT_PATIENCE_MS : TAKEOVER_PATIENCE_MS,
         },
         settings: workerSettings(this.#config),

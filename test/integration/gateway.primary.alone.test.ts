@@ -215,6 +215,16 @@ describe('two gateways', () => {
     expect(ports.map(String)).toContain(await bodyOf(gateway.url()));
   });
 
+  it('of another data directory on the same port: that it is taken, and by whom', async () => {
+    const gateway = await home(hosts());
+    const first = await gateway.start();
+    const other = await home({ ...hosts(), BALANCER_PORT: String(gateway.port) });
+    const { code, stderr } = await other.launch().ended();
+    expect(code).toBe(78);
+    expect(stderr).toContain(`Port ${gateway.port} on 127.0.0.1 is taken by pid `);
+    expect(isAlive(first.pid)).toBe(true);
+  });
+
   it('under PM2: the second takes over from the first, which finishes what it has', async () => {
     const gateway = await home(hosts());
     const first = await gateway.start({ pm_id: '0', name: 'ha-gateway' });
