@@ -53,7 +53,7 @@ export class Drain {
   readonly #allowedMs: number;
   #lastConnectionAtMs = this.#startedAtMs;
   #traces = new Map<ServerSocket, Trace>();
-  /** WebSockets to tell in one look; settled by the first look. */
+  /** WebSockets to tell in one look; settled as it begins. */
   #farewells = 0;
   #timer: NodeJS.Timeout | null = null;
 
