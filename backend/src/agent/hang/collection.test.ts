@@ -6,7 +6,7 @@ const collecting: Closure = {
   unansweredMs: 900,
   hasBreadcrumb: false,
   ranMs: 890,
-  cpuShare: 0.98,
+  processShare: 1.4,
   longestMs: longestCollectionMs(GB),
 };
 
@@ -28,9 +28,8 @@ describe('what may have been a garbage collection', () => {
     expect(collectingMs({ ...collecting, unansweredMs: 60_000, ranMs: 1_700 })).toBe(10_000);
   });
 
-  it('uses CPU; where that is not known it may', () => {
-    expect(collectingMs({ ...collecting, cpuShare: 0.02 })).toBe(0);
-    expect(collectingMs({ ...collecting, cpuShare: null })).toBe(900);
+  it('uses CPU', () => {
+    expect(collectingMs({ ...collecting, processShare: 0.05 })).toBe(0);
   });
 
   it('leaves no breadcrumb', () => {

@@ -22,7 +22,10 @@ interface ThreadUse {
   readonly state: string | null;
   readonly queuedMs: number;
   readonly ranMs: number | null;
+  /** Of a core while it did not wait for one, 0 to 1; null: not known. */
   readonly cpuShare: number | null;
+  /** The same for all threads of the process. */
+  readonly processShare: number;
 }
 
 export class Episode {
@@ -30,6 +33,7 @@ export class Episode {
   readonly #startedAtMs: number;
   readonly #beats: number;
   readonly #baseline: ThreadStat;
+  readonly #startedAtCpuMs = processCpuMs();
   readonly #inspection = new Inspection();
   #sent: Hang | null = null;
   #stackTimer: NodeJS.Timeout | undefined;
@@ -46,14 +50,14 @@ export class Episode {
    * may be long enough to matter, the main thread is asked whether it lets anybody in.
    */
   excuses(atMs: number): { readonly queuedMs: number; readonly collectingMs: number } {
-    const { queuedMs, ranMs, cpuShare } = this.#thread(atMs);
+    const { queuedMs, ranMs, processShare } = this.#thread(atMs);
     const longestMs = longestCollectionMs(heapAtMost(this.#context.main));
     const hasBreadcrumb = readCrumb(this.#context.breadcrumbs) !== null;
     if (longestMs >= WORTH_ASKING_MS && !hasBreadcrumb) this.#inspection.ask(atMs);
     const unansweredMs = this.#inspection.unansweredMs(atMs);
     return {
       queuedMs,
-      collectingMs: collectingMs({ unansweredMs, hasBreadcrumb, ranMs, cpuShare, longestMs }),
+      collectingMs: collectingMs({ unansweredMs, hasBreadcrumb, ranMs, processShare, longestMs }),
     };
   }
 
@@ -87,9 +91,14 @@ export class Episode {
     const now = readMainThread();
     const queuedMs = difference(now.queuedMs, this.#baseline.queuedMs) ?? 0;
     const ranMs = difference(now.ranMs, this.#baseline.ranMs);
-    const couldRunMs = atMs - this.#startedAtMs - queuedMs;
-    const cpuShare = ranMs === null || couldRunMs < 1 ? null : Math.min(1, ranMs / couldRunMs);
-    return { state: now.state, queuedMs, ranMs, cpuShare };
+    const couldRunMs = Math.max(1, atMs - this.#startedAtMs - queuedMs);
+    return {
+      state: now.state,
+      queuedMs,
+      ranMs,
+      cpuShare: ranMs === null ? null : Math.min(1, ranMs / couldRunMs),
+      processShare: (processCpuMs() - this.#startedAtCpuMs) / couldRunMs,
+    };
   }
 
   #send(hang: number, where: Hang['where'], stack: readonly string[]): void {
@@ -125,6 +134,11 @@ function sendReport({ send }: HangWatchContext): void {
 function heapAtMost(main: MainThreadView): number {
   const residentBytes = process.memoryUsage.rss() - main.externalBytes();
   return Math.min(main.heapLimitBytes() || Infinity, Math.max(main.heapUsedBytes(), residentBytes));
+}
+
+function processCpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 function difference(now: number | null, before: number | null): number | null {

@@ -90,7 +90,10 @@ function sendProfile(session: Session, { announce, failed }: HeapProfilingContex
       failed();
       return;
     }
-    const content = reduceProfile(answer.profile.head as ProfileNode, MAX_NODES);
+    const head = answer.profile.head as ProfileNode;
+    // Nothing was sampled that is still alive.
+    if (head.children.length === 0) return;
+    const content = reduceProfile(head, MAX_NODES);
     announce({ type: 'attachment', kind: 'heap-profile', content });
   });
 }

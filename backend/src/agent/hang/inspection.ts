@@ -53,10 +53,9 @@ export class Inspection {
     });
   }
 
-  /** For how long questions stayed without a prompt answer, ms. 0 when none was asked. */
+  /** For how long questions stayed, or stay, without a prompt answer, ms. 0 when none was asked. */
   unansweredMs(nowMs: number): number {
-    const openMs = this.#askedAtMs === null ? 0 : nowMs - this.#askedAtMs;
-    return this.#closedMs + (openMs > PROMPT_MS ? openMs : 0);
+    return this.#closedMs + (this.#askedAtMs === null ? 0 : nowMs - this.#askedAtMs);
   }
 
   /**
@@ -66,11 +65,17 @@ export class Inspection {
   takeStack(onEntry: () => void, onOutcome: (outcome: Outcome) => void): void {
     const session = this.#connect();
     if (session === null) return;
+    let isEntered = false;
     let isEnabled = false;
     let isOver = false;
+    const enter = (): void => {
+      if (!isEntered) onEntry();
+      isEntered = true;
+    };
     // Frames name their script by number; names come with `enable`, for every script there is.
     const scripts = new Map<string, string>();
     session.on('Debugger.scriptParsed', ({ params }) => {
+      enter();
       if (scripts.size < MAX_SCRIPTS) scripts.set(params.scriptId, params.url);
     });
     session.on('Debugger.paused', ({ params }) => {
@@ -89,7 +94,7 @@ export class Inspection {
     session.post('Debugger.enable', (error) => {
       isEnabled = true;
       if (error !== null || isOver) return;
-      onEntry();
+      enter();
       session.post('Debugger.pause');
     });
   }

@@ -1,0 +1,280 @@
+/**
+ * Blocked main threads, seen from inside: real processes that carry the agent, under load, and a listener in the
+ * supervisor's place. The onset is the application's own word, written just before it blocks; all clocks are the
+ * machine's.
+ *
+ * HOLDFAST_HANGS=50 blocks that many (5 by default, one of each kind), HOLDFAST_STUMBLE_MINUTES=30 has an application
+ * stumble that long (15 s by default).
+ */
+import { describe, expect, test, type TestContext } from 'vitest';
+import { WebSocket } from 'ws';
+import { AgentListener, machineMs } from '../support/agentListener.js';
+import { BlockedApp, type BlockedAppOptions } from '../support/blockedApp.js';
+import { waitFor } from '../support/waitFor.js';
+
+const HANGS = Number(process.env['HOLDFAST_HANGS'] ?? 5);
+const STUMBLE_MS = Number(process.env['HOLDFAST_STUMBLE_MINUTES'] ?? 1 / 4) * 60_000;
+
+const REPORTED_WITHIN_MS = 1_200;
+
+/** A listener, and applications that talk to it, for one test. */
+class Scene {
+  readonly #context: TestContext;
+  readonly listener: AgentListener;
+
+  private constructor(context: TestContext, listener: AgentListener) {
+    this.#context = context;
+    this.listener = listener;
+  }
+
+  static async open(
+    context: TestContext,
+    settings: { readonly hangTimeoutMs?: number } = {},
+  ): Promise<Scene> {
+    const listener = await AgentListener.start(settings);
+    context.onTestFinished(() => listener.dispose());
+    return new Scene(context, listener);
+  }
+
+  /** One that serves, and whose agent talks. */
+  async start(options: Omit<BlockedAppOptions, 'socket'> = {}): Promise<BlockedApp> {
+    const app = await BlockedApp.start({ socket: this.listener.path, ...options });
+    this.#context.onTestFinished(() => app.dispose());
+    await waitFor(() => this.listener.of(app.pid, 'figures').length > 0, { what: 'its agent' });
+    return app;
+  }
+
+  /** Blocks it; the first report of it, and how long after the onset it came. */
+  async block(app: BlockedApp, kind: string) {
+    await app.tell(kind);
+    const onsetMs = Number(await app.hears('onset'));
+    const first = await waitFor(() => this.hangs(app)[0], { what: `a hang in ${kind}`, intervalMs: 5 });
+    return { hang: first.message, afterMs: Math.round(first.atMs - onsetMs) };
+  }
+
+  hangs(app: BlockedApp) {
+    return this.listener.of(app.pid, 'hang');
+  }
+
+  expectNoHang(app: BlockedApp): void {
+    expect(this.hangs(app).map(({ message }) => message.detail)).toEqual([]);
+  }
+}
+
+/** For as long as something may become wrong: nothing may be reported meanwhile. */
+async function elapse(forMs: number): Promise<void> {
+  const endMs = machineMs() + forMs;
+  await waitFor(() => machineMs() >= endMs, { what: 'time to pass', deadlineMs: forMs + 5_000 });
+}
+
+async function expectAnswers(app: BlockedApp, count = 10): Promise<void> {
+  const { answered } = app;
+  await waitFor(() => app.answered > answered + count, { what: 'answers again', deadlineMs: 30_000 });
+}
+
+const KINDS = [
+  { kind: 'busy', where: 'javascript', detail: /^blocked for 1\.\d s in blockHere \(\/.*blocks\.cjs:\d/ },
+  { kind: 'exec', where: 'native', detail: /waiting for a child process \(sh\), called by blockHere \(\// },
+  { kind: 'regex', where: 'javascript', detail: /^blocked for 1\.\d s in blockHere \(\// },
+  {
+    kind: 'crypto',
+    where: 'native',
+    detail: /waiting for cryptography \(PBKDF2\), called by blockHere \(\//,
+  },
+  { kind: 'wait', where: 'javascript', detail: /^blocked for 1\.\d s in blockHere \(\// },
+] as const;
+
+test(
+  `${HANGS} blocked loops are reported within ${REPORTED_WITHIN_MS} ms, with the function that blocks`,
+  { timeout: HANGS * 20_000 },
+  async (context) => {
+    const scene = await Scene.open(context);
+    const times: { readonly kind: string; readonly afterMs: number }[] = [];
+    for (let number = 0; number < HANGS; number += 1) {
+      const { kind, where, detail } = KINDS[number % KINDS.length]!;
+      const app = await scene.start({ env: { PASSWORD: 'hunter2-secret' } });
+      const { hang, afterMs } = await scene.block(app, kind);
+      times.push({ kind, afterMs });
+      expect(hang.stack.join('\n'), kind).toContain('blockHere');
+      expect(hang).toMatchObject({ where, detail: expect.stringMatching(detail) });
+      expect(hang.silentMs).toBeGreaterThanOrEqual(1_000);
+      expect(hang.requests[0]).toMatchObject({ method: 'GET', path: '/' });
+      const report = await waitFor(() => scene.listener.of(app.pid, 'attachment')[0], { what: 'its report' });
+      expect(report.message).toMatchObject({ kind: 'report', content: { header: { processId: app.pid } } });
+      expect(JSON.stringify(report.message)).not.toContain('hunter2');
+      expect(scene.hangs(app)).toHaveLength(1);
+      await app.dispose();
+    }
+    const sorted = times.map(({ afterMs }) => afterMs).sort((a, b) => a - b);
+    const longestOf = (kind: string): number =>
+      Math.max(...times.filter((time) => time.kind === kind).map(({ afterMs }) => afterMs));
+    console.info(
+      `${times.length} reported after: median ${sorted[Math.floor(sorted.length / 2)]} ms, longest`,
+      KINDS.map(({ kind }) => `${kind} ${longestOf(kind)} ms`).join(', '),
+    );
+    expect(sorted.at(-1)).toBeLessThanOrEqual(REPORTED_WITHIN_MS);
+  },
+);
+
+describe('native code that lets nobody in', () => {
+  test('is reported as such, and where it comes back when it does', { timeout: 60_000 }, async (context) => {
+    const scene = await Scene.open(context);
+    const app = await scene.start();
+    const { hang, afterMs } = await scene.block(app, 'hash');
+    expect(hang).toMatchObject({ where: 'native', stack: [] });
+    expect(hang.detail).toMatch(/in native code \(\d+ % of a core\)/);
+    // The stack was waited for in vain.
+    expect(afterMs).toBeLessThan(REPORTED_WITHIN_MS + 200);
+    const second = await waitFor(() => scene.hangs(app)[1], { what: 'the stack', deadlineMs: 30_000 });
+    expect(second.message).toMatchObject({ hang: hang.hang, where: 'native' });
+    expect(second.message.detail).toContain('and came back in blockHere');
+  });
+
+  // JSON.parse and sort read and write a heap: both have the time that a collection may take on top.
+  test.each(['json', 'sort'])('that returns is a recovery: %s', { timeout: 90_000 }, async (kind) => {
+    const listener = await AgentListener.start({ hangTimeoutMs: 300 });
+    const app = await BlockedApp.start({ socket: listener.path });
+    try {
+      await waitFor(() => listener.of(app.pid, 'figures').length > 0, { what: 'its agent' });
+      await app.tell(kind);
+      await app.hears('onset', 60_000);
+      const hang = await waitFor(() => listener.of(app.pid, 'hang')[0], { what: 'it', deadlineMs: 30_000 });
+      expect(hang.message.where).toBe('native');
+      const recovered = await waitFor(() => listener.of(app.pid, 'recovered')[0], {
+        what: 'the recovery',
+        deadlineMs: 60_000,
+      });
+      expect(recovered.message.hang).toBe(hang.message.hang);
+      expect(recovered.message.silentMs).toBeGreaterThanOrEqual(hang.message.silentMs);
+      await expectAnswers(app);
+    } finally {
+      await app.dispose();
+      await listener.dispose();
+    }
+  });
+});
+
+test('a collection that takes longer than the time-out is no hang, a loop on its heap is', async (context) => {
+  // Everyday machines collect a gigabyte in half a second; so the time-out is shorter than that.
+  const scene = await Scene.open(context, { hangTimeoutMs: 300 });
+  const app = await scene.start({ nodeArgs: ['--max-old-space-size=6144'] });
+  const collect = async (): Promise<number> => {
+    const before = app.saidAll('collected').length;
+    await app.tell('collect');
+    return waitFor(() => Number(app.saidAll('collected')[before]), { what: 'it', deadlineMs: 30_000 });
+  };
+  let tookMs = 0;
+  for (let filled = 0; tookMs < 500; filled += 1) {
+    await app.tell('fill?megabytes=300&ms=0');
+    await waitFor(() => app.saidAll('filled').length > filled, { what: 'it', deadlineMs: 60_000 });
+    tookMs = await collect();
+  }
+  const collections = [tookMs, await collect(), await collect()].map(Math.round);
+  await elapse(500);
+  scene.expectNoHang(app);
+
+  const { hang, afterMs } = await scene.block(app, 'busy');
+  console.info(
+    `collections of ${collections.join(', ')} ms; a loop on that heap reported after ${afterMs} ms`,
+  );
+  expect(hang.stack.join('\n')).toContain('blockHere');
+});
+
+test('an application with a debugger session of its own is looked at all the same', async (context) => {
+  const scene = await Scene.open(context);
+  const app = await scene.start();
+  await app.tell('session');
+  const { hang } = await scene.block(app, 'busy');
+  expect(hang.stack.join('\n')).toContain('blockHere');
+});
+
+test('a supervisor that comes back amid a hang hears of it', async (context) => {
+  const scene = await Scene.open(context);
+  const app = await scene.start();
+  const { hang } = await scene.block(app, 'busy');
+  await scene.listener.shut();
+  await scene.listener.open();
+  const again = await waitFor(() => scene.hangs(app)[1], { what: 'it', deadlineMs: 15_000 });
+  expect(again.message.hang).toBe(hang.hang + 1);
+  expect(again.message.stack.join('\n')).toContain('blockHere');
+});
+
+// These wait more than they work.
+describe.concurrent('no false alarm', () => {
+  test(
+    `in ${STUMBLE_MS / 1000} s of stalls of 100–800 ms and of collections`,
+    { timeout: STUMBLE_MS + 60_000 },
+    async (context) => {
+      const scene = await Scene.open(context);
+      const app = await scene.start();
+      await app.tell('fill?megabytes=200&ms=2');
+      await app.hears('filled', 60_000);
+      await app.tell('stumble');
+      await elapse(STUMBLE_MS);
+      const stalls = app.saidAll('stalled').length;
+      const collections = app.saidAll('collected').map(Number);
+      console.info(
+        `${stalls} stalls, of them ${collections.length} collections of up to ${Math.round(Math.max(...collections))} ms; ${app.answered} answers`,
+      );
+      expect(stalls).toBeGreaterThan(STUMBLE_MS / 3_000);
+      scene.expectNoHang(app);
+    },
+  );
+
+  test('while a debugger holds it, before and after', { timeout: 60_000 }, async (context) => {
+    const scene = await Scene.open(context);
+    const app = await scene.start();
+    await app.tell('inspect');
+    const socket = new WebSocket(await app.hears('inspector'));
+    context.onTestFinished(() => socket.terminate());
+    await new Promise((resolve) => socket.once('open', resolve));
+    const paused = new Promise((resolve) => {
+      socket.on('message', (data) => String(data).includes('Debugger.paused') && resolve(null));
+    });
+    socket.send(JSON.stringify({ id: 1, method: 'Debugger.enable' }));
+    socket.send(JSON.stringify({ id: 2, method: 'Debugger.pause' }));
+    await paused;
+    await elapse(2_500);
+    socket.send(JSON.stringify({ id: 3, method: 'Debugger.resume' }));
+    await expectAnswers(app);
+    scene.expectNoHang(app);
+  });
+
+  test('while its own thread holds it, and that is not cut short', { timeout: 60_000 }, async (context) => {
+    const scene = await Scene.open(context);
+    const app = await scene.start();
+    await app.tell('paused?ms=2500');
+    const onsetMs = Number(await app.hears('onset'));
+    const resumedMs = Number(await app.hears('resumed'));
+    expect(resumedMs - onsetMs).toBeGreaterThanOrEqual(2_500);
+    await expectAnswers(app);
+    scene.expectNoHang(app);
+  });
+
+  test('after the whole process was stopped and went on', { timeout: 60_000 }, async (context) => {
+    const scene = await Scene.open(context);
+    const app = await scene.start();
+    app.child.kill('SIGSTOP');
+    await elapse(5_000);
+    app.child.kill('SIGCONT');
+    await expectAnswers(app, 100);
+    scene.expectNoHang(app);
+  });
+});
+
+test('a heap that is nearly full is profiled while it grows', { timeout: 90_000 }, async (context) => {
+  const scene = await Scene.open(context);
+  const app = await scene.start({ nodeArgs: ['--max-old-space-size=192'] });
+  await app.tell('fill?megabytes=140&ms=2');
+  await app.hears('filled');
+  expect(scene.listener.of(app.pid, 'attachment')).toEqual([]);
+  await app.tell('fill?megabytes=40&ms=100');
+  const isTelling = ({ message }: { message: { kind: string; content: unknown } }): boolean =>
+    message.kind === 'heap-profile' && JSON.stringify(message.content).includes('"functionName":"grow"');
+  await waitFor(() => scene.listener.of(app.pid, 'attachment').some(isTelling), {
+    what: 'a profile that names what fills the heap',
+    deadlineMs: 60_000,
+  });
+  // It costs so little that the application goes on as before.
+  await expectAnswers(app);
+});
