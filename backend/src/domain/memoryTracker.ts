@@ -47,17 +47,28 @@ export type MemoryGrowth = Extract<MemoryTrend, { kind: 'growing' }>;
 
 /** Shorter than this, nothing is said. */
 const MIN_WATCHED_MS = 20_000;
-/** Of V8's limit: when this much is alive it does little else than collecting, and gives up soon after. */
-const HEAP_FULL_AT = 0.95;
+/**
+ * Share of the room for old objects that may be alive before V8 finds collecting futile and ends the process: it gave up
+ * at 85 % of 100 MB, whose pages were not all full, and at 99 % of 200 MB.
+ */
+const HEAP_FULL_AT = 0.85;
+/** V8's heap limit counts room for young objects: three semi-spaces of 16 MB, unless somebody sets another size. */
+const YOUNG_HEAP_BYTES = 48 * 2 ** 20;
+const LEAST_OLD_SHARE = 0.3;
 /** Share of the time for which it was seen to grow that may be left, for it to be sure … */
 const SURE_REACH = 0.6;
-/** … where it has done nothing else since it is watched: that may be a warm-up. */
-const SURE_REACH_FROM_START = 0.35;
+/** … and where it has done nothing else since it is watched: a warm-up looks the same until it is over. */
+const SURE_REACH_FROM_START = 0.3;
 
 interface Fit {
   readonly version: number;
   readonly limitBytes: number;
   readonly growth: Growth | null;
+}
+
+/** How much may be alive in a heap with V8's limit `limitBytes` (--max-old-space-size and room for young objects). */
+export function heapRoomBytes(limitBytes: number): number {
+  return HEAP_FULL_AT * Math.max(limitBytes - YOUNG_HEAP_BYTES, LEAST_OLD_SHARE * limitBytes);
 }
 
 export class MemoryTracker {
@@ -114,7 +125,7 @@ export class MemoryTracker {
   #heapTrend({ atMs, heap }: MemoryLook): MemoryGrowth | null {
     const live = heap?.liveBytes ?? null;
     if (heap === null || live === null) return null;
-    return this.#soonest(this.#heap, HEAP_FULL_AT * heap.limitBytes, true, 'heap', ({ slopePerMs }) =>
+    return this.#soonest(this.#heap, heapRoomBytes(heap.limitBytes), true, 'heap', ({ slopePerMs }) =>
       Math.min(Math.max(heap.usedBytes, live), live + slopePerMs * (atMs - this.#liveAtMs)),
     );
   }

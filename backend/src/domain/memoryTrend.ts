@@ -4,13 +4,15 @@
  * Memory that grows is no leak: garbage piles up until it is collected (sawtooth), caches fill and are then full
  * (warm-up), a busier hour needs more (a step). Each window of a MemorySeries is judged by itself:
  *
- *   regular    Kendall's tau says that it grows all over the window. One step, or one tooth, doesn't.
+ *   regular    Kendall's tau says that it grows all over the window, and it never fell by much. One step, or one tooth,
+ *              doesn't.
  *   lasting    with an agent: at least two major collections happened meanwhile and did not take the growth back.
  *              Without one: nothing as high has come down again before, and only windows of minutes count.
- *   not over   the later half of the window grew, too, at no less than a third of the pace of the whole.
- *   in reach   the limit is met within four window lengths at that pace. Half a minute says nothing about the next
- *              hour; a window four times as long will. It is *sure* when it has grown for twice as long as is left:
- *              a warm-up that fills half of the room is no leak yet.
+ *   not over   the last quarter of the window grew, too. A cache that is full doesn't.
+ *   in reach   the limit is met within four window lengths at that pace. Half a minute says nothing about the next hour;
+ *              a window four times as long will.
+ *
+ * Whether it has been seen for long enough to act on is another question: memoryTracker answers it.
  *
  * The trend is that of the window which sees the limit first. Two limits count: that of the service for the whole
  * process (resident memory, garbage included), and V8's for the JavaScript heap (what is alive in it).
@@ -25,19 +27,23 @@ export interface Growth {
   readonly spanMs: number;
   /** Little is known of the time before: it may have grown so from the start of the process. */
   readonly fromStart: boolean;
-  /** How high it reaches at `atMs`: the highest use in the window, carried forward at the pace of growth. */
+  /** How high it may reach at `atMs`: the highest use lately, lifted by what was kept since then, and half a step. */
   readonly reachedBytes: number;
   readonly atMs: number;
 }
 
 /** Fewest buckets that a judgement is made of. */
 const MIN_POINTS = 6;
+/** Three steps of the same size have 0.75, two 0.67. */
 const MIN_TAU = 0.7;
 const MIN_COLLECTIONS = 2;
 /** Share of the growth of what is used that must be growth of what is kept. */
 const MIN_KEPT_SHARE = 0.5;
+/** Of the mean pace, in the last quarter. */
 const MIN_LATEST_PACE = 0.25;
+/** Share of the growth that may have been lost again for a while. */
 const MAX_FALL = 0.4;
+/** Window lengths. */
 const REACH = 4;
 /** Without an agent. */
 const CAREFUL = { minTau: 0.85, minPoints: 16, minSpanMs: 90_000 } as const;
@@ -59,16 +65,25 @@ export function growthIn(
   const spanMs = last.atMs - first.atMs;
   const peakBytes = Math.max(...buckets.slice(-WINDOW_BUCKETS / 4).map(({ highBytes }) => highBytes));
   if (!couldReach(buckets, limitBytes - peakBytes)) return null;
-  const slopePerMs = informed ? informedSlope(buckets) : carefulSlope(series, buckets, spanMs);
-  if (slopePerMs === null || slopePerMs <= 0) return null;
-  const reachedBytes = Math.max(
-    ...buckets
-      .slice(-Math.ceil(buckets.length / 4))
-      .map(({ atMs, highBytes }) => highBytes + slopePerMs * (last.atMs - atMs)),
+  const pace = informed ? informedPace(buckets) : carefulPace(series, buckets, spanMs);
+  if (pace === null || pace.slopePerMs <= 0) return null;
+  const { slopePerMs, stepBytes } = pace;
+  const highest = Math.max(
+    ...buckets.slice(buckets.length >> 1).map((bucket) => bucket.highBytes + risen(bucket, last)),
   );
+  const reachedBytes = highest + stepBytes / 2;
   if ((limitBytes - reachedBytes) / slopePerMs > REACH * spanMs) return null;
   const fromStart = first.atMs - (series.firstAtMs ?? first.atMs) < spanMs / 2;
   return { slopePerMs, spanMs, fromStart, reachedBytes, atMs: last.atMs };
+}
+
+/** What the floor has risen by since: so much higher the same peak would be now. */
+function risen(then: MemoryBucket, now: MemoryBucket): number {
+  return Math.max(0, floorOf(now) - floorOf(then));
+}
+
+function floorOf({ keptBytes, lowBytes }: MemoryBucket): number {
+  return keptBytes ?? lowBytes;
 }
 
 /** Spares most healthy processes the rest: even if all that it moved were growth within half a window. */
@@ -79,7 +94,7 @@ function couldReach(buckets: readonly MemoryBucket[], headroomBytes: number): bo
   return 2 * REACH * (Math.max(...values) - Math.min(...values)) >= headroomBytes;
 }
 
-function informedSlope(buckets: readonly MemoryBucket[]): number | null {
+function informedPace(buckets: readonly MemoryBucket[]): Pace | null {
   const known = buckets.filter(
     (bucket): bucket is MemoryBucket & { keptBytes: number } => bucket.keptBytes !== null,
   );
@@ -88,13 +103,13 @@ function informedSlope(buckets: readonly MemoryBucket[]): number | null {
   if (collections < MIN_COLLECTIONS) return null;
   const kept = known.map(({ atMs, keptBytes }) => ({ atMs, value: keptBytes }));
   const used = known.map(({ atMs, lowBytes }) => ({ atMs, value: lowBytes }));
-  const usedSlope = regularSlope(used, MIN_TAU);
-  if (usedSlope !== null && riseOf(kept) >= MIN_KEPT_SHARE * riseOf(used)) return usedSlope;
-  return regularSlope(kept, MIN_TAU);
+  const usedPace = regularPace(used, MIN_TAU);
+  if (usedPace !== null && riseOf(kept) >= MIN_KEPT_SHARE * riseOf(used)) return usedPace;
+  return regularPace(kept, MIN_TAU);
 }
 
 /** Nobody says what is garbage: what was as high before and came down again is taken for it. */
-function carefulSlope(series: MemorySeries, buckets: readonly MemoryBucket[], spanMs: number): number | null {
+function carefulPace(series: MemorySeries, buckets: readonly MemoryBucket[], spanMs: number): Pace | null {
   if (buckets.length < CAREFUL.minPoints || spanMs < CAREFUL.minSpanMs) return null;
   const begin = buckets[0]?.atMs ?? 0;
   const now = buckets.at(-1)?.lowBytes ?? 0;
@@ -102,7 +117,7 @@ function carefulSlope(series: MemorySeries, buckets: readonly MemoryBucket[], sp
     for (const { atMs, highBytes } of series.buckets(window))
       if (atMs < begin && highBytes >= now) return null;
   }
-  return regularSlope(
+  return regularPace(
     buckets.map(({ atMs, lowBytes }) => ({ atMs, value: lowBytes })),
     CAREFUL.minTau,
   );
@@ -110,15 +125,34 @@ function carefulSlope(series: MemorySeries, buckets: readonly MemoryBucket[], sp
 
 type Values = readonly { readonly atMs: number; readonly value: number }[];
 
-/** The slope, where it is regular and not over. */
-function regularSlope(points: Values, minTau: number): number | null {
-  const { slopePerMs, tau } = trendLine(points);
+interface Pace {
+  readonly slopePerMs: number;
+  /** The largest rise at once, beyond the slope: where growth comes in steps, the next one may come any time. */
+  readonly stepBytes: number;
+}
+
+/** The pace of growth, where it is regular and not over. */
+function regularPace(points: Values, minTau: number): Pace | null {
+  const line = trendLine(points);
   const rise = riseOf(points);
-  if (tau < minTau || slopePerMs <= 0 || rise <= 0) return null;
+  if (line.tau < minTau || line.slopePerMs <= 0 || rise <= 0) return null;
   if (largestFall(points) > MAX_FALL * rise) return null;
   const latest = valueOfQuarter(points, 3).value - valueOfQuarter(points, 2).value;
   if (latest < (MIN_LATEST_PACE * rise) / 3) return null;
-  return slopeOfQuarters(points, 1, 3);
+  const slopePerMs = slopeOfQuarters(points, 1, 3);
+  return { slopePerMs, stepBytes: largestStep(points, slopePerMs) };
+}
+
+function largestStep(points: Values, slopePerMs: number): number {
+  let step = 0;
+  let before = points[0];
+  for (const point of points) {
+    if (before !== undefined) {
+      step = Math.max(step, point.value - before.value - slopePerMs * (point.atMs - before.atMs));
+    }
+    before = point;
+  }
+  return step;
 }
 
 /** From any value to a later one. */

@@ -61,7 +61,7 @@ function aheadMs({ spanMs }: MemoryGrowth, turnMs: number): number {
   return Math.max(turnMs + MARGIN_MS, FORECAST_ERROR * spanMs);
 }
 
-/** "live heap grows 1.2 MB/s, 60 MB below its limit of 512 MB: reached in about 50 s". */
+/** "resident memory grows 1.2 MB/s, 60 MB below its limit of 512 MB: reached in about 50 s". */
 export function describeGrowth({
   limit,
   perSecondBytes,
@@ -69,12 +69,12 @@ export function describeGrowth({
   limitBytes,
   etaMs,
 }: MemoryGrowth): string {
-  const what = limit === 'heap' ? 'live heap' : 'resident memory';
-  const room = Math.max(0, limitBytes - usedBytes);
-  return (
-    `${what} grows ${rate(perSecondBytes)}, ${megabytes(room)} MB below its limit of ` +
-    `${megabytes(limitBytes)} MB: reached in about ${duration(etaMs)}`
-  );
+  const room = megabytes(Math.max(0, limitBytes - usedBytes));
+  const [what, bound] =
+    limit === 'heap'
+      ? ['live heap', `the ${megabytes(limitBytes)} MB that V8 can hold`]
+      : ['resident memory', `its limit of ${megabytes(limitBytes)} MB`];
+  return `${what} grows ${rate(perSecondBytes)}, ${room} MB below ${bound}: reached in about ${duration(etaMs)}`;
 }
 
 function rate(perSecondBytes: number): string {

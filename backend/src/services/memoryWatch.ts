@@ -7,7 +7,7 @@
  * shows in events, in the counter here, and as a black box.
  */
 import type { AgentFigures } from '../domain/agent.js';
-import { MemoryTracker } from '../domain/memoryTracker.js';
+import { heapRoomBytes, MemoryTracker } from '../domain/memoryTracker.js';
 import type { MemoryLook, MemoryTrend } from '../domain/memoryTracker.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
@@ -135,8 +135,11 @@ export class MemoryWatch {
     if (residentBytes >= RECYCLE_AT * memoryLimitBytes)
       return `${share(residentBytes, memoryLimitBytes)} used`;
     const live = heap?.liveBytes ?? null;
-    if (heap === null || live === null || live < RECYCLE_AT * heap.limitBytes) return null;
-    return `${share(live, heap.limitBytes)} of JavaScript heap are alive`;
+    if (heap === null || live === null) return null;
+    const roomBytes = heapRoomBytes(heap.limitBytes);
+    return live >= RECYCLE_AT * roomBytes
+      ? `${share(live, roomBytes)} for JavaScript objects are alive`
+      : null;
   }
 }
 

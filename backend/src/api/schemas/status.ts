@@ -35,7 +35,7 @@ const memoryTrend = z.discriminatedUnion('kind', [
     .describe('No growth that leads to a limit in the foreseeable future.'),
   z.object({
     kind: z.literal('growing'),
-    limit: z.enum(['resident', 'heap']).describe("The service's limit, or that of V8's heap."),
+    limit: z.enum(['resident', 'heap']).describe("The service's limit, or what V8's heap can hold."),
     perSecondBytes: z.number(),
     usedBytes: bytes,
     limitBytes: bytes,
