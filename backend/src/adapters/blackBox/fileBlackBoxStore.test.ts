@@ -127,7 +127,9 @@ describe('reading', () => {
     await store.save(blackBoxSummary(1), { stack: 'at f' });
     await store.save(blackBoxSummary(2), {});
     await rm(join(directory, blackBoxSummary(1).id), { recursive: true });
+    expect(await store.save(blackBoxSummary(1), { report: { a: 1 } })).toBe(true);
     expect(await store.read(blackBoxSummary(1).id, 'stack.txt')).toBeNull();
+    expect(store.dropped()).toBe(0);
     expect((await store.list()).map(({ id }) => id)).toEqual([blackBoxSummary(2).id]);
   });
 });

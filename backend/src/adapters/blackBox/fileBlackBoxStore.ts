@@ -86,6 +86,11 @@ export class FileBlackBoxStore implements BlackBoxStore {
     const { id } = summary;
     if (!isBlackBoxId(id) || this.#gone.toArray().includes(id)) return false;
     const known = this.#entries.get(id);
+    if (known !== undefined && !(await isThere(join(this.#options.directory, id)))) {
+      // A person removed it while it was being completed, and does not want it back.
+      this.#forget(id);
+      return true;
+    }
     try {
       const rendered = renderPieces(pieces);
       const omittedBefore = known?.omitted.filter(({ file }) => !hasFile(rendered.files, file)) ?? [];
@@ -153,10 +158,10 @@ export class FileBlackBoxStore implements BlackBoxStore {
   async #moveIn(
     draft: string,
     place: string,
-    isThere: boolean,
+    isAddition: boolean,
     files: readonly BlackBoxFile[],
   ): Promise<void> {
-    if (isThere) {
+    if (isAddition) {
       for (const file of files) await rename(join(draft, file), join(place, file));
       await syncDirectory(place);
     } else {
@@ -183,9 +188,13 @@ export class FileBlackBoxStore implements BlackBoxStore {
         if (!isGone)
           logger.warn('a black box cannot be removed', { blackBox: id, problem: messageOf(error) });
       }
-      this.#entries.delete(id);
-      this.#gone.push(id);
+      this.#forget(id);
     }
+  }
+
+  #forget(id: string): void {
+    this.#entries.delete(id);
+    this.#gone.push(id);
   }
 
   async #readAll(): Promise<void> {
@@ -203,6 +212,10 @@ export class FileBlackBoxStore implements BlackBoxStore {
     }
     if (strange > 0) logger.warn('some of what lies among the black boxes is none', { directory, strange });
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
 }
 
 function hasFile(files: readonly Rendered[], wanted: BlackBoxFile): boolean {
