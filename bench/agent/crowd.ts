@@ -47,7 +47,8 @@ export async function measureCrowd(options: CrowdOptions, say: (text: string) =>
     const file = join(pm2.home, 'ecosystem.config.cjs');
     writeFileSync(file, ecosystem(pm2.home, agents, apiPort));
     say(`starting ${agents} instances`);
-    await pm2.pm2('start', file);
+    await pm2.pm2('start', file, '--only', SERVICE);
+    await pm2.pm2('start', file, '--only', 'ha-supervisor');
     const api = new Api(apiPort);
     await waitFor(async () => (await serving(api)) === agents, {
       what: `${agents} serving instances`,
@@ -114,6 +115,7 @@ function ecosystem(home: string, instances: number, apiPort: number): string {
     PM2_HOME: home,
     AUTOSCALE: 'false',
     MAX_INSTANCES: String(instances),
+    PORT_COUNT: String(instances + 1),
   };
   const service = {
     name: SERVICE,
@@ -134,7 +136,7 @@ const { defineSupervisor } = require(${JSON.stringify(join(rootFolder, 'backend/
 const supervisor = defineSupervisor({ file: __filename, autoscale: false });
 // Neither the checkout's .env nor its config.yml has a say in a measurement.
 supervisor.env.HA_ROOT = ${JSON.stringify(home)};
-module.exports = { apps: [supervisor, ${JSON.stringify(service)}] };
+module.exports = { apps: [${JSON.stringify(service)}, supervisor] };
 `;
 }
 

@@ -7,6 +7,7 @@
 const net = require('node:net');
 
 const INTERVAL_MS = 250;
+const JOIN_INTERVAL_MS = 10;
 const REQUESTS = 25;
 
 function figures(seq) {
@@ -62,6 +63,9 @@ function join(path, pid, startAfterMs) {
 
 let joined = 0;
 process.once('message', ({ path, pids }) => {
-  for (const [index, pid] of pids.entries()) join(path, pid, (index * INTERVAL_MS) / pids.length);
+  // One after the other: of a crowd that has not said who it is yet, a supervisor keeps only so many.
+  for (const [index, pid] of pids.entries()) {
+    setTimeout(join, index * JOIN_INTERVAL_MS, path, pid, (index * INTERVAL_MS) / pids.length);
+  }
 });
 process.once('disconnect', () => process.exit(0));
