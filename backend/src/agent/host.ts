@@ -67,7 +67,6 @@ export function startHost(socketPath: string): void {
     announce: (message) => thread.announce(message),
     failed: () => add(numbers, SLOT.dropped, 1),
   });
-  thread.start();
 }
 
 /** From the heartbeat before the last one: after a busy time timers run first, and all else is heard then. */
