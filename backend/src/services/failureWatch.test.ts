@@ -286,6 +286,17 @@ describe('one that turned unfit', () => {
     expect(used(0)).toBe(0);
   });
 
+  test('and then dies is charged once: it is the same failure', () => {
+    it.health.condemn(instanceKey(row(0)), { cause: 'unhealthy', detail: 'reset', held: false });
+    it.watch.healthChanged(it.service, row(0), SICK);
+    it.watch.exited(it.service, exitOf(0));
+    expect(exits()).toMatchObject([{ charged: false, cause: 'crashed', blackBox: expect.any(String) }]);
+    expect(used(0)).toBe(1);
+    expect(it.service.incident).not.toBeNull();
+    it.watch.exited(it.service, exitOf(0, { startedAtMs: FakeClock.epochMs + 60_000 }));
+    expect(used(0)).toBe(2);
+  });
+
   test('too often is quarantined, told once as its own and once as the service’s', () => {
     for (let i = 0; i < 10; i++) it.watch.healthChanged(it.service, row(0), SICK);
     const { failure } = POLICY;

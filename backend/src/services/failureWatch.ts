@@ -68,6 +68,8 @@ export class FailureWatch {
     const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap });
     service.noteEnd(exit.pmId, asked);
     const ranMs = Math.max(0, clock.wallMs() - id.startedAtMs);
+    // Found unfit before, it has been charged for what it now died of.
+    const charged = verdict.charged && (ended === undefined || health.state(key)?.kind !== 'unfit');
     const fault = verdict.charged
       ? { cause: verdict.cause, detail: describeEnd(exit, verdict, ranMs) }
       : null;
@@ -77,7 +79,7 @@ export class FailureWatch {
       instance: { pmId: exit.pmId, pid: exit.pid, port: this.#portLeft(service, id) },
       exitCode: exit.exitCode,
       signal: exit.signal,
-      charged: verdict.charged,
+      charged,
       ranMs,
       ...(fault === null ? {} : { cause: fault.cause }),
       ...(kept === undefined ? {} : { blackBox: kept }),
@@ -88,7 +90,7 @@ export class FailureWatch {
     }
     if (asked) return this.#options.onFailure(service);
     this.#openIncident(service);
-    if (fault !== null) this.#charge(service, id, fault.cause, fault.detail);
+    if (charged && fault !== null) this.#charge(service, id, fault.cause, fault.detail);
     this.#options.onFailure(service);
   }
 
