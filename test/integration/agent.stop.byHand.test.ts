@@ -1,6 +1,7 @@
 /**
  * Instances of an application without signal handlers, stopped by hand in every way that PM2 and the shell offer, behind
- * Holdfast's back and under load: the agent tells, the gateway turns away, requests finish, none is lost.
+ * Holdfast's back and under load: the agent tells, the gateway turns away, requests finish, none is lost. And stopped by
+ * Holdfast.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -112,4 +113,21 @@ it.each([
   expect(tally.failed).toEqual([]);
   expect(tally.answered).toBeGreaterThan(10 * INSTANCES);
   expect((await deployment.instances(SERVICE)).map(({ attemptsUsed }) => attemptsUsed)).toEqual(charged);
+});
+
+it('nor does Holdfast itself when it shrinks and grows the service', async () => {
+  await whole();
+  const tally = await underLoad(async () => {
+    for (const [call, targetInstances] of [
+      ['scale-down', 1],
+      ['scale-up', INSTANCES],
+    ] as const) {
+      const { status, data } = await deployment.post(call, { serviceName: SERVICE, targetInstances });
+      expect(status).toBe(200);
+      expect(data).toMatchObject({ done: true, toInstances: targetInstances });
+    }
+  });
+  console.log(`scaled down and up: ${tally.answered} answered, ${tally.failed.length} lost`);
+  expect(tally.failed).toEqual([]);
+  expect(tally.answered).toBeGreaterThan(10 * INSTANCES);
 });
