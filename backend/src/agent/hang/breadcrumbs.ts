@@ -7,8 +7,8 @@
  *
  * Nothing that the application sees is changed: what is wrapped are the functions behind node's own modules,
  * `spawn` of the binding `spawn_sync` and `run` of the binding `crypto`'s jobs. `process.binding` hands out the very
- * objects; should it not (a version of Node without it, a permission model that forbids it, a frozen object), then
- * there are no breadcrumbs, and such a wait is reported as native code.
+ * objects; should it not (Node 24 has no `crypto` there, a permission model may forbid it, an object may be frozen),
+ * then there are no breadcrumbs of these, and such a wait is reported as native code.
  */
 import type { BreadcrumbMemory } from '../seams.js';
 import { callers } from './callers.js';
