@@ -265,10 +265,10 @@ describe.concurrent('no false alarm', () => {
 test('a heap that is nearly full is profiled while it grows', { timeout: 90_000 }, async (context) => {
   const scene = await Scene.open(context);
   const app = await scene.start({ nodeArgs: ['--max-old-space-size=192'] });
-  await app.tell('fill?megabytes=140&ms=2');
+  await app.tell('fill?megabytes=100&ms=2');
   await app.hears('filled');
   expect(scene.listener.of(app.pid, 'attachment')).toEqual([]);
-  await app.tell('fill?megabytes=40&ms=100');
+  await app.tell('fill?megabytes=60&ms=100');
   const isTelling = ({ message }: { message: { kind: string; content: unknown } }): boolean =>
     message.kind === 'heap-profile' && JSON.stringify(message.content).includes('"functionName":"grow"');
   await waitFor(() => scene.listener.of(app.pid, 'attachment').some(isTelling), {

@@ -46,13 +46,13 @@ export const SLOT = {
   hangTimeoutMs: 25,
   intervalMs: 26,
   killTimeoutMs: 27,
-  /** 1 while a supervisor listens; written by the agent thread. */
-  heard: 28,
   /** Requests begun and finished, probes too: each says that the main thread gets on, beat or no beat. */
   steps: 28,
   lastStepAtMs: 29,
   /** Number of the last figures, by the agent thread: a thread that takes another's place goes on from there. */
   seq: 30,
+  /** 1 while a supervisor listens; written by the agent thread. */
+  heard: 31,
 } as const;
 
 const NUMBERS = 32;

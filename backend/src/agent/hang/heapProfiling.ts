@@ -4,13 +4,15 @@
  *
  * The profiler remembers the stack of one allocation in so and so many bytes, and forgets those that were collected:
  * what grows between FULL and the end is what leaks. Samples are so far apart that MAX_SAMPLES of them make up the whole
- * heap, so it costs next to nothing until a profile is written, which takes a few milliseconds of the main thread.
+ * heap, so it costs next to nothing until a profile is asked for: V8 makes a full collection then (0.1 s for a heap of
+ * 200 MB). So the next one waits for PATIENCE times as long as the last one took.
  *
  * Runs on the main thread, with an inspector session of its own: the end of a process waits for sessions of other
  * threads, and this one stays open. Only where somebody listens, no debugger is at work, and there is room: a profile
  * takes a few MB, so none is taken with less than MIN_ROOM_BYTES left of the machine's memory or the container's.
  */
 import type { Session } from 'node:inspector';
+import { nowMs } from '../clock.js';
 import type { Attachment } from '../protocol.js';
 import { reduceProfile, type ProfileNode } from './profileReduction.js';
 
@@ -29,8 +31,10 @@ const MIN_INTERVAL_BYTES = 128 * 1024;
 const MIN_ROOM_BYTES = 64 * 1024 * 1024;
 const MAX_NODES = 200;
 const LOOK_EVERY_MS = 500;
-/** The first profile follows the next look: it must not come too late for a quick leak. */
-const LOOKS_PER_PROFILE = 5;
+/** Between two profiles at least: the first must not come too late for a quick leak, the last not be too old. */
+const MIN_PAUSE_MS = 2_500;
+/** About 3 % of the time goes into profiles at most. */
+const PATIENCE = 30;
 
 export interface HeapProfilingContext {
   heapUsedBytes(): number;
@@ -46,7 +50,7 @@ export interface HeapProfilingContext {
 
 /** On the main thread, once. Never keeps the process alive, never throws. */
 export function startHeapProfiling(context: HeapProfilingContext): void {
-  let sampling: { readonly session: Session; looks: number } | null = null;
+  let sampling: { readonly session: Session; nextAtMs: number } | null = null;
   let isRefused = false;
 
   const look = (): void => {
@@ -57,10 +61,12 @@ export function startHeapProfiling(context: HeapProfilingContext): void {
       sampling?.session.disconnect();
       sampling = null;
     } else if (sampling === null) {
-      sampling = { session: startSampling(limitBytes), looks: 0 };
-    } else {
-      if (sampling.looks % LOOKS_PER_PROFILE === 0) sendProfile(sampling.session, context);
-      sampling.looks += 1;
+      sampling = { session: startSampling(limitBytes), nextAtMs: 0 };
+    } else if (nowMs() >= sampling.nextAtMs) {
+      const startedAtMs = nowMs();
+      sendProfile(sampling.session, context);
+      const tookMs = nowMs() - startedAtMs;
+      sampling.nextAtMs = nowMs() + Math.max(MIN_PAUSE_MS, PATIENCE * tookMs);
     }
   };
   setInterval(() => {
