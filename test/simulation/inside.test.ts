@@ -397,3 +397,42 @@ describe('figures', () => {
     expect(world.agents.refreshed).toBe(before + 2);
   });
 });
+
+describe('a leak', () => {
+  const MB = 2 ** 20;
+  const LIMIT = 512 * MB;
+
+  test('that every start brings along is outrun for good: nobody meets the limit, nothing is quarantined', async () => {
+    const startedAt = new Map<number, number>();
+    const weight = (pid: number, now: number): number => {
+      const since = startedAt.get(pid) ?? now;
+      startedAt.set(pid, since);
+      return (100 + (1.2 * (now - since)) / 1_000) * MB;
+    };
+    await begin(2, (pid, now) => {
+      // A major collection every ten seconds; 60 MB are not heap.
+      const heapUsedBytes = weight(pid, now) - 60 * MB;
+      const liveHeapBytes = weight(pid, now - (now % 10_000)) - 60 * MB;
+      const majorGcs = 1 + Math.floor(now / 10_000);
+      const heap = { heapUsedBytes, liveHeapBytes, majorGcs, heapLimitBytes: 2_096 * MB };
+      return { ...well(pid, now), eluPercent: 50, rssBytes: weight(pid, now), ...heap };
+    });
+    for (let second = 0; second < 1_500; second += 1) {
+      await world.clock.advance(1_000);
+      expect(service().serving().length).toBeGreaterThanOrEqual(2);
+      expect(pids().length).toBeLessThanOrEqual(3);
+      for (const pid of pids()) expect(weight(pid, world.clock.nowMs())).toBeLessThan(LIMIT);
+    }
+    const told = world
+      .eventsOf('instance.unfit')
+      .map(({ data }) => data as { cause: string; detail: string });
+    expect(told.length).toBeGreaterThanOrEqual(6);
+    for (const { cause, detail } of told) {
+      expect(cause).toBe('memory');
+      expect(detail).toMatch(/^resident memory grows 1\.\d MB\/s, \d+ MB below its limit of 512 MB/);
+    }
+    expect(world.loop.memory.recycled(SERVICE)).toBe(told.length);
+    expect(world.eventsOf('service.quarantined')).toEqual([]);
+    expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);
+  });
+});

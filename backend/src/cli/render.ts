@@ -48,13 +48,20 @@ export function instanceLines(services: readonly ServiceView[], nowMs: number): 
       instance.pid === null ? '–' : String(instance.pid),
       instance.port === null ? '–' : String(instance.port),
       percent(instance.cpuPercent),
-      megabytes(instance.memoryBytes),
+      memoryText(instance),
       instance.pid === null ? '–' : duration(nowMs - instance.startedAtMs),
       String(instance.restarts),
       fitnessText(instance),
     ]),
   );
   return table(['INSTANCE', 'PID', 'PORT', 'CPU', 'MEMORY', 'UP', 'RESTARTS', 'STATE'], rows);
+}
+
+/** With the time until it meets its limit, where that is foreseen. */
+function memoryText({ memoryBytes, memoryTrend }: InstanceView): string {
+  const now = megabytes(memoryBytes);
+  if (memoryTrend.kind !== 'growing' || !memoryTrend.sure) return now;
+  return `${now}, limit in ${duration(memoryTrend.etaMs)}`;
 }
 
 /** The clock time of an ISO date, in the zone of whoever reads. */
