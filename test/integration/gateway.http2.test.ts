@@ -793,6 +793,28 @@ describe('a WebSocket (RFC 8441)', () => {
     await expectIdle(started);
   });
 
+  it('gets a Close when the gateway leaves, and its answer reaches the upstream', async () => {
+    const up = await origin((_request, response) => response.end('plain'));
+    const server = new WebSocketServer({ server: up });
+    const codes: number[] = [];
+    server.on('connection', (socket) => socket.on('close', (code) => codes.push(code)));
+    const started = await secureGateway([up.port]);
+    const client = await open(started);
+    const stream = client.session.request(upgrade, { endStream: false });
+    let received = '';
+    stream.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+    });
+    await once(stream, 'response');
+    const drained = started.worker.drain({ timeoutMs: 10_000, windowMs: 100 });
+    await waitFor(() => received === '\x88\x02\x03\xe9', { what: 'the Close' });
+    stream.write(Buffer.from([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]));
+    await waitFor(() => codes.length === 1, { what: 'the end at the upstream' });
+    expect(codes).toEqual([1001]);
+    stream.end();
+    expect(await drained).toBe(true);
+  });
+
   it('that the upstream does not want is an answer; early bytes never become a request', async () => {
     const up = await origin((request, response) => response.writeHead(404).end(request.url));
     const started = await secureGateway([up.port]);
