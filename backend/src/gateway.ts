@@ -102,6 +102,7 @@ class Gateway {
   readonly #logger: ClosableLogger;
   readonly #lock: GatewayLock;
   readonly #isUnderPm2 = process.env['pm_id'] !== undefined;
+  readonly #isOnTerminal = process.stdin.isTTY && process.stdout.isTTY;
   #config: Config;
   #defaultPool = 'default';
   #primary: Primary<WorkerSettings> | null = null;
@@ -293,17 +294,22 @@ class Gateway {
   }
 
   #obeySignals(): void {
+    const stop = (signal: NodeJS.Signals): void => {
+      this.#logger.info('the gateway stops', { signal });
+      const seconds = this.#config.gateway.stopTimeoutMs / 1_000;
+      if (!this.#isUnderPm2)
+        say(`Stopping: requests under way may take up to ${seconds} s. Ctrl-C again ends it at once.`);
+      void this.end(0);
+    };
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.on(signal, () => {
-        if (this.#ending) process.exit(1);
-        this.#logger.info('the gateway stops', { signal });
-        const seconds = this.#config.gateway.stopTimeoutMs / 1_000;
-        if (!this.#isUnderPm2)
-          say(`Stopping: requests under way may take up to ${seconds} s. Ctrl-C again ends it at once.`);
-        void this.end(0);
-      });
+      process.on(signal, () => (this.#ending ? process.exit(1) : stop(signal)));
     }
-    process.on('SIGHUP', () => {
+    process.on('SIGHUP', (signal) => {
+      // The terminal was closed, perhaps told several times: whoever is there no more can't stop us later.
+      if (this.#isOnTerminal) {
+        if (!this.#ending) stop(signal);
+        return;
+      }
       this.#logger.info('every worker is replaced, one at a time');
       void this.#apply(workerSettings(this.#config));
     });

@@ -1,15 +1,17 @@
 /** The gateway's processes without PM2: what each of them may do to the others, and to clients. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { FileStateStore } from '../../backend/src/adapters/state/fileStateStore.js';
 import { canReusePort } from '../../backend/src/gateway/primary/clusterWorkers.js';
 import { GatewayHome } from '../support/gatewayProcess.js';
 import { GatewayTraffic } from '../support/gatewayTraffic.js';
 import { freePortRange } from '../support/ports.js';
-import { isAlive, sendSignal } from '../support/processes.js';
+import { isAlive, parentOf, sendSignal } from '../support/processes.js';
 import { waitFor } from '../support/waitFor.js';
 
 let servers: Server[] = [];
@@ -83,6 +85,22 @@ describe('what it tells people', () => {
     primary.signal('SIGINT');
     expect((await primary.ended()).code).toBe(0);
     expect(primary.stdout).toContain('Stopping: ');
+  });
+
+  it('on a terminal that is closed: it ends, instead of going on where nobody sees it', async () => {
+    const gateway = await home(hosts());
+    const entry = fileURLToPath(new URL('../../backend/dist/gateway.js', import.meta.url));
+    const command = `${process.execPath} ${entry}`;
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], { env: gateway.env, stdio: 'ignore' });
+    const closed = once(terminal, 'exit');
+    onTestFinished(() => void terminal.kill('SIGKILL'));
+    await gateway.until('two workers', ({ workers }) => workers.length === 2, 20_000);
+    const workers = (await gateway.status()).workers.map(({ pid }) => pid);
+    const [primary] = workers.map(parentOf);
+    terminal.kill('SIGKILL');
+    await closed;
+    await waitFor(() => [primary!, ...workers].every((pid) => !isAlive(pid)), { what: 'its end' });
+    expect(gateway.log()).toMatch(/the gateway stops.*SIGHUP/);
   });
 
   it('under PM2: nothing, because whoever writes to its pipe dies with the daemon', async () => {
