@@ -30,8 +30,6 @@ export interface Second {
 }
 
 const MB = 1024 * 1024;
-/** V8's limit is that of old objects and this. */
-const YOUNG_HEAP_BYTES = 48 * MB;
 
 export function memoryRun(
   kind: RunKind,
@@ -152,7 +150,7 @@ export function memoryRun(
         residentBytes: resident,
         heap: {
           usedBytes: used,
-          limitBytes: heapLimit + YOUNG_HEAP_BYTES,
+          limitBytes: heapLimit,
           liveBytes: majorGcs === 0 ? null : liveAtGc,
           majorGcs,
         },

@@ -52,9 +52,6 @@ const MIN_WATCHED_MS = 20_000;
  * at 85 % of 100 MB, whose pages were not all full, and at 99 % of 200 MB.
  */
 const HEAP_FULL_AT = 0.85;
-/** V8's heap limit counts room for young objects: three semi-spaces of 16 MB, unless somebody sets another size. */
-const YOUNG_HEAP_BYTES = 48 * 2 ** 20;
-const LEAST_OLD_SHARE = 0.3;
 /** Share of the time for which it was seen to grow that may be left, for it to be sure … */
 const SURE_REACH = 0.6;
 /** … and where it has done nothing else since it is watched: a warm-up looks the same until it is over. */
@@ -66,9 +63,9 @@ interface Fit {
   readonly growth: Growth | null;
 }
 
-/** How much may be alive in a heap with V8's limit `limitBytes` (--max-old-space-size and room for young objects). */
+/** How much may be alive in a heap of that limit, which agents tell without the room that V8 adds for young objects. */
 export function heapRoomBytes(limitBytes: number): number {
-  return HEAP_FULL_AT * Math.max(limitBytes - YOUNG_HEAP_BYTES, LEAST_OLD_SHARE * limitBytes);
+  return HEAP_FULL_AT * limitBytes;
 }
 
 export class MemoryTracker {
