@@ -6,7 +6,7 @@ const collecting: Closure = {
   unansweredMs: 900,
   hasBreadcrumb: false,
   ranMs: 890,
-  processShare: 1.4,
+  isWorking: true,
   longestMs: longestCollectionMs(GB),
 };
 
@@ -28,8 +28,8 @@ describe('what may have been a garbage collection', () => {
     expect(collectingMs({ ...collecting, unansweredMs: 60_000, ranMs: 1_700 })).toBe(10_000);
   });
 
-  it('uses CPU', () => {
-    expect(collectingMs({ ...collecting, processShare: 0.05 })).toBe(0);
+  it('works', () => {
+    expect(collectingMs({ ...collecting, isWorking: false })).toBe(0);
   });
 
   it('leaves no breadcrumb', () => {

@@ -7,8 +7,9 @@
  * - the main thread answers no question: time between a question and a prompt answer is never excused, JavaScript was
  *   running (with every look from 200 ms of silence on, where the heap is large enough for this to matter);
  * - no breadcrumb lies there: the application is not known to wait for a child process or for cryptography;
- * - the process uses CPU, at least a fifth of a core while the main thread is not waiting for one: waiting in a system
- *   call is no collection. (The process, because the main thread sleeps while V8's own threads do their part.)
+ * - the process works: it uses at least a fifth of a core while the main thread is not waiting for one, or one of its
+ *   threads runs or wants to. (The main thread sleeps while V8's own threads do their part.) Waiting in a system call is
+ *   no collection;
  * - and it takes no more CPU, or else no more time, than collecting this heap may take: its size at
  *   MARK_COMPACT_BYTES_PER_SECOND. In no case more than MAX_COLLECTION_MS.
  *
@@ -26,25 +27,22 @@ const MARK_COMPACT_BYTES_PER_SECOND = 512 * 1024 * 1024;
 /** Nothing is excused for longer, however large the heap. */
 const MAX_COLLECTION_MS = 10_000;
 
-/** A process that uses less of a core than this is waiting. */
-const WORKING = 0.2;
-
 export interface Closure {
   /** For how long in this silence questions stayed without an answer. */
   readonly unansweredMs: number;
   readonly hasBreadcrumb: boolean;
   /** CPU time that the main thread used in this silence; null: not known. */
   readonly ranMs: number | null;
-  /** CPU time that all threads of the process used, as a share of a core while the main thread did not wait for one. */
-  readonly processShare: number;
+  /** Whether the process uses CPU, or wants to. */
+  readonly isWorking: boolean;
   /** Of `longestCollectionMs`. */
   readonly longestMs: number;
 }
 
 /** For how much of its silence a main thread may have been collecting garbage, ms. */
 export function collectingMs(closure: Closure): number {
-  const { unansweredMs, hasBreadcrumb, ranMs, processShare, longestMs } = closure;
-  if (hasBreadcrumb || processShare < WORKING) return 0;
+  const { unansweredMs, hasBreadcrumb, isWorking, ranMs, longestMs } = closure;
+  if (hasBreadcrumb || !isWorking) return 0;
   // On a busy machine a collection lasts longer than it runs.
   const mayLastMs = ranMs !== null && ranMs <= longestMs ? MAX_COLLECTION_MS : longestMs;
   return Math.min(unansweredMs, mayLastMs);

@@ -10,13 +10,16 @@ import { readCrumb } from './crumb.js';
 import { Inspection } from './inspection.js';
 import { takeReport } from './report.js';
 import { sentence } from './sentence.js';
-import { readChildren, readMainThread, type ThreadStat } from './threadStat.js';
+import { isAnyoneRunning, readChildren, readMainThread, type ThreadStat } from './threadStat.js';
 
 /** A hang is reported without its stack when that has not come this long after the time-out. */
 const STACK_WAIT_MS = 120;
 
 /** A heap whose collection takes at most so long (128 MB) is not asked about: no collection makes a hang of a stall. */
 const WORTH_ASKING_MS = 250;
+
+/** Share of a core; a process that uses less is waiting. */
+const WORKING = 0.2;
 
 interface ThreadUse {
   readonly state: string | null;
@@ -55,9 +58,11 @@ export class Episode {
     const hasBreadcrumb = readCrumb(this.#context.breadcrumbs) !== null;
     if (longestMs >= WORTH_ASKING_MS && !hasBreadcrumb) this.#inspection.ask(atMs);
     const unansweredMs = this.#inspection.unansweredMs(atMs);
+    if (unansweredMs === 0) return { queuedMs, collectingMs: 0 };
+    const isWorking = processShare >= WORKING || isAnyoneRunning();
     return {
       queuedMs,
-      collectingMs: collectingMs({ unansweredMs, hasBreadcrumb, ranMs, processShare, longestMs }),
+      collectingMs: collectingMs({ unansweredMs, hasBreadcrumb, isWorking, ranMs, longestMs }),
     };
   }
 

@@ -3,7 +3,7 @@
  * /proc, read synchronously by the watching thread (20 µs each), and only while the main thread is silent. Elsewhere
  * than on Linux, or where /proc is hidden, everything is null or empty.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 export interface ThreadStat {
   /** R running or wanting to, S asleep, D waiting for a device, T stopped, …; null: not known. */
@@ -33,6 +33,18 @@ export function readMainThread(): ThreadStat {
     ranMs: nanosAsMs(schedstat?.[0]),
     queuedMs: nanosAsMs(schedstat?.[1]),
   };
+}
+
+/** Whether any thread of this process but the calling one runs or waits for a CPU. True where that can't be known. */
+export function isAnyoneRunning(): boolean {
+  try {
+    const self = readlinkSync('/proc/thread-self').split('/').at(-1);
+    return readdirSync('/proc/self/task')
+      .filter((id) => id !== self)
+      .some((id) => parseStat(read(`/proc/self/task/${id}/stat`))?.state === 'R');
+  } catch {
+    return true;
+  }
 }
 
 /** Children that the main thread started, the latest first, at most three. */
