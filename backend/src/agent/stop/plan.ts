@@ -2,21 +2,22 @@
  * How long a stop waits, and for what: pure rules over what is open, asked anew every LOOK_MS. All times are ms.
  *
  *   signal ──────▶ listening ends ───────▶ nothing is under way any more ──▶ end
- *             first 50 ms without a new        (idle connections are closed after
+ *             first 200 ms without a new       (idle connections are closed after
  *             connection, 500 at most           500 ms of silence, WebSockets told)
  *     └──────────────────────── time allowed ────────────────────────────▶ end, come what may
  *
  * Why it is not at once. Whoever sends requests has to learn of the stop first, and until then goes on: a connection in
  * the queue of the kernel, or of PM2's daemon in cluster mode, is refused only after it was accepted, and a request that
  * is on its way when its idle connection is closed is lost, too. So there is a moment in which everything is still
- * served, each answer with `Connection: close`, and only what stays silent in it is closed. Who was told before (a
- * gateway that drains) sends nothing, and the moment costs 50 ms.
+ * served, each answer with `Connection: close`, and only what stays silent in it is closed. The agent tells the supervisor
+ * as the moment begins, and a gateway hears of it within some milliseconds: 200 are enough on a busy machine, too. Who was
+ * told before (a gateway that drains) sends nothing, and that is all the moment costs.
  */
 
 /** Between two looks at what is open. */
 export const LOOK_MS = 25;
 /** This long without a new connection, and nobody is likely to be on the way. */
-const QUIET_MS = 50;
+const QUIET_MS = 200;
 /** New connections are accepted for at most so long after the signal. */
 const LATEST_LISTENING_MS = 500;
 /** An HTTP connection without a request, and without a byte for so long, is idle. */
