@@ -2,9 +2,10 @@
  * Real processes that leak for real, under load, PM2 and the supervisor around them: each is replaced before it meets
  * its limit, at the price of no request; one whose memory only comes and goes is left alone.
  *
- * Three services side by side, so that it takes the time of one: `leaky` and `teeth` with an agent, `bare` without. V8
- * is told how big its heap may become, as one would with such a limit: else it may leave garbage alone for so long on a
- * busy machine that nothing can be told from it.
+ * Four services side by side, so that it takes the time of one: `leaky` and `teeth` with an agent, `bare` without, and
+ * `cramped`, whose JavaScript heap is full long before the limit of the service. V8 is told how big the heap of the others
+ * may become, as one would with such a limit: else it may leave garbage alone for so long on a busy machine that nothing
+ * can be told from it.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,12 +20,15 @@ import { Traffic, type Losses } from '../support/traffic.js';
 import { waitFor } from '../support/waitFor.js';
 
 const weighty = fileURLToPath(new URL('../support/apps/weighty.cjs', import.meta.url));
-const SERVICES = ['leaky', 'teeth', 'bare'] as const;
+const SERVICES = ['leaky', 'teeth', 'bare', 'cramped'] as const;
 type Service = (typeof SERVICES)[number];
 const RANGE = 8;
 const LIMIT_MB = 200;
 const LIMIT_BYTES = LIMIT_MB * 2 ** 20;
 const LEAK_MB_PER_SECOND = 3.5;
+const HEAP_MB = 100;
+/** So that it is full after as long. */
+const CRAMPED_MB_PER_SECOND = 2.5;
 
 interface Event {
   readonly seq: number;
@@ -55,16 +59,17 @@ beforeAll(async () => {
   writeFileSync(
     file,
     `const { defineSupervisor, withAgent } = require(${JSON.stringify(join(repository, 'backend/ecosystem.cjs'))});
-     const service = (name, port) => ({
+     const service = (name, port, heapMb = 256) => ({
        name, port, script: ${JSON.stringify(weighty)}, cwd: ${JSON.stringify(pm2.home)}, exec_mode: 'fork',
        instances: 2, increment_var: 'PORT', instance_var: 'HOLDFAST_INSTANCE', pmx: false, filter_env: [''],
-       max_memory_restart: '${LIMIT_MB}M', kill_timeout: 5000, node_args: ['--max-old-space-size=256'],
+       max_memory_restart: '${LIMIT_MB}M', kill_timeout: 5000, node_args: ['--max-old-space-size=' + heapMb],
      });
      module.exports = { apps: [
        defineSupervisor({ file: __filename, autoscale: false }),
        withAgent(service('leaky', ${portOf('leaky')})),
        withAgent(service('teeth', ${portOf('teeth')})),
        service('bare', ${portOf('bare')}),
+       withAgent(service('cramped', ${portOf('cramped')}, ${HEAP_MB})),
      ] };`,
   );
   pm2.env['HA_ECOSYSTEM_FILE'] = file;
@@ -114,7 +119,7 @@ const notes: string[] = [];
 describe('memory under load', () => {
   const losses = new Map<Service, Losses>();
   const before = new Map<Service, readonly InstanceView[]>();
-  let leaking: Record<'leaky' | 'bare', InstanceView>;
+  let leaking: Record<'leaky' | 'bare' | 'cramped', InstanceView>;
   /** The highest that was seen of each instance. */
   const highest = new Map<string, number>();
   const trends = new Set<string>();
@@ -125,9 +130,10 @@ describe('memory under load', () => {
     const traffic = await Promise.all(
       SERVICES.map((service) => Traffic.start({ haPort, service, concurrency: 3, path: '/' })),
     );
-    leaking = { leaky: await oldest('leaky'), bare: await oldest('bare') };
+    leaking = { leaky: await oldest('leaky'), bare: await oldest('bare'), cramped: await oldest('cramped') };
     await tell(leaking.leaky, `leak?mbPerSecond=${LEAK_MB_PER_SECOND}`);
     await tell(leaking.bare, `leak?mbPerSecond=${LEAK_MB_PER_SECOND}`);
+    await tell(leaking.cramped, `leak?mbPerSecond=${CRAMPED_MB_PER_SECOND}`);
     for (const instance of before.get('teeth')!) await tell(instance, 'teeth?mb=25&seconds=6');
 
     await waitFor(
@@ -143,13 +149,13 @@ describe('memory under load', () => {
         if (exposition === '' && trends.has(`leaky#${leaking.leaky.pmId} growing`)) {
           exposition = await (await fetch(`http://127.0.0.1:${haPort}/metrics`)).text();
         }
-        const isGone = (service: 'leaky' | 'bare'): boolean => {
+        const isGone = (service: keyof typeof leaking): boolean => {
           const rows = services.find(({ name }) => name === service)!.instances;
           return rows.length === 2 && rows.every(({ pmId }) => pmId !== leaking[service].pmId);
         };
-        return isGone('leaky') && isGone('bare');
+        return isGone('leaky') && isGone('bare') && isGone('cramped');
       },
-      { what: 'both leaking instances to be replaced', deadlineMs: 100_000, intervalMs: 250 },
+      { what: 'the leaking instances to be replaced', deadlineMs: 100_000, intervalMs: 250 },
     );
     for (const [index, service] of SERVICES.entries()) losses.set(service, await traffic[index]!.stop());
   }, 120_000);
@@ -191,6 +197,20 @@ describe('memory under load', () => {
     expect(highest.get(`bare#${pmId}`)).toBeLessThan(LIMIT_BYTES);
   });
 
+  it('a JavaScript heap that fills up is told by what is alive in it, before V8 gives up', async () => {
+    const { pmId } = leaking.cramped;
+    const told = await events('cramped');
+    const unfit = told.filter(({ type }) => type === 'instance.unfit');
+    expect(unfit.map(({ data }) => data)).toMatchObject([{ instance: { pmId }, cause: 'memory' }]);
+    const detail = String(unfit[0]!.data['detail']);
+    notes.push(`cramped: ${detail}; at most ${megabytes(highest.get(`cramped#${pmId}`))} MB resident`);
+    expect(detail).toMatch(
+      /^live heap grows .* below the 85 MB that V8 can hold|^\d+ MB of 85 MB for JavaScript/,
+    );
+    const ended = told.filter(({ type, data }) => type === 'instance.exited' && data['charged'] === true);
+    expect(ended).toEqual([]);
+  });
+
   it('what comes and goes is no leak', async () => {
     const now = await instances('teeth');
     expect(now.map(({ pid }) => pid).sort()).toEqual(
@@ -217,7 +237,7 @@ describe('memory under load', () => {
   it('costs no restart budget, PM2 had no part in it, and it shows in the figures', async () => {
     const { services } = await get<MetricsView>('metrics');
     const recycled = Object.fromEntries(services.map((service) => [service.name, service.recycled]));
-    expect(recycled).toEqual({ leaky: 1, teeth: 0, bare: 1 });
+    expect(recycled).toEqual({ leaky: 1, teeth: 0, bare: 1, cramped: 1 });
     for (const service of SERVICES) {
       for (const { attemptsUsed, restarts } of await instances(service)) {
         expect({ attemptsUsed, restarts }).toEqual({ attemptsUsed: 0, restarts: 0 });

@@ -15,6 +15,7 @@ export interface MemoryLook {
   /** From inside; null without an agent. */
   readonly heap: {
     readonly usedBytes: number;
+    /** For old objects: --max-old-space-size. */
     readonly limitBytes: number;
     /** Right after the last major garbage collection; null before the first. */
     readonly liveBytes: number | null;
@@ -63,7 +64,7 @@ interface Fit {
   readonly growth: Growth | null;
 }
 
-/** How much may be alive in a heap of that limit, which agents tell without the room that V8 adds for young objects. */
+/** How much may be alive in a heap whose room for old objects (--max-old-space-size) is `limitBytes`. */
 export function heapRoomBytes(limitBytes: number): number {
   return HEAP_FULL_AT * limitBytes;
 }
