@@ -8,10 +8,11 @@ import type { AgentAttachment, AgentFigures, Hang } from '../../backend/src/doma
 
 /** By type, as far as tests look at them (backend/src/agent/protocol.ts, whose project is another). */
 interface Messages {
+  readonly hello: { readonly pid: number; readonly agent: string };
   readonly hang: Hang;
   readonly recovered: Pick<Hang, 'hang' | 'silentMs'>;
   readonly attachment: Omit<AgentAttachment, 'atWallMs'>;
-  readonly figures: Omit<AgentFigures, 'atMs' | 'eluPercent'>;
+  readonly figures: Omit<AgentFigures, 'atMs' | 'eluPercent'> & { readonly seq: number; readonly elu: number };
 }
 
 interface Welcome {

@@ -38,17 +38,18 @@ export interface Figures {
   readonly beatAgeMs: number;
   /** Event-loop utilisation of the main thread, 0 to 1; 1 while it is blocked. */
   readonly elu: number;
-  /** Delay of the main loop beyond its timers' due time, ms. */
+  /** How late the heartbeats were, ms; one that is overdue is among them. */
   readonly delayP50Ms: number | null;
   readonly delayP99Ms: number | null;
   readonly delayMaxMs: number | null;
   readonly rssBytes: number;
   /** Of the main isolate. */
   readonly heapUsedBytes: number | null;
+  /** Of old objects (`--max-old-space-size`): without the room that V8 adds for young ones. */
   readonly heapLimitBytes: number | null;
   /** Heap used right after the last major garbage collection: what is really alive. null before the first one. */
   readonly liveHeapBytes: number | null;
-  /** Major garbage collections since the start of the process. */
+  /** Major garbage collections since the start of the process; several within one turn of the loop are one. */
   readonly majorGcs: number;
   /** Outside the JavaScript heap: buffers and what bindings hold. */
   readonly externalBytes: number | null;
