@@ -13,6 +13,7 @@ export interface AgentFigures {
   readonly delayMaxMs: number | null;
   readonly rssBytes: number;
   readonly heapUsedBytes: number | null;
+  /** Of old objects: without the room that V8 adds for young ones. */
   readonly heapLimitBytes: number | null;
   /** Right after the last major garbage collection; null before the first. */
   readonly liveHeapBytes: number | null;
