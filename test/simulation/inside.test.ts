@@ -308,6 +308,23 @@ describe('a stall', () => {
     expect(world.eventsOf('service.stalled')).toEqual([]);
   });
 
+  test('of one that drains is none: it gets nothing new, and its last requests may take their time', async () => {
+    await begin(3);
+    const scaled = world.ha.scale({ direction: 'down', targetInstances: 2, timeoutMs: 60_000 });
+    await world.clock.advance(10);
+    const leaving = service().processes.find((process) => service().isDraining(process));
+    const since = world.clock.nowMs() - 5_000;
+    inside = (pid, now) => (pid === leaving!.pid ? stalledSince(since, now) : well(pid, now));
+    await world.clock.advance(30_000);
+    await scaled;
+    // The next real one is not held back by it.
+    const [victim] = pids();
+    const from = world.clock.nowMs();
+    inside = (pid, now) => (pid === victim ? stalledSince(from, now) : well(pid, now));
+    await world.clock.advance(3_000);
+    expect(causes()).toEqual(['stalled']);
+  });
+
   test('of one that is asked to stop is none: it lets its last requests finish', async () => {
     await begin(2);
     const [victim] = pids();

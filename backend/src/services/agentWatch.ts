@@ -23,13 +23,20 @@ import type { HealthMonitor } from './healthMonitor.js';
 import { SilenceWatch } from './silenceWatch.js';
 import { StallWatch } from './stallWatch.js';
 
+/** What has to be known of a service. */
+interface WatchedService {
+  readonly policy: ServicePolicy;
+  /** Whether that one gets traffic. */
+  isServing(process: ManagedProcess): boolean;
+}
+
 export interface AgentWatchOptions {
   readonly clock: Clock;
   readonly events: EventLog;
   readonly agents: AgentLink;
   readonly processStates: ProcessStates;
   readonly health: HealthMonitor;
-  readonly policyOf: (service: string) => ServicePolicy | undefined;
+  readonly find: (service: string) => WatchedService | undefined;
   /** An instance begins to stop, maybe because of a signal that did not come from PM2. */
   readonly onStopping: () => void;
 }
@@ -223,7 +230,8 @@ export class AgentWatch {
 
   #reviewStall(peer: Peer, memory: AgentMemory, figures: AgentFigures): void {
     const { process } = peer;
-    if (process === null || !this.#isFit(process)) return;
+    // One that drains gets nothing new: what is left there may take its time.
+    if (process === null || this.#options.find(process.service)?.isServing(process) !== true) return;
     const verdict = this.#stalls.judge(memory, figures);
     if (verdict === null) return;
     if (verdict.action === 'condemn') this.#condemn(peer, 'stalled', verdict.detail, figures.atMs);
@@ -241,12 +249,12 @@ export class AgentWatch {
 
   #isStopping({ stopping, process }: Peer): boolean {
     if (stopping === null) return false;
-    const killTimeoutMs = this.#options.policyOf(process?.service ?? '')?.lifecycle.killTimeoutMs ?? 0;
+    const killTimeoutMs = this.#options.find(process?.service ?? '')?.policy.lifecycle.killTimeoutMs ?? 0;
     return this.#options.clock.nowMs() - stopping.sinceMs < killTimeoutMs + STOP_SLACK_MS;
   }
 
   #hangTimeoutMs(service: string): number {
-    return this.#options.policyOf(service)?.hangTimeoutMs ?? Infinity;
+    return this.#options.find(service)?.policy.hangTimeoutMs ?? Infinity;
   }
 
   #onHang(pid: number, hang: Hang): void {
@@ -355,9 +363,5 @@ export class AgentWatch {
       from: condemned.cause,
       afterMs: Math.round(clock.nowMs() - condemned.atMs),
     });
-  }
-
-  #isFit(process: ManagedProcess): boolean {
-    return this.#options.health.state(instanceKey(process))?.kind === 'fit';
   }
 }

@@ -113,7 +113,7 @@ export class ControlLoop {
     return new AgentWatch({
       ...this.#options,
       health: this.health,
-      policyOf: (service) => this.services.get(service)?.policy,
+      find: (service) => this.services.get(service),
       onStopping: () => this.observer.poke(),
     });
   }
