@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceView } from '../../backend/src/domain/model.js';
 import type { StatusView } from '../../backend/src/domain/views.js';
+import { chromiumAvailable, launchBrowser } from '../support/browser.js';
 import { GatewayTraffic } from '../support/gatewayTraffic.js';
 import { createCheckout, QUICK, type Checkout } from '../support/checkout.js';
 import { waitFor } from '../support/waitFor.js';
@@ -72,6 +73,25 @@ describe('npm start', () => {
       expect([path, (await fetch(`${gateway}${path}`)).status]).toEqual([path, 200]);
     const { service: backend } = (await (await fetch(`${gateway}/healthz`)).json()) as { service: string };
     expect(backend).toBe('wordpecker-backend');
+  });
+
+  it.skipIf(!chromiumAvailable)('serves the sample to a browser through the gateway', async () => {
+    const browser = await launchBrowser();
+    try {
+      const page = await browser.newPage();
+      const wrong: string[] = [];
+      page.on('pageerror', (error) => wrong.push(error.message));
+      page.on('requestfailed', (request) => wrong.push(request.url()));
+      page.on('response', (response) => {
+        if (response.status() >= 500 || response.status() === 404) wrong.push(response.url());
+      });
+      await page.goto(`http://127.0.0.1:${checkout.gatewayPort}/ui`);
+      await page.locator('#view h1, #view h2').first().waitFor();
+      expect(wrong).toEqual([]);
+      expect(await page.locator('#notice').isVisible()).toBe(false);
+    } finally {
+      await browser.close();
+    }
   });
 
   it('changes nothing the second time', async () => {
