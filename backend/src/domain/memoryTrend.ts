@@ -88,10 +88,13 @@ function floorOf({ keptBytes, lowBytes }: MemoryBucket): number {
 
 /** Spares most healthy processes the rest: even if all that it moved were growth within half a window. */
 function couldReach(buckets: readonly MemoryBucket[], headroomBytes: number): boolean {
-  const values = buckets.flatMap(({ lowBytes, keptBytes }) =>
-    keptBytes === null ? [lowBytes] : [lowBytes, keptBytes],
-  );
-  return 2 * REACH * (Math.max(...values) - Math.min(...values)) >= headroomBytes;
+  let lowest = Number.POSITIVE_INFINITY;
+  let highest = Number.NEGATIVE_INFINITY;
+  for (const { lowBytes, keptBytes } of buckets) {
+    lowest = Math.min(lowest, lowBytes, keptBytes ?? lowBytes);
+    highest = Math.max(highest, lowBytes, keptBytes ?? lowBytes);
+  }
+  return 2 * REACH * (highest - lowest) >= headroomBytes;
 }
 
 function informedPace(buckets: readonly MemoryBucket[]): Pace | null {
