@@ -168,6 +168,21 @@ describe('silence', () => {
     expect(pids()).not.toContain(victim);
   });
 
+  test('of a process that somebody stops costs no budget, a hang does', async () => {
+    await begin(2);
+    for (let i = 0; i < 5; i++) {
+      const [victim] = pids();
+      inside = (pid, now) => (pid === victim ? null : well(pid, now));
+      world.agents.states.set(victim!, 'stopped');
+      await world.clock.advance(15_000);
+    }
+    expect(causes()).toEqual(Array.from({ length: 5 }, () => 'stopped'));
+    expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);
+    expect(service().serving()).toHaveLength(2);
+    world.agents.hang(pids()[0]!);
+    expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(1);
+  });
+
   test('that ends takes it back', async () => {
     await begin(2);
     world.pm2.behave = () => ({ readyAfterMs: 20_000, exitsAfterMs: null, answers: 'ok' });

@@ -81,6 +81,11 @@ export function trialStableMs(charges: readonly Charge[], policy: FailurePolicy)
 /** Signals that people and other programs send; a process that ends by one of them was not itself at fault. */
 const SENT_FROM_OUTSIDE = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
 
+/** Whether being unfit for that reason is an instance's own fault: a SIGSTOP comes from outside, like a kill. */
+export function isOwnFault(cause: FailureCause): boolean {
+  return cause !== 'stopped';
+}
+
 export type ExitVerdict =
   | { readonly charged: false; readonly why: 'asked' | 'killed' }
   | { readonly charged: true; readonly cause: 'crashed' | 'oom-killed' }

@@ -7,7 +7,7 @@
  * An exit reaches us twice at most: as an event of PM2's bus (with its signal) and as a difference between two lists
  * (when the bus was away). Each start of each process is judged once.
  */
-import { judgeExit } from '../domain/failover.js';
+import { isOwnFault, judgeExit } from '../domain/failover.js';
 import type { ExitVerdict } from '../domain/failover.js';
 import type { HealthState } from '../domain/health.js';
 import { instanceKey, sameInstance } from '../domain/model.js';
@@ -153,7 +153,7 @@ export class FailureWatch {
       const { cause, detail } = after;
       this.#emitUnfit(service, instance, cause, detail);
       this.#openIncident(service);
-      this.#charge(service, instance, cause, detail);
+      if (isOwnFault(cause)) this.#charge(service, instance, cause, detail);
     }
     this.#options.onFailure(service);
   }
