@@ -1,7 +1,7 @@
 /**
  * Instances of an application without signal handlers, stopped by hand in every way that PM2 and the shell offer, behind
  * Holdfast's back and under load: the agent tells, the gateway turns away, requests finish, none is lost. And stopped by
- * Holdfast.
+ * Holdfast. `CHURN=full` makes ten rounds of it.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -14,6 +14,7 @@ import { sendSignal } from '../support/processes.js';
 
 const SERVICE = 'graceless';
 const INSTANCES = 3;
+const ROUNDS = process.env['CHURN'] === 'full' ? 10 : 1;
 const CLIENTS = 8;
 
 let folder: string;
@@ -97,7 +98,9 @@ it.each([
   await whole();
   const charged = (await deployment.service(SERVICE)).instances.map(({ attemptsUsed }) => attemptsUsed);
   const tally = await underLoad(async () => {
-    for (const { pmId, pid } of await deployment.instances(SERVICE)) {
+    const instances = await deployment.instances(SERVICE);
+    for (const { pmId } of Array.from({ length: ROUNDS }, () => instances).flat()) {
+      const { pid } = (await deployment.instances(SERVICE)).find((one) => one.pmId === pmId)!;
       await stop(pmId, pid!);
       await deployment.until(`pm ${pmId} to be another process`, ({ services }) =>
         services.some((service) =>
@@ -109,7 +112,7 @@ it.each([
       await whole();
     }
   });
-  console.log(`${name} × ${INSTANCES}: ${tally.answered} answered, ${tally.failed.length} lost`);
+  console.log(`${name} × ${ROUNDS * INSTANCES}: ${tally.answered} answered, ${tally.failed.length} lost`);
   expect(tally.failed).toEqual([]);
   expect(tally.answered).toBeGreaterThan(10 * INSTANCES);
   expect((await deployment.instances(SERVICE)).map(({ attemptsUsed }) => attemptsUsed)).toEqual(charged);
