@@ -1,5 +1,5 @@
 /**
- * A PM2 home with the tiny service in it and, when asked for, the supervisor beside it: defined by
+ * A PM2 home with the tiny service in it, an agent in every instance, and, when asked for, the supervisor beside it: defined by
  * backend/ecosystem.cjs and started by `pm2 start`, as in production. Settings are the defaults, except for where
  * things lie, automatic scaling (off: it would shrink an idle service; it still decides every second), and as many
  * instances as a measurement needs.
@@ -128,11 +128,11 @@ function ecosystem({ home, instances, mode, firstPort, apiPort }: EcosystemOptio
   };
   return `'use strict';
 Object.assign(process.env, ${JSON.stringify(settings)});
-const { defineSupervisor } = require(${JSON.stringify(join(rootFolder, 'backend/ecosystem.cjs'))});
+const { defineSupervisor, withAgent } = require(${JSON.stringify(join(rootFolder, 'backend/ecosystem.cjs'))});
 const supervisor = defineSupervisor({ file: __filename, autoscale: false });
 // Neither the checkout's .env nor its config.yml has a say in a measurement.
 supervisor.env.HA_ROOT = ${JSON.stringify(home)};
-module.exports = { apps: [supervisor, ${JSON.stringify(service)}] };
+module.exports = { apps: [supervisor, withAgent(${JSON.stringify(service)})] };
 `;
 }
 

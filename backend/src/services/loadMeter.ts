@@ -3,7 +3,7 @@
  * the same time, so that the busier of the two can be told. The kernel is asked for unread connections only while an
  * event loop is saturated: with time left, nothing waits for it.
  */
-import { backlogPercentOf, COST_WINDOW_MS, isSaturated } from '../domain/scaling/backlog.js';
+import { backlogPercentOf, COST_WINDOW_MS, isSaturated, RECENT_MS } from '../domain/scaling/backlog.js';
 import type { AgentFigures } from '../domain/agent.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { Clock, ConnectionMeter, ProcessFigures, ProcessMeter } from '../ports.js';
@@ -39,24 +39,31 @@ export class LoadMeter {
     this.#sampledMs = nowMs;
     const running = processes.flatMap(({ pid, port, startedAtMs }) => {
       if (pid === null) return [];
-      const inside = agents.figuresSince(pid, Math.min(sinceMs, nowMs - COST_WINDOW_MS));
-      return [{ pid, port, startedAtMs, inside }];
+      const inside = agents.figuresSince(pid, Math.min(sinceMs, nowMs - RECENT_MS));
+      return [{ pid, port, startedAtMs, inside, saturated: isSaturated(inside, nowMs) }];
     });
-    const isAnySaturated = running.some(({ inside }) => isSaturated(inside, nowMs) === true);
+    const isAnySaturated = running.some(({ saturated }) => saturated === true);
     const [outside, unread] = await Promise.all([
       processMeter.sample(running),
       isAnySaturated ? connectionMeter.unread() : null,
     ]);
     return new Map(
-      running.flatMap(({ pid, port, inside }) => {
+      running.flatMap(({ pid, port, inside, saturated }) => {
         const figures = outside.get(pid);
         if (figures === undefined) return [];
-        const waiting = unread === null || port === null ? null : (unread.get(port) ?? 0);
         const eluPercent = meanEluPercent(inside, sinceMs);
-        const backlogPercent = backlogPercentOf(inside, waiting, nowMs);
+        const waiting = unread === null || port === null ? null : (unread.get(port) ?? 0);
+        const backlogPercent = this.#backlogPercent(pid, saturated, waiting);
         return [[pid, { ...figures, eluPercent, backlogPercent }] as const];
       }),
     );
+  }
+
+  #backlogPercent(pid: number, saturated: boolean | null, unread: number | null): number | null {
+    if (saturated !== true) return saturated === null ? null : 0;
+    // What a request costs takes more figures than whether the loop is saturated.
+    const nowMs = this.#sampledMs;
+    return backlogPercentOf(this.#options.agents.figuresSince(pid, nowMs - COST_WINDOW_MS), unread, nowMs);
   }
 }
 

@@ -23,8 +23,8 @@ export const DRAIN_MS = 10_000;
 export const COST_WINDOW_MS = 10_000;
 /** More of it than this, in one instance, counts no more: who has waited so long has gone. */
 const MAX_WAITING_MS = 10_000;
-/** Over this time an instance is saturated or not. */
-const RECENT_MS = 1_000;
+/** Over this time an instance is saturated or not: so many figures tell. */
+export const RECENT_MS = 1_000;
 /** Older figures say nothing about now. */
 const STALE_MS = 2_000;
 /** A loop that sleeps less than this leaves no room; how busy exactly is a matter of measuring. */
