@@ -133,9 +133,11 @@ export function blackBoxId({ service, pmId }: InstanceId, at: string): string {
   return `${name === '' ? 'service' : name}-${pmId}-${at.replaceAll(':', '-')}`;
 }
 
-/** Whether it can be the name of an entry: what comes from outside never becomes a path otherwise. */
+/** Names that entries can have: what comes from outside never becomes a path otherwise. */
+export const BLACK_BOX_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,149}$/;
+
 export function isBlackBoxId(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,149}$/.test(text);
+  return BLACK_BOX_ID.test(text);
 }
 
 type Kept = Pick<BlackBoxEntry, 'id' | 'service' | 'cause' | 'at' | 'bytes'>;

@@ -38,7 +38,7 @@ it('findings name a full heap, waiting requests, a debugger, and what stderr say
     debugged: true,
   });
   const stderr = 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory';
-  expect(findings({ hasAgent: true, last: { figures, ageMs: 250 }, stderr })).toEqual([
+  expect(findings({ hasAgent: true, last: { figures, ageMs: 250 }, stderr, ended: true })).toEqual([
     'the JavaScript heap had 480 MB of its limit of 512 MB in use 0.3 s before',
     '3 requests without an answer 0.3 s before, the oldest for 5.2 s',
     'a debugger was or could have been attached',
@@ -48,9 +48,30 @@ it('findings name a full heap, waiting requests, a debugger, and what stderr say
 
 it('a healthy process has nothing to say, and one without an agent says so', () => {
   const last = { figures: agentFigures(), ageMs: 0 };
-  expect(findings({ hasAgent: true, last, stderr: 'listening' })).toEqual([]);
-  expect(findings({ hasAgent: true, last: null, stderr: null })).toEqual([]);
-  expect(findings({ hasAgent: false, last: null, stderr: null })).toEqual([
+  expect(findings({ hasAgent: true, last, stderr: 'Error: x', ended: false })).toEqual([]);
+  expect(findings({ hasAgent: true, last: null, stderr: null, ended: true })).toEqual([]);
+  expect(findings({ hasAgent: false, last: null, stderr: null, ended: true })).toEqual([
     'no agent was connected: its figures are what was seen from outside',
   ]);
+});
+
+it.each([
+  [
+    'an uncaught error',
+    'listening\n/app/a.js:3\n  x();\n  ^\n\nTypeError: x is not a function\n    at f (/app/a.js:3:1)\n\nNode.js v20',
+    'TypeError: x is not a function',
+  ],
+  ['the last of several', 'Error: first\nRangeError: second\n', 'RangeError: second'],
+  ['one of another library', 'DatabaseError [X12]: gone', 'DatabaseError [X12]: gone'],
+])('what it said last: %s', (_what, stderr, expected) => {
+  expect(findings({ hasAgent: true, last: null, stderr, ended: true })).toEqual([
+    `the last error on stderr: ${expected}`,
+  ]);
+});
+
+it('what it said long ago, or that is no error, is not why', () => {
+  const old = `Error: old\n${'line\n'.repeat(50)}`;
+  for (const stderr of [old, 'no Error here', 'errors: 0', '']) {
+    expect(findings({ hasAgent: true, last: null, stderr, ended: true })).toEqual([]);
+  }
 });

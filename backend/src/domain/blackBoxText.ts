@@ -2,6 +2,10 @@
 import type { AgentFigures, Hang } from './agent.js';
 import { isHeapFull } from './failover.js';
 
+/** Older lines are about something else. */
+const LAST_LINES = 40;
+const LONGEST_ERROR = 300;
+
 /** stack.txt: where it was blocked, and the requests that it was busy with. @param whose one line that names it. */
 export function stackText(hang: Hang, whose: string): string | null {
   if (hang.stack.length === 0 && hang.requests.length === 0) return null;
@@ -24,15 +28,27 @@ export function findings(known: {
   readonly hasAgent: boolean;
   readonly last: { readonly figures: AgentFigures; readonly ageMs: number } | null;
   readonly stderr: string | null;
+  /** Whether it ended by itself: then what it said last may be why. */
+  readonly ended: boolean;
 }): readonly string[] {
-  const { hasAgent, last, stderr } = known;
+  const { hasAgent, last, stderr, ended } = known;
   const found: string[] = [];
   if (!hasAgent) found.push('no agent was connected: its figures are what was seen from outside');
   if (last !== null) found.push(...fromInside(last.figures, last.ageMs));
   if (stderr !== null && /JavaScript heap out of memory/.test(stderr)) {
     found.push('stderr says that the JavaScript heap ran out of memory');
+  } else if (stderr !== null && ended) {
+    const error = lastError(stderr);
+    if (error !== null) found.push(`the last error on stderr: ${error}`);
   }
   return found;
+}
+
+/** As Node.js prints what nobody caught: "TypeError: x is not a function", some lines before the end. */
+function lastError(stderr: string): string | null {
+  const lines = stderr.trimEnd().split('\n').slice(-LAST_LINES);
+  const error = lines.findLast((line) => /^(?:Uncaught )?[A-Z]\w*(?:Error|Exception)\b/.test(line));
+  return error === undefined ? null : error.slice(0, LONGEST_ERROR);
 }
 
 function fromInside(figures: AgentFigures, ageMs: number): string[] {

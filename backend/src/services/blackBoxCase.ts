@@ -196,6 +196,7 @@ export class BlackBoxCase {
         hasAgent: this.#record !== null,
         last: this.#last,
         stderr: this.#stderr?.text ?? null,
+        ended: this.#facts.decision.by === 'exit',
       }),
       ...this.#further,
     ];

@@ -1,6 +1,6 @@
 /** What is kept of instances that were replaced or died. */
 import { z } from 'zod';
-import { BLACK_BOX_FILES, isBlackBoxId } from '../../domain/blackBox.js';
+import { BLACK_BOX_FILES, BLACK_BOX_ID } from '../../domain/blackBox.js';
 import type { BlackBoxEntry, BlackBoxOutcome } from '../../domain/blackBox.js';
 import type { BlackBoxView } from '../../domain/views.js';
 import { eventRecord, failureCause } from './events.js';
@@ -9,7 +9,7 @@ import { bytes, count, durationMs, timestamp } from './primitives.js';
 const idRule = 'must be the id of a black box, as the list and the events show it';
 export const blackBoxId = z
   .string({ error: idRule })
-  .refine(isBlackBoxId, idRule)
+  .regex(BLACK_BOX_ID, idRule)
   .describe('`<service>-<pmId>-<time>`');
 
 export const blackBoxFile = z
