@@ -6,6 +6,7 @@
  * HOLDFAST_HANGS=50 blocks that many (5 by default, one of each kind), HOLDFAST_STUMBLE_MINUTES=30 has an application
  * stumble that long (15 s by default).
  */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test, type TestContext } from 'vitest';
 import { WebSocket } from 'ws';
 import { AgentListener, machineMs } from '../support/agentListener.js';
@@ -62,13 +63,16 @@ class Scene {
   async blockFor(app: BlockedApp, kind: string) {
     await app.tell(kind);
     const onsetMs = Number(await app.hears('onset', 60_000));
+    const queuedBeforeMs = queuedMs(app);
     // Preparing for it may have blocked as well.
     const first = await waitFor(() => this.hangs(app).find(({ atMs }) => atMs > onsetMs), {
       what: `a hang in ${kind}`,
       deadlineMs: 30_000,
       intervalMs: 5,
     });
-    return { hang: first.message, afterMs: Math.round(first.atMs - onsetMs) };
+    const afterMs = Math.round(first.atMs - onsetMs);
+    const isStarved = queuedMs(app) - queuedBeforeMs > 0.6 * afterMs;
+    return { hang: first.message, afterMs, isStarved };
   }
 
   hangs(app: BlockedApp) {
@@ -78,6 +82,11 @@ class Scene {
   expectNoHang(app: BlockedApp): void {
     expect(this.hangs(app).map(({ message }) => message.detail)).toEqual([]);
   }
+}
+
+/** For how long its main thread has waited for a CPU: on a machine that gives it none, a hang is told later. */
+function queuedMs(app: BlockedApp): number {
+  return Number(readFileSync(`/proc/${app.pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
 }
 
 /** For as long as something may become wrong: nothing may be reported meanwhile. */
@@ -108,8 +117,9 @@ test(
     for (let number = 0; number < HANGS; number += 1) {
       const { kind, detail } = KINDS[number % KINDS.length]!;
       const app = await scene.start({ env: { PASSWORD: 'hunter2-secret' } });
-      const { hang, afterMs, named } = await scene.block(app, kind);
+      const { hang, afterMs, named, isStarved } = await scene.block(app, kind);
       times.push({ kind, afterMs });
+      expect(afterMs, kind).toBeLessThanOrEqual(REPORTED_WITHIN_MS + (isStarved ? 1_000 : 0));
       expect(named.stack.join('\n'), kind).toContain('blockHere');
       expect(named.detail, kind).toMatch(detail);
       expect(hang.silentMs).toBeGreaterThanOrEqual(1_000);
@@ -126,7 +136,6 @@ test(
       `${times.length} reported after: median ${sorted[Math.floor(sorted.length / 2)]} ms, longest`,
       KINDS.map(({ kind }) => `${kind} ${longestOf(kind)} ms`).join(', '),
     );
-    expect(sorted.at(-1)).toBeLessThanOrEqual(REPORTED_WITHIN_MS);
   },
 );
 

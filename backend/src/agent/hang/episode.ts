@@ -10,6 +10,7 @@ import { readCrumb } from './crumb.js';
 import { Inspection } from './inspection.js';
 import { takeReport } from './report.js';
 import { sentence } from './sentence.js';
+import type { Look } from './silence.js';
 import { isAnyoneRunning, readChildren, readMainThread, type ThreadStat } from './threadStat.js';
 
 /** A hang is reported without its stack when that has not come this long after the time-out. */
@@ -52,15 +53,17 @@ export class Episode {
    * With every look at a suspicious silence: what speaks for the main thread so far (./silence.ts). Where a collection
    * may be long enough to matter, the main thread is asked whether it lets anybody in.
    */
-  excuses(atMs: number): { readonly queuedMs: number; readonly collectingMs: number } {
+  excuses(atMs: number): Pick<Look, 'watchedMs' | 'queuedMs' | 'collectingMs'> {
+    const watchedMs = atMs - this.#startedAtMs;
     const { queuedMs, ranMs, processShare } = this.#thread(atMs);
     const longestMs = longestCollectionMs(heapAtMost(this.#context.main));
     const hasBreadcrumb = readCrumb(this.#context.breadcrumbs) !== null;
     if (longestMs >= WORTH_ASKING_MS && !hasBreadcrumb) this.#inspection.ask(atMs);
     const unansweredMs = this.#inspection.unansweredMs(atMs);
-    if (unansweredMs === 0) return { queuedMs, collectingMs: 0 };
+    if (unansweredMs === 0) return { watchedMs, queuedMs, collectingMs: 0 };
     const isWorking = processShare >= WORKING || isAnyoneRunning();
     return {
+      watchedMs,
       queuedMs,
       collectingMs: collectingMs({ unansweredMs, hasBreadcrumb, isWorking, ranMs, longestMs }),
     };

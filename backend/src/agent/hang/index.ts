@@ -35,7 +35,7 @@ export function createHangWatch(context: HangWatchContext): HangWatch {
     beatAgeMs: main.beatAgeMs(),
     debugged: main.debugged(),
     timeoutMs: context.settings().hangTimeoutMs,
-    ...(episode?.excuses(atMs) ?? { queuedMs: 0, collectingMs: 0 }),
+    ...(episode?.excuses(atMs) ?? { watchedMs: 0, queuedMs: 0, collectingMs: 0 }),
   });
 
   return {

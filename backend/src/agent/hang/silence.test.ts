@@ -11,6 +11,7 @@ class Scene {
   beat = 1;
   beatAtMs = 10_000;
   debugged = false;
+  watchedMs = 0;
   queuedMs = 0;
   collectingMs = 0;
   state: State = INITIAL;
@@ -47,12 +48,13 @@ class Scene {
   }
 
   #see(): Look {
-    const { nowMs, beat, beatAtMs, debugged, queuedMs, collectingMs } = this;
+    const { nowMs, beat, beatAtMs, debugged, watchedMs, queuedMs, collectingMs } = this;
     return {
       nowMs,
       beat,
       beatAgeMs: nowMs - beatAtMs,
       debugged,
+      watchedMs,
       queuedMs,
       collectingMs,
       timeoutMs: TIMEOUT_MS,
@@ -130,7 +132,8 @@ describe('silence', () => {
   it('counts by the clock on a machine that is merely busy', () => {
     const scene = living();
     for (let passedMs = 0; passedMs < TIMEOUT_MS; passedMs += TICK_MS) {
-      scene.queuedMs += TICK_MS / 2;
+      scene.watchedMs += TICK_MS;
+      scene.queuedMs += 0.7 * TICK_MS;
       scene.look();
     }
     expect(scene.findings).toHaveLength(1);
@@ -139,10 +142,12 @@ describe('silence', () => {
   it('of a main thread that hardly gets a CPU counts at most one time-out later', () => {
     const scene = living();
     for (let passedMs = 0; passedMs < 2 * TIMEOUT_MS - TICK_MS; passedMs += TICK_MS) {
+      scene.watchedMs += TICK_MS;
       scene.queuedMs += TICK_MS;
       scene.look();
     }
     expect(scene.findings).toEqual([]);
+    scene.watchedMs += TICK_MS;
     scene.queuedMs += TICK_MS;
     scene.look();
     expect(scene.findings).toHaveLength(1);

@@ -11,7 +11,7 @@
  * - Time in which *the watching thread itself* was not scheduled is left out: it compares its own looks. When they are
  *   further apart than MAX_GAP_MS, the whole process was stopped (SIGSTOP, a frozen container, a machine without CPU),
  *   and of that time the main thread may have missed no more than the watcher.
- * - Time in which the main thread waited for a CPU, if that was most of its silence (STARVED), and at most one more
+ * - Time in which the main thread waited for a CPU, if it hardly ever got one (STARVED), and at most one more
  *   time-out: where a thread hardly runs, the machine is to blame, and killing processes makes it slower; but a service
  *   that gets no CPU at all serves nobody either. A thread that had its share of a busy machine is judged by the clock.
  * - Time that a garbage collection may have taken, see ./collection.ts.
@@ -24,8 +24,8 @@ import { TICK_MS } from '../seams.js';
 /** Looks further apart than this mean that the watcher itself was held up; what is beyond TICK_MS is left out. */
 const MAX_GAP_MS = 200;
 
-/** Share of its silence for which a main thread waited for a CPU, from which on that is an excuse. */
-const STARVED = 0.6;
+/** Share of the time watched for which a main thread waited for a CPU, from which on that is an excuse. */
+const STARVED = 0.8;
 
 export interface Look {
   /** Monotonic clock of the watching thread. */
@@ -35,7 +35,9 @@ export interface Look {
   /** Since that beat. */
   readonly beatAgeMs: number;
   readonly debugged: boolean;
-  /** For how long the main thread waited for a CPU in this silence. */
+  /** For how long the kernel's word on the main thread was followed in this silence … */
+  readonly watchedMs: number;
+  /** … and how much of that it waited for a CPU. */
   readonly queuedMs: number;
   /** How much of this silence may have been garbage collection. */
   readonly collectingMs: number;
@@ -85,7 +87,8 @@ export function step(state: State, look: Look, hangs: number): { state: State; f
     return { state: { ...silence, kind: 'hung', hang: state.hang }, finding: NOTHING };
 
   const silentMs = look.nowMs - silence.beatAtMs - silence.lostMs;
-  const starvedMs = look.queuedMs >= STARVED * silentMs ? Math.min(look.queuedMs, look.timeoutMs) : 0;
+  const isStarved = look.queuedMs >= STARVED * look.watchedMs;
+  const starvedMs = isStarved ? Math.min(look.queuedMs, look.timeoutMs) : 0;
   const excusedMs = Math.max(starvedMs, look.collectingMs);
   if (silentMs - excusedMs >= look.timeoutMs) {
     const hang = hangs + 1;
