@@ -61,6 +61,7 @@ it.each([
     'listening\n/app/a.js:3\n  x();\n  ^\n\nTypeError: x is not a function\n    at f (/app/a.js:3:1)\n\nNode.js v20',
     'TypeError: x is not a function',
   ],
+  ['a plain one', 'Error: gone', 'Error: gone'],
   ['the last of several', 'Error: first\nRangeError: second\n', 'RangeError: second'],
   ['one of another library', 'DatabaseError [X12]: gone', 'DatabaseError [X12]: gone'],
 ])('what it said last: %s', (_what, stderr, expected) => {

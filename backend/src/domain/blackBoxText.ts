@@ -47,7 +47,7 @@ export function findings(known: {
 /** As Node.js prints what nobody caught: "TypeError: x is not a function", some lines before the end. */
 function lastError(stderr: string): string | null {
   const lines = stderr.trimEnd().split('\n').slice(-LAST_LINES);
-  const error = lines.findLast((line) => /^(?:Uncaught )?[A-Z]\w*(?:Error|Exception)\b/.test(line));
+  const error = lines.findLast((line) => /^(?:Uncaught )?(?:[A-Z]\w*)?(?:Error|Exception)\b/.test(line));
   return error === undefined ? null : error.slice(0, LONGEST_ERROR);
 }
 
