@@ -190,8 +190,9 @@ it('a crash: how it ended, what it said, and that PM2 brought it back', async ()
   expect(view.stack).toBeNull();
   await isSound(view, ['summary.json', 'figures.jsonl', 'stderr.log']);
   expect(readFileSync(join(directory, view.entry.id, 'stderr.log'), 'utf8')).toContain(
-    'password=[redacted] was refused: giving up',
+    'Error: password=[redacted] was refused',
   );
+  expect(view.summary.findings).toContain('the last error on stderr: Error: password=[redacted] was refused');
 });
 
 it('is found by whoever looks at the status', async () => {

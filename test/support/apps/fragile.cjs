@@ -46,7 +46,7 @@ const bytesOf = (url) => Number(url.searchParams.get('mb')) * 1024 * 1024;
 const faults = {
   '/spin': () => spinHere(),
   '/exit': (url) => {
-    console.error('password=hunter2 was refused: giving up');
+    console.error(new Error('password=hunter2 was refused'));
     process.exit(Number(url.searchParams.get('code') ?? 1));
   },
   '/hoard': (url) => hoardTo(bytesOf(url), hoardSlowly),
