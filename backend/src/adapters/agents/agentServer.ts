@@ -120,12 +120,11 @@ export class AgentServer implements AgentLink {
     server.on('error', (error) =>
       this.#complaints.complain('accept', 'an agent could not connect', { problem: messageOf(error) }),
     );
-    if (!claim.ok) {
+    if (claim.ok) logger.info('agents can connect', { path });
+    else if (claim.problem !== this.#problem) {
       const message =
         'agents inside instances cannot reach the supervisor; it goes on without what they would tell';
-      this.#complaints.complain(`claim: ${claim.problem}`, message, { path, problem: claim.problem });
-    } else if (this.#problem !== null) {
-      logger.info('agents can connect', { path });
+      logger.warn(message, { path, problem: claim.problem });
     }
     this.#problem = claim.ok ? null : claim.problem;
   }

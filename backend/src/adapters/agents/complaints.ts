@@ -33,9 +33,4 @@ export class Complaints {
     const silenced = known?.silenced ?? 0;
     this.#logger.warn(message, silenced === 0 ? fields : { ...fields, alsoMeanwhile: silenced });
   }
-
-  /** It is over: the next one is news. */
-  forget(kind: string): void {
-    this.#kinds.delete(kind);
-  }
 }
