@@ -12,6 +12,8 @@ export class MemoryBlackBoxes implements BlackBoxStore {
   readonly boxes = new Map<string, KeptBox>();
   saves = 0;
   refuses = false;
+  /** What is read is not what was written. */
+  damaged = false;
   /** A disk that takes its time: saves wait for it. */
   gate: Promise<void> | null = null;
   #failed = 0;
@@ -40,9 +42,8 @@ export class MemoryBlackBoxes implements BlackBoxStore {
 
   read(id: string, file: BlackBoxFile): Promise<string | null> {
     const box = this.boxes.get(id);
-    return Promise.resolve(
-      box === undefined || file !== BLACK_BOX_FILES[0] ? null : JSON.stringify(box.summary),
-    );
+    if (box === undefined || file !== BLACK_BOX_FILES[0]) return Promise.resolve(null);
+    return Promise.resolve(this.damaged ? '{' : JSON.stringify(box.summary));
   }
 
   dropped(): number {

@@ -440,4 +440,6 @@ it('an unknown one is 404', async () => {
   expect((await on.blackBox.view(id)).summary.id).toBe(id);
   await expect(on.blackBox.file(id, 'stack.txt')).rejects.toMatchObject({ code: 'blackbox.no-file' });
   expect((await on.blackBox.list()).map((entry) => entry.id)).toEqual([id]);
+  on.store.damaged = true;
+  await expect(on.blackBox.view(id)).rejects.toMatchObject({ code: 'blackbox.damaged' });
 });

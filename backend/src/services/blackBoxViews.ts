@@ -9,7 +9,7 @@ export async function blackBoxView(store: BlackBoxStore, id: string): Promise<Bl
   const entry = await entryOf(store, id);
   const [summary, stack] = await Promise.all([store.read(id, 'summary.json'), store.read(id, 'stack.txt')]);
   if (summary === null) throw unknown(id);
-  return { entry, summary: JSON.parse(summary) as BlackBoxSummary, stack };
+  return { entry, summary: parsed(id, summary), stack };
 }
 
 /** Rejects with `blackbox.unknown` 404, and with `blackbox.no-file` 404. */
@@ -21,6 +21,19 @@ export async function blackBoxFile(store: BlackBoxStore, id: string, file: Black
   throw new HoldfastError('blackbox.no-file', `The black box ${id} has no ${file}; it has ${has}.`, {
     status: 404,
   });
+}
+
+/** We wrote it ourselves, and whole; a person, or a disk, may have changed it since. */
+function parsed(id: string, text: string): BlackBoxSummary {
+  try {
+    return JSON.parse(text) as BlackBoxSummary;
+  } catch (error) {
+    throw new HoldfastError(
+      'blackbox.damaged',
+      `The summary of the black box ${id} is no JSON any more; its other files may still be whole.`,
+      { cause: error },
+    );
+  }
 }
 
 async function entryOf(store: BlackBoxStore, id: string): Promise<BlackBoxEntry> {
