@@ -8,6 +8,7 @@
  * While it watches, the signal's default action (the process ends) does not happen. Whoever closes the watch has it back,
  * unless the application listens.
  */
+import { createHook } from 'node:async_hooks';
 import { constants } from 'node:os';
 
 export type StopSignal = 'SIGINT' | 'SIGTERM';
@@ -19,15 +20,14 @@ interface SignalWatcher {
   close(): void;
 }
 
-interface SignalBinding {
-  readonly Signal: new () => SignalWatcher;
-}
+type WatcherClass = new () => SignalWatcher;
 
 const { setImmediate } = globalThis;
 
 /** Calls `onSignal` for each; returns what ends the watch. Throws where node does not offer such a watcher. */
 export function watchSignal(signal: StopSignal, onSignal: () => void): () => void {
-  const watcher = new (signalBinding().Signal)();
+  const Watcher = watcherClass();
+  const watcher = new Watcher();
   watcher.unref();
   watcher.onsignal = onSignal;
   const problem = watcher.start(constants.signals[signal]);
@@ -42,17 +42,35 @@ export function watchSignal(signal: StopSignal, onSignal: () => void): () => voi
   };
 }
 
-/** Node warns of this way in, once. The warning is for applications, and must not show up in one that did nothing. */
-function signalBinding(): SignalBinding {
-  const { binding } = process as unknown as { binding(name: 'signal_wrap'): SignalBinding };
-  const before = process.noDeprecation;
-  process.noDeprecation = true;
+let known: WatcherClass | null = null;
+
+/**
+ * Node has no name for it, but shows every handle that is made to whoever asks (async_hooks). So one is made by listening
+ * for a moment, to a signal that nobody else listens to and that does nothing by itself.
+ */
+function watcherClass(): WatcherClass {
+  known ??= seeWatcherClass('SIGURG');
+  return known;
+}
+
+function seeWatcherClass(signal: NodeJS.Signals): WatcherClass {
+  const seen: object[] = [];
+  const hook = createHook({
+    init(_id, type, _trigger, resource) {
+      if (type === 'SIGNALWRAP') seen.push(resource);
+    },
+  });
+  const listener = (): void => {};
+  hook.enable();
   try {
-    return binding.call(process, 'signal_wrap');
+    process.on(signal, listener);
   } finally {
-    if (before === undefined) delete (process as { noDeprecation?: boolean }).noDeprecation;
-    else process.noDeprecation = before;
+    hook.disable();
+    process.off(signal, listener);
   }
+  const [watcher] = seen;
+  if (watcher === undefined) throw new Error('node shows no watcher of signals');
+  return watcher.constructor as WatcherClass;
 }
 
 /**
