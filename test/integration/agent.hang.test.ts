@@ -7,6 +7,7 @@
  * stumble that long (15 s by default).
  */
 import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { describe, expect, test, type TestContext } from 'vitest';
 import { WebSocket } from 'ws';
 import { AgentListener, machineMs } from '../support/agentListener.js';
@@ -64,6 +65,7 @@ class Scene {
     await app.tell(kind);
     const onsetMs = Number(await app.hears('onset', 60_000));
     const queuedBeforeMs = queuedMs(app);
+    lateness.reset();
     // Preparing for it may have blocked as well.
     const first = await waitFor(() => this.hangs(app).find(({ atMs }) => atMs > onsetMs), {
       what: `a hang in ${kind}`,
@@ -72,7 +74,9 @@ class Scene {
     });
     const afterMs = Math.round(first.atMs - onsetMs);
     const isStarved = queuedMs(app) - queuedBeforeMs > 0.6 * afterMs;
-    return { hang: first.message, afterMs, isStarved };
+    // What a busy machine adds: to everybody's timers, and to who gets no CPU at all.
+    const excuseMs = (lateness.mean / 1e6 - TIMER_MS) * lateness.count + (isStarved ? 1_000 : 0);
+    return { hang: first.message, afterMs, excuseMs };
   }
 
   hangs(app: BlockedApp) {
@@ -83,6 +87,11 @@ class Scene {
     expect(this.hangs(app).map(({ message }) => message.detail)).toEqual([]);
   }
 }
+
+/** How late timers come on this machine: those of this process, which does next to nothing. */
+const TIMER_MS = 10;
+const lateness = monitorEventLoopDelay({ resolution: TIMER_MS });
+lateness.enable();
 
 /** For how long its main thread has waited for a CPU: on a machine that gives it none, a hang is told later. */
 function queuedMs(app: BlockedApp): number {
@@ -113,13 +122,12 @@ test(
   { timeout: HANGS * 20_000 },
   async (context) => {
     const scene = await Scene.open(context);
-    const times: { readonly kind: string; readonly afterMs: number }[] = [];
+    const times: { readonly kind: string; readonly afterMs: number; readonly excuseMs: number }[] = [];
     for (let number = 0; number < HANGS; number += 1) {
       const { kind, detail } = KINDS[number % KINDS.length]!;
       const app = await scene.start({ env: { PASSWORD: 'hunter2-secret' } });
-      const { hang, afterMs, named, isStarved } = await scene.block(app, kind);
-      times.push({ kind, afterMs });
-      expect(afterMs, kind).toBeLessThanOrEqual(REPORTED_WITHIN_MS + (isStarved ? 1_000 : 0));
+      const { hang, afterMs, excuseMs, named } = await scene.block(app, kind);
+      times.push({ kind, afterMs, excuseMs });
       expect(named.stack.join('\n'), kind).toContain('blockHere');
       expect(named.detail, kind).toMatch(detail);
       expect(hang.silentMs).toBeGreaterThanOrEqual(1_000);
@@ -132,10 +140,12 @@ test(
     const sorted = times.map(({ afterMs }) => afterMs).sort((a, b) => a - b);
     const longestOf = (kind: string): number =>
       Math.max(...times.filter((time) => time.kind === kind).map(({ afterMs }) => afterMs));
+    const late = times.filter(({ afterMs }) => afterMs > REPORTED_WITHIN_MS);
     console.info(
       `${times.length} reported after: median ${sorted[Math.floor(sorted.length / 2)]} ms, longest`,
-      KINDS.map(({ kind }) => `${kind} ${longestOf(kind)} ms`).join(', '),
+      `${KINDS.map(({ kind }) => `${kind} ${longestOf(kind)} ms`).join(', ')}; later than asked: ${late.length}`,
     );
+    expect(late.filter(({ afterMs, excuseMs }) => afterMs > REPORTED_WITHIN_MS + excuseMs)).toEqual([]);
   },
 );
 
