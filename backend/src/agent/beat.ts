@@ -16,6 +16,7 @@ import { nowMs } from './clock.js';
 import { watchGarbage } from './garbage.js';
 import { add, DELAYS, read, SLOT, type SharedMemory } from './memory.js';
 import type { RequestWatch } from './requests.js';
+import { ownFlags, youngSpaceBytes } from './youngSpace.js';
 
 // As they were before the application: fake timers and other replacements are its own affair.
 const { setInterval } = globalThis;
@@ -25,11 +26,8 @@ const BEAT_MS = 50;
 /** From one sweep to the next, less half a beat: a timer is never early by more. */
 const SWEEP_MS = 5 * BEAT_MS - BEAT_MS / 2;
 
-/**
- * V8 adds room for three semi-spaces to the limit it tells: `--max-old-space-size=192` reads 240 MB, but the process
- * dies of 192.
- */
-const YOUNG_BYTES = 3 * 16 * 1024 * 1024;
+/** Part of the limit that V8 tells, but not of the one that a process dies of. */
+const YOUNG_BYTES = youngSpaceBytes(process.versions.node, ownFlags());
 
 /**
  * Never keeps the process alive. `onFirst` is called with the first heartbeat: the application has been loaded by then, or
