@@ -26,3 +26,16 @@ it('does not judge an application that serves requests before its first turn, no
   memory.numbers[SLOT.steps] = 3;
   expect(view.beats()).toBe(0);
 });
+
+it('takes a sign of life without a time for as old as it can be at most', () => {
+  const memory = sharedMemory();
+  const { numbers } = memory;
+  const now = nowMs();
+  const view = viewMainThread(memory, now - 9_000);
+  numbers[SLOT.beats] = 7;
+  numbers[SLOT.beatAtMs] = now - 1_500;
+  expect(view.beatAgeMs()).toBeGreaterThanOrEqual(1_500);
+  numbers[SLOT.steps] = 1; // since that look
+  expect(view.beatAgeMs()).toBeLessThan(1_500);
+  expect(view.beatAgeMs()).toBeLessThan(1_500);
+});

@@ -15,21 +15,49 @@ const MOST_REQUESTS = 10;
 /** `startedAtMs`: when the preload ran, for the time before the first heartbeat. */
 export function viewMainThread(memory: SharedMemory, startedAtMs: number): MainThreadView {
   const { numbers } = memory;
+  const signs = new Signs(numbers, startedAtMs);
   return {
-    beats: () => {
-      const turns = read(numbers, SLOT.beats);
-      return turns === 0 ? 0 : turns + read(numbers, SLOT.steps);
-    },
-    beatAgeMs: () => {
-      const lastAtMs = Math.max(read(numbers, SLOT.beatAtMs), read(numbers, SLOT.lastStepAtMs));
-      return Math.max(0, nowMs() - (lastAtMs || startedAtMs));
-    },
+    beats: () => signs.count(),
+    beatAgeMs: () => signs.ageMs(),
     debugged: () => read(numbers, SLOT.debugged) === 1,
     heapUsedBytes: () => read(numbers, SLOT.heapUsedBytes),
     heapLimitBytes: () => read(numbers, SLOT.heapLimitBytes),
     externalBytes: () => read(numbers, SLOT.externalBytes),
     requests: () => requestsUnderWay(memory),
   };
+}
+
+/**
+ * Signs of life: how many, and how old the last one is. Not every request that is counted reads the clock (requests.ts),
+ * so a sign that came without a time counts as of the look before, which is the longest ago that it can have been.
+ */
+class Signs {
+  readonly #numbers: Float64Array;
+  readonly #startedAtMs: number;
+  #counted = 0;
+  #lookedAtMs = 0;
+  /** The last sign is not older than this. */
+  #notBeforeMs = 0;
+
+  constructor(numbers: Float64Array, startedAtMs: number) {
+    this.#numbers = numbers;
+    this.#startedAtMs = startedAtMs;
+  }
+
+  count(): number {
+    const turns = read(this.#numbers, SLOT.beats);
+    return turns === 0 ? 0 : turns + read(this.#numbers, SLOT.steps);
+  }
+
+  ageMs(): number {
+    const atMs = nowMs();
+    const counted = this.count();
+    if (counted !== this.#counted) this.#notBeforeMs = this.#lookedAtMs;
+    this.#counted = counted;
+    this.#lookedAtMs = atMs;
+    const toldMs = Math.max(read(this.#numbers, SLOT.beatAtMs), read(this.#numbers, SLOT.lastStepAtMs));
+    return Math.max(0, atMs - Math.max(toldMs || this.#startedAtMs, this.#notBeforeMs));
+  }
 }
 
 function requestsUnderWay({ numbers, recent, paths }: SharedMemory): RequestUnderWay[] {

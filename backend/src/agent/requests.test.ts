@@ -169,6 +169,30 @@ it('adds no listener and no property to what belongs to the application', async 
   expect(shapes[0]).toEqual(shapes[1]);
 });
 
+it('times a sample of very many, and counts all', async () => {
+  const many = async (): Promise<void> => {
+    const finished = now(SLOT.finished);
+    const client = connect(port, '127.0.0.1');
+    client.on('error', () => undefined);
+    client.resume();
+    client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(800));
+    await until(() => expect(now(SLOT.finished) - finished).toBe(800));
+    client.destroy();
+  };
+  const timed = (): number => memory.latency.reduce((sum, count) => sum + count, 0);
+  watch.sweep();
+  const before = timed();
+  await many();
+  expect(timed() - before).toBe(800);
+  watch.sweep();
+  await many();
+  expect(timed() - before).toBe(900);
+  watch.sweep();
+  watch.sweep();
+  await ask('/one');
+  await until(() => expect(timed() - before).toBe(901));
+});
+
 it('follows ten thousand at most', async () => {
   const held: ServerResponse[] = [];
   handle = (_, answer) => void held.push(answer);

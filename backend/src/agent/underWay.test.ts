@@ -2,11 +2,18 @@ import fc from 'fast-check';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { expect, it } from 'vitest';
-import { UnderWayList } from './underWay.js';
+import { UnderWayList, type Begun } from './underWay.js';
 
 // The list looks at neither: any objects will do.
 const REQUEST = {} as IncomingMessage;
 const responseNamed = (name: number): ServerResponse => ({ name }) as unknown as ServerResponse;
+const begun = (response: ServerResponse, number: number): Begun => ({
+  request: REQUEST,
+  response,
+  startedAtMs: 0,
+  number,
+  isTimed: true,
+});
 const numbersIn = (list: UnderWayList): number[] => [...list].map(({ number }) => number);
 
 it('is what an array would be, whatever is added and removed', () => {
@@ -19,7 +26,7 @@ it('is what an array would be, whatever is added and removed', () => {
         if (removed === null) {
           const response = responseNamed(responses.length);
           expected.push(responses.length);
-          list.add(REQUEST, response, 0, responses.length);
+          list.add(begun(response, responses.length));
           responses.push(response);
         } else {
           const response = responses[removed];
@@ -37,7 +44,7 @@ it('is what an array would be, whatever is added and removed', () => {
 
 it('may lose the one that it has just given', () => {
   const list = new UnderWayList();
-  for (let number = 0; number < 4; number += 1) list.add(REQUEST, responseNamed(number), 0, number);
+  for (let number = 0; number < 4; number += 1) list.add(begun(responseNamed(number), number));
   const seen = [];
   for (const underWay of list) {
     seen.push(underWay.number);
@@ -50,7 +57,7 @@ it('may lose the one that it has just given', () => {
 it('leaves nothing to be seen on a response, frozen or not', () => {
   const list = new UnderWayList();
   for (const response of [responseNamed(1), Object.freeze(responseNamed(1))]) {
-    list.add(REQUEST, response, 0, 1);
+    list.add(begun(response, 1));
     expect(list.find(response)?.number).toBe(1);
     expect(Reflect.ownKeys(response)).toEqual(['name']);
     expect(inspect(response, { showHidden: true })).toBe('{ name: 1 }');

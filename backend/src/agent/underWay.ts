@@ -9,12 +9,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** A request that has begun and not finished. */
-export interface UnderWay {
+export interface Begun {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly startedAtMs: number;
   /** Which one since the start. */
   readonly number: number;
+  /** `startedAtMs` is its own, so that it says how long it took. */
+  readonly isTimed: boolean;
+}
+
+export interface UnderWay extends Begun {
   before: UnderWay | null;
   after: UnderWay | null;
   /** False once it is out of the list. */
@@ -49,9 +54,18 @@ export class UnderWayList {
   }
 
   /** Appends. A response is added once. */
-  add(request: IncomingMessage, response: ServerResponse, startedAtMs: number, number: number): void {
+  add({ request, response, startedAtMs, number, isTimed }: Begun): void {
     const before = this.#last;
-    const added: UnderWay = { request, response, startedAtMs, number, before, after: null, isListed: true };
+    const added: UnderWay = {
+      request,
+      response,
+      startedAtMs,
+      number,
+      isTimed,
+      before,
+      after: null,
+      isListed: true,
+    };
     if (before === null) this.#first = added;
     else before.after = added;
     this.#last = added;

@@ -28,7 +28,7 @@ export interface AgentFigures {
   readonly finished: number;
   readonly aborted: number;
   readonly statuses: readonly [number, number, number, number, number];
-  /** Times to finish since the figures before: [bucket of domain/histogram, count, …]. */
+  /** Times to finish since the figures before: [bucket of domain/histogram, count, …]; a sample of very many. */
   readonly latency: readonly number[];
   readonly latencySumMs: number;
   readonly connections: number;
