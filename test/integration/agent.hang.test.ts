@@ -4,7 +4,7 @@
  * machine's.
  *
  * HOLDFAST_HANGS=50 blocks that many (5 by default, one of each kind), HOLDFAST_STUMBLE_MINUTES=30 has an application
- * stumble that long (15 s by default).
+ * stumble that long (10 s by default).
  */
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -15,7 +15,7 @@ import { BlockedApp, type BlockedAppOptions } from '../support/blockedApp.js';
 import { waitFor } from '../support/waitFor.js';
 
 const HANGS = Number(process.env['HOLDFAST_HANGS'] ?? 5);
-const STUMBLE_MS = Number(process.env['HOLDFAST_STUMBLE_MINUTES'] ?? 1 / 4) * 60_000;
+const STUMBLE_MS = Number(process.env['HOLDFAST_STUMBLE_MINUTES'] ?? 1 / 6) * 60_000;
 
 const REPORTED_WITHIN_MS = 1_200;
 
@@ -162,24 +162,20 @@ describe('native code that lets nobody in', () => {
     expect(named.detail).toContain('and came back in blockHere');
   });
 
-  // JSON.parse and sort read and write a heap: both have the time that a collection may take on top.
-  test.for(['json', 'sort'])(
-    'that returns is a recovery: %s',
-    { timeout: 120_000 },
-    async (kind, context) => {
-      const scene = await Scene.open(context, { hangTimeoutMs: 300 });
-      const app = await scene.start();
-      const { hang } = await scene.blockFor(app, kind);
-      expect(hang.where).toBe('native');
-      const isItsEnd = ({ message }: { message: { hang: number } }): boolean => message.hang === hang.hang;
-      const recovered = await waitFor(() => scene.listener.of(app.pid, 'recovered').find(isItsEnd), {
-        what: 'the recovery',
-        deadlineMs: 60_000,
-      });
-      expect(recovered.message.silentMs).toBeGreaterThanOrEqual(hang.silentMs);
-      await expectAnswers(app);
-    },
-  );
+  test('and returns is a recovery', { timeout: 120_000 }, async (context) => {
+    // Sorting reads and writes a heap: it has the time that a collection may take on top.
+    const scene = await Scene.open(context, { hangTimeoutMs: 300 });
+    const app = await scene.start();
+    const { hang } = await scene.blockFor(app, 'sort');
+    expect(hang.where).toBe('native');
+    const isItsEnd = ({ message }: { message: { hang: number } }): boolean => message.hang === hang.hang;
+    const recovered = await waitFor(() => scene.listener.of(app.pid, 'recovered').find(isItsEnd), {
+      what: 'the recovery',
+      deadlineMs: 60_000,
+    });
+    expect(recovered.message.silentMs).toBeGreaterThanOrEqual(hang.silentMs);
+    await expectAnswers(app);
+  });
 });
 
 test(
@@ -187,7 +183,7 @@ test(
   { timeout: 120_000 },
   async (context) => {
     // Everyday machines collect a gigabyte in half a second; so the time-out is shorter than that.
-    const scene = await Scene.open(context, { hangTimeoutMs: 400 });
+    const scene = await Scene.open(context, { hangTimeoutMs: 300 });
     const app = await scene.start({ nodeArgs: ['--max-old-space-size=6144'] });
     const collect = async (): Promise<number> => {
       const before = app.saidAll('collected').length;
@@ -195,7 +191,7 @@ test(
       return waitFor(() => Number(app.saidAll('collected')[before]), { what: 'it', deadlineMs: 30_000 });
     };
     let tookMs = 0;
-    for (let filled = 0; tookMs < 600; filled += 1) {
+    for (let filled = 0; tookMs < 450; filled += 1) {
       await app.tell('fill?megabytes=300&ms=0');
       await waitFor(() => app.saidAll('filled').length > filled, { what: 'it', deadlineMs: 60_000 });
       tookMs = await collect();
@@ -233,7 +229,7 @@ test('a supervisor that comes back amid a hang hears of it', async (context) => 
 });
 
 // These wait more than they work.
-describe.concurrent('no false alarm', () => {
+describe.concurrent('no hang', () => {
   test(
     `in ${STUMBLE_MS / 1000} s of stalls of 100–800 ms and of collections`,
     { timeout: STUMBLE_MS + 60_000 },
@@ -293,21 +289,25 @@ describe.concurrent('no false alarm', () => {
     await expectAnswers(app, 100);
     scene.expectNoHang(app);
   });
-});
 
-test('a heap that is nearly full is profiled while it grows', { timeout: 90_000 }, async (context) => {
-  const scene = await Scene.open(context);
-  const app = await scene.start({ nodeArgs: ['--max-old-space-size=192'] });
-  await app.tell('fill?megabytes=100&ms=2');
-  await app.hears('filled');
-  expect(scene.listener.of(app.pid, 'attachment')).toEqual([]);
-  await app.tell('fill?megabytes=60&ms=100');
-  const isTelling = ({ message }: { message: { kind: string; content: unknown } }): boolean =>
-    message.kind === 'heap-profile' && JSON.stringify(message.content).includes('"functionName":"grow"');
-  await waitFor(() => scene.listener.of(app.pid, 'attachment').some(isTelling), {
-    what: 'a profile that names what fills the heap',
-    deadlineMs: 60_000,
-  });
-  // It costs so little that the application goes on as before.
-  await expectAnswers(app);
+  test(
+    'but a heap that is nearly full: it is profiled while it grows',
+    { timeout: 90_000 },
+    async (context) => {
+      const scene = await Scene.open(context);
+      const app = await scene.start({ nodeArgs: ['--max-old-space-size=192'] });
+      await app.tell('fill?megabytes=100&ms=2');
+      await app.hears('filled');
+      expect(scene.listener.of(app.pid, 'attachment')).toEqual([]);
+      await app.tell('fill?megabytes=60&ms=100');
+      const isTelling = ({ message }: { message: { kind: string; content: unknown } }): boolean =>
+        message.kind === 'heap-profile' && JSON.stringify(message.content).includes('"functionName":"grow"');
+      await waitFor(() => scene.listener.of(app.pid, 'attachment').some(isTelling), {
+        what: 'a profile that names what fills the heap',
+        deadlineMs: 60_000,
+      });
+      // It costs so little that the application goes on as before.
+      await expectAnswers(app);
+    },
+  );
 });

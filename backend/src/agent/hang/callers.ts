@@ -9,7 +9,7 @@ const MAX_FRAMES = 32;
 
 /**
  * Innermost first, from the caller of `inner` on (a function that is under way, and the one of the agent that the
- * application called). Empty when it can't be taken. Costs about ten microseconds.
+ * application called). Empty when it can't be taken. Costs about 13 µs, twice that where the stack is deep.
  */
 export function callers(inner: (...args: never[]) => unknown): readonly string[] {
   const restore = [replace('prepareStackTrace', describe), replace('stackTraceLimit', MAX_FRAMES)];
