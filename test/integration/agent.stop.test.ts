@@ -52,7 +52,13 @@ function ask(
   { agent, tls = false }: { agent?: Agent; tls?: boolean } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const options = { host: '127.0.0.1', port, path, ...(agent === undefined ? {} : { agent }) };
+    const options = {
+      host: '127.0.0.1',
+      port,
+      path,
+      timeout: 30_000,
+      ...(agent === undefined ? {} : { agent }),
+    };
     const call = tls ? getTls({ ...options, rejectUnauthorized: false }) : get(options);
     call.once('response', (response) => {
       let body = '';
@@ -64,6 +70,7 @@ function ask(
       );
     });
     call.once('error', reject);
+    call.once('timeout', () => call.destroy(new Error('no answer in 30 s')));
   });
 }
 
@@ -375,6 +382,8 @@ describe('the end', () => {
 
 interface Count {
   answered: number;
+  /** Told to take another connection. */
+  told: number;
   refused: number;
   readonly lost: string[];
 }
@@ -385,17 +394,22 @@ interface Client {
   readonly minMs: number;
   readonly maxMs: number;
   readonly until?: AbortSignal;
+  /** Whether it looks for another server when it is told that this connection ends, as a load balancer does. */
+  readonly leavesWhenTold?: boolean;
 }
 
 /** Asks again and again, until nobody accepts another connection or it is told to stop. */
-async function insist(port: number, count: Count, { keepAlive, minMs, maxMs, until }: Client): Promise<void> {
+async function insist(port: number, count: Count, client: Client): Promise<void> {
+  const { keepAlive, minMs, maxMs, until, leavesWhenTold } = client;
   const agent = new Agent({ keepAlive, maxSockets: 1 });
   while (until?.aborted !== true) {
     const path = `/slow?ms=${minMs + Math.floor(Math.random() * (maxMs - minMs))}`;
     try {
-      const { body } = await ask(port, path, { agent });
+      const { body, connection } = await ask(port, path, { agent });
       if (body !== 'slow') count.lost.push(`cut: ${body}`);
       count.answered += 1;
+      if (keepAlive && connection === 'close') count.told += 1;
+      if (connection === 'close' && leavesWhenTold === true) break;
     } catch (error) {
       const { code = String(error) } = error as NodeJS.ErrnoException;
       if (code === 'ECONNREFUSED') count.refused += 1;
@@ -420,7 +434,10 @@ async function startApp(pm2: Pm2Home, agent: boolean, app: object): Promise<void
 
 describe.each(['fork', 'cluster'] as const)('under PM2, in %s mode', (mode) => {
   const CLIENTS = 4;
-  const client: Client = { keepAlive: true, minMs: 200, maxMs: 1_000 };
+  // In cluster mode it is PM2's daemon that accepts: what it has accepted for a worker that has just stopped listening it
+  // keeps for ever, and no worker can do anything about that. In fork mode nobody has to know.
+  const leavesWhenTold = mode === 'cluster';
+  const client: Client = { keepAlive: true, minMs: 200, maxMs: 1_000, leavesWhenTold };
   let pm2: Pm2Home;
   let rpc: RpcClient;
 
@@ -439,7 +456,7 @@ describe.each(['fork', 'cluster'] as const)('under PM2, in %s mode', (mode) => {
     await startApp(pm2, agent, { name, exec_mode: mode, instances, increment_var: 'PORT', port: firstPort });
     const ports = Array.from({ length: instances }, (_, at) => firstPort + at);
     for (const port of ports) await waitFor(() => ask(port, '/'), { what: `an answer on port ${port}` });
-    const count: Count = { answered: 0, refused: 0, lost: [] };
+    const count: Count = { answered: 0, told: 0, refused: 0, lost: [] };
     const clients = ports.flatMap((port) =>
       Array.from({ length: CLIENTS }, () => insist(port, count, client)),
     );
@@ -456,7 +473,7 @@ describe.each(['fork', 'cluster'] as const)('under PM2, in %s mode', (mode) => {
       `${mode}: 15 stops, ${count.answered} answered, ${count.refused} refused, ${count.lost.length} lost`,
     );
     expect(count.lost).toEqual([]);
-    expect(count.refused).toBe(15 * CLIENTS);
+    expect(leavesWhenTold ? count.told : count.refused).toBe(15 * CLIENTS);
   });
 
   it('without the agent they do', async () => {
@@ -472,7 +489,7 @@ describe('workers of PM2 that share a port', () => {
       const port = await freePortRange(1);
       await startApp(pm2, true, { name: 'shared', exec_mode: 'cluster', instances: 2, port });
       const stopping = new AbortController();
-      const count: Count = { answered: 0, refused: 0, lost: [] };
+      const count: Count = { answered: 0, told: 0, refused: 0, lost: [] };
       const client = { minMs: 0, maxMs: 300, until: stopping.signal };
       await waitFor(() => ask(port, '/'), { what: 'an answer' });
       const clients = Array.from({ length: 16 }, (_, at) =>
