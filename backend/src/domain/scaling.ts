@@ -13,7 +13,7 @@
  * larger step takes several, a cooldown apart. Whoever cannot wait for that sets a shorter cooldown: turning
  * back is guarded on its own, so a short cooldown does not make the count swing.
  *
- * With agents the work that waits is known (scaling/backlog.ts), and how fast it grows (scaling/overload.ts): three
+ * With agents, on Linux, the work that waits is known (scaling/backlog.ts), and how fast it grows (scaling/overload.ts): three
  * seconds of it are enough, and one jump takes what arrives at the target, and what arrives and waits within DRAIN_MS.
  * No margin is needed then for what could not be seen: the target is clear of HIGH, and no lower.
  *

@@ -72,15 +72,18 @@ test('behind a saturated loop the kernel is asked, once for all, and each port h
   const { clock, meter, asked } = scene(agents, new Map([[4000, 100]]));
   clock.nowMs = 10_000;
   const figures = await meter.sample([process(0, 100), process(1, 101), process(2, 102)]);
-  // 20 ms each, 100 of them: 2 of 10 s. The second has only its delay of 50 ms, the third has time left.
+  // 20 ms each, 100 of them and the one in hand: 2 of 10 s. Nothing waits for the second, the third has time left.
   expect(figures.get(100)?.backlogPercent).toBeCloseTo(20, 0);
-  expect(figures.get(101)?.backlogPercent).toBeCloseTo(0.3, 1);
+  expect(figures.get(101)?.backlogPercent).toBe(0);
   expect(figures.get(102)?.backlogPercent).toBe(0);
   expect(asked()).toBe(1);
 });
 
-test('where the kernel does not tell, what the agent knows remains', async () => {
-  const { clock, meter } = scene({ 100: inside(10_000, { eluPercent: 100, unanswered: 51 }) }, null);
+test('where the kernel does not tell, what waits behind a saturated loop is not known', async () => {
+  const agents = { 100: inside(10_000, { eluPercent: 100, unanswered: 51 }), 101: inside(10_000, {}) };
+  const { clock, meter } = scene(agents, null);
   clock.nowMs = 10_000;
-  expect((await meter.sample([process(0, 100)])).get(100)?.backlogPercent).toBeCloseTo(10, 0);
+  const figures = await meter.sample([process(0, 100), process(1, 101)]);
+  expect(figures.get(100)).toMatchObject({ eluPercent: 100, backlogPercent: null });
+  expect(figures.get(101)).toMatchObject({ backlogPercent: 0 });
 });

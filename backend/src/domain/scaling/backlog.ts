@@ -8,8 +8,8 @@
  *
  * Together, less the request in hand, times the loop's time that a request takes, they are the work that waits, in ms of
  * one core. It counts only where the event loop is what is waited for: saturated, and slow to come round. A request that
- * waits for a database on a loop that has time left is no backlog. Where the kernel says nothing, the loop's delay is
- * what at least waits.
+ * waits for a database on a loop that has time left is no backlog. Where the kernel says nothing, what waits behind a
+ * saturated loop is not known: the loop's delay would be a poor guess, half a second with ten seconds of work behind it.
  *
  * How far off it may be: on a saturated loop a request counts in full, also when it waits for something else just then.
  * Where that takes W of a request's time, that is W / DRAIN_MS of the load too much (Little's law): 5 % for half a
@@ -56,9 +56,8 @@ export function backlogPercentOf(
   const saturated = isSaturated(figures, nowMs);
   if (latest === undefined || saturated === null) return null;
   if (!saturated) return 0;
-  const costMs = costOfRequestMs(figures, latest);
-  const delayMs = loopDelayMs(recentOf(figures, latest));
-  const waitingMs = Math.max((latest.unanswered + (unread ?? 0)) * costMs, delayMs) - costMs;
+  if (unread === null) return null;
+  const waitingMs = (latest.unanswered + unread - 1) * costOfRequestMs(figures, latest);
   return (100 * Math.min(MAX_WAITING_MS, Math.max(0, waitingMs))) / DRAIN_MS;
 }
 
