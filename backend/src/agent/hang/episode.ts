@@ -76,7 +76,8 @@ export class Episode {
       this.#send(hang, 'native', crumb.stack);
       return;
     }
-    let where: Hang['where'] = 'native';
+    // With a heap of gigabytes, which the debugger walks through for scripts, the stack comes late.
+    let where: Hang['where'] = this.#inspection.isLetIn(nowMs()) ? 'javascript' : 'native';
     this.#stackTimer = setTimeout(() => this.#send(hang, where, []), STACK_WAIT_MS);
     const enter = (): void => {
       if (this.#sent === null) where = 'javascript';

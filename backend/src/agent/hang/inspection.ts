@@ -36,6 +36,7 @@ export class Inspection {
   readonly #open = new Set<Session>();
   #askedAtMs: number | null = null;
   #closedMs = 0;
+  #lastWasPrompt = false;
 
   /** Asks, unless a question is still open. */
   ask(nowMs: number): void {
@@ -48,7 +49,8 @@ export class Inspection {
     session.post('Runtime.getIsolateId' as 'Runtime.getHeapUsage', () => {
       this.#askedAtMs = null;
       const tookMs = clockMs() - nowMs;
-      if (tookMs > PROMPT_MS) this.#closedMs += tookMs;
+      this.#lastWasPrompt = tookMs <= PROMPT_MS;
+      if (!this.#lastWasPrompt) this.#closedMs += tookMs;
       this.#close(session);
     });
   }
@@ -56,6 +58,11 @@ export class Inspection {
   /** For how long questions stayed, or stay, without a prompt answer, ms. 0 when none was asked. */
   unansweredMs(nowMs: number): number {
     return this.#closedMs + (this.#askedAtMs === null ? 0 : nowMs - this.#askedAtMs);
+  }
+
+  /** Whether questions are answered at once: JavaScript runs. False when none was asked. */
+  isLetIn(nowMs: number): boolean {
+    return this.#lastWasPrompt && (this.#askedAtMs === null || nowMs - this.#askedAtMs <= PROMPT_MS);
   }
 
   /**
