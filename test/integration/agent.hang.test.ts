@@ -183,7 +183,7 @@ test(
   { timeout: 120_000 },
   async (context) => {
     // Everyday machines collect a gigabyte in half a second; so the time-out is shorter than that.
-    const scene = await Scene.open(context, { hangTimeoutMs: 300 });
+    const scene = await Scene.open(context, { hangTimeoutMs: 400 });
     const app = await scene.start({ nodeArgs: ['--max-old-space-size=6144'] });
     const collect = async (): Promise<number> => {
       const before = app.saidAll('collected').length;
@@ -191,7 +191,7 @@ test(
       return waitFor(() => Number(app.saidAll('collected')[before]), { what: 'it', deadlineMs: 30_000 });
     };
     let tookMs = 0;
-    for (let filled = 0; tookMs < 450; filled += 1) {
+    for (let filled = 0; tookMs < 600; filled += 1) {
       await app.tell('fill?megabytes=300&ms=0');
       await waitFor(() => app.saidAll('filled').length > filled, { what: 'it', deadlineMs: 60_000 });
       tookMs = await collect();
@@ -240,13 +240,16 @@ describe.concurrent('no hang', () => {
       await app.hears('filled', 60_000);
       await app.tell('stumble');
       await elapse(STUMBLE_MS);
-      const stalls = app.saidAll('stalled').length;
+      const stalls = app.saidAll('stalled').map(Number);
       const collections = app.saidAll('collected').map(Number);
+      // A child process that sleeps for 800 ms takes longer on a busy machine: by the time-out, it is a hang.
+      const tooLong = stalls.filter((ms) => ms >= 950).length;
       console.info(
-        `${stalls} stalls, of them ${collections.length} collections of up to ${Math.round(Math.max(...collections))} ms; ${app.answered} answers`,
+        `${stalls.length} stalls and ${collections.length} collections of up to ${Math.round(Math.max(0, ...collections))} ms;`,
+        `${app.answered} answers; ${tooLong} stalls took a second, ${scene.hangs(app).length} hangs`,
       );
-      expect(stalls).toBeGreaterThan(STUMBLE_MS / 3_000);
-      scene.expectNoHang(app);
+      expect(stalls.length).toBeGreaterThan(STUMBLE_MS / 4_000);
+      expect(scene.hangs(app).length).toBeLessThanOrEqual(tooLong);
     },
   );
 

@@ -54,17 +54,23 @@ function collect() {
   say('collected', clockMs() - startedMs);
 }
 
-/** Stalls of 100 to 800 ms and full collections, each followed by a little life, until the process is ended. */
+/**
+ * Stalls of 100 to 800 ms, of which it says how long they really took, and full collections, each followed by a little
+ * life, until the process is ended.
+ */
 function stumble() {
-  const ms = 100 + Math.random() * 700;
-  const end = Date.now() + ms;
+  setTimeout(stumble, 60 + Math.random() * 200);
   const kind = Math.floor(Math.random() * 4);
-  if (kind === 0) collect();
-  if (kind === 1) while (Date.now() < end);
+  if (kind === 0) {
+    collect();
+    return;
+  }
+  const ms = 100 + Math.random() * 700;
+  const startedMs = clockMs();
+  if (kind === 1) while (clockMs() < startedMs + ms);
   if (kind === 2) execSync(`sleep ${ms / 1000}`);
   if (kind === 3) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-  say('stalled', ms);
-  setTimeout(stumble, 60 + Math.random() * 200);
+  say('stalled', clockMs() - startedMs);
 }
 
 /** A thread of the application stops the main thread for a while, as tools do that look into exceptions. */

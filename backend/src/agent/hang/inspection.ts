@@ -19,7 +19,7 @@ import type { Debugger, Session } from 'node:inspector';
 import { nowMs as clockMs } from '../clock.js';
 
 /** An answer within this time says that JavaScript was running; what takes longer was closed to everybody. */
-const PROMPT_MS = 100;
+const PROMPT_MS = 40;
 const MAX_FRAMES = 64;
 const MAX_FRAME_LENGTH = 300;
 /** Names of scripts that are remembered while a stack is taken. */
