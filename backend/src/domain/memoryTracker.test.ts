@@ -73,6 +73,20 @@ describe('MemoryTracker', () => {
     expect(after(900, lookAt)).toEqual({ kind: 'steady' });
   });
 
+  test('pages that are not given back, while garbage becomes less, are no growth', () => {
+    const tracker = new MemoryTracker();
+    for (let second = 1; second <= 180; second += 1) {
+      const heap = {
+        usedBytes: (40 + 50 * Math.exp(-second / 40) + 4 * (second % 5)) * MB,
+        limitBytes: 1_000 * MB,
+        liveBytes: 36 * MB,
+        majorGcs: Math.floor(second / 5) + 1,
+      };
+      tracker.observe({ atMs: second * 1_000, residentBytes: (130 - second / 20) * MB, heap });
+      expect(tracker.trend(150 * MB)).not.toHaveProperty('sure', true);
+    }
+  });
+
   test('with an agent that has seen no collection yet, nothing is known of garbage', () => {
     const trend = after(100, (second) => {
       const { residentBytes, heap } = inside(second, (at) => 50 + 3 * at);

@@ -54,9 +54,18 @@ const MIN_WATCHED_MS = 20_000;
  */
 const HEAP_FULL_AT = 0.85;
 /** Share of the time for which it was seen to grow that may be left, for it to be sure … */
-const SURE_REACH = 0.6;
-/** … and where it has done nothing else since it is watched: a warm-up looks the same until it is over. */
-const SURE_REACH_FROM_START = 0.3;
+const SURE_REACH = 0.8;
+/** … where it has done nothing else since it is watched: a warm-up looks the same until it is over … */
+const SURE_REACH_FROM_START = 0.5;
+/** … and of the limit, how much must really be in use: pools and caches that fill with the load end below that. */
+const SURE_USE = 0.8;
+
+interface Use {
+  /** Where growth has led to by now. */
+  readonly reachedBytes: number;
+  /** What was seen. */
+  readonly seenBytes: number;
+}
 
 interface Fit {
   readonly version: number;
@@ -110,42 +119,55 @@ export class MemoryTracker {
   }
 
   #residentTrend({ atMs, heap }: MemoryLook, limitBytes: number): MemoryGrowth | null {
-    return this.#soonest(
-      this.#resident,
-      limitBytes,
-      heap !== null,
-      'resident',
-      (growth) => growth.reachedBytes + growth.slopePerMs * (atMs - growth.atMs),
-    );
+    const useOf = ({ reachedBytes, slopePerMs, atMs: then, peakBytes }: Growth): Use => ({
+      reachedBytes: reachedBytes + slopePerMs * (atMs - then),
+      seenBytes: peakBytes,
+    });
+    return this.#soonest(this.#resident, { name: 'resident', bytes: limitBytes }, heap !== null, useOf);
   }
 
   /** The live heap is known only after a collection: what it grew since then is added. */
   #heapTrend({ atMs, heap }: MemoryLook): MemoryGrowth | null {
     const live = heap?.liveBytes ?? null;
     if (heap === null || live === null) return null;
-    return this.#soonest(this.#heap, heapRoomBytes(heap.limitBytes), true, 'heap', ({ slopePerMs }) =>
-      Math.min(Math.max(heap.usedBytes, live), live + slopePerMs * (atMs - this.#liveAtMs)),
-    );
+    const limit = { name: 'heap', bytes: heapRoomBytes(heap.limitBytes) } as const;
+    const mostBytes = Math.max(heap.usedBytes, live);
+    return this.#soonest(this.#heap, limit, true, ({ slopePerMs }) => ({
+      reachedBytes: Math.min(mostBytes, live + slopePerMs * (atMs - this.#liveAtMs)),
+      seenBytes: live,
+    }));
   }
 
   #soonest(
     series: MemorySeries,
-    limitBytes: number,
+    limit: { readonly name: MemoryGrowth['limit']; readonly bytes: number },
     informed: boolean,
-    limit: MemoryGrowth['limit'],
-    usedBytes: (growth: Growth) => number,
+    useOf: (growth: Growth) => Use,
   ): MemoryGrowth | null {
+    const limitBytes = limit.bytes;
     let soonest: MemoryGrowth | null = null;
     for (let window = 0; window < series.windowCount; window += 1) {
       const growth = this.#growth(series, window, limitBytes, informed);
       if (growth === null) continue;
-      const used = Math.round(usedBytes(growth));
-      const etaMs = Math.round(Math.max(0, limitBytes - used) / growth.slopePerMs);
-      const { slopePerMs, spanMs } = growth;
-      const sure = etaMs <= (growth.fromStart ? SURE_REACH_FROM_START : SURE_REACH) * spanMs;
+      const { slopePerMs, spanMs, fromStart } = growth;
+      const { reachedBytes, seenBytes } = useOf(growth);
+      const etaMs = Math.round(Math.max(0, limitBytes - reachedBytes) / slopePerMs);
+      const sure =
+        etaMs <= (fromStart ? SURE_REACH_FROM_START : SURE_REACH) * spanMs &&
+        seenBytes >= SURE_USE * limitBytes;
       if (soonest !== null && (soonest.sure === sure ? soonest.etaMs <= etaMs : soonest.sure)) continue;
       const perSecondBytes = Math.round(slopePerMs * 1_000);
-      soonest = { kind: 'growing', limit, perSecondBytes, usedBytes: used, limitBytes, etaMs, spanMs, sure };
+      const usedBytes = Math.round(reachedBytes);
+      soonest = {
+        kind: 'growing',
+        limit: limit.name,
+        perSecondBytes,
+        usedBytes,
+        limitBytes,
+        etaMs,
+        spanMs,
+        sure,
+      };
     }
     return soonest;
   }

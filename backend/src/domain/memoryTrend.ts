@@ -27,9 +27,11 @@ export interface Growth {
   readonly spanMs: number;
   /** Little is known of the time before: it may have grown so from the start of the process. */
   readonly fromStart: boolean;
-  /** How high it may reach at `atMs`: the highest use lately, lifted by what was kept since then, and half a step. */
+  /** How high it may reach at `atMs`: the highest use lately, lifted by what it has grown since, and half a step. */
   readonly reachedBytes: number;
   readonly atMs: number;
+  /** The highest use lately, as it was. */
+  readonly peakBytes: number;
 }
 
 /** Fewest buckets that a judgement is made of. */
@@ -74,16 +76,14 @@ export function growthIn(
   const reachedBytes = highest + stepBytes / 2;
   if ((limitBytes - reachedBytes) / slopePerMs > REACH * spanMs) return null;
   const fromStart = first.atMs - (series.firstAtMs ?? first.atMs) < spanMs / 2;
-  return { slopePerMs, spanMs, fromStart, reachedBytes, atMs: last.atMs };
+  return { slopePerMs, spanMs, fromStart, reachedBytes, atMs: last.atMs, peakBytes };
 }
 
-/** What the floor has risen by since: so much higher the same peak would be now. */
+/** What it has risen by since, in what is used and in what is kept: so much higher the same peak would be now. */
 function risen(then: MemoryBucket, now: MemoryBucket): number {
-  return Math.max(0, floorOf(now) - floorOf(then));
-}
-
-function floorOf({ keptBytes, lowBytes }: MemoryBucket): number {
-  return keptBytes ?? lowBytes;
+  const used = now.lowBytes - then.lowBytes;
+  const kept = now.keptBytes === null || then.keptBytes === null ? used : now.keptBytes - then.keptBytes;
+  return Math.max(0, Math.min(used, kept));
 }
 
 /** Spares most healthy processes the rest: even if all that it moved were growth within half a window. */
@@ -108,7 +108,8 @@ function informedPace(buckets: readonly MemoryBucket[]): Pace | null {
   const used = known.map(({ atMs, lowBytes }) => ({ atMs, value: lowBytes }));
   const usedPace = regularPace(used, MIN_TAU);
   if (usedPace !== null && riseOf(kept) >= MIN_KEPT_SHARE * riseOf(used)) return usedPace;
-  return regularPace(kept, MIN_TAU);
+  // Where collections leave ever more but nothing more is used, pages were merely not given back yet.
+  return riseOf(used) >= MIN_KEPT_SHARE * riseOf(kept) ? regularPace(kept, MIN_TAU) : null;
 }
 
 /** Nobody says what is garbage: what was as high before and came down again is taken for it. */
