@@ -71,8 +71,10 @@ export class AgentServer implements AgentLink {
 
   /** Listens, and goes on seeing to it. Resolves after the first attempt, also when it failed. Never rejects. */
   async start(): Promise<void> {
+    if (this.#closed) return;
     if (this.#inode === null || !isStillOurs(this.#options.path, this.#inode)) await this.#claim();
     if (this.#closed) return;
+    this.#cancelTimer();
     this.#cancelTimer = this.#options.clock.after(TEND_INTERVAL_MS, () => void this.start());
   }
 
