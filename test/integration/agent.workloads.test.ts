@@ -4,6 +4,7 @@
  * windows short enough for a test. One after the other where they need a core. The table that is printed is the proof.
  */
 import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceView } from '../../backend/src/domain/model.js';
@@ -24,6 +25,9 @@ let pm2: Pm2Home;
 let haPort: number;
 const loads: Load[] = [];
 const rows: Record<string, unknown>[] = [];
+
+/** Whether the machine has less to do than twice what it can. */
+const isQuiet = (): boolean => (loadavg()[0] ?? 0) < 2 * cpus().length;
 
 const portOf = (service: Service): number => haPort + 1 + PORTS * SERVICES.indexOf(service);
 
@@ -222,8 +226,9 @@ describe('that need one', () => {
     const seen = await observe('pool', 'thread pool', 15_000);
     load.stop();
     expect(seen).toMatchObject({ unfit: null, scaled: { from: 1 } });
-    expect(seen.cpu).toBeGreaterThan(20);
     expect(seen.elu).toBeLessThan(80);
+    // Where there is CPU to be had.
+    if (isQuiet()) expect(seen.cpu).toBeGreaterThan(70);
     expect(seen.scaled?.to).toBeGreaterThanOrEqual(2);
   });
 
@@ -242,8 +247,8 @@ describe('that need one', () => {
     load.stop();
     expect(seen).toMatchObject({ unfit: null, scaled: { from: 1 } });
     expect(seen.backlog).toBeGreaterThan(5);
-    // The busy time alone, which is 100 % at most, asks for two.
-    expect(seen.scaled?.to).toBeGreaterThanOrEqual(3);
+    // The busy time alone, which is 100 % at most, asks for two. So does a queue that is at its limit when first seen.
+    expect(seen.scaled?.to).toBeGreaterThanOrEqual(isQuiet() ? 3 : 2);
     expect(seen.scaled?.reason).toMatch(
       /[\d.]+ s of work waits in each instance and \d+ % of a core arrives/,
     );

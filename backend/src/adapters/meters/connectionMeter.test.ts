@@ -48,35 +48,56 @@ describe('connections that wait to be read', () => {
     }
   });
 
-  it('rests after a slow look for twenty times as long; meanwhile the last answer stands', async () => {
+  it('rests for twenty times of what a look has cost; meanwhile the last answer stands', async () => {
     let nowMs = 0;
-    let connections = 1;
+    let connections = 5_000; // 0.7 MB: 10 ms, so 200 ms of rest
     const clock = { ...systemClock, nowMs: () => nowMs };
-    const meter = createConnectionMeter(clock, () => {
-      nowMs += 50;
-      return Promise.resolve(HEAD + line(0, 4000, '01', 5).repeat(connections));
-    });
+    const meter = createConnectionMeter(clock, (file) =>
+      Promise.resolve(file.endsWith('6') ? HEAD : HEAD + line(0, 4000, '01', 5).repeat(connections)),
+    );
     const look = async () => (await meter.unread())?.get(4000) ?? null;
-    expect(await look()).toBe(2);
+    expect(await look()).toBe(5_000);
     connections = 3;
-    nowMs = 2_099;
-    expect(await look()).toBe(2);
-    nowMs = 2_100;
-    expect(await look()).toBe(6);
+    nowMs = 150;
+    expect(await look()).toBe(5_000);
+    nowMs = 250;
+    expect(await look()).toBe(3);
   });
 
-  it('lets no answer stand for longer than ten seconds', async () => {
+  it('keeps nobody waiting for a look that lasts, and lets no answer stand for longer than ten seconds', async () => {
     let nowMs = 0;
-    const clock = { ...systemClock, nowMs: () => nowMs };
-    const meter = createConnectionMeter(clock, () => {
-      nowMs += 1_000;
-      return Promise.resolve(HEAD + line(0, 4000, '01', 5));
-    });
-    expect(await meter.unread()).not.toBeNull();
+    let finish = (): void => undefined;
+    const timers: (() => void)[] = [];
+    const clock = {
+      ...systemClock,
+      nowMs: () => nowMs,
+      after: (_delayMs: number, run: () => void) => {
+        timers.push(run);
+        return () => undefined;
+      },
+    };
+    const meter = createConnectionMeter(clock, (file) =>
+      file.endsWith('6')
+        ? Promise.resolve(HEAD)
+        : new Promise((resolve) => {
+            finish = () => resolve(HEAD + line(0, 4000, '01', 5));
+          }),
+    );
+    const first = meter.unread();
+    timers.pop()?.();
+    expect(await first).toBeNull();
+    const second = meter.unread();
+    finish();
+    expect((await second)?.get(4000)).toBe(1);
     nowMs = 9_999;
-    expect(await meter.unread()).not.toBeNull();
+    const third = meter.unread();
+    timers.pop()?.();
+    expect((await third)?.get(4000)).toBe(1);
     nowMs = 10_000;
-    expect(await meter.unread()).toBeNull();
+    const fourth = meter.unread();
+    timers.pop()?.();
+    expect(await fourth).toBeNull();
+    finish();
   });
 });
 
