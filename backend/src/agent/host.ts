@@ -33,8 +33,12 @@ const { setTimeout } = globalThis;
 
 const MOST_THREADS = 5;
 const FIRST_PAUSE_MS = 1_000;
-/** The thread's own heap, MB: it has little to remember, and collects often rather than grow. */
-const LIMITS = { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 };
+/**
+ * The thread's own heap, MB. It has little to remember and uses a few; but to take a stack it hears of every script of the
+ * application, each with its source map where that is inline (60 MB in one line were survived), and a thread that runs out
+ * of memory while it has a session with the main thread takes the process with it.
+ */
+const LIMITS = { maxOldGenerationSizeMb: 320, maxYoungGenerationSizeMb: 1, stackSizeMb: 1 };
 
 export function startHost(socketPath: string): void {
   const memory = sharedMemory();
