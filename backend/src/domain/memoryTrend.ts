@@ -109,7 +109,8 @@ function informedPace(buckets: readonly MemoryBucket[]): Pace | null {
   const usedPace = regularPace(used, MIN_TAU);
   if (usedPace !== null && riseOf(kept) >= MIN_KEPT_SHARE * riseOf(used)) return usedPace;
   // Where collections leave ever more but nothing more is used, pages were merely not given back yet.
-  return riseOf(used) >= MIN_KEPT_SHARE * riseOf(kept) ? regularPace(kept, MIN_TAU) : null;
+  const isUsed = riseOf(used) >= MIN_KEPT_SHARE * riseOf(kept) && !isOver(used);
+  return isUsed ? regularPace(kept, MIN_TAU) : null;
 }
 
 /** Nobody says what is garbage: what was as high before and came down again is taken for it. */
@@ -141,8 +142,7 @@ function regularPace(points: Values, minTau: number): Pace | null {
   const rise = riseOf(points);
   if (line.tau < minTau || line.slopePerMs <= 0 || rise <= 0) return null;
   if (largestFall(points) > MAX_FALL * rise) return null;
-  const latest = valueOfQuarter(points, 3).value - valueOfQuarter(points, 2).value;
-  if (latest < (MIN_LATEST_PACE * rise) / 3) return null;
+  if (isOver(points)) return null;
   const slopePerMs = slopeOfQuarters(points, 1, 3);
   return { slopePerMs, stepBytes: largestStep(points, slopePerMs) };
 }
@@ -157,6 +157,12 @@ function largestStep(points: Values, slopePerMs: number): number {
     before = point;
   }
   return step;
+}
+
+/** Whether the last quarter saw little or nothing of the growth. */
+function isOver(points: Values): boolean {
+  const latest = valueOfQuarter(points, 3).value - valueOfQuarter(points, 2).value;
+  return latest < (MIN_LATEST_PACE * riseOf(points)) / 3;
 }
 
 /** From any value to a later one. */
