@@ -58,7 +58,7 @@ const SURE_REACH = 0.8;
 /** … where it has done nothing else since it is watched: a warm-up looks the same until it is over … */
 const SURE_REACH_FROM_START = 0.5;
 /** … and of the limit, how much must really be in use: pools and caches that fill with the load end below that. */
-const SURE_USE = 0.8;
+const SURE_USE = 0.75;
 
 interface Use {
   /** Where growth has led to by now. */
