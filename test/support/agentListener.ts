@@ -12,7 +12,10 @@ interface Messages {
   readonly hang: Hang;
   readonly recovered: Pick<Hang, 'hang' | 'silentMs'>;
   readonly attachment: Omit<AgentAttachment, 'atWallMs'>;
-  readonly figures: Omit<AgentFigures, 'atMs' | 'eluPercent'> & { readonly seq: number; readonly elu: number };
+  readonly figures: Omit<AgentFigures, 'atMs' | 'eluPercent'> & {
+    readonly seq: number;
+    readonly elu: number;
+  };
 }
 
 interface Welcome {
