@@ -31,8 +31,8 @@ import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const projects = ['backend', 'examples/wordpecker'];
-/** Compiled into a project's build: what describes them, and where below the build they go. */
-const inner = { backend: [{ sources: 'backend/src/agent/tsconfig.build.json', place: 'agent' }] };
+/** Compiled into a project's build: its sources, and where below the build they go. */
+const inner = { backend: [{ sources: 'backend/src/agent', config: 'tsconfig.build.json', place: 'agent' }] };
 const tsc = join(root, 'node_modules/typescript/bin/tsc');
 const lockFile = join(root, 'run/build.lock');
 /** Fingerprint of the build that `--rollback` went away from: nothing but an explicit wish brings it back. */
@@ -117,8 +117,8 @@ function exchange() {
   }
 }
 
-function compile(project, target) {
-  const run = spawnSync(process.execPath, [tsc, '-p', join(root, project), '--outDir', target], {
+function compile(project, target, config = 'tsconfig.json') {
+  const run = spawnSync(process.execPath, [tsc, '-p', join(root, project, config), '--outDir', target], {
     cwd: root,
     encoding: 'utf8',
   });
@@ -146,7 +146,8 @@ function build({ force, retry, quiet }) {
       const target = place(project, 'dist.next');
       rmSync(target, { recursive: true, force: true });
       compile(project, target);
-      for (const { sources, place } of inner[project] ?? []) compile(sources, join(target, place));
+      for (const { sources, config, place } of inner[project] ?? [])
+        compile(sources, join(target, place), config);
       copyAssets(project, target);
       writeFileSync(join(target, '.fingerprint'), print);
     }

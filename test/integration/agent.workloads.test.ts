@@ -115,7 +115,7 @@ function begin(service: Service, path: string, how: { closed: number } | { perSe
   return load;
 }
 
-/** The highest figures seen of the one instance before anything was decided, and what was decided then. */
+/** The highest figures seen of the one instance until something was decided, and what that was. */
 interface Seen {
   readonly cpu: number;
   readonly elu: number;
@@ -127,19 +127,21 @@ interface Seen {
 /** Looks until something was decided, or `forMs` are over. */
 async function observe(service: Service, workload: string, forMs: number): Promise<Seen> {
   const highest = { cpu: 0, elu: 0, backlog: 0 };
+  const pmId = (await status()).services.find(({ name }) => name === service)?.instances[0]?.pmId;
   let scaled: Seen['scaled'] = null;
   let unfit: Seen['unfit'] = null;
   const endMs = performance.now() + forMs;
-  while (scaled === null && unfit === null && performance.now() < endMs) {
-    const now: ServiceView | undefined = (await status()).services.find(({ name }) => name === service);
-    const [only] = now?.instances ?? [];
-    if (now?.instances.length === 1) {
-      highest.cpu = Math.max(highest.cpu, only?.cpuPercent ?? 0);
-      highest.elu = Math.max(highest.elu, only?.eluPercent ?? 0);
-      highest.backlog = Math.max(highest.backlog, only?.backlogPercent ?? 0);
-    }
+  let isDecided = false;
+  while (!isDecided && performance.now() < endMs) {
     scaled = ((await eventsOf(service, 'service.scaled'))[0]?.data ?? null) as Seen['scaled'];
     unfit = ((await eventsOf(service, 'instance.unfit'))[0]?.data ?? null) as Seen['unfit'];
+    isDecided = scaled !== null || unfit !== null;
+    // Only now: a decision may come with the very first figures that led to it, and these are still shown then.
+    const now: ServiceView | undefined = (await status()).services.find(({ name }) => name === service);
+    const only = now?.instances.find((instance) => instance.pmId === pmId);
+    highest.cpu = Math.max(highest.cpu, only?.cpuPercent ?? 0);
+    highest.elu = Math.max(highest.elu, only?.eluPercent ?? 0);
+    highest.backlog = Math.max(highest.backlog, only?.backlogPercent ?? 0);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const seen = {

@@ -1,4 +1,4 @@
-/** scripts/build.mjs with the real compiler, on a project of two small files. */
+/** scripts/build.mjs with the real compiler, on projects of two small files, and the agent of one. */
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -18,6 +18,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const projects = ['backend', 'examples/wordpecker'];
+/** CommonJS within an ES module: a project of its own that ends up in the build of the other. */
+const agent = 'backend/src/agent';
 
 let project = '';
 
@@ -32,6 +34,12 @@ beforeEach(() => {
     write(`${name}/src/main.ts`, 'export const version: number = 1;\n');
     write(`${name}/src/other.ts`, 'export const other: number = 1;\n');
   }
+  for (const file of ['tsconfig.json', 'tsconfig.build.json', 'package.json'])
+    cpSync(join(root, agent, file), join(project, agent, file));
+  write(
+    `${agent}/preload.ts`,
+    "import { isMainThread } from 'node:worker_threads';\nexport { isMainThread };\n",
+  );
 });
 afterEach(() => rmSync(project, { recursive: true, force: true }));
 
@@ -59,6 +67,8 @@ describe('scripts/build.mjs', () => {
     const first = await build();
     expect(first).toMatchObject({ code: 0 });
     for (const name of projects) expect(read(`${name}/dist/main.js`)).toContain('version = 1');
+    expect(read('backend/dist/agent/preload.js')).toContain('require("node:worker_threads")');
+    expect(JSON.parse(read('backend/dist/agent/package.json'))).toMatchObject({ type: 'commonjs' });
     const built = statSync(join(project, 'backend/dist/main.js')).mtimeMs;
     expect(await build()).toEqual({ code: 0, output: 'Build: up to date.\n' });
     expect(statSync(join(project, 'backend/dist/main.js')).mtimeMs).toBe(built);
