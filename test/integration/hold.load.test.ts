@@ -18,7 +18,7 @@ beforeAll(async () => {
       SCALE_DOWN_WINDOW: String(DOWN_WINDOW_MS),
       SCALE_COOLDOWN: '10000',
       // 40 % of a core is to be had also where the machine is busy with other things.
-      CPU_THRESHOLD_HIGH: '25',
+      CPU_THRESHOLD_HIGH: '30',
       CPU_THRESHOLD_LOW: '20',
     },
     'ecosystem.config.js',
@@ -54,7 +54,7 @@ async function burnUntilGrown(): Promise<void> {
   await deployment.untilWhole(BACKEND, 2);
   const moves = (await deployment.events('service.scaled')).filter(({ data }) => data['by'] === 'autoscaler');
   expect(moves).toHaveLength(1);
-  expect(moves[0]!.data['reason']).toMatch(/load \d+ ?% .*above 25 ?%/);
+  expect(moves[0]!.data['reason']).toMatch(/load \d+ ?% .*above 30 ?%/);
   const view = await deployment.loadBalancer();
   const up = view.services
     .find(({ name }) => name === BACKEND)!

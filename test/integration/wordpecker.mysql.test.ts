@@ -45,7 +45,7 @@ describe.skipIf(!mariadbAvailable)('word lists in MariaDB', () => {
   it('does not hang with a database that is frozen, and leaves in time', async () => {
     const { sample, url } = await samples.start('backend', mysqlEnvironment(mariadb.login));
     await expectService(url);
-    mariadb.signal('SIGSTOP');
+    await mariadb.freeze();
     try {
       const health = await call('GET', `${url}/api/health`);
       expect(health.status).toBe(503);
@@ -55,7 +55,7 @@ describe.skipIf(!mariadbAvailable)('word lists in MariaDB', () => {
       sample.signal('SIGTERM');
       expect(await sample.exited).toEqual({ code: 0, signal: null });
     } finally {
-      mariadb.signal('SIGCONT');
+      mariadb.thaw();
     }
   });
 });

@@ -88,7 +88,7 @@ describe.skipIf(!redisAvailable)('several instances with Redis', () => {
     await healthy(url);
     const client = await connect(url);
     await client.subscribe('g');
-    redis.signal('SIGSTOP');
+    await redis.freeze();
     try {
       expect(await call('GET', `${url}/api/health`)).toMatchObject({
         status: 200,
@@ -97,7 +97,7 @@ describe.skipIf(!redisAvailable)('several instances with Redis', () => {
       client.send({ type: 'publish', group: 'g', data: 'still here' });
       await client.message('still here');
     } finally {
-      redis.signal('SIGCONT');
+      redis.thaw();
     }
     await healthy(url);
   });

@@ -3,11 +3,12 @@
  * distribution's binaries. Nothing of the machine's own servers, settings or data is touched.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { waitFor } from './waitFor.js';
 
 /** The binary's path, or null when it is not installed. */
 export function findBinary(name: string): string | null {
@@ -103,8 +104,24 @@ export class PrivateServer {
     await gone;
   }
 
-  signal(signal: NodeJS.Signals): void {
-    this.#process?.kill(signal);
+  /** SIGSTOP, and until the last of its threads has stopped: one on another core may answer for a moment longer. */
+  async freeze(): Promise<void> {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error(`${path.basename(this.#binary)} does not run`);
+    this.#process?.kill('SIGSTOP');
+    const states = (): string[] =>
+      readdirSync(`/proc/${pid}/task`).map((thread) => {
+        const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+        return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
+      });
+    await waitFor(() => states().every((state) => state === 'T'), {
+      what: `${path.basename(this.#binary)} to stand still`,
+      intervalMs: 2,
+    });
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
   }
 
   async dispose(): Promise<void> {
