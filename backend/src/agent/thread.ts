@@ -54,11 +54,19 @@ function settle({ hangTimeoutMs, intervalMs, killTimeoutMs }: Welcome): void {
 }
 
 let reporting: NodeJS.Timeout | undefined;
+/**
+ * At whole multiples of the interval of the wall clock: all agents of a machine at the same time. What a message costs the
+ * supervisor is mostly that it has to wake up for it; so it wakes up once for all of them.
+ */
 function reportEvery(intervalMs: number): void {
-  clearInterval(reporting);
-  reporting = setInterval(() => {
-    if (transport.isTalking) transport.offer(reader.next(transport.dropped + failures));
-  }, intervalMs);
+  clearTimeout(reporting);
+  reporting = setTimeout(
+    () => {
+      reportEvery(intervalMs);
+      if (transport.isTalking) transport.offer(reader.next(transport.dropped + failures));
+    },
+    intervalMs - (Date.now() % intervalMs),
+  );
 }
 
 function ownVersion(): string {
