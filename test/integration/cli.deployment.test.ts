@@ -127,8 +127,9 @@ describe('pm2 start on what runs', () => {
       'production',
     );
     expect(await ports()).toEqual(before);
-    await waitFor(async () => (await service('wordpecker-backend')).state === 'healthy', {
-      what: 'a healthy backend',
+    // It has restarted all of them: also the frontend and the gateway, which are asked next.
+    await waitFor(async () => (await checkout.run('scripts/health-check.sh')).code === 0, {
+      what: 'everything to serve again',
       deadlineMs: 30_000,
     });
   });
