@@ -11,6 +11,8 @@ import { deploy } from './deployment.js';
 
 export interface CostRow {
   readonly instances: number;
+  /** Whether each carries an agent. What agents may cost has targets of its own: the `agent` bench. */
+  readonly agents: boolean;
   /** % of one core: the median of the windows, and each of them. */
   readonly supervisorCpuPercent: number;
   readonly supervisorCpuWindows: readonly number[];
@@ -23,7 +25,7 @@ export interface CostRow {
 }
 
 export interface CostOptions {
-  readonly sizes: readonly number[];
+  readonly sizes: readonly { readonly instances: number; readonly agents: boolean }[];
   readonly windows: number;
   readonly windowMs: number;
   /** From the supervisor's start to the first window: it compiles what it runs often and probes what is new. */
@@ -34,15 +36,19 @@ const MEGABYTE = 2 ** 20;
 
 export async function measureCost(options: CostOptions, say: (text: string) => void): Promise<CostRow[]> {
   const rows: CostRow[] = [];
-  for (const instances of options.sizes) {
-    say(`cost with ${instances} instances`);
-    rows.push(await measureOne(instances, options));
+  for (const { instances, agents } of options.sizes) {
+    say(`cost with ${instances} instances${agents ? ' that carry an agent' : ''}`);
+    rows.push(await measureOne(instances, agents, options));
   }
   return rows;
 }
 
-async function measureOne(instances: number, { windows, windowMs, settleMs }: CostOptions): Promise<CostRow> {
-  const deployment = await deploy(instances, 'cluster');
+async function measureOne(
+  instances: number,
+  agents: boolean,
+  { windows, windowMs, settleMs }: CostOptions,
+): Promise<CostRow> {
+  const deployment = await deploy(instances, 'cluster', agents);
   try {
     await pause(settleMs / 2);
     const [alone] = await measureUsage([deployment.daemonPid()], windowMs);
@@ -58,6 +64,7 @@ async function measureOne(instances: number, { windows, windowMs, settleMs }: Co
     const cpuWindows = supervisor.map(({ cpuPercent }) => cpuPercent);
     return {
       instances,
+      agents,
       supervisorCpuPercent: rounded(median(cpuWindows), 2),
       supervisorCpuWindows: cpuWindows.map((cpuPercent) => rounded(cpuPercent, 2)),
       supervisorMemoryMegabytes: largestMegabytes(supervisor),
@@ -76,9 +83,10 @@ function largestMegabytes(usages: readonly { readonly memoryBytes: number }[]): 
 
 export function costTable(rows: readonly CostRow[]): string {
   return formatTable(
-    ['instances', 'supervisor CPU %', 'MB', 'PM2 daemon alone CPU %', 'supervised CPU %', 'MB'],
+    ['instances', 'agents', 'supervisor CPU %', 'MB', 'PM2 daemon alone CPU %', 'supervised CPU %', 'MB'],
     rows.map((row) => [
       String(row.instances),
+      row.agents ? 'yes' : 'no',
       row.supervisorCpuPercent.toFixed(2),
       row.supervisorMemoryMegabytes.toFixed(0),
       row.daemonAloneCpuPercent.toFixed(2),
@@ -89,7 +97,8 @@ export function costTable(rows: readonly CostRow[]): string {
 }
 
 export function costVerdicts(rows: readonly CostRow[]): Verdict[] {
-  return rows.flatMap(({ instances, supervisorCpuPercent, supervisorMemoryMegabytes }) => {
+  return rows.flatMap(({ instances, agents, supervisorCpuPercent, supervisorMemoryMegabytes }) => {
+    if (agents) return [];
     if (instances === 20) {
       return [
         atMost('supervisor CPU at 20 instances', supervisorCpuPercent, 1, '% of a core'),

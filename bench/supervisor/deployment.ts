@@ -1,6 +1,6 @@
 /**
- * A PM2 home with the tiny service in it, an agent in every instance, and, when asked for, the supervisor beside it: defined by
- * backend/ecosystem.cjs and started by `pm2 start`, as in production. Settings are the defaults, except for where
+ * A PM2 home with the tiny service in it, an agent in every instance unless asked otherwise, and, when asked for, the
+ * supervisor beside it: defined by backend/ecosystem.cjs and started by `pm2 start`, as in production. Settings are the defaults, except for where
  * things lie, automatic scaling (off: it would shrink an idle service; it still decides every second), and as many
  * instances as a measurement needs.
  */
@@ -50,13 +50,17 @@ export function createHome(): { readonly pm2: Pm2Home; readonly dispose: () => P
 }
 
 /** Starts `instances` of the tiny service through PM2; resolves when all of them answer. */
-export async function deploy(instances: number, mode: 'cluster' | 'fork'): Promise<Deployment> {
+export async function deploy(
+  instances: number,
+  mode: 'cluster' | 'fork',
+  agents = true,
+): Promise<Deployment> {
   const { pm2, dispose } = createHome();
   try {
     const firstPort = await freePortRange(instances + SPARE_PORTS + 1);
     const apiPort = firstPort + instances + SPARE_PORTS;
     const file = join(pm2.home, 'ecosystem.config.cjs');
-    writeFileSync(file, ecosystem({ home: pm2.home, instances, mode, firstPort, apiPort }));
+    writeFileSync(file, ecosystem({ home: pm2.home, instances, mode, firstPort, apiPort, agents }));
     await pm2.pm2('start', file, '--only', SERVICE, '--env', 'production');
     const ports = Array.from({ length: instances }, (_, index) => firstPort + index);
     for (const port of ports) {
@@ -97,10 +101,11 @@ interface EcosystemOptions {
   readonly mode: 'cluster' | 'fork';
   readonly firstPort: number;
   readonly apiPort: number;
+  readonly agents: boolean;
 }
 
 /** The text of the ecosystem file. The supervisor's part is production's own, moved into the temporary folder. */
-function ecosystem({ home, instances, mode, firstPort, apiPort }: EcosystemOptions): string {
+function ecosystem({ home, instances, mode, firstPort, apiPort, agents }: EcosystemOptions): string {
   const settings = {
     HA_PORT: String(apiPort),
     HA_DATA_DIR: join(home, 'data'),
@@ -132,7 +137,8 @@ const { defineSupervisor, withAgent } = require(${JSON.stringify(join(rootFolder
 const supervisor = defineSupervisor({ file: __filename, autoscale: false });
 // Neither the checkout's .env nor its config.yml has a say in a measurement.
 supervisor.env.HA_ROOT = ${JSON.stringify(home)};
-module.exports = { apps: [supervisor, withAgent(${JSON.stringify(service)})] };
+const service = ${JSON.stringify(service)};
+module.exports = { apps: [supervisor, ${agents ? 'withAgent(service)' : 'service'}] };
 `;
 }
 

@@ -4,8 +4,15 @@ import { costTable, costVerdicts, measureCost } from './cost.js';
 import { measureRolling, rollingTable, rollingVerdicts } from './rolling.js';
 import { measureScaleUp, scaleUpTable, scaleUpVerdicts } from './scaleUp.js';
 
-const COST = { sizes: [4, 20, 100], windows: 3, windowMs: 30_000, settleMs: 20_000 };
-const QUICK_COST = { sizes: [4, 20], windows: 1, windowMs: 10_000, settleMs: 6_000 };
+const withoutAndWith = (instances: number): { instances: number; agents: boolean }[] =>
+  [false, true].map((agents) => ({ instances, agents }));
+const COST = {
+  sizes: [4, 20, 100].flatMap(withoutAndWith),
+  windows: 3,
+  windowMs: 30_000,
+  settleMs: 20_000,
+};
+const QUICK_COST = { sizes: [4, 20].flatMap(withoutAndWith), windows: 1, windowMs: 10_000, settleMs: 6_000 };
 
 export const SUPERVISOR_PARTS: Readonly<Record<string, Measurement>> = {
   cpu: async (quick) => {

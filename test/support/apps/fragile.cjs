@@ -33,7 +33,7 @@ function hoardTo(bytes, then) {
 }
 
 function hoardSlowly() {
-  keep(1_500);
+  keep(700);
   setTimeout(hoardSlowly, 20);
 }
 
