@@ -61,17 +61,21 @@ export type Fitness =
       readonly detail: string;
     };
 
-export type FailureCause =
-  | 'crashed' // left by itself, or by a fatal signal
-  | 'oom-killed' // the kernel ended it for memory
-  | 'out-of-memory' // V8 ended it: its JavaScript heap reached its limit
-  | 'unhealthy' // probes: status, body, refused
-  | 'unresponsive' // probes: no answer in time
-  | 'hung' // its main thread is blocked: an agent said so
-  | 'stopped' // the whole process is (SIGSTOP): its agent fell silent, the kernel says why
-  | 'stalled' // both loops alive, but requests grow older and none finishes
-  | 'not-ready' // never became fit after its start
-  | 'memory'; // recycled before its limit
+/** Why an instance is unfit, or ended by its own fault. */
+export const FAILURE_CAUSES = [
+  'crashed', // left by itself, or by a fatal signal
+  'oom-killed', // the kernel ended it for memory
+  'out-of-memory', // V8 ended it: its JavaScript heap reached its limit
+  'unhealthy', // probes: status, body, refused
+  'unresponsive', // probes: no answer in time
+  'hung', // its main thread is blocked: an agent said so
+  'stopped', // the whole process is (SIGSTOP): its agent fell silent, the kernel says why
+  'stalled', // both loops alive, but requests grow older and none finishes
+  'not-ready', // never became fit after its start
+  'memory', // recycled before its limit
+] as const;
+
+export type FailureCause = (typeof FAILURE_CAUSES)[number];
 
 /** Whether its agent speaks. silent: connected, but nothing was heard for two seconds. */
 export type AgentPresence = 'connected' | 'silent' | 'absent';

@@ -2,24 +2,12 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
-import type { FailureCause } from '../domain/model.js';
+import { FAILURE_CAUSES, type FailureCause } from '../domain/model.js';
 import { FailoverManager } from './failoverManager.js';
 import { failoverSnapshotSchema } from './failoverSnapshot.js';
 
 const SERVICE = 'api';
 const POLICY = policyOf(SERVICE).failure;
-const CAUSES: readonly FailureCause[] = [
-  'crashed',
-  'oom-killed',
-  'out-of-memory',
-  'unhealthy',
-  'unresponsive',
-  'hung',
-  'stopped',
-  'stalled',
-  'not-ready',
-  'memory',
-];
 
 /** A manager, with a clock that the test moves. */
 function managing(clock = new FakeClock()) {
@@ -123,7 +111,7 @@ describe('quarantine', () => {
     expect(it.manager.attemptsUsed(SERVICE, 0)).toBe(POLICY.maxRestartAttempts);
   });
 
-  test.each(CAUSES)('may fail open after %s only when what failed still runs', (cause) => {
+  test.each(FAILURE_CAUSES)('may fail open after %s only when what failed still runs', (cause) => {
     it.spend(0, cause);
     const stillRuns = !['crashed', 'oom-killed', 'out-of-memory'].includes(cause);
     expect(it.manager.quarantinedSlot(SERVICE, 0)?.failOpen).toBe(stillRuns);
@@ -310,7 +298,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constantFrom('fail' as const, 'spend' as const),
       pmId: pmIds,
-      cause: fc.constantFrom(...CAUSES),
+      cause: fc.constantFrom(...FAILURE_CAUSES),
       ranMs: fc.nat({ max: 100_000 }),
     }),
   },

@@ -1,18 +1,8 @@
 /** What is persisted of restart budgets and quarantines; validated when it is read back. */
 import { z } from 'zod';
+import { FAILURE_CAUSES } from '../domain/model.js';
 
-const causeSchema = z.enum([
-  'crashed',
-  'oom-killed',
-  'out-of-memory',
-  'unhealthy',
-  'unresponsive',
-  'hung',
-  'stopped',
-  'stalled',
-  'not-ready',
-  'memory',
-]);
+const causeSchema = z.enum(FAILURE_CAUSES);
 const chargeSchema = z.object({ atMs: z.number(), ranMs: z.number(), cause: causeSchema });
 const heldShape = {
   sinceMs: z.number(),

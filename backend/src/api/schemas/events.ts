@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
+import { FAILURE_CAUSES } from '../../domain/model.js';
 import { operationKind } from './operation.js';
 import { count, durationMs, instanceRef, timestamp } from './primitives.js';
 
@@ -12,19 +13,7 @@ const text = z.string();
 const aboutInstance = { service, instance: instanceRef };
 const aboutOperation = { service, operationId: text, kind: operationKind };
 
-const causes = [
-  'crashed',
-  'oom-killed',
-  'out-of-memory',
-  'unhealthy',
-  'unresponsive',
-  'hung',
-  'stopped',
-  'stalled',
-  'not-ready',
-  'memory',
-] as const;
-export const failureCause = z.enum(causes);
+export const failureCause = z.enum(FAILURE_CAUSES);
 
 const blackBox = text.exactOptional().describe('What is kept of it: GET /api/ha/blackbox/{id}.');
 
