@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
 import { agentFigures } from '../../../test/support/agentFigures.js';
+import { steadyHealth } from '../../../test/support/steadyHealth.js';
 import { MemoryBlackBoxes } from '../../../test/support/memoryBlackBoxes.js';
 import type { KeptBox } from '../../../test/support/memoryBlackBoxes.js';
 import { recordedEvents, silentLogger } from '../../../test/support/recordedEvents.js';
@@ -12,7 +13,6 @@ import type { ManagedProcess } from '../domain/model.js';
 import type { ProcessExit } from '../ports.js';
 import { BlackBox } from './blackBox.js';
 import { FailoverManager } from './failoverManager.js';
-import { HealthMonitor } from './healthMonitor.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
 
@@ -40,14 +40,7 @@ function keeping() {
   const events = recordedEvents(clock);
   const failover = new FailoverManager({ clock, random: () => 0.5 });
   failover.supervise(SERVICE, POLICY.failure);
-  const health = new HealthMonitor({
-    clock,
-    prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
-    random: () => 0.5,
-    daemonAnswers: () => true,
-    isOverloaded: () => false,
-    onChange: () => undefined,
-  });
+  const health = steadyHealth(clock);
   const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });
   const agents = { presence: () => 'absent' as const };
   const parts = { clock, failover, health, traffic, agents };

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
 import { agentFigures } from '../../../test/support/agentFigures.js';
+import { steadyHealth } from '../../../test/support/steadyHealth.js';
 import { MemoryBlackBoxes, noStderr } from '../../../test/support/memoryBlackBoxes.js';
 import { recordedEvents, silentLogger } from '../../../test/support/recordedEvents.js';
 import type { AgentRecord } from '../domain/agent.js';
@@ -13,7 +14,6 @@ import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
 import { FailoverManager } from './failoverManager.js';
 import { FailureWatch } from './failureWatch.js';
-import { HealthMonitor } from './healthMonitor.js';
 import { Operations } from './operations.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
@@ -27,14 +27,7 @@ async function watching() {
   const events = recordedEvents(clock);
   const failover = new FailoverManager({ clock, random: () => 0.5 });
   failover.supervise(SERVICE, POLICY.failure);
-  const health = new HealthMonitor({
-    clock,
-    prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
-    random: () => 0.5,
-    daemonAnswers: () => true,
-    isOverloaded: () => false,
-    onChange: () => undefined,
-  });
+  const health = steadyHealth(clock);
   const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });
   const service = new SupervisedService(POLICY, {
     clock,

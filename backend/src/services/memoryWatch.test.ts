@@ -1,6 +1,7 @@
 /** Who is replaced because of its memory, when, and why. Real parts, a clock and figures that the test holds. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { agentFigures } from '../../../test/support/agentFigures.js';
+import { steadyHealth } from '../../../test/support/steadyHealth.js';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
 import { recordedEvents } from '../../../test/support/recordedEvents.js';
@@ -8,7 +9,7 @@ import type { AgentFigures } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import { FailoverManager } from './failoverManager.js';
-import { HealthMonitor } from './healthMonitor.js';
+import type { HealthMonitor } from './healthMonitor.js';
 import { MemoryWatch } from './memoryWatch.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
@@ -41,14 +42,7 @@ class Scene {
 
   constructor() {
     const { clock } = this;
-    this.#health = new HealthMonitor({
-      clock,
-      prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
-      random: () => 0.5,
-      daemonAnswers: () => true,
-      isOverloaded: () => false,
-      onChange: () => undefined,
-    });
+    this.#health = steadyHealth(clock);
     this.watch = new MemoryWatch({
       clock,
       figures: ({ pmId }) => this.inside.get(pmId)?.(clock.nowMs()) ?? null,
