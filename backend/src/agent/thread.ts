@@ -12,6 +12,7 @@ import type { ThreadData } from './host.js';
 import { PROTOCOL } from './limits.js';
 import { viewMainThread } from './mainThread.js';
 import { read, settingsOf, sharedMemory, SLOT } from './memory.js';
+import { untilNextMomentMs } from './moments.js';
 import type { Attachment, Stopping, Welcome } from './protocol.js';
 import { TICK_MS } from './seams.js';
 import { Transport } from './transport.js';
@@ -54,10 +55,6 @@ function settle({ hangTimeoutMs, intervalMs, killTimeoutMs }: Welcome): void {
 }
 
 let reporting: NodeJS.Timeout | undefined;
-/**
- * At whole multiples of the interval of the wall clock: all agents of a machine at the same time. What a message costs the
- * supervisor is mostly that it has to wake up for it; so it wakes up once for all of them.
- */
 function reportEvery(intervalMs: number): void {
   clearTimeout(reporting);
   reporting = setTimeout(
@@ -65,7 +62,7 @@ function reportEvery(intervalMs: number): void {
       reportEvery(intervalMs);
       if (transport.isTalking) transport.offer(reader.next(transport.dropped + failures));
     },
-    intervalMs - (Date.now() % intervalMs),
+    untilNextMomentMs(intervalMs, Date.now()),
   );
 }
 
