@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { InstanceView } from '../../backend/src/domain/model.js';
 import { FIGURES } from '../support/agentFrames.js';
 import { isAlive, sendSignal } from '../support/processes.js';
-import { Traffic } from '../support/traffic.js';
+import type { Traffic } from '../support/traffic.js';
 import { TroubledService, TROUBLED } from '../support/troubledService.js';
 import { waitFor } from '../support/waitFor.js';
 
@@ -30,21 +30,7 @@ let it: TroubledService;
 let traffic: Traffic;
 
 beforeAll(async () => {
-  it = await TroubledService.start({
-    instances: 2,
-    settings: {
-      MAX_RESTART_ATTEMPTS: '1000',
-      RESTART_BACKOFF: '0',
-      STABLE_PERIOD: '500',
-      KILL_TIMEOUT: String(KILL_TIMEOUT_MS),
-    },
-  });
-  traffic = await Traffic.start({
-    haPort: it.haPort,
-    service: TROUBLED,
-    path: '/work?ms=100',
-    timeoutMs: 8_000,
-  });
+  ({ service: it, traffic } = await TroubledService.underTraffic({ KILL_TIMEOUT: String(KILL_TIMEOUT_MS) }));
 }, 60_000);
 
 afterAll(async () => {

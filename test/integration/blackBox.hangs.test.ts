@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { BlackBoxEntry, BlackBoxSummary } from '../../backend/src/domain/blackBox.js';
 import type { InstanceView } from '../../backend/src/domain/model.js';
 import { sendSignal } from '../support/processes.js';
-import { Traffic } from '../support/traffic.js';
+import type { Traffic } from '../support/traffic.js';
 import { TROUBLED, TroubledService } from '../support/troubledService.js';
 import { waitFor } from '../support/waitFor.js';
 
@@ -21,22 +21,10 @@ let it: TroubledService;
 let traffic: Traffic;
 
 beforeAll(async () => {
-  it = await TroubledService.start({
-    instances: 2,
-    settings: {
-      MAX_RESTART_ATTEMPTS: '1000',
-      RESTART_BACKOFF: '0',
-      STABLE_PERIOD: '500',
-      KILL_TIMEOUT: '4000',
-      BLACK_BOX_MAX_ENTRIES: '200',
-    },
-  });
-  traffic = await Traffic.start({
-    haPort: it.haPort,
-    service: TROUBLED,
-    path: '/work?ms=100',
-    timeoutMs: 8_000,
-  });
+  ({ service: it, traffic } = await TroubledService.underTraffic({
+    KILL_TIMEOUT: '4000',
+    BLACK_BOX_MAX_ENTRIES: '200',
+  }));
 }, 60_000);
 
 afterAll(async () => {

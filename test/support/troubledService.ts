@@ -10,6 +10,7 @@ import type { MetricsView, StatusView } from '../../backend/src/domain/views.js'
 import { repository } from './deployment.js';
 import { createPm2Home, type Pm2Home } from './pm2.js';
 import { freePortRange } from './ports.js';
+import { Traffic } from './traffic.js';
 import { waitFor } from './waitFor.js';
 
 export const TROUBLED = 'troubled';
@@ -83,6 +84,26 @@ export class TroubledService {
     await pm2.pm2('start', file);
     await it.untilWhole(instances);
     return it;
+  }
+
+  /**
+   * Two instances under traffic, and as many failures as a campaign needs: budgets and pauses are out of its way.
+   * Whoever starts it ends both.
+   */
+  static async underTraffic(
+    settings: Readonly<Record<string, string>>,
+  ): Promise<{ readonly service: TroubledService; readonly traffic: Traffic }> {
+    const service = await TroubledService.start({
+      instances: 2,
+      settings: { MAX_RESTART_ATTEMPTS: '1000', RESTART_BACKOFF: '0', STABLE_PERIOD: '500', ...settings },
+    });
+    const traffic = await Traffic.start({
+      haPort: service.haPort,
+      service: TROUBLED,
+      path: '/work?ms=100',
+      timeoutMs: 8_000,
+    });
+    return { service, traffic };
   }
 
   get logDir(): string {
