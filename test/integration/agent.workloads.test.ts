@@ -19,6 +19,8 @@ const SERVICES = ['pool', 'wait', 'spin', 'queue', 'hang', 'lost', 'database'] a
 type Service = (typeof SERVICES)[number];
 const PORTS = 10;
 const MOST = 6;
+/** Two looks of the supervisor. */
+const AFTER_SCALE_MS = 2_500;
 const app = join(repository, 'test/support/apps/workloads.cjs');
 
 let pm2: Pm2Home;
@@ -124,24 +126,28 @@ interface Seen {
   readonly unfit: { readonly cause: string; readonly detail: string } | null;
 }
 
-/** Looks until something was decided, or `forMs` are over. */
+/**
+ * Looks until something was decided, or `forMs` are over. A scale-up may come with the first figures above the threshold,
+ * when the load has hardly begun; the load goes on, so what it comes to is looked at for AFTER_SCALE_MS more.
+ */
 async function observe(service: Service, workload: string, forMs: number): Promise<Seen> {
   const highest = { cpu: 0, elu: 0, backlog: 0 };
   const pmId = (await status()).services.find(({ name }) => name === service)?.instances[0]?.pmId;
   let scaled: Seen['scaled'] = null;
   let unfit: Seen['unfit'] = null;
-  const endMs = performance.now() + forMs;
-  let isDecided = false;
-  while (!isDecided && performance.now() < endMs) {
+  let endMs = performance.now() + forMs;
+  while (performance.now() < endMs) {
+    const wasScaled = scaled !== null;
     scaled = ((await eventsOf(service, 'service.scaled'))[0]?.data ?? null) as Seen['scaled'];
     unfit = ((await eventsOf(service, 'instance.unfit'))[0]?.data ?? null) as Seen['unfit'];
-    isDecided = scaled !== null || unfit !== null;
+    if (scaled !== null && !wasScaled) endMs = performance.now() + AFTER_SCALE_MS;
     // Only now: a decision may come with the very first figures that led to it, and these are still shown then.
     const now: ServiceView | undefined = (await status()).services.find(({ name }) => name === service);
     const only = now?.instances.find((instance) => instance.pmId === pmId);
     highest.cpu = Math.max(highest.cpu, only?.cpuPercent ?? 0);
     highest.elu = Math.max(highest.elu, only?.eluPercent ?? 0);
     highest.backlog = Math.max(highest.backlog, only?.backlogPercent ?? 0);
+    if (unfit !== null) break;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const seen = {
