@@ -1,12 +1,15 @@
 /**
  * 200 agents in one process, for their supervisor to listen to: each says hello in the name of a process that lives, and
- * then what an agent says, four times a second, spread evenly. Told by its parent: `{ path, pids }`.
+ * then what an agent says, four times a second. As agents do, they all speak at the same moments of the clock
+ * (backend/src/agent/moments.ts); those of 100 processes on two cores came within 15 ms of them, so each is late by up to
+ * that, anew every time. Told by its parent: `{ path, pids }`.
  */
 'use strict';
 
 const net = require('node:net');
 
 const INTERVAL_MS = 250;
+const MOST_LATE_MS = 15;
 const JOIN_INTERVAL_MS = 10;
 const REQUESTS = 25;
 
@@ -43,7 +46,7 @@ function figures(seq) {
   };
 }
 
-function join(path, pid, startAfterMs) {
+function join(path, pid) {
   const socket = net.connect({ path });
   const say = (message) => socket.write(`${JSON.stringify(message)}\n`);
   socket.on('error', (error) => {
@@ -57,15 +60,24 @@ function join(path, pid, startAfterMs) {
     joined += 1;
     process.send({ joined });
     let seq = 0;
-    setTimeout(() => setInterval(() => say(figures((seq += 1))), INTERVAL_MS), startAfterMs);
+    atEveryMoment(() => say(figures((seq += 1))));
   });
+}
+
+function atEveryMoment(run) {
+  const leftMs = INTERVAL_MS - (Date.now() % INTERVAL_MS);
+  setTimeout(
+    () => {
+      setTimeout(run, Math.random() * MOST_LATE_MS);
+      atEveryMoment(run);
+    },
+    leftMs < INTERVAL_MS / 2 ? leftMs + INTERVAL_MS : leftMs,
+  );
 }
 
 let joined = 0;
 process.once('message', ({ path, pids }) => {
   // One after the other: of a crowd that has not said who it is yet, a supervisor keeps only so many.
-  for (const [index, pid] of pids.entries()) {
-    setTimeout(join, index * JOIN_INTERVAL_MS, path, pid, (index * INTERVAL_MS) / pids.length);
-  }
+  for (const [index, pid] of pids.entries()) setTimeout(join, index * JOIN_INTERVAL_MS, path, pid);
 });
 process.once('disconnect', () => process.exit(0));
