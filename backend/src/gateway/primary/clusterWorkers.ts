@@ -10,6 +10,7 @@
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import type { WorkerListeners, WorkerProcess } from './fleet.js';
+import { acceptedFlags, WORKER_FLAGS } from './workerFlags.js';
 
 /** SO_REUSEPORT through `listen` came with 22.12 and 23.1; before, Node ignores the option. */
 export function canReusePort(nodeVersion: string, platform: NodeJS.Platform): boolean {
@@ -24,8 +25,8 @@ export function createSpawner(script: string): (listeners: WorkerListeners) => W
   cluster.setupPrimary({
     exec: script,
     args: [],
-    // The primary's small heap is not for those who carry the traffic.
-    execArgv: [],
+    // Not the primary's: its small heap is not for those who carry the traffic.
+    execArgv: [...acceptedFlags(WORKER_FLAGS)],
     // A worker that wrote to the stdout of a PM2 daemon would die with it.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
