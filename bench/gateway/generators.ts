@@ -33,6 +33,11 @@ export interface PacedLoad {
 
 /** Mean pause of a connection between an answer and its next request. */
 const PAUSE_MS = 20;
+/**
+ * wrk opens all its connections at once. Their first requests come one after the other within this time after it, so
+ * that what is measured is the load and not what hundreds of new connections cost, which the generator never repeats.
+ */
+const FIRST_REQUESTS_MS = { from: 200, to: 1_200 };
 const LEAST_SHARE_OF_RATE = 0.6;
 
 /**
@@ -45,7 +50,15 @@ export async function pace(wrk: string, { url, perSecond, seconds }: PacedOption
     url,
     connections,
     seconds,
-    script: `function delay() return math.random(0, ${2 * PAUSE_MS}) end`,
+    script: `
+      local began = 0
+      function delay()
+        began = began + 1
+        if began <= ${connections} then
+          return math.random(${FIRST_REQUESTS_MS.from}, ${FIRST_REQUESTS_MS.to})
+        end
+        return math.random(0, ${2 * PAUSE_MS})
+      end`,
   });
   const reached = requestsIn(output, url) / seconds;
   if (reached < LEAST_SHARE_OF_RATE * perSecond) {

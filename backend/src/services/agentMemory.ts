@@ -62,8 +62,7 @@ export class AgentMemory {
 
   /** Those after that time, oldest first. */
   since(atMs: number): readonly AgentFigures[] {
-    const all = this.#figures.toArray();
-    return all.slice(all.findLastIndex((figures) => figures.atMs <= atMs) + 1);
+    return this.#figures.newest((figures) => figures.atMs > atMs);
   }
 
   record(): AgentRecord {
