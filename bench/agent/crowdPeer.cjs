@@ -7,6 +7,7 @@
 'use strict';
 
 const net = require('node:net');
+const { untilNextMomentMs } = require('../../backend/dist/agent/moments.js');
 
 const INTERVAL_MS = 250;
 const MOST_LATE_MS = 15;
@@ -65,13 +66,12 @@ function join(path, pid) {
 }
 
 function atEveryMoment(run) {
-  const leftMs = INTERVAL_MS - (Date.now() % INTERVAL_MS);
   setTimeout(
     () => {
       setTimeout(run, Math.random() * MOST_LATE_MS);
       atEveryMoment(run);
     },
-    leftMs < INTERVAL_MS / 2 ? leftMs + INTERVAL_MS : leftMs,
+    untilNextMomentMs(INTERVAL_MS, Date.now()),
   );
 }
 

@@ -1,6 +1,7 @@
 /** The gateway's processes without PM2: what each of them may do to the others, and to clients. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { FileStateStore } from '../../backend/src/adapters/state/fileStateStore.js';
 import { canReusePort } from '../../backend/src/gateway/primary/clusterWorkers.js';
+import { WORKER_FLAGS } from '../../backend/src/gateway/primary/workerFlags.js';
 import { GatewayHome } from '../support/gatewayProcess.js';
 import { GatewayTraffic } from '../support/gatewayTraffic.js';
 import { freePortRange } from '../support/ports.js';
@@ -70,6 +72,14 @@ it('forwards to the upstreams that BACKEND_HOSTS names, and shows them', async (
   expect(status.pools[0]!.upstreams).toHaveLength(2);
   expect(status.workers).toHaveLength(2);
   expect(status.sources).toMatchObject([{ name: 'static', state: 'live' }]);
+});
+
+it('collects the garbage of its workers as decision 26 has it', async () => {
+  const gateway = await home(hosts());
+  const primary = await gateway.start();
+  const commands = primary.workers().map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'));
+  expect(commands).toHaveLength(2);
+  for (const command of commands) expect(command).toEqual(expect.arrayContaining([...WORKER_FLAGS]));
 });
 
 describe('what it tells people', () => {
