@@ -11,7 +11,8 @@ import {
   startVerdicts,
 } from './footprint.js';
 
-const CROWD = { agents: 200, windows: 3, windowMs: 20_000, settleMs: 20_000 };
+/** After a minute there is a minute of figures to keep, and what runs once a second is compiled. */
+const CROWD = { agents: 200, windows: 3, windowMs: 20_000, settleMs: 60_000 };
 const QUICK_CROWD = { agents: 200, windows: 1, windowMs: 10_000, settleMs: 5_000 };
 
 export const AGENT_PARTS: Readonly<Record<string, Measurement>> = {

@@ -39,6 +39,12 @@ export interface ManagedProcess extends InstanceId {
   readonly createdAtMs: number;
 }
 
+/** Whether there is a process, or PM2 is about to make one. */
+export function isAlive({ status, pid }: ManagedProcess): boolean {
+  if (status === 'stopped' || status === 'errored') return false;
+  return pid !== null || status === 'launching' || status === 'waiting restart';
+}
+
 /** A process of ours that PM2 does not list: a ghost (same daemon) or an orphan (its daemon died). */
 export interface StrayProcess {
   readonly service: string;
@@ -129,11 +135,38 @@ export interface ServiceView {
 
 export type OperationKind = 'scale-up' | 'scale-down' | 'failover' | 'deploy';
 
+/** Replacing all instances that were there when it began. Persisted. */
+export interface Rollout {
+  readonly kind: 'failover' | 'deploy';
+  /** Keys (instanceKey) of those to be replaced. */
+  readonly outdated: readonly string[];
+  readonly canaryVerified: boolean;
+}
+
+/** What an operator asked for and is under way. Persisted, so that a restarted supervisor ends what it began. */
+export interface Operation {
+  readonly id: string;
+  readonly kind: OperationKind;
+  readonly reason: string;
+  /** Wall clock. */
+  readonly sinceMs: number;
+  readonly from: number;
+  readonly to: number;
+  readonly started: readonly InstanceRef[];
+  readonly stopped: readonly InstanceRef[];
+  /** Set once it failed and what it began is being taken back. */
+  readonly failure: { readonly code: string; readonly message: string } | null;
+}
+
 /** An instance as operations name it. */
 export interface InstanceRef {
   readonly pmId: number;
   readonly pid: number | null;
   readonly port: number | null;
+}
+
+export function refOf({ pmId, pid, port }: ManagedProcess): InstanceRef {
+  return { pmId, pid, port };
 }
 
 /** What an operation did; when its time ran out, what is still under way (`done: false`). */

@@ -89,21 +89,21 @@ describe('paceOf', () => {
   test('counts up to the last answer: the silence after it does not make the pace smaller', () => {
     const before = agentFigures({ atMs: 0, finished: 100 });
     const after = agentFigures({ atMs: 12_000, finished: 300, sinceFinishedMs: 2_000 });
-    expect(paceOf([before, after])).toBe(20);
+    expect(paceOf(before, after)).toBe(20);
   });
 
   test('is not known from too few answers or too short a time', () => {
     const before = agentFigures({ atMs: 0, finished: 0 });
-    expect(paceOf([])).toBeNull();
-    expect(paceOf([before])).toBeNull();
-    expect(paceOf([before, agentFigures({ atMs: 10_000, finished: 9 })])).toBeNull();
-    expect(paceOf([before, agentFigures({ atMs: 900, finished: 50 })])).toBeNull();
+    expect(paceOf(null, null)).toBeNull();
+    expect(paceOf(before, before)).toBeNull();
+    expect(paceOf(before, agentFigures({ atMs: 10_000, finished: 9 }))).toBeNull();
+    expect(paceOf(before, agentFigures({ atMs: 900, finished: 50 }))).toBeNull();
   });
 
   test('of one that was watched for long is small, or nothing, and not unknown', () => {
     const before = agentFigures({ atMs: 0, finished: 0, sinceFinishedMs: null });
-    expect(paceOf([before, agentFigures({ atMs: 40_000, finished: 2, sinceFinishedMs: 0 })])).toBe(0.05);
-    expect(paceOf([before, agentFigures({ atMs: 40_000, finished: 0, sinceFinishedMs: null })])).toBe(0);
+    expect(paceOf(before, agentFigures({ atMs: 40_000, finished: 2, sinceFinishedMs: 0 }))).toBe(0.05);
+    expect(paceOf(before, agentFigures({ atMs: 40_000, finished: 0, sinceFinishedMs: null }))).toBe(0);
   });
 });
 

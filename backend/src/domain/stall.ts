@@ -59,12 +59,11 @@ export function judgeStall(figures: AgentFigures, usual: Usual): string | null {
 
 /**
  * The pace up to the last request that finished, 0 of one that is idle; null when these figures can't tell.
- * @param figures of one instance, oldest first.
+ * @param first of what is remembered of an instance; null where nothing is.
+ * @param last the newest of it.
  */
-export function paceOf(figures: readonly AgentFigures[]): number | null {
-  const [first] = figures;
-  const last = figures.at(-1);
-  if (first === undefined || last === undefined) return null;
+export function paceOf(first: AgentFigures | null, last: AgentFigures | null): number | null {
+  if (first === null || last === null) return null;
   const finished = last.finished - first.finished;
   const spanMs = last.atMs - (last.sinceFinishedMs ?? 0) - first.atMs;
   const isKnown = spanMs >= LONG_SPAN_MS || (finished >= FEWEST_FINISHED && spanMs >= SHORTEST_SPAN_MS);

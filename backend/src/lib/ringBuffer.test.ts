@@ -33,10 +33,6 @@ describe('RingBuffer', () => {
           expect(buffer.size).toBe(model.length);
           expect(buffer.last()).toBe(model.at(-1));
           expect(buffer.first()).toBe(model[0]);
-          const isPositive = (item: number): boolean => item > 0;
-          expect(buffer.newest(isPositive)).toEqual(
-            model.slice(model.findLastIndex((item) => !isPositive(item)) + 1),
-          );
         }
       }),
     );

@@ -60,17 +60,6 @@ export class RingBuffer<T> {
     return items;
   }
 
-  /** A copy of the newest ones, up to the last one that is not `wanted`, oldest first. Costs no more than these. */
-  newest(wanted: (item: T) => boolean): T[] {
-    const items: T[] = [];
-    for (let i = this.#size - 1; i >= 0; i -= 1) {
-      const item = this.#slots[(this.#head + i) % this.capacity] as T;
-      if (!wanted(item)) break;
-      items.push(item);
-    }
-    return items.reverse();
-  }
-
   clear(): void {
     this.#slots.length = 0;
     this.#head = 0;

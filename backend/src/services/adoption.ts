@@ -4,9 +4,9 @@
  * the supervisor is up already; what it added then would take the ports of instances that are still to come. So at
  * first it waits a moment for what is missing, unless the daemon is the one that its predecessor knew.
  */
+import { isAlive } from '../domain/model.js';
 import { clampInstances } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
-import { isAlive } from './supervisedService.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface AdoptionOptions {

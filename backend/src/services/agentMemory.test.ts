@@ -28,7 +28,7 @@ describe('AgentMemory', () => {
 
   it('lets go of what is older than a minute', () => {
     const memory = remembering(0, 1, REMEMBERED_MS, REMEMBERED_MS + 1);
-    expect(memory.figures().map(({ atMs }) => atMs)).toEqual([1, REMEMBERED_MS, REMEMBERED_MS + 1]);
+    expect(memory.since(-1).map(({ atMs }) => atMs)).toEqual([1, REMEMBERED_MS, REMEMBERED_MS + 1]);
   });
 
   it('keeps the stack of a silence, and forgets it for the next one', () => {

@@ -3,8 +3,8 @@
  * and kept for a while after the instance's end, because that is when somebody asks.
  */
 import type { AgentAttachment, AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
+import { FiguresSeries } from '../domain/figuresSeries.js';
 import type { InstanceId } from '../domain/model.js';
-import { RingBuffer } from '../lib/ringBuffer.js';
 
 export const REMEMBERED_MS = 60_000;
 /** Ten a second for a minute. */
@@ -13,7 +13,7 @@ const MOST_FIGURES = 600;
 export class AgentMemory {
   readonly id: InstanceId;
   #version = { agent: 'unknown', node: 'unknown' };
-  readonly #figures = new RingBuffer<AgentFigures>(MOST_FIGURES);
+  readonly #figures = new FiguresSeries(REMEMBERED_MS, MOST_FIGURES);
   readonly #attachments = new Map<AgentAttachment['kind'], AgentAttachment>();
   #hang: Hang | null = null;
 
@@ -29,7 +29,6 @@ export class AgentMemory {
   /** Takes figures in and lets go of those that are older than a minute. */
   push(figures: AgentFigures): void {
     this.#figures.push(figures);
-    while ((this.#figures.first()?.atMs ?? Infinity) < figures.atMs - REMEMBERED_MS) this.#figures.shift();
   }
 
   noteHang(hang: Hang): void {
@@ -51,18 +50,14 @@ export class AgentMemory {
     return this.#hang;
   }
 
-  latest(): AgentFigures | null {
-    return this.#figures.last() ?? null;
-  }
-
-  /** Oldest first. */
-  figures(): readonly AgentFigures[] {
-    return this.#figures.toArray();
+  /** The oldest figures that are remembered, and the newest. */
+  ends(): readonly [AgentFigures | null, AgentFigures | null] {
+    return [this.#figures.oldest(), this.#figures.newest()];
   }
 
   /** Those after that time, oldest first. */
   since(atMs: number): readonly AgentFigures[] {
-    return this.#figures.newest((figures) => figures.atMs > atMs);
+    return this.#figures.since(atMs);
   }
 
   record(): AgentRecord {
@@ -70,7 +65,7 @@ export class AgentMemory {
       id: this.id,
       agentVersion: this.#version.agent,
       nodeVersion: this.#version.node,
-      figures: this.figures(),
+      figures: this.since(Number.NEGATIVE_INFINITY),
       hang: this.#hang,
       attachments: [...this.#attachments.values()],
     };

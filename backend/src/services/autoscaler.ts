@@ -45,7 +45,7 @@ export class Autoscaler {
     const figures = await loadMeter.sample(services.flatMap(({ processes }) => processes));
     for (const service of services) {
       service.measure(figures);
-      loadBalancer.observe(service.policy, service.view().instances, now);
+      loadBalancer.observe(service.policy, service.loads(), now);
       this.#countAvailability(service);
     }
   }

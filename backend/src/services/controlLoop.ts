@@ -2,7 +2,7 @@
  * observe → decide → reconcile → verify, once per look at PM2 and whenever something happens in between. Wires the
  * owners of state together; decides nothing itself.
  */
-import { instanceKey, type ManagedProcess } from '../domain/model.js';
+import { instanceKey, isAlive, type ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { ControlLoopOptions } from './controlLoopOptions.js';
 import { AgentWatch } from './agentWatch.js';
@@ -26,7 +26,7 @@ import { Operations } from './operations.js';
 import { isOverloaded } from './overload.js';
 import { announce, Reconciler } from './reconciler.js';
 import { StrayWatch } from './strayWatch.js';
-import { isAlive, SupervisedService } from './supervisedService.js';
+import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
 
 /** Older than this when first seen: it is no longer starting. */

@@ -10,7 +10,7 @@
 import { isOwnFault, judgeExit } from '../domain/failover.js';
 import type { ExitVerdict } from '../domain/failover.js';
 import type { HealthState } from '../domain/health.js';
-import { instanceKey, sameInstance } from '../domain/model.js';
+import { instanceKey, refOf, sameInstance } from '../domain/model.js';
 import type { FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, HostMeter, ProcessExit } from '../ports.js';
@@ -21,7 +21,6 @@ import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { Operations } from './operations.js';
 import { announce } from './reconciler.js';
-import { refOf } from './supervisedService.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface FailureWatchOptions {

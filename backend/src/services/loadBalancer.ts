@@ -10,7 +10,6 @@
  * There is no timer here; time is an argument. Only the memory of moves survives a restart (`snapshot`,
  * `restore`): samples older than the restart say nothing about now, so windows fill again.
  */
-import type { InstanceView } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import { decide, type Decision, type ScalingInput } from '../domain/scaling.js';
 import {
@@ -21,7 +20,7 @@ import {
   MAX_WINDOW_FACTOR,
   type ScalingMemory,
 } from '../domain/scaling/memory.js';
-import { sampleOf, type LoadSample } from '../domain/scaling/window.js';
+import { sampleOf, type InstanceLoad, type LoadSample } from '../domain/scaling/window.js';
 import type { DecisionView, LoadBalancerView } from '../domain/views.js';
 
 /** One moment on both clocks. */
@@ -58,7 +57,7 @@ export class LoadBalancer {
   readonly #restored = new Map<string, ScalingMemory>();
 
   /** Takes a sample of a service: ready are the instances that serve. Call it once per tick. */
-  observe(policy: ServicePolicy, instances: readonly InstanceView[], nowMs: number): void {
+  observe(policy: ServicePolicy, instances: readonly InstanceLoad[], nowMs: number): void {
     const entry = this.#entryOf(policy.name);
     const { samples } = entry;
     const keepMs = Math.max(policy.scaling.upWindowMs, policy.scaling.downWindowMs * MAX_WINDOW_FACTOR);

@@ -40,7 +40,8 @@ export class LoadMeter {
     const running = processes.flatMap(({ pid, port, startedAtMs }) => {
       if (pid === null) return [];
       const inside = agents.figuresSince(pid, Math.min(sinceMs, nowMs - RECENT_MS));
-      return [{ pid, port, startedAtMs, inside, saturated: isSaturated(inside, nowMs) }];
+      const eluPercent = meanEluPercent(inside, sinceMs);
+      return [{ pid, port, startedAtMs, eluPercent, saturated: isSaturated(inside, nowMs) }];
     });
     const isAnySaturated = running.some(({ saturated }) => saturated === true);
     const [outside, unread] = await Promise.all([
@@ -48,10 +49,9 @@ export class LoadMeter {
       isAnySaturated ? connectionMeter.unread() : null,
     ]);
     return new Map(
-      running.flatMap(({ pid, port, inside, saturated }) => {
+      running.flatMap(({ pid, port, eluPercent, saturated }) => {
         const figures = outside.get(pid);
         if (figures === undefined) return [];
-        const eluPercent = meanEluPercent(inside, sinceMs);
         const waiting = unread === null || port === null ? null : (unread.get(port) ?? 0);
         const backlogPercent = this.#backlogPercent(pid, saturated, waiting);
         return [[pid, { ...figures, eluPercent, backlogPercent }] as const];

@@ -7,14 +7,13 @@
  *      └── a new instance failed for good, or none can be started ──▶ taken back ──▶ failed
  */
 import { HoldfastError } from '../domain/errors.js';
-import { instanceKey, pmIdOf } from '../domain/model.js';
-import type { OperationKind, OperationReport } from '../domain/model.js';
+import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
+import type { Operation, OperationKind, OperationReport } from '../domain/model.js';
 import type { Clock } from '../ports.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
-import { isAlive } from './supervisedService.js';
-import type { Operation, SupervisedService } from './supervisedService.js';
+import type { SupervisedService } from './supervisedService.js';
 
 export interface OperationsOptions {
   readonly clock: Clock;

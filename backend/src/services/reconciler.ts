@@ -6,13 +6,12 @@
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import { reconcile } from '../domain/reconcile.js';
 import type { Action } from '../domain/reconcile.js';
-import { pmIdOf } from '../domain/model.js';
+import { isAlive, pmIdOf, refOf } from '../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../domain/model.js';
 import type { Clock, EndOptions, ProcessManager } from '../ports.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
-import { isAlive, refOf } from './supervisedService.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface ReconcilerOptions {

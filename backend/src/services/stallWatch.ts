@@ -51,7 +51,7 @@ export class StallWatch {
       return null;
     }
     const sentence = judgeStall(figures, {
-      paceHz: paceOf(memory.figures()) ?? recentPace(habits, now),
+      paceHz: paceOf(...memory.ends()) ?? recentPace(habits, now),
       waitMs: longestWaitMs(habits, now),
     });
     if (sentence === null) return null;
@@ -99,7 +99,7 @@ function longestWaitMs({ waits }: Habits, nowMs: number): number {
 }
 
 function notePace(habits: Habits, memory: AgentMemory, nowMs: number): void {
-  const hz = paceOf(memory.figures());
+  const hz = paceOf(...memory.ends());
   if (hz !== null) habits.pace = { hz, atMs: nowMs };
 }
 

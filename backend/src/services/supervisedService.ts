@@ -6,48 +6,26 @@
 import { fitnessOf } from '../domain/health.js';
 import type { HealthState } from '../domain/health.js';
 import type { MemoryTrend } from '../domain/memoryTracker.js';
-import { instanceKey, pmIdOf } from '../domain/model.js';
+import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
 import type {
   Fitness,
   InstanceId,
-  InstanceRef,
   InstanceView,
   ManagedProcess,
-  OperationKind,
+  Operation,
+  Rollout,
   ServiceState,
   ServiceView,
 } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { Action, Slot, SlotState } from '../domain/reconcile.js';
+import type { InstanceLoad } from '../domain/scaling/window.js';
 import type { Clock } from '../ports.js';
 import type { AgentWatch } from './agentWatch.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { InstanceFigures } from './loadMeter.js';
 import type { TrafficFeed } from './trafficFeed.js';
-
-/** Replacing all instances that were there when it began. Persisted. */
-export interface Rollout {
-  readonly kind: 'failover' | 'deploy';
-  /** Keys (domain/model instanceKey) of those to be replaced. */
-  readonly outdated: readonly string[];
-  readonly canaryVerified: boolean;
-}
-
-/** What an operator asked for and is under way. Persisted, so that a restarted supervisor ends what it began. */
-export interface Operation {
-  readonly id: string;
-  readonly kind: OperationKind;
-  readonly reason: string;
-  /** Wall clock. */
-  readonly sinceMs: number;
-  readonly from: number;
-  readonly to: number;
-  readonly started: readonly InstanceRef[];
-  readonly stopped: readonly InstanceRef[];
-  /** Set once it failed and what it began is being taken back. */
-  readonly failure: { readonly code: string; readonly message: string } | null;
-}
 
 interface Draining {
   readonly sinceMs: number;
@@ -56,6 +34,7 @@ interface Draining {
 
 /** How long PM2 may take to restart what exited, before its row counts as abandoned. */
 const RESTART_GRACE_MS = 1_500;
+const STARTING: Fitness = { kind: 'starting' };
 
 export interface Collaborators {
   readonly clock: Clock;
@@ -337,42 +316,43 @@ export class SupervisedService {
     return `restart budget spent (${quarantine.reason}); ${next}; \`reset-failure\` ends it`;
   }
 
-  #instanceView(process: ManagedProcess): InstanceView {
-    const { failover, health, agents } = this.#collaborators;
-    const key = instanceKey(process);
+  /** What deciding how many there should be looks at, every second: of each instance, no more than that. */
+  loads(): readonly InstanceLoad[] {
+    return this.#processes.map((process) => this.#instanceLoad(process, instanceKey(process)));
+  }
+
+  #instanceLoad(process: ManagedProcess, key: string): InstanceLoad {
     const figures = this.figuresOf(process);
-    const state = health.state(key);
     return {
-      ...process,
-      fitness: this.#fitness(state),
+      fitness: this.#collaborators.health.state(key) ?? STARTING,
       serving: this.isServing(process),
       draining: this.#draining.has(key),
-      quarantined: failover.quarantinedSlot(this.name, process.pmId) !== null,
-      attemptsUsed: failover.attemptsUsed(this.name, process.pmId),
+      quarantined: this.#isQuarantined(process.pmId),
       cpuPercent: figures?.cpuPercent ?? null,
       memoryBytes: figures?.memoryBytes ?? null,
       eluPercent: figures?.eluPercent ?? null,
+      backlogPercent: figures?.backlogPercent ?? null,
+    };
+  }
+
+  #instanceView(process: ManagedProcess): InstanceView {
+    const { failover, health, agents } = this.#collaborators;
+    const key = instanceKey(process);
+    return {
+      ...process,
+      ...this.#instanceLoad(process, key),
+      fitness: this.#fitness(health.state(key)),
+      attemptsUsed: failover.attemptsUsed(this.name, process.pmId),
       agent: agents.presence(process),
       memoryTrend: this.memoryTrendOf(process),
-      backlogPercent: figures?.backlogPercent ?? null,
     };
   }
 
   /** With the time it began in wall-clock time: for display. */
   #fitness(state: HealthState | null): Fitness {
-    const fitness: Fitness = state === null ? { kind: 'starting' } : fitnessOf(state);
+    const fitness: Fitness = state === null ? STARTING : fitnessOf(state);
     if (fitness.kind === 'starting') return fitness;
     const { clock } = this.#collaborators;
     return { ...fitness, sinceMs: Math.round(clock.wallMs() - (clock.nowMs() - fitness.sinceMs)) };
   }
-}
-
-/** Whether there is a process, or PM2 is about to make one. */
-export function isAlive({ status, pid }: ManagedProcess): boolean {
-  if (status === 'stopped' || status === 'errored') return false;
-  return pid !== null || status === 'launching' || status === 'waiting restart';
-}
-
-export function refOf({ pmId, pid, port }: ManagedProcess): InstanceRef {
-  return { pmId, pid, port };
 }

@@ -1,5 +1,5 @@
 /** Figures of the whole control plane, put together for the API. Reads only. */
-import { instanceKey } from '../domain/model.js';
+import { instanceKey, isAlive, refOf } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import { slowest } from '../domain/percentiles.js';
 import type { ServicePolicy } from '../domain/policy.js';
@@ -14,7 +14,6 @@ import type {
 } from '../domain/views.js';
 import type { HostFigures } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
-import { isAlive, refOf } from './supervisedService.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export function metricsView(

@@ -10,6 +10,12 @@
  */
 import type { InstanceView } from '../model.js';
 
+/** What a sample takes of an instance: an InstanceView has it all, and costs far more to make every second. */
+export type InstanceLoad = Pick<
+  InstanceView,
+  'serving' | 'draining' | 'quarantined' | 'cpuPercent' | 'memoryBytes' | 'eluPercent' | 'backlogPercent'
+> & { readonly fitness: Pick<InstanceView['fitness'], 'kind'> };
+
 export interface LoadSample {
   /** Monotonic. */
   readonly atMs: number;
@@ -36,7 +42,7 @@ const MIN_HOLE_MS = 3_000;
 const MAX_HOLE_MS = 15_000;
 
 /** Load of one instance: the busier of its CPU and its event loop; null when neither is known. */
-function loadOf(instance: InstanceView): number | null {
+function loadOf(instance: InstanceLoad): number | null {
   if (instance.cpuPercent === null) return instance.eluPercent;
   if (instance.eluPercent === null) return instance.cpuPercent;
   return Math.max(instance.cpuPercent, instance.eluPercent);
@@ -47,7 +53,7 @@ function loadOf(instance: InstanceView): number | null {
  * @param memoryLimitBytes memory of one instance counted as 100 %.
  */
 export function sampleOf(
-  instances: readonly InstanceView[],
+  instances: readonly InstanceLoad[],
   memoryLimitBytes: number,
   nowMs: number,
 ): LoadSample {
