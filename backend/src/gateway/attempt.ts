@@ -11,7 +11,8 @@ import type { ResponseHead } from './http1/responseHead.js';
 import type { Outcome, Pool } from './pool.js';
 import type { RequestBody } from './requestBody.js';
 import type { Upstream } from './upstream.js';
-import type { ConnectionUser, UpstreamConnection } from './upstreamConnection.js';
+import type { UpstreamConnection } from './upstreamConnection.js';
+import type { Borrower } from './upstreamConnections.js';
 
 /** Whose attempt it is. */
 export interface AttemptHost extends RelayHost {
@@ -33,7 +34,7 @@ export interface AttemptHost extends RelayHost {
 /** Bodies up to this many bytes are written together with their head, as one piece of text. */
 const MAX_JOINED_BYTES = 16_384;
 
-export class Attempt implements ConnectionUser {
+export class Attempt implements Borrower {
   readonly upstream: Upstream;
   readonly relay: AnswerRelay;
   readonly startedMs: number;
@@ -63,9 +64,7 @@ export class Attempt implements ConnectionUser {
 
   /** @param fresh on a new connection. */
   begin(fresh: boolean): void {
-    const connection = this.upstream.connect(this, fresh);
-    this.#connection = connection;
-    if (connection.ready) this.onConnected(connection);
+    this.upstream.lend(this, fresh);
   }
 
   /** Sends on a piece of the body, which is valid only during the call. @returns false when the upstream can't take more at the moment. */
@@ -80,9 +79,14 @@ export class Attempt implements ConnectionUser {
 
   /** Ends it; nothing is reported to the host any more. Idempotent. */
   end(outcome: Outcome): void {
-    this.#connection?.destroy();
+    if (this.#connection === null) this.upstream.stopWaiting(this);
+    else this.#connection.destroy();
     this.#connection = null;
     this.#release(outcome);
+  }
+
+  onLent(connection: UpstreamConnection): void {
+    this.#connection = connection;
   }
 
   onConnected({ socket }: UpstreamConnection): void {

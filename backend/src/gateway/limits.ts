@@ -31,6 +31,7 @@ export interface GatewayLimits extends HeadLimits {
   /** Per client address, with bursts of twice as many; 0: no limit. */
   readonly maxRequestsPerSecondPerIp: number;
   readonly maxInFlightPerUpstream: number;
+  /** As many as may be in flight: what a burst needed, the next one needs again. Unused ones end by `upstreamIdleMs`. */
   readonly maxIdlePerUpstream: number;
   /** Requests of one pool that wait until an upstream has room. */
   readonly maxQueued: number;
@@ -66,7 +67,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   maxConnectionsPerIp: 1_000,
   maxRequestsPerSecondPerIp: 0,
   maxInFlightPerUpstream: 1_024,
-  maxIdlePerUpstream: 256,
+  maxIdlePerUpstream: 1_024,
   maxQueued: 1_024,
   queueTimeoutMs: 5_000,
   holdMs: 2_000,

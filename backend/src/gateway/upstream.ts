@@ -18,9 +18,10 @@ import type { UpstreamSnapshot, UpstreamState } from '../domain/pool.js';
 import { AnswerCounter } from './counters.js';
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';
-import { UpstreamConnection, type ConnectionOwner, type ConnectionUser } from './upstreamConnection.js';
+import type { UpstreamConnection } from './upstreamConnection.js';
+import { UpstreamConnections, type Borrower } from './upstreamConnections.js';
 
-export class Upstream implements Endpoint, ConnectionOwner {
+export class Upstream implements Endpoint {
   readonly id: string;
   readonly host: string;
   readonly port: number;
@@ -39,13 +40,9 @@ export class Upstream implements Endpoint, ConnectionOwner {
   failures = 0;
   retries = 0;
   ejections = 0;
-  #connectionsOpened = 0;
   readonly #latency = createHistogram();
   readonly #limits: GatewayLimits;
-  readonly #deadlines: Deadlines;
-  /** The one used last is at the end and is taken first, so that a surplus gets old and is closed. */
-  readonly #idle: UpstreamConnection[] = [];
-  readonly #all = new Set<UpstreamConnection>();
+  readonly #connections: UpstreamConnections;
 
   constructor(snapshot: UpstreamSnapshot, limits: GatewayLimits, deadlines: Deadlines) {
     this.id = snapshot.id;
@@ -55,7 +52,7 @@ export class Upstream implements Endpoint, ConnectionOwner {
     this.state = snapshot.state;
     this.upSinceMs = snapshot.upSinceMs;
     this.#limits = limits;
-    this.#deadlines = deadlines;
+    this.#connections = new UpstreamConnections(this, limits, deadlines);
   }
 
   get hasRoom(): boolean {
@@ -86,44 +83,17 @@ export class Upstream implements Endpoint, ConnectionOwner {
     this.closeIdle();
   }
 
-  /**
-   * Lends a connection: an idle one, which is `ready`, else a new one, about which `user.onConnected` tells later.
-   * @param fresh no idle one: the last attempt met a connection that was being closed.
-   */
-  connect(user: ConnectionUser, fresh: boolean): UpstreamConnection {
-    for (let idle = fresh ? undefined : this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
-      if (idle.usable) {
-        idle.lend(user);
-        return idle;
-      }
-      idle.destroy();
-    }
-    this.#connectionsOpened += 1;
-    const connection = new UpstreamConnection(
-      this,
-      this.#limits.connectTimeoutMs,
-      this,
-      user,
-      this.#deadlines,
-    );
-    this.#all.add(connection);
-    return connection;
+  /** See UpstreamConnections. */
+  lend(user: Borrower, fresh: boolean): void {
+    this.#connections.lend(user, fresh);
   }
 
-  /** Takes a connection back whose exchange is complete on both sides. */
+  stopWaiting(user: Borrower): void {
+    this.#connections.stopWaiting(user);
+  }
+
   giveBack(connection: UpstreamConnection): void {
-    if (this.state !== 'up' || !connection.usable || this.#idle.length >= this.#limits.maxIdlePerUpstream) {
-      connection.destroy();
-      return;
-    }
-    connection.rest(this.#limits.upstreamIdleMs);
-    this.#idle.push(connection);
-  }
-
-  onClosed(connection: UpstreamConnection): void {
-    this.#all.delete(connection);
-    const at = this.#idle.indexOf(connection);
-    if (at !== -1) this.#idle.splice(at, 1);
+    this.#connections.giveBack(connection, this.state === 'up');
   }
 
   /**
@@ -132,12 +102,11 @@ export class Upstream implements Endpoint, ConnectionOwner {
    * was about to hand to a worker that died.
    */
   abandon(atMs: number): void {
-    this.closeIdle();
-    for (const connection of this.#all) connection.abandon(atMs);
+    this.#connections.abandon(atMs);
   }
 
   closeIdle(): void {
-    for (const connection of this.#idle.splice(0)) connection.destroy();
+    this.#connections.closeIdle();
   }
 
   succeeded(): void {
@@ -173,11 +142,11 @@ export class Upstream implements Endpoint, ConnectionOwner {
         failures: this.failures,
         retries: this.retries,
         ejections: this.ejections,
-        connectionsOpened: this.#connectionsOpened,
+        connectionsOpened: this.#connections.opened,
         latency: { counts: [...this.#latency.counts], sumMs: this.#latency.sumMs },
       },
       inFlight: this.inFlight,
-      connections: this.#all.size,
+      connections: this.#connections.size,
       ejectedForMs: this.ejection.kind === 'ejected' ? Math.max(0, this.ejection.untilMs - nowMs) : 0,
     };
   }

@@ -37,8 +37,10 @@ export interface ConnectionUser {
 
 /** Whoever the connection belongs to. */
 export interface ConnectionOwner {
-  /** Once per connection. */
-  onClosed(connection: UpstreamConnection): void;
+  /** It is connected. */
+  onOpened(): void;
+  /** Once per connection. `wasOpening`: it never came about. */
+  onClosed(connection: UpstreamConnection, wasOpening: boolean): void;
 }
 
 export class UpstreamConnection implements Timed {
@@ -84,11 +86,6 @@ export class UpstreamConnection implements Timed {
       this.#problem = error.code ?? error.message;
     });
     this.socket.on('close', () => this.#close(this.#problem === '' ? 'closed' : this.#problem));
-  }
-
-  /** Connected, so that it can be written on. */
-  get ready(): boolean {
-    return this.#state === 'busy' || this.#state === 'idle';
   }
 
   get usable(): boolean {
@@ -140,6 +137,7 @@ export class UpstreamConnection implements Timed {
     this.#state = 'busy';
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#user?.onConnected(this);
+    this.#owner.onOpened();
   }
 
   /** @returns true: go on reading, unless the socket was paused meanwhile. */
@@ -164,7 +162,7 @@ export class UpstreamConnection implements Timed {
     this.socket.destroy();
     const user = this.#user;
     this.#user = null;
-    this.#owner.onClosed(this);
+    this.#owner.onClosed(this, !connected);
     user?.onUpstreamGone(problem, connected);
   }
 }

@@ -1,0 +1,157 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../test/simulation/fakeClock.js';
+import { waitFor } from '../../../test/support/waitFor.js';
+import { Deadlines } from './deadlines.js';
+import { DEFAULT_LIMITS } from './limits.js';
+import type { UpstreamConnection } from './upstreamConnection.js';
+import { UpstreamConnections, type Borrower } from './upstreamConnections.js';
+
+/** As many as are opened at a time. */
+const AT_A_TIME = 16;
+const CROWD = 100;
+
+/** Needs a connection, and notes what becomes of that. */
+class Request implements Borrower {
+  lent: UpstreamConnection[] = [];
+  connected = 0;
+  problem = '';
+  readonly #onConnected: (request: Request, connection: UpstreamConnection) => void;
+
+  constructor(onConnected: (request: Request, connection: UpstreamConnection) => void = () => {}) {
+    this.#onConnected = onConnected;
+  }
+
+  onLent(connection: UpstreamConnection): void {
+    this.lent.push(connection);
+  }
+  onConnected(connection: UpstreamConnection): void {
+    this.connected += 1;
+    this.#onConnected(this, connection);
+  }
+  onUpstreamBytes(): void {}
+  onUpstreamDrain(): void {}
+  onUpstreamEnd(): void {}
+  onUpstreamGone(problem: string): void {
+    this.problem = problem;
+  }
+}
+
+let ends: (() => void)[] = [];
+afterEach(() => {
+  for (const end of ends.reverse()) end();
+  ends = [];
+});
+
+function connectionsTo(port: number): UpstreamConnections {
+  const deadlines = new Deadlines(new FakeClock(), 100, () => {});
+  return new UpstreamConnections({ host: '127.0.0.1', port }, DEFAULT_LIMITS, deadlines);
+}
+
+async function upstream(): Promise<{ server: Server; port: number }> {
+  const accepted: Socket[] = [];
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => {});
+    accepted.push(socket);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  ends.push(() => {
+    for (const socket of accepted) socket.destroy();
+    server.close();
+  });
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+/** One whose kernel completes two connections and no more: its process is stopped, and its backlog is full. */
+async function deafUpstream(): Promise<number> {
+  const script = `const server = require('node:net').createServer().listen(0, '127.0.0.1', 1,
+    () => console.log(server.address().port))`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  ends.push(() => child.kill('SIGKILL'));
+  const [port] = (await once(child.stdout, 'data')) as [Buffer];
+  child.kill('SIGSTOP');
+  return Number(port);
+}
+
+const crowd = (make: () => Request): Request[] => Array.from({ length: CROWD }, make);
+const lentCount = (requests: readonly Request[]): number =>
+  requests.filter(({ lent }) => lent.length > 0).length;
+
+describe('UpstreamConnections', () => {
+  it('opens a few for a crowd, and serves the rest with those that come back, first come, first served', async () => {
+    const { port } = await upstream();
+    const connections = connectionsTo(port);
+    const order: Request[] = [];
+    const requests = crowd(
+      () =>
+        new Request((request, connection) => {
+          order.push(request);
+          setImmediate(() => connections.giveBack(connection, true));
+        }),
+    );
+    for (const request of requests) connections.lend(request, false);
+    expect(lentCount(requests)).toBe(AT_A_TIME);
+    await waitFor(() => order.length === CROWD, { what: 'all to be served' });
+    expect(new Set(order).size).toBe(CROWD);
+    expect(order.slice(0, AT_A_TIME)).toEqual(requests.slice(0, AT_A_TIME));
+    expect(connections.opened).toBeLessThan(CROWD);
+    expect(requests.every(({ lent, connected }) => lent.length === 1 && connected === 1)).toBe(true);
+    connections.closeIdle();
+    expect(connections.size).toBe(0);
+  });
+
+  it('opens one for everybody, a few at a time, where none comes back', async () => {
+    const { port } = await upstream();
+    const connections = connectionsTo(port);
+    const requests = crowd(() => new Request());
+    for (const request of requests) connections.lend(request, false);
+    await waitFor(() => requests.every(({ connected }) => connected === 1), { what: 'all to be connected' });
+    expect(connections.opened).toBe(CROWD);
+    for (const { lent } of requests) lent[0]!.destroy();
+    expect(connections.size).toBe(0);
+  });
+
+  it('keeps nobody waiting for an upstream that does not accept', async () => {
+    const connections = connectionsTo(await deafUpstream());
+    const requests = crowd(() => new Request());
+    for (const request of requests) connections.lend(request, false);
+    await waitFor(() => lentCount(requests) === CROWD, { what: 'all to have one of their own' });
+    expect(connections.opened).toBe(CROWD);
+    for (const { lent } of requests) lent[0]!.destroy();
+  });
+
+  it('goes on with the next when opening fails', async () => {
+    const { server, port } = await upstream();
+    server.close();
+    await once(server, 'close');
+    const connections = connectionsTo(port);
+    const requests = crowd(() => new Request());
+    for (const request of requests) connections.lend(request, false);
+    await waitFor(() => requests.every(({ problem }) => problem === 'ECONNREFUSED'), {
+      what: 'all to be told',
+    });
+    expect([connections.size, connections.opened]).toEqual([0, CROWD]);
+    const later = new Request();
+    connections.lend(later, false);
+    expect(later.lent).toHaveLength(1);
+  });
+
+  it('gives none to who has stopped waiting, and a new one at once to who asks for that', async () => {
+    const { port } = await upstream();
+    const connections = connectionsTo(port);
+    const requests = crowd(() => new Request());
+    for (const request of requests) connections.lend(request, false);
+    const [gone, stays] = requests.slice(-2);
+    connections.stopWaiting(gone!);
+    const fresh = new Request();
+    connections.lend(fresh, true);
+    expect(fresh.lent).toHaveLength(1);
+    await waitFor(() => stays!.connected === 1 && fresh.connected === 1, {
+      what: 'the last to be connected',
+    });
+    expect(gone!.lent).toEqual([]);
+    for (const { lent } of [...requests, fresh]) lent[0]?.destroy();
+  });
+});
