@@ -11,7 +11,7 @@ const QUICK_ROUNDS = { rounds: 1, seconds: 2 };
  * Long ones: the first moments, in which all connections are opened, must not be a hundredth of the requests. Many,
  * because whatever else the machine does shows in the slowest hundredth, of one proxy in one round.
  */
-const LATENCY_ROUNDS = { rounds: 15, seconds: 8 };
+const LATENCY_ROUNDS = { rounds: 25, seconds: 8 };
 
 export const GATEWAY_PARTS: Readonly<Record<string, Measurement>> = {
   cost: async (quick) => {

@@ -20,6 +20,7 @@ import type { PoolSnapshot } from '../../backend/src/domain/pool.js';
 import type { GatewayLimits } from '../../backend/src/gateway/limits.js';
 import type { WorkerOptions } from '../../backend/src/gateway/worker.js';
 import { makeCertificate, materialOf, type MadeCertificate } from '../support/certificates.js';
+import { collectGarbage } from '../support/collectGarbage.js';
 import { atTearDown, expectIdle, gateway, ok, tearDown, upstream } from '../support/gatewayScene.js';
 import type { TestWorker } from '../support/gatewayWorker.js';
 import { waitFor } from '../support/waitFor.js';
@@ -166,6 +167,12 @@ async function rawHttp2({ tlsPort }: Secure): Promise<RawHttp2> {
   socket.write(frame(FRAME.settings, 0, 0));
   await waitFor(() => raw.types.includes(FRAME.settings), { what: 'the settings of the gateway' });
   return raw;
+}
+
+/** Buffers that somebody holds, of everything in this process. */
+function heldBytes(): number {
+  collectGarbage();
+  return process.memoryUsage().external;
 }
 
 const inFlight = ({ worker }: Secure): number =>
@@ -507,7 +514,7 @@ describe('flow control', () => {
     const up = await origin((_request, response) => response.end(Buffer.alloc(1_048_576, 'z')));
     const started = await secureGateway([up.port]);
     const [stalled, quick] = [await open(started), await open(started)];
-    const before = process.memoryUsage();
+    const beforeBytes = heldBytes();
     const streams = Array.from({ length: 100 }, () => stalled.session.request({ ':path': '/' }));
     await Promise.all(
       streams.map(async (stream) => {
@@ -517,10 +524,9 @@ describe('flow control', () => {
       }),
     );
     expect((await ask(quick)).body).toHaveLength(1_048_576);
-    const after = process.memoryUsage();
-    const grownBytes = after.external + after.arrayBuffers - before.external - before.arrayBuffers;
-    // 100 MB are on their way; client, gateway and upstream share this process.
-    expect(grownBytes).toBeLessThan(80 * 1_048_576);
+    const grownBytes = heldBytes() - beforeBytes;
+    // 100 MB are on their way; client, gateway and upstream share this process. Seen: 18 to 31 MB.
+    expect(grownBytes).toBeLessThan(60 * 1_048_576);
     stalled.session.destroy();
     quick.session.destroy();
     await expectIdle(started);
