@@ -37,10 +37,6 @@ export class FiguresSeries {
     this.#capacity = capacity;
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
   push(figures: AgentFigures): void {
     const length = FIXED + figures.latency.length;
     this.#makeRoom(length);

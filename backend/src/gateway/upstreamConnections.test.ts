@@ -13,9 +13,13 @@ import { UpstreamConnections, type Borrower } from './upstreamConnections.js';
 const AT_A_TIME = 16;
 const CROWD = 100;
 
+let turns = 0;
+
 /** Needs a connection, and notes what becomes of that. */
 class Request implements Borrower {
   lent: UpstreamConnection[] = [];
+  /** When it was lent one, among all. */
+  turn = 0;
   connected = 0;
   problem = '';
   readonly #onConnected: (request: Request, connection: UpstreamConnection) => void;
@@ -26,6 +30,7 @@ class Request implements Borrower {
 
   onLent(connection: UpstreamConnection): void {
     this.lent.push(connection);
+    this.turn = turns += 1;
   }
   onConnected(connection: UpstreamConnection): void {
     this.connected += 1;
@@ -75,7 +80,13 @@ async function deafUpstream(): Promise<number> {
   return Number(port);
 }
 
-const crowd = (make: () => Request): Request[] => Array.from({ length: CROWD }, make);
+/** Many at once, each of which needs a connection. */
+function crowd(connections: UpstreamConnections, make = (): Request => new Request()): Request[] {
+  const requests = Array.from({ length: CROWD }, make);
+  for (const request of requests) connections.lend(request, false);
+  return requests;
+}
+
 const lentCount = (requests: readonly Request[]): number =>
   requests.filter(({ lent }) => lent.length > 0).length;
 
@@ -85,17 +96,18 @@ describe('UpstreamConnections', () => {
     const connections = connectionsTo(port);
     const order: Request[] = [];
     const requests = crowd(
+      connections,
       () =>
         new Request((request, connection) => {
           order.push(request);
           setImmediate(() => connections.giveBack(connection, true));
         }),
     );
-    for (const request of requests) connections.lend(request, false);
     expect(lentCount(requests)).toBe(AT_A_TIME);
     await waitFor(() => order.length === CROWD, { what: 'all to be served' });
     expect(new Set(order).size).toBe(CROWD);
     expect(order.slice(0, AT_A_TIME)).toEqual(requests.slice(0, AT_A_TIME));
+    expect(requests.toSorted((a, b) => a.turn - b.turn)).toEqual(requests);
     expect(connections.opened).toBeLessThan(CROWD);
     expect(requests.every(({ lent, connected }) => lent.length === 1 && connected === 1)).toBe(true);
     connections.closeIdle();
@@ -105,8 +117,7 @@ describe('UpstreamConnections', () => {
   it('opens one for everybody, a few at a time, where none comes back', async () => {
     const { port } = await upstream();
     const connections = connectionsTo(port);
-    const requests = crowd(() => new Request());
-    for (const request of requests) connections.lend(request, false);
+    const requests = crowd(connections);
     await waitFor(() => requests.every(({ connected }) => connected === 1), { what: 'all to be connected' });
     expect(connections.opened).toBe(CROWD);
     for (const { lent } of requests) lent[0]!.destroy();
@@ -115,8 +126,7 @@ describe('UpstreamConnections', () => {
 
   it('keeps nobody waiting for an upstream that does not accept', async () => {
     const connections = connectionsTo(await deafUpstream());
-    const requests = crowd(() => new Request());
-    for (const request of requests) connections.lend(request, false);
+    const requests = crowd(connections);
     await waitFor(() => lentCount(requests) === CROWD, { what: 'all to have one of their own' });
     expect(connections.opened).toBe(CROWD);
     for (const { lent } of requests) lent[0]!.destroy();
@@ -127,8 +137,7 @@ describe('UpstreamConnections', () => {
     server.close();
     await once(server, 'close');
     const connections = connectionsTo(port);
-    const requests = crowd(() => new Request());
-    for (const request of requests) connections.lend(request, false);
+    const requests = crowd(connections);
     await waitFor(() => requests.every(({ problem }) => problem === 'ECONNREFUSED'), {
       what: 'all to be told',
     });
@@ -141,8 +150,7 @@ describe('UpstreamConnections', () => {
   it('gives none to who has stopped waiting, and a new one at once to who asks for that', async () => {
     const { port } = await upstream();
     const connections = connectionsTo(port);
-    const requests = crowd(() => new Request());
-    for (const request of requests) connections.lend(request, false);
+    const requests = crowd(connections);
     const [gone, stays] = requests.slice(-2);
     connections.stopWaiting(gone!);
     const fresh = new Request();

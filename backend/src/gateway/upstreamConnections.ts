@@ -105,15 +105,14 @@ export class UpstreamConnections implements ConnectionOwner {
   }
 
   onOpened(): void {
-    this.#opening -= 1;
-    this.#openMore(MOST_OPENING);
+    this.#endOpening();
   }
 
   onClosed(connection: UpstreamConnection, wasOpening: boolean): void {
     this.#all.delete(connection);
     const at = this.#idle.indexOf(connection);
     if (at !== -1) this.#idle.splice(at, 1);
-    if (wasOpening) this.onOpened();
+    if (wasOpening) this.#endOpening();
   }
 
   #open(user: Borrower): void {
@@ -123,6 +122,12 @@ export class UpstreamConnections implements ConnectionOwner {
     this.#opened += 1;
     this.#all.add(connection);
     user.onLent(connection);
+  }
+
+  /** However it ended, there is a place for the next. */
+  #endOpening(): void {
+    this.#opening -= 1;
+    this.#openMore(MOST_OPENING);
   }
 
   #openMore(most: number): void {

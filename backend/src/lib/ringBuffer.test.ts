@@ -3,13 +3,12 @@ import { describe, expect, it } from 'vitest';
 
 import { RingBuffer } from './ringBuffer.js';
 
-type Step = { readonly push: number } | 'shift' | 'clear';
+type Step = { readonly push: number } | 'shift';
 
 const steps = fc.array(
   fc.oneof(
     { weight: 6, arbitrary: fc.record({ push: fc.integer() }) },
     { weight: 2, arbitrary: fc.constant<Step>('shift') },
-    { weight: 1, arbitrary: fc.constant<Step>('clear') },
   ),
 );
 
@@ -18,21 +17,16 @@ describe('RingBuffer', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 8 }), steps, (capacity, sequence) => {
         const buffer = new RingBuffer<number>(capacity);
-        let model: number[] = [];
+        const model: number[] = [];
         for (const step of sequence) {
           if (step === 'shift') {
             expect(buffer.shift()).toBe(model.shift());
-          } else if (step === 'clear') {
-            buffer.clear();
-            model = [];
           } else {
             model.push(step.push);
             expect(buffer.push(step.push)).toBe(model.length > capacity ? model.shift() : undefined);
           }
           expect(buffer.toArray()).toEqual(model);
           expect(buffer.size).toBe(model.length);
-          expect(buffer.last()).toBe(model.at(-1));
-          expect(buffer.first()).toBe(model[0]);
         }
       }),
     );

@@ -41,16 +41,6 @@ export class RingBuffer<T> {
     return oldest;
   }
 
-  /** The oldest item; undefined when empty. */
-  first(): T | undefined {
-    return this.#size === 0 ? undefined : this.#slots[this.#head];
-  }
-
-  /** The newest item; undefined when empty. */
-  last(): T | undefined {
-    return this.#size === 0 ? undefined : this.#slots[(this.#head + this.#size - 1) % this.capacity];
-  }
-
   /** A copy, oldest first. */
   toArray(): T[] {
     const items: T[] = [];
@@ -58,11 +48,5 @@ export class RingBuffer<T> {
       items.push(this.#slots[(this.#head + i) % this.capacity] as T);
     }
     return items;
-  }
-
-  clear(): void {
-    this.#slots.length = 0;
-    this.#head = 0;
-    this.#size = 0;
   }
 }
