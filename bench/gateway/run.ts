@@ -1,4 +1,5 @@
 /** The `gateway` bench: what a request costs and how long it takes, beside HAProxy, nginx and http-proxy. */
+import { atRealTimePriority } from '../lib/realTime.js';
 import { say, type Measurement } from '../lib/report.js';
 import { costTable, costVerdicts, measureCost } from './cost.js';
 import { latencyTable, latencyVerdicts, measureLatency } from './latency.js';
@@ -20,8 +21,12 @@ export const GATEWAY_PARTS: Readonly<Record<string, Measurement>> = {
     return { title, table: costTable(rows), rows, targets: costVerdicts(rows) };
   },
   latency: async (quick) => {
-    const rows = await measureLatency(quick ? QUICK_ROUNDS : LATENCY_ROUNDS, say);
-    const title = 'Latency at half load (medians of the rounds)';
+    const { result, granted } = await atRealTimePriority(() =>
+      measureLatency(quick ? QUICK_ROUNDS : LATENCY_ROUNDS, say),
+    );
+    const rows = result.map((row) => ({ ...row, realTimePriority: granted }));
+    const priority = granted ? 'real-time priority' : 'NOT at real-time priority, which takes root';
+    const title = `Latency at half load (medians of the rounds; ${priority})`;
     return { title, table: latencyTable(rows), rows, targets: latencyVerdicts(rows) };
   },
   websockets: async () => {
