@@ -108,6 +108,32 @@ describe('an upstream that goes', () => {
     expect(living.received.match(/POST/g)).toHaveLength(6);
   });
 
+  it.each([
+    ['called down by the checks', 'down' as const],
+    ['ejected for its failures', 'up' as const],
+  ])('and is all that is fit leaves the request to one that is %s', async (_name, state) => {
+    let broken = state === 'up';
+    const doubtful = await upstream((connection, chunk) => {
+      if (broken) connection.socket.resetAndDestroy();
+      else echoPath(connection, chunk);
+    });
+    const dying = await upstream(echoPath);
+    const ejection = { consecutiveFailures: 1, baseMs: 60_000, maxMs: 60_000, minHealthyShare: 0.5 };
+    const upstreams = [upstreamRow(dying.port), upstreamRow(doubtful.port, { state })];
+    const started = await gateway([], {}, { ...generous, upstreams, ejection });
+    if (broken) {
+      const one = client(started.port);
+      for (let i = 0; (started.worker.stats().upstreams[1]?.ejectedForMs ?? 0) === 0; i += 1) {
+        await one.send(get(`/before${i};`)).until(`/before${i};`);
+      }
+    }
+    broken = false;
+    await dying.close();
+    const posted = client(started.port).send('POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n');
+    await posted.until('\r\n\r\n/p');
+    await client(started.port).send(get('/g')).until('\r\n\r\n/g');
+  });
+
   it('says 503 itself is passed over while another one is fit; when all do, the client gets what it said', async () => {
     const busy = await upstream(({ socket }) =>
       socket.write('HTTP/1.1 503 Busy\r\nX-Own: 1\r\nContent-Length: 0\r\n\r\n'),

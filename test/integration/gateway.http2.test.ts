@@ -10,7 +10,7 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { connect as connectTcp, type AddressInfo } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -546,6 +546,55 @@ describe('flow control', () => {
   });
 });
 
+describe('an answer that is complete here', () => {
+  const PIECE_BYTES = 20_000;
+
+  /** Two pieces: the second waits behind the first. The client lets nothing through. */
+  async function stalled(
+    pieces: 1 | 2,
+    limits: Partial<GatewayLimits> = {},
+  ): Promise<{ started: Secure; stream: ClientHttp2Stream }> {
+    const up = await origin((_request, response) => {
+      if (pieces === 1) {
+        response.end(Buffer.alloc(PIECE_BYTES));
+        return;
+      }
+      response.writeHead(200, { 'Content-Length': 2 * PIECE_BYTES });
+      response.write(Buffer.alloc(PIECE_BYTES));
+      setTimeout(() => response.end(Buffer.alloc(PIECE_BYTES)), 50);
+    });
+    const started = await secureGateway([up.port], limits);
+    const session = connect(`https://localhost:${started.tlsPort}`, {
+      ca: certificate.certificate,
+      settings: { initialWindowSize: 1_000 },
+    });
+    atTearDown(() => session.destroy());
+    const stream = session.request({ ':path': '/' });
+    stream.on('error', () => undefined);
+    await once(stream, 'response');
+    stream.pause();
+    await waitFor(() => inFlight(started) === 0, { what: 'the upstream to be done' });
+    return { started, stream };
+  }
+
+  it('reaches a client that takes its time', async () => {
+    const { stream } = await stalled(2);
+    await new Promise((resolve) => setTimeout(resolve, 300)); // lingerMs of these tests is 50
+    let bytes = 0;
+    stream.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    stream.resume();
+    await once(stream, 'close');
+    expect([bytes, stream.rstCode]).toEqual([2 * PIECE_BYTES, 0]);
+  });
+
+  it.each([1, 2] as const)('is given up when nothing gets through, in %i pieces', async (pieces) => {
+    const { started, stream } = await stalled(pieces, { bodyTimeoutMs: 100, idleTimeoutMs: 100 });
+    await waitFor(() => stream.closed, { what: 'the reset' });
+    expect(stream.rstCode).not.toBe(0);
+    await expectIdle(started);
+  });
+});
+
 describe('a reset', () => {
   it('by the client, at any moment, releases the lease and ends the upstream’s work', async () => {
     let aborted = 0;
@@ -746,6 +795,22 @@ describe('a graceful stop', () => {
     expect((await slow).body).toBe('done');
     expect(await drained).toBe(true);
     await waitFor(() => client.session.destroyed, { what: 'the connection to end' });
+  });
+
+  it('tells a client, too, whose handshake was under way', async () => {
+    const started = await secureGateway([]);
+    const socket = connectTcp(started.tlsPort, '127.0.0.1');
+    atTearDown(() => void socket.destroy());
+    await waitFor(() => started.worker.stats().clients.accepted === 1, { what: 'the connection' });
+    const drained = started.worker.drain({ timeoutMs: 4_000, windowMs: 0 });
+    const session = connect(`https://localhost:${started.tlsPort}`, {
+      createConnection: () =>
+        connectTls({ socket, servername: 'localhost', ca: certificate.certificate, ALPNProtocols: ['h2'] }),
+    });
+    session.on('error', () => undefined);
+    const [code] = (await once(session, 'goaway')) as [number];
+    expect(code).toBe(0);
+    expect(await drained).toBe(true);
   });
 
   it('does not wait for ever', async () => {

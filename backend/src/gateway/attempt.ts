@@ -116,7 +116,7 @@ export class Attempt implements Borrower {
     switch (this.relay.feed(chunk)) {
       case 'more':
         if (this.relay.clientIsFull) this.#connection?.socket.pause();
-        this.#host.onProgress(true);
+        this.#host.onProgress(this.#connection?.socket.writableNeedDrain !== true);
         return;
       case 'done':
         this.#complete();

@@ -15,6 +15,7 @@ import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 import { Exchange } from './exchange.js';
+import { Farewell } from './farewell.js';
 import type { Peer } from './forwarded.js';
 import { pathOf } from './hashKey.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines } from './http1/headFinder.js';
@@ -24,9 +25,6 @@ import { endsHere, OPTIONS_ANSWER } from './maxForwards.js';
 import { objectionTo } from './objections.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
-
-/** How much is still read from a client after its last answer. */
-const LINGER_BYTES = 1_048_576;
 
 /** Who wants to know when it is gone. */
 export interface ClientOwner {
@@ -52,7 +50,7 @@ export class ClientConnection implements Timed {
   #seen = 0;
   #activity: Activity | null = null;
   #closing = false;
-  #lingeredBytes = 0;
+  #farewell: Farewell | null = null;
   /** The client will send nothing more. */
   #ended = false;
   #paused = false;
@@ -89,8 +87,9 @@ export class ClientConnection implements Timed {
     this.socket.pause();
   }
 
+  /** Unless as many bytes wait as may: those have to be used up first. */
   resume(): void {
-    if (!this.#paused) return;
+    if (!this.#paused || (this.#activity !== null && this.#isFull)) return;
     this.#paused = false;
     this.socket.resume();
   }
@@ -103,7 +102,8 @@ export class ClientConnection implements Timed {
       return;
     }
     this.resume();
-    this.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.idleTimeoutMs;
+    const { deadlines, limits, draining } = this.#context;
+    this.deadlineMs = deadlines.nowMs + (draining ? limits.lingerMs : limits.idleTimeoutMs);
     this.#readHeads();
   }
 
@@ -111,9 +111,9 @@ export class ClientConnection implements Timed {
   become(tunnel: Activity): void {
     this.#activity = tunnel;
     this.deadlineMs = Number.POSITIVE_INFINITY;
-    this.resume();
     const early = this.#pending;
     this.#pending = null;
+    this.resume();
     if (early !== null) tunnel.readBytes(early, 0);
     if (this.#ended) tunnel.onClientEnd();
   }
@@ -139,13 +139,12 @@ export class ClientConnection implements Timed {
     this.finish(keep);
   }
 
-  /** Ends our side once everything is written, and reads on for a moment. Idempotent. */
+  /** Ends our side once everything is written, and then reads on for a moment. Idempotent. */
   closeGently(): void {
     if (this.#closing) return;
     this.#closing = true;
     this.#pending = null;
-    this.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.lingerMs;
-    this.socket.end();
+    this.#farewell = new Farewell(this, this.#context);
     this.resume();
   }
 
@@ -159,7 +158,7 @@ export class ClientConnection implements Timed {
   }
 
   onDeadline(): void {
-    if (this.#closing) this.socket.destroy();
+    if (this.#closing) this.#farewell?.onDeadline();
     else if (this.#activity !== null) this.#activity.onTimeout();
     else if (this.#pending === null || skipEmptyLines(this.#pending, 0) === this.#pending.length)
       this.closeGently();
@@ -173,8 +172,7 @@ export class ClientConnection implements Timed {
 
   #onData(chunk: Buffer): void {
     if (this.#closing) {
-      this.#lingeredBytes += chunk.length;
-      if (this.#lingeredBytes > LINGER_BYTES) this.socket.destroy();
+      this.#farewell?.onData(chunk);
       return;
     }
     let at = 0;
@@ -187,8 +185,11 @@ export class ClientConnection implements Timed {
     // The chunk is valid only during this call: what waits is copied.
     if (this.#pending !== null && this.#borrowed) this.#pending = Buffer.from(this.#pending);
     this.#borrowed = false;
-    if (this.#activity !== null && (this.#pending?.length ?? 0) > this.#context.limits.maxHeadBytes)
-      this.pause();
+    if (this.#activity !== null && this.#isFull) this.pause();
+  }
+
+  get #isFull(): boolean {
+    return (this.#pending?.length ?? 0) > this.#context.limits.maxHeadBytes;
   }
 
   #append(bytes: Buffer): void {
@@ -333,7 +334,7 @@ export class ClientConnection implements Timed {
   #onEnd(): void {
     this.#ended = true;
     if (this.#activity !== null) this.#activity.onClientEnd();
-    else if (!this.#closing) this.closeGently();
+    else if (!this.#closing) this.#readHeads();
   }
 
   #onClose(): void {

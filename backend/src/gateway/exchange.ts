@@ -154,12 +154,16 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   // ---- Attempts ----------------------------------------------------------------------------------------
 
-  #tryNext(): void {
-    const upstream = this.#pool.lease(this.hash, this.tried, this.wanted);
+  /** @param anybody whether, when all that are fit have failed, one that is not is asked. */
+  #tryNext(anybody = false): void {
+    const upstream =
+      this.#pool.lease(this.hash, this.tried, this.wanted) ??
+      (anybody ? this.#pool.leaseUnfit(this.tried) : null);
     if (upstream !== null) this.onRoom(upstream);
     else if (!this.#pool.hasFit(this.tried)) this.#hold();
     else if (this.#pool.wait(this)) {
       this.#waiting = true;
+      this.#holdUntilMs = null;
       this.#setTimeout();
     } else {
       this.#refuse(
@@ -214,8 +218,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     if (failure === 'lost' || failure === 'timeout') this.#tab?.fail();
     if (decision.action === 'give-up' || !this.#pay(decision.cost, attempt.upstream)) {
       const { status, code, message } = this.#failure;
-      if (attempt.relay.begun) this.#abort(code);
-      else this.#refuse(status, code, message);
+      this.#refuse(status, code, message);
       return;
     }
     this.#tab?.begin();
@@ -226,7 +229,9 @@ export class Exchange implements Activity, AttemptHost, Waiting {
       (this.tried ??= []).push(attempt.upstream);
       this.wanted = null;
     }
-    this.#tryNext();
+    // Who was lost had been there: what comes now is another outage.
+    if (failure === 'lost') this.#holdUntilMs = null;
+    this.#tryNext(failure === 'connect' || failure === 'lost');
   }
 
   #pay(cost: RetryCost, failed: Upstream): boolean {
@@ -310,7 +315,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   /** Answers in the upstream's place. */
   #refuse(status: number, code: string, message: string): void {
     const attempt = this.#attempt;
-    if (attempt?.relay.begun === true) {
+    if (attempt !== null && attempt.relay.head !== null) {
       this.#abort(code);
       return;
     }

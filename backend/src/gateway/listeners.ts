@@ -112,7 +112,10 @@ export class Listeners implements HandshakeOwner, Http2Owner {
       return;
     }
     const http2Peer = new Peer(peer.address, true, this.#options.trust, true);
-    this.#http2.add(new Http2Connection(socket, http2Peer, this.#context, this));
+    const connection = new Http2Connection(socket, http2Peer, this.#context, this);
+    this.#http2.add(connection);
+    // Its handshake was under way when the others were told.
+    if (this.#context.draining) connection.leaveBy(this.#context.deadlines.nowMs);
   }
 
   onHandshakeFailed(peer: Peer): void {

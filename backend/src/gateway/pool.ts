@@ -145,6 +145,20 @@ export class Pool {
     return picked === null ? null : this.#take(picked);
   }
 
+  /**
+   * Leases somebody who is not fit, for a request that everybody fit could not be reached for: the checks may be wrong
+   * about the one and late about the other, and a guess beats a certain failure. null: nobody is left.
+   */
+  leaseUnfit(tried: readonly Upstream[] | null): Upstream | null {
+    if (this.hasFit(tried)) return null;
+    for (const upstream of this.#upstreams.values()) {
+      const { fit, state, hasRoom } = upstream;
+      if (!fit && state !== 'draining' && hasRoom && tried?.includes(upstream) !== true)
+        return this.#take(upstream);
+    }
+    return null;
+  }
+
   #take(upstream: Upstream): Upstream {
     upstream.inFlight += 1;
     upstream.available = upstream.fit && upstream.hasRoom;

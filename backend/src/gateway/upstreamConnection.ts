@@ -135,7 +135,7 @@ export class UpstreamConnection implements Timed {
   #onConnect(): void {
     if (this.#state !== 'connecting') return;
     this.#state = 'busy';
-    this.deadlineMs = Number.POSITIVE_INFINITY;
+    if (!this.#abandoned) this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#user?.onConnected(this);
     this.#owner.onOpened();
   }

@@ -45,13 +45,16 @@ class Request implements Borrower {
 }
 
 let ends: (() => void)[] = [];
+let clock = new FakeClock();
 afterEach(() => {
   for (const end of ends.reverse()) end();
   ends = [];
 });
 
 function connectionsTo(port: number): UpstreamConnections {
-  const deadlines = new Deadlines(new FakeClock(), 100, () => {});
+  clock = new FakeClock();
+  const deadlines = new Deadlines(clock, 100, () => {});
+  deadlines.start();
   return new UpstreamConnections({ host: '127.0.0.1', port }, DEFAULT_LIMITS, deadlines);
 }
 
@@ -161,5 +164,17 @@ describe('UpstreamConnections', () => {
     });
     expect(gone!.lent).toEqual([]);
     for (const { lent } of [...requests, fresh]) lent[0]?.destroy();
+  });
+
+  it('gives up one that came about after its process had ended', async () => {
+    const { port } = await upstream();
+    const connections = connectionsTo(port);
+    const request = new Request();
+    connections.lend(request, false);
+    connections.abandon(100);
+    await waitFor(() => request.connected === 1, { what: 'it to be connected' });
+    await clock.advance(200);
+    expect(request.problem).toBe('its process has ended');
+    expect(connections.size).toBe(0);
   });
 });

@@ -69,9 +69,10 @@ export class StreamSocket extends Duplex implements ClientSocket {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    // A complete answer may still be on its way to the client: a reset would overtake it. With an error, because
+    // The end of a complete answer may still be on its way to the client: a reset would overtake it. With an error, because
     // without one Node ends the stream properly before it resets it, and half an answer would pass for a whole one.
-    if (!this.#answer.done && !this.#stream.closed) this.#stream.destroy(new Error('the exchange was cut'));
+    const isAnswered = this.#answer.done && this.writableFinished;
+    if (!isAnswered && !this.#stream.closed) this.#stream.destroy(new Error('the exchange was cut'));
     done(error);
   }
 

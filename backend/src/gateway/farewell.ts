@@ -1,0 +1,59 @@
+/**
+ * The end of a client's connection after its last answer.
+ *
+ *   answer leaves ──▶ all of it has left, and our side is ended ──▶ what still arrives is thrown away ──▶ closed
+ *        └── the client takes nothing for bodyTimeoutMs ──▶ cut
+ *
+ * In two steps, because a connection that is closed with unread bytes is reset, and a reset overtakes the answer. And a
+ * client that is slow, but goes on, is waited for: closing without what had not left would end half an answer like a
+ * whole one.
+ */
+import type { ClientSocket } from './clientSocket.js';
+import type { GatewayContext } from './context.js';
+import type { Timed } from './deadlines.js';
+
+/** How much is still read from a client after its last answer. */
+const LINGER_BYTES = 1_048_576;
+
+/** Whose end it is; its deadline belongs to the farewell from now on. */
+export interface Leaving extends Timed {
+  readonly socket: ClientSocket;
+  /** Ends it at once, in a way that the client can't take for the end of an answer. */
+  cut(): void;
+}
+
+export class Farewell {
+  readonly #client: Leaving;
+  readonly #context: Pick<GatewayContext, 'limits' | 'deadlines'>;
+  /** Bytes that had not left at the last look. */
+  #unsent: number;
+  #received = 0;
+
+  /** Begins it: everything has been written. */
+  constructor(client: Leaving, context: Pick<GatewayContext, 'limits' | 'deadlines'>) {
+    this.#client = client;
+    this.#context = context;
+    this.#unsent = client.socket.writableLength;
+    this.#allow(context.limits.bodyTimeoutMs);
+    client.socket.end(() => this.#allow(context.limits.lingerMs));
+  }
+
+  onData(chunk: Buffer): void {
+    this.#received += chunk.length;
+    if (this.#received > LINGER_BYTES) this.#client.socket.destroy();
+  }
+
+  onDeadline(): void {
+    const { socket } = this.#client;
+    const { writableFinished, writableLength } = socket;
+    if (writableFinished) socket.destroy();
+    else if (writableLength < this.#unsent) {
+      this.#unsent = writableLength;
+      this.#allow(this.#context.limits.bodyTimeoutMs);
+    } else this.#client.cut();
+  }
+
+  #allow(ms: number): void {
+    this.#client.deadlineMs = this.#context.deadlines.nowMs + ms;
+  }
+}
