@@ -105,8 +105,12 @@ describe('under load, nothing is lost', () => {
   it('while instances are killed, as far as a repeated request can see', async () => {
     const load = await start();
     for (let i = 0; i < 6; i += 1) {
-      const victim = (await deployment.instances()).find(({ serving }) => serving);
-      sendSignal(victim!.pid!, 'SIGKILL');
+      const { pid } = (await deployment.instances()).find(({ serving }) => serving)!;
+      sendSignal(pid!, 'SIGKILL');
+      // Before it is noticed the service looks whole, and the next one would be the last that lives.
+      await waitFor(async () => !(await deployment.instances()).some((one) => one.pid === pid), {
+        what: 'the death to be noticed',
+      });
       await deployment.untilWhole(BACKEND, 2);
       await gatewayKnows(2);
       await load.more(20);

@@ -12,6 +12,8 @@ export interface Member {
   readonly port: number;
   /** Share of traffic relative to the others, 1–1000. */
   readonly weight: number;
+  /** Its source does not vouch for it, and names it only because it can vouch for nobody. */
+  readonly doubtful?: boolean;
 }
 
 /** What a weight may be. */
@@ -38,7 +40,10 @@ export function distinctMembers(members: readonly Member[]): readonly Member[] {
 export function sameMembers(a: readonly Member[], b: readonly Member[]): boolean {
   return (
     a.length === b.length &&
-    a.every(({ id, weight }, index) => id === b[index]?.id && weight === b[index]?.weight)
+    a.every((one, index) => {
+      const other = b[index];
+      return one.id === other?.id && one.weight === other.weight && one.doubtful === other.doubtful;
+    })
   );
 }
 

@@ -18,7 +18,7 @@ let serving: readonly number[] | null;
 
 function statusOf(ports: readonly number[], daemonState = 'connected'): string {
   const fitness = { kind: 'fit' };
-  const instances = ports.map((port) => ({ port, serving: true, draining: false, fitness }));
+  const instances = ports.map((port) => ({ pid: port, port, serving: true, draining: false, fitness }));
   const daemon = { state: daemonState, problem: null };
   return JSON.stringify({ success: true, data: { daemon, services: [{ name: 'shop', instances }] } });
 }
@@ -105,6 +105,7 @@ describe('SupervisorDiscovery', () => {
     emit('config.reloaded', 0);
     await asked(1);
     const unjudged = (port: number, draining: boolean): unknown => ({
+      pid: port,
       port,
       serving: false,
       draining,
@@ -115,6 +116,31 @@ describe('SupervisorDiscovery', () => {
     const daemon = { state: 'connected', problem: null };
     questions[0]?.end(JSON.stringify({ data: { daemon, services: [{ name: 'shop', instances }] } }));
     await source.hears('127.0.0.1:1');
+  });
+
+  it('names those that live when nobody serves, as doubtful, and nobody else once somebody does', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    serving = null;
+    emit('instance.withdrawn', 1);
+    await asked(1);
+    const unfit = (port: number, changes: object = {}): object => ({
+      ...{ pid: port, port, serving: false, draining: false, fitness: { kind: 'unfit' } },
+      ...changes,
+    });
+    const dead = unfit(3, { pid: null });
+    const answer = (instances: readonly object[]): void => {
+      const daemon = { state: 'connected', problem: null };
+      questions.at(-1)?.end(JSON.stringify({ data: { daemon, services: [{ name: 'shop', instances }] } }));
+    };
+    answer([unfit(1), unfit(2), dead, unfit(4, { draining: true })]);
+    await waitFor(() => source.lists.at(-1)?.every(({ doubtful }) => doubtful === true), { what: 'doubt' });
+    expect(source.ids).toEqual(['127.0.0.1:1', '127.0.0.1:2']);
+    emit('instance.serving', 2);
+    await asked(2);
+    answer([unfit(1), unfit(2, { serving: true })]);
+    await source.hears('127.0.0.1:2');
+    expect(source.lists.at(-1)?.[0]?.doubtful).toBeUndefined();
   });
 
   it('believes no list of a supervisor that has lost PM2', async () => {

@@ -6,7 +6,8 @@
  * The event stream says *when* to look, GET /api/ha/status says *what* is: whatever happens to the service, its state is
  * fetched anew, one fetch at a time. Only a withdrawal acts by itself, at once: traffic must stop before the instance is
  * told to, and a fetch would be a round trip too late. An answer that was asked for before a withdrawal may still show
- * the instance as serving; it does not bring it back, only the next answer does.
+ * the instance as serving; it does not bring it back, only the next answer does. When no instance serves, those that
+ * live are named as doubtful.
  *
  * While the supervisor is away the last list stays. That is what makes a supervisor that dies cost nothing.
  */
@@ -50,6 +51,7 @@ const statusAnswer = z.object({
         name: z.string(),
         instances: z.array(
           z.object({
+            pid: z.int().nullable(),
             port: z.int().min(1).max(65_535).nullable(),
             serving: z.boolean(),
             draining: z.boolean(),
@@ -204,12 +206,19 @@ export class SupervisorDiscovery implements Discovery {
     const { daemon } = parsed.data.data;
     // It sees nothing just now, or has not looked yet: what it shows is no reason to give anybody up.
     if (daemon.state !== 'connected') throw new Error(`PM2 is ${daemon.state}: ${daemon.problem ?? ''}`);
-    const before = new Set(this.#feed.last?.map((member) => member.port));
-    return found.instances.flatMap(({ port, serving, draining, fitness }) => {
+    const before = new Set(
+      this.#feed.last?.filter(({ doubtful }) => doubtful !== true).map((member) => member.port),
+    );
+    const alive = found.instances.flatMap(({ pid, port, serving, draining, fitness }) => {
+      if (pid === null || port === null) return [];
       // A supervisor that was restarted has yet to verify what runs. Whom we know to serve goes on serving meanwhile.
-      const isUnjudged = fitness.kind === 'starting' && !draining && port !== null && before.has(port);
-      return port !== null && (serving || isUnjudged) ? [memberOf(INSTANCE_HOST, port)] : [];
+      const isUnjudged = fitness.kind === 'starting' && !draining && before.has(port);
+      return [{ member: memberOf(INSTANCE_HOST, port), draining, isGood: serving || isUnjudged }];
     });
+    const good = alive.filter(({ isGood }) => isGood);
+    if (good.length > 0) return good.map(({ member }) => member);
+    // Nobody is well. Then all that live are named, or the one that failed last would get everything alone.
+    return alive.filter(({ draining }) => !draining).map(({ member }) => ({ ...member, doubtful: true }));
   }
 
   #awaitSign(stream: ClientRequest): void {

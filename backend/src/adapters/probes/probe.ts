@@ -36,7 +36,8 @@ export async function runProbe(
   let end: () => void = () => undefined;
   const verdict = await new Promise<Verdict>((resolve) => {
     const timer = setTimeout(() => {
-      resolve(bad('timeout', `no ${waitedFor()} within ${timeoutMs} ms`));
+      // Not at once: where this process was held up, the answer may lie there unread.
+      setImmediate(() => resolve(bad('timeout', `no ${waitedFor()} within ${timeoutMs} ms`)));
     }, timeoutMs);
     const settle = (outcome: Verdict): void => {
       clearTimeout(timer);

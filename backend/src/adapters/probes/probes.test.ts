@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { ProbeSpec } from '../../domain/policy.js';
 import { prober } from './index.js';
+import { runProbe } from './probe.js';
 
 const HTTP: ProbeSpec = { kind: 'http', path: '/health', statusMin: 200, statusMax: 399, bodyIncludes: null };
 const SPECS: ProbeSpec[] = [HTTP, { kind: 'tcp' }];
@@ -221,4 +223,25 @@ describe('the HTTP probe', () => {
     const port = await serve((socket, request) => void request.then(() => socket.resetAndDestroy()));
     expect(await ask(port)).toMatchObject({ kind: 'error', detail: 'connection closed before an answer' });
   });
+});
+
+it('an answer that came in time counts, also when this process was held up and reads it too late', async () => {
+  const child = spawn('sh', ['-c', 'read line; echo answer'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  try {
+    const outcome = runProbe(
+      100,
+      () => 'answer',
+      (settle) => {
+        child.stdout.once('data', () => settle({ ok: true }));
+        return () => undefined;
+      },
+    );
+    child.stdin.write('go\n');
+    await new Promise((resolve) => setImmediate(resolve));
+    const heldUntilMs = performance.now() + 300;
+    while (performance.now() < heldUntilMs);
+    expect(await outcome).toMatchObject({ ok: true });
+  } finally {
+    child.kill('SIGKILL');
+  }
 });

@@ -64,6 +64,23 @@ describe('members', () => {
     expect(world.states()).toEqual(['1 up']);
   });
 
+  it('that are doubtful are down until they pass, and up at once when they are no longer', async () => {
+    const doubtful = (port: number): Member => member(port, { doubtful: true });
+    world.announce([member(1), member(2)]);
+    world.announce([member(2)]);
+    world.membership.drained([upstreamKey('shop', '127.0.0.1:1')]);
+    world.announce([]);
+    expect(world.states()).toEqual(['2 down']);
+    world.peer.answer = { ok: false, latencyMs: 1, kind: 'refused', detail: 'refused' };
+    world.announce([doubtful(1), doubtful(2)]);
+    expect(world.states()).toEqual(['1 down', '2 down']);
+    world.announce([doubtful(1), member(2)]);
+    expect(world.states()).toEqual(['1 down', '2 up']);
+    world.peer.answer = { ok: true, latencyMs: 1 };
+    await world.clock.advance(10_000);
+    expect(world.states()).toEqual(['1 up', '2 up']);
+  });
+
   it('that fail are down, and it is said', async () => {
     world.announce([member(1)]);
     const before = world.changes();

@@ -7,7 +7,8 @@
  *
  * An upstream that its source no longer announces takes nothing new at once, and stays until its last request is
  * finished, which every worker must say. A source that suddenly announces *nobody* for a pool is not believed that
- * far: its last members stay as down, so that the pool fails open instead of answering 503 to everybody.
+ * far: its last members stay as down, so that the pool fails open instead of answering 503 to everybody. One that can
+ * tell names those that live but are not well (`doubtful`): they are down until our own checks say otherwise.
  */
 import type { HealthPolicy } from '../../domain/policy.js';
 import type { UpstreamSnapshot, UpstreamState } from '../../domain/pool.js';
@@ -139,10 +140,12 @@ export class Membership {
       this.#refused += 1;
       return;
     }
+    const isDoubtful = member.doubtful === true;
     // One that comes back while it was leaving is another process at the same address: it is judged anew.
-    const isNew = known === undefined || !known.announced;
-    if (isNew && !verified && known !== undefined && !known.kept) checker.untrack(member.id);
-    checker.track(member, checkOf(pool), verified && isNew);
+    const isNew = known === undefined || !known.announced || (known.member.doubtful === true && !isDoubtful);
+    const isTrusted = verified && !isDoubtful;
+    if (isNew && !isTrusted && known !== undefined && (!known.kept || isDoubtful)) checker.untrack(member.id);
+    checker.track(member, checkOf(pool), isTrusted && isNew);
     this.#entries.set(key, {
       pool,
       source,

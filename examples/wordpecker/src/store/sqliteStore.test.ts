@@ -33,6 +33,20 @@ describe('SqliteStore', () => {
     await store.close();
   });
 
+  it('opens again when the file was locked at first', async () => {
+    const file = path.join(folder, 'locked-at-first.db');
+    const other = new Libsql(file);
+    other.exec('BEGIN EXCLUSIVE');
+    const store = new SqliteStore(file, recordingLog());
+    const pinged = store.ping();
+    setTimeout(() => {
+      other.exec('COMMIT');
+      other.close();
+    }, 200);
+    await expect(pinged).resolves.toBeUndefined();
+    await store.close();
+  });
+
   it('is unavailable while its folder cannot be made, logs that once, and recovers by itself', async () => {
     const blocked = path.join(folder, 'blocked');
     writeFileSync(blocked, 'a file where the folder should be');

@@ -142,8 +142,7 @@ export class SqliteStore implements WordStore {
     for (let attempt = 0; ; attempt += 1) {
       try {
         if (this.#closed) throw new Error('the store is closed');
-        this.#database ??= openDatabase(this.#file);
-        const result = work(await this.#database);
+        const result = work(await this.#open());
         this.#outage.works();
         return result;
       } catch (error) {
@@ -155,6 +154,15 @@ export class SqliteStore implements WordStore {
         await sleep(Math.random() * Math.min(100, 5 * 2 ** attempt));
       }
     }
+  }
+
+  /** An attempt to open it that fails is not kept: the next call makes another. */
+  #open(): Promise<Database> {
+    const opening = (this.#database ??= openDatabase(this.#file));
+    opening.catch(() => {
+      if (this.#database === opening) this.#database = null;
+    });
+    return opening;
   }
 
   /** Whatever is wrong with the file (gone, read-only, replaced, disk full), a fresh handle is the way back. */
