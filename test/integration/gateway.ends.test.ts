@@ -3,6 +3,7 @@ import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Peer, TrustedPeers } from '../../backend/src/gateway/forwarded.js';
 import {
+  atTearDown,
   client,
   echoPath,
   expectIdle,
@@ -123,12 +124,13 @@ describe('a client that sends while it is answered', () => {
     const taken = (): number => sent - one.socket.writableLength;
     await waitFor(() => one.received.length > 0, { what: 'the answer to begin' });
     let before = -1;
+    let looks = 0;
     await waitFor(
-      async () => {
+      () => {
         const now = taken();
-        const isHeld = now === before;
+        looks = now === before && now > 0 ? looks + 1 : 0;
         before = now;
-        return isHeld && now > 0;
+        return looks === 5;
       },
       { what: 'it to be held', intervalMs: 50, deadlineMs: 20_000 },
     );
@@ -157,6 +159,32 @@ describe('a client that sends while it is answered', () => {
     one.destroy();
     await expectIdle(started);
   });
+
+  it.each([
+    ['nothing', false],
+    ['all', true],
+  ])(
+    'requests one after the other, and reads %s of the answers: no more wait than may',
+    async (_name, reads) => {
+      const up = await upstream(echoPath);
+      const started = await gateway([up.port]);
+      const one = through(new NarrowSocket(10_000), started);
+      if (reads) one.open();
+      const request = get('/more');
+      const more = request.repeat(1_700);
+      let sent = 0;
+      const sending = setInterval(() => {
+        for (; sent < SENT_BYTES && one.readableLength < more.length; sent += more.length) one.push(more);
+      }, 1);
+      atTearDown(() => clearInterval(sending));
+      await aWhile();
+      const forwarded = up.received.split('GET /more').length - 1;
+      expect(forwarded).toBeGreaterThan(20);
+      expect(sent - forwarded * request.length).toBeLessThan(500_000);
+      one.destroy();
+      await expectIdle(started);
+    },
+  );
 
   it('a body that the upstream does not read: it waits in the client, not in memory', async () => {
     const up = await upstream((connection) => {
@@ -193,7 +221,7 @@ describe('after a 100 Continue', () => {
     const up = await upstream(({ socket }, chunk) => {
       if (chunk.includes('Expect')) socket.write('HTTP/1.1 100 Continue\r\n\r\n');
     });
-    const started = await gateway([up.port], { bodyTimeoutMs: 80 });
+    const started = await gateway([up.port], { bodyTimeoutMs: 500 });
     const one = client(started.port);
     one.send('POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\nabc');
     expect(await one.untilEnded()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 408 .*body\.timeout/s);
@@ -209,9 +237,10 @@ it('a request that was held and then finds no room is told so after the time for
     maxInFlightPerUpstream: 1,
     lingerMs: 50,
   });
-  const first = client(started.port).send(get('/1'));
+  const first = client(started.port).send(get('/1', 'Connection: close\r\n'));
   const second = client(started.port).send(get('/2', 'Connection: close\r\n'));
   await waitFor(() => started.worker.stats().clients.connections === 2, { what: 'both' });
+  await aWhile(); // until both are held
   started.worker.swap(snapshotOf(poolRow([up.port])));
   expect(await Promise.race([second.untilEnded(), first.untilEnded()])).toContain('queue.timeout');
 });

@@ -553,6 +553,7 @@ describe('an answer that is complete here', () => {
   async function stalled(
     pieces: 1 | 2,
     limits: Partial<GatewayLimits> = {},
+    isWhole = true,
   ): Promise<{ started: Secure; stream: ClientHttp2Stream }> {
     const up = await origin((_request, response) => {
       if (pieces === 1) {
@@ -569,7 +570,10 @@ describe('an answer that is complete here', () => {
       settings: { initialWindowSize: 1_000 },
     });
     atTearDown(() => session.destroy());
-    const stream = session.request({ ':path': '/' });
+    const stream = session.request(
+      { ':path': '/', ':method': isWhole ? 'GET' : 'POST' },
+      { endStream: isWhole },
+    );
     stream.on('error', () => undefined);
     await once(stream, 'response');
     stream.pause();
@@ -591,6 +595,12 @@ describe('an answer that is complete here', () => {
     const { started, stream } = await stalled(pieces, { bodyTimeoutMs: 100, idleTimeoutMs: 100 });
     await waitFor(() => stream.closed, { what: 'the reset' });
     expect(stream.rstCode).not.toBe(0);
+    await expectIdle(started);
+  });
+
+  it('also when its request never was', async () => {
+    const { started, stream } = await stalled(1, { bodyTimeoutMs: 100, idleTimeoutMs: 100 }, false);
+    await waitFor(() => stream.closed, { what: 'the reset' });
     await expectIdle(started);
   });
 });

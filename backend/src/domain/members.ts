@@ -13,7 +13,7 @@ export interface Member {
   /** Share of traffic relative to the others, 1–1000. */
   readonly weight: number;
   /** Its source does not vouch for it, and names it only because it can vouch for nobody. */
-  readonly doubtful?: boolean;
+  readonly doubtful?: true | undefined;
 }
 
 /** What a weight may be. */

@@ -53,7 +53,9 @@ export class ClientConnection implements Timed {
   #farewell: Farewell | null = null;
   /** The client will send nothing more. */
   #ended = false;
+  /** By its activity. */
   #paused = false;
+  #stopped = false;
   #reading = false;
 
   constructor(socket: ClientSocket, peer: Peer, context: GatewayContext, owner: ClientOwner) {
@@ -82,16 +84,26 @@ export class ClientConnection implements Timed {
   }
 
   pause(): void {
-    if (this.#paused) return;
     this.#paused = true;
-    this.socket.pause();
+    this.#regulate();
   }
 
-  /** Unless as many bytes wait as may: those have to be used up first. */
   resume(): void {
-    if (!this.#paused || (this.#activity !== null && this.#isFull)) return;
     this.#paused = false;
-    this.socket.resume();
+    this.#regulate();
+  }
+
+  /** Reads on, unless its activity has paused it, or as many bytes wait as may and nobody takes them now. */
+  #regulate(): void {
+    const isFull =
+      this.#pending !== null &&
+      this.#pending.length > this.#context.limits.maxHeadBytes &&
+      (this.#activity !== null || this.socket.writableNeedDrain);
+    const stop = this.#paused || isFull;
+    if (stop === this.#stopped) return;
+    this.#stopped = stop;
+    if (stop) this.socket.pause();
+    else this.socket.resume();
   }
 
   /** The request is answered. @param keep whether the connection goes on. */
@@ -101,7 +113,7 @@ export class ClientConnection implements Timed {
       this.closeGently();
       return;
     }
-    this.resume();
+    this.#paused = false;
     const { deadlines, limits, draining } = this.#context;
     this.deadlineMs = deadlines.nowMs + (draining ? limits.lingerMs : limits.idleTimeoutMs);
     this.#readHeads();
@@ -185,11 +197,7 @@ export class ClientConnection implements Timed {
     // The chunk is valid only during this call: what waits is copied.
     if (this.#pending !== null && this.#borrowed) this.#pending = Buffer.from(this.#pending);
     this.#borrowed = false;
-    if (this.#activity !== null && this.#isFull) this.pause();
-  }
-
-  get #isFull(): boolean {
-    return (this.#pending?.length ?? 0) > this.#context.limits.maxHeadBytes;
+    this.#regulate();
   }
 
   #append(bytes: Buffer): void {
@@ -211,6 +219,7 @@ export class ClientConnection implements Timed {
       if (this.socket.writableNeedDrain || !this.#readHead(this.#pending)) break;
     }
     this.#reading = false;
+    this.#regulate();
     if (this.#ended && this.#activity === null && !this.#closing && !this.socket.writableNeedDrain)
       this.closeGently();
   }

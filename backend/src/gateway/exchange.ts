@@ -154,13 +154,11 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   // ---- Attempts ----------------------------------------------------------------------------------------
 
-  /** @param anybody whether, when all that are fit have failed, one that is not is asked. */
-  #tryNext(anybody = false): void {
-    const upstream =
-      this.#pool.lease(this.hash, this.tried, this.wanted) ??
-      (anybody ? this.#pool.leaseUnfit(this.tried) : null);
+  /** @param unreached nobody could be reached, so when there is nobody else one that is not fit is asked. */
+  #tryNext(unreached = false): void {
+    const upstream = this.#pool.lease(this.hash, this.tried, this.wanted);
     if (upstream !== null) this.onRoom(upstream);
-    else if (!this.#pool.hasFit(this.tried)) this.#hold();
+    else if (!this.#pool.hasFit(this.tried)) this.#hold(unreached);
     else if (this.#pool.wait(this)) {
       this.#waiting = true;
       this.#holdUntilMs = null;
@@ -178,12 +176,14 @@ export class Exchange implements Activity, AttemptHost, Waiting {
    * Nobody is left to ask. Waits for a change of the pool, and looks again now and then: who refused a moment ago may
    * be a process that is just starting. What may not be repeated does not come here: the retry rule was asked before.
    */
-  #hold(): void {
+  #hold(unreached: boolean): void {
     const { limits, deadlines } = this.#context;
     this.#holdUntilMs ??= deadlines.nowMs + limits.holdMs;
     if (deadlines.nowMs >= this.#holdUntilMs || !this.#pool.wait(this)) {
+      const lastResort = unreached ? this.#pool.leaseUnfit(this.tried) : null;
       const { status, code, message } = this.#failure ?? nobodyAvailable(this.#pool.name);
-      this.#refuse(status, code, message);
+      if (lastResort === null) this.#refuse(status, code, message);
+      else this.onRoom(lastResort);
       return;
     }
     this.#waiting = true;

@@ -146,17 +146,16 @@ export class Pool {
   }
 
   /**
-   * Leases somebody who is not fit, for a request that everybody fit could not be reached for: the checks may be wrong
-   * about the one and late about the other, and a guess beats a certain failure. null: nobody is left.
+   * Leases somebody who is not fit, any of them, for a request for which nobody fit could be reached: the checks may be
+   * wrong about the one and late about the other, and a guess beats a certain failure. null: nobody is left.
    */
   leaseUnfit(tried: readonly Upstream[] | null): Upstream | null {
     if (this.hasFit(tried)) return null;
-    for (const upstream of this.#upstreams.values()) {
-      const { fit, state, hasRoom } = upstream;
-      if (!fit && state !== 'draining' && hasRoom && tried?.includes(upstream) !== true)
-        return this.#take(upstream);
-    }
-    return null;
+    const left = [...this.#upstreams.values()].filter(
+      (one) => !one.fit && one.state !== 'draining' && one.hasRoom && tried?.includes(one) !== true,
+    );
+    const one = left[Math.floor(this.#random() * left.length)];
+    return one === undefined ? null : this.#take(one);
   }
 
   #take(upstream: Upstream): Upstream {

@@ -4,7 +4,7 @@ import type { AgentFigures } from '../domain/agent.js';
 import type { ManagedProcess } from '../domain/model.js';
 import { isOverloaded } from './overload.js';
 
-const NOW_MS = 20_000;
+const NOW_MS = 90_000;
 
 const instance = (pmId: number): ManagedProcess => ({
   service: 'shop',
@@ -18,10 +18,11 @@ const instance = (pmId: number): ManagedProcess => ({
   restarts: 0,
 });
 
-function figures(eluPercent: number, finishedPerSecond: number): AgentFigures[] {
-  return Array.from({ length: 41 }, (_, i) =>
+function figures(eluPercent: number, finishedPerSecond: number, forMs = 60_000): AgentFigures[] {
+  const count = forMs / 250;
+  return Array.from({ length: count + 1 }, (_, i) =>
     agentFigures({
-      atMs: NOW_MS - (40 - i) * 250,
+      atMs: NOW_MS - (count - i) * 250,
       eluPercent,
       delayP50Ms: eluPercent >= 100 ? 400 : 1,
       finished: Math.round((i * finishedPerSecond) / 4),
@@ -48,6 +49,11 @@ describe('a late probe says nothing', () => {
   test('where all instances are as busy; those without agent can not tell', () => {
     expect(judge({ 0: BUSY, 1: BUSY }, [0, 1, 2])).toBe(true);
   });
+});
+
+test('a late probe says nothing next to newcomers, who are idle still, but it does once they have been there', () => {
+  expect(judge({ 0: BUSY, 1: figures(10, 20, 5_000), 2: BUSY }, [0, 1, 2])).toBe(true);
+  expect(judge({ 0: BUSY, 1: figures(10, 20, 35_000), 2: BUSY }, [0, 1, 2])).toBe(false);
 });
 
 describe('a late probe counts', () => {

@@ -4,8 +4,8 @@
  * queues, more late probes. So a late probe of an overloaded instance is shown and not counted.
  *
  * Overloaded is an instance whose event loop is saturated and whose requests finish, as its agent tells, and whose
- * siblings are as busy. One that is alone in it has a problem of its own, and its probes count; so do those that answer
- * with an error. A main thread that is blocked, or requests of which none finishes, are the agent's to report.
+ * siblings are as busy, newcomers aside: what waits at the others does not move to them, and their share comes gradually.
+ * One that is alone in it has a problem of its own, and its probes count; so do those that answer with an error. A main thread that is blocked, or requests of which none finishes, are the agent's to report.
  */
 import type { AgentFigures } from '../domain/agent.js';
 import { isSaturated } from '../domain/scaling/backlog.js';
@@ -15,6 +15,10 @@ import type { SupervisedService } from './supervisedService.js';
 
 /** Within this time at least one request must have finished. */
 const FINISHED_WITHIN_MS = 5_000;
+/** How long an instance is a newcomer: the default of `lbSlowStart`. */
+const NEWCOMER_MS = 30_000;
+/** How far back agents are remembered. */
+const REMEMBERED_MS = 60_000;
 
 type Agents = Pick<AgentWatch, 'figuresSince'>;
 
@@ -29,10 +33,23 @@ export function isOverloaded(
   const finished = (figures.at(-1)?.finished ?? 0) - (figures[0]?.finished ?? 0);
   if (isSaturated(figures, nowMs) !== true || finished <= 0) return false;
   return siblings.every(
-    (other) => sameInstance(other, instance) || isSaturated(figuresOf(other, agents, nowMs), nowMs) !== false,
+    (other) =>
+      sameInstance(other, instance) ||
+      isSaturated(figuresOf(other, agents, nowMs), nowMs) !== false ||
+      isNewcomer(other, agents, nowMs),
   );
 }
 
-function figuresOf({ pid }: ManagedProcess, agents: Agents, nowMs: number): readonly AgentFigures[] {
-  return pid === null ? [] : agents.figuresSince(pid, nowMs - FINISHED_WITHIN_MS);
+function figuresOf(
+  { pid }: ManagedProcess,
+  agents: Agents,
+  nowMs: number,
+  sinceMs = nowMs - FINISHED_WITHIN_MS,
+): readonly AgentFigures[] {
+  return pid === null ? [] : agents.figuresSince(pid, sinceMs);
+}
+
+function isNewcomer(instance: ManagedProcess, agents: Agents, nowMs: number): boolean {
+  const [first] = figuresOf(instance, agents, nowMs, nowMs - REMEMBERED_MS);
+  return first !== undefined && first.atMs > nowMs - NEWCOMER_MS;
 }

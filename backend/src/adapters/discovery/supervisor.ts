@@ -7,7 +7,7 @@
  * fetched anew, one fetch at a time. Only a withdrawal acts by itself, at once: traffic must stop before the instance is
  * told to, and a fetch would be a round trip too late. An answer that was asked for before a withdrawal may still show
  * the instance as serving; it does not bring it back, only the next answer does. When no instance serves, those that
- * live are named as doubtful.
+ * live and have served are named as doubtful.
  *
  * While the supervisor is away the last list stays. That is what makes a supervisor that dies cost nothing.
  */
@@ -206,19 +206,21 @@ export class SupervisorDiscovery implements Discovery {
     const { daemon } = parsed.data.data;
     // It sees nothing just now, or has not looked yet: what it shows is no reason to give anybody up.
     if (daemon.state !== 'connected') throw new Error(`PM2 is ${daemon.state}: ${daemon.problem ?? ''}`);
-    const before = new Set(
-      this.#feed.last?.filter(({ doubtful }) => doubtful !== true).map((member) => member.port),
-    );
+    const before = new Map(this.#feed.last?.map((member) => [member.port, member]));
     const alive = found.instances.flatMap(({ pid, port, serving, draining, fitness }) => {
       if (pid === null || port === null) return [];
       // A supervisor that was restarted has yet to verify what runs. Whom we know to serve goes on serving meanwhile.
-      const isUnjudged = fitness.kind === 'starting' && !draining && before.has(port);
-      return [{ member: memberOf(INSTANCE_HOST, port), draining, isGood: serving || isUnjudged }];
+      const known = before.get(port);
+      const isUnjudged = fitness.kind === 'starting' && !draining && known !== undefined && !known.doubtful;
+      const wasReady = !draining && fitness.kind !== 'starting';
+      return [{ member: memberOf(INSTANCE_HOST, port), isGood: serving || isUnjudged, wasReady }];
     });
     const good = alive.filter(({ isGood }) => isGood);
     if (good.length > 0) return good.map(({ member }) => member);
-    // Nobody is well. Then all that live are named, or the one that failed last would get everything alone.
-    return alive.filter(({ draining }) => !draining).map(({ member }) => ({ ...member, doubtful: true }));
+    // Nobody is well. Then all that have been are named, or the one that failed last would get everything alone.
+    return alive
+      .filter(({ wasReady }) => wasReady)
+      .map(({ member }) => ({ ...member, doubtful: true as const }));
   }
 
   #awaitSign(stream: ClientRequest): void {

@@ -84,7 +84,11 @@ export class StreamSocket extends Duplex implements ClientSocket {
 
   /** An answer may be complete before its request is: then the rest is not wanted (RFC 9113 section 8.1). */
   #onAnswered(): void {
-    if (!this.#received) this.#stream.close(NGHTTP2_NO_ERROR);
+    if (this.#received) return;
+    // When it has left: a stream that is being closed can't be reset any more, whether or not anything leaves.
+    const close = (): void => this.#stream.close(NGHTTP2_NO_ERROR);
+    if (this.#stream.writableFinished) close();
+    else this.#stream.once('finish', close);
   }
 
   #onData(chunk: Buffer): void {

@@ -13,6 +13,7 @@ const member = z.strictObject({
   host: z.string().min(1).max(253),
   port: z.int().min(1).max(65_535),
   weight: z.number().min(1).max(1_000),
+  doubtful: z.literal(true).optional(),
 });
 
 const remembered = z.array(

@@ -142,7 +142,7 @@ export class Membership {
     }
     const isDoubtful = member.doubtful === true;
     // One that comes back while it was leaving is another process at the same address: it is judged anew.
-    const isNew = known === undefined || !known.announced || (known.member.doubtful === true && !isDoubtful);
+    const isNew = known === undefined || !known.announced || known.member.doubtful !== member.doubtful;
     const isTrusted = verified && !isDoubtful;
     if (isNew && !isTrusted && known !== undefined && (!known.kept || isDoubtful)) checker.untrack(member.id);
     checker.track(member, checkOf(pool), isTrusted && isNew);
