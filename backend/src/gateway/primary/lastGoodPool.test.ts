@@ -42,6 +42,15 @@ it('what was written is what is read', async () => {
   expect(await world.last.load()).toEqual([POOL]);
 });
 
+it('also of members that were doubtful', async () => {
+  const doubtful = { ...POOL, members: [{ ...POOL.members[0]!, doubtful: true as const }] };
+  world.captured.pools = [doubtful];
+  world.last.touch();
+  await world.clock.advance(1_000);
+  expect(await world.last.load()).toEqual([doubtful]);
+  expect(world.errors).toEqual([]);
+});
+
 it('many changes are one write, and no change is none', async () => {
   for (let i = 0; i < 100; i += 1) world.last.touch();
   await world.clock.advance(5_000);
