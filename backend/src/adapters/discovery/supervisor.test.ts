@@ -134,7 +134,8 @@ describe('SupervisorDiscovery', () => {
       questions.at(-1)?.end(JSON.stringify({ data: { daemon, services: [{ name: 'shop', instances }] } }));
     };
     const young = unfit(5, { fitness: { kind: 'starting' } });
-    answer([unfit(1), unfit(2), dead, unfit(4, { draining: true }), young]);
+    const late = unfit(6, { fitness: { kind: 'unfit', cause: 'not-ready' } });
+    answer([unfit(1), unfit(2), dead, unfit(4, { draining: true }), young, late]);
     await waitFor(() => source.lists.at(-1)?.every(({ doubtful }) => doubtful === true), { what: 'doubt' });
     expect(source.ids).toEqual(['127.0.0.1:1', '127.0.0.1:2']);
     emit('instance.serving', 2);

@@ -55,7 +55,7 @@ const statusAnswer = z.object({
             port: z.int().min(1).max(65_535).nullable(),
             serving: z.boolean(),
             draining: z.boolean(),
-            fitness: z.object({ kind: z.string() }),
+            fitness: z.object({ kind: z.string(), cause: z.string().optional() }),
           }),
         ),
       }),
@@ -212,7 +212,7 @@ export class SupervisorDiscovery implements Discovery {
       // A supervisor that was restarted has yet to verify what runs. Whom we know to serve goes on serving meanwhile.
       const known = before.get(port);
       const isUnjudged = fitness.kind === 'starting' && !draining && known !== undefined && !known.doubtful;
-      const wasReady = !draining && fitness.kind !== 'starting';
+      const wasReady = !draining && fitness.kind !== 'starting' && fitness.cause !== 'not-ready';
       return [{ member: memberOf(INSTANCE_HOST, port), isGood: serving || isUnjudged, wasReady }];
     });
     const good = alive.filter(({ isGood }) => isGood);
