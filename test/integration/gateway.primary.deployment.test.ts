@@ -122,38 +122,6 @@ describe('under load, nothing is lost', () => {
   });
 });
 
-it('when no instance is well, all that live are asked, and not only the last that was', async () => {
-  await deployment.untilWhole(BACKEND, 2);
-  await gatewayKnows(2);
-  const all = await deployment.instances();
-  const ids = all.map(({ port }) => `127.0.0.1:${port}`).sort();
-  deployment.nextStarts({ FAULT_START: 'never-listen' });
-  for (const instance of all) await deployment.fault(instance, 'health?status=503');
-  await waitFor(
-    async () => {
-      const { upstreams } = (await gatewayStatus()).pools[0]!;
-      const down = upstreams.filter(({ state }) => state === 'down').map(({ id }) => id);
-      return JSON.stringify(down.sort()) === JSON.stringify(ids);
-    },
-    { what: 'both to be known as unwell', deadlineMs: 20_000 },
-  );
-  const asked = async (): Promise<number[]> =>
-    (await gatewayStatus()).pools[0]!.upstreams.filter(({ id }) => ids.includes(id)).map(
-      ({ totals }) => totals.requests,
-    );
-  const before = await asked();
-  const load = await start();
-  await load.more(60);
-  expect((await load.stop()).lost).toEqual([]);
-  await waitFor(async () => (await asked()).every((requests, i) => requests > before[i]! + 10), {
-    what: 'both to have been asked',
-  });
-  deployment.nextStarts({});
-  for (const instance of all) await deployment.fault(instance, 'health?status=200').catch(() => undefined);
-  await deployment.untilWhole(BACKEND, 2, 60_000);
-  await gatewayKnows(2);
-});
-
 describe('draining', () => {
   it('a stop waits for the request that is under way, and for no longer', async () => {
     await deployment.untilWhole(BACKEND, 2);
@@ -283,4 +251,36 @@ describe('without its neighbours', () => {
     await load.more(100);
     expect((await load.stop()).lost).toEqual([]);
   });
+});
+
+it('when no instance is well, all that live are asked, and not only the last that was', async () => {
+  await deployment.untilWhole(BACKEND, 2);
+  await gatewayKnows(2);
+  const all = await deployment.instances();
+  const ids = all.map(({ port }) => `127.0.0.1:${port}`).sort();
+  deployment.nextStarts({ FAULT_START: 'never-listen' });
+  for (const instance of all) await deployment.fault(instance, 'health?status=503');
+  await waitFor(
+    async () => {
+      const { upstreams } = (await gatewayStatus()).pools[0]!;
+      const down = upstreams.filter(({ state }) => state === 'down').map(({ id }) => id);
+      return JSON.stringify(down.sort()) === JSON.stringify(ids);
+    },
+    { what: 'both to be known as unwell', deadlineMs: 20_000 },
+  );
+  const asked = async (): Promise<number[]> =>
+    (await gatewayStatus()).pools[0]!.upstreams.filter(({ id }) => ids.includes(id)).map(
+      ({ totals }) => totals.requests,
+    );
+  const before = await asked();
+  const load = await start();
+  await load.more(60);
+  expect((await load.stop()).lost).toEqual([]);
+  await waitFor(async () => (await asked()).every((requests, i) => requests > before[i]! + 10), {
+    what: 'both to have been asked',
+  });
+  deployment.nextStarts({});
+  for (const instance of all) await deployment.fault(instance, 'health?status=200').catch(() => undefined);
+  await deployment.untilWhole(BACKEND, 2, 60_000);
+  await gatewayKnows(2);
 });
