@@ -5,7 +5,8 @@
  *
  * Overloaded is an instance whose event loop is saturated and whose requests finish, as its agent tells, and whose
  * siblings are as busy, newcomers aside: what waits at the others does not move to them, and their share comes gradually.
- * One that is alone in it has a problem of its own, and its probes count; so do those that answer with an error. A main thread that is blocked, or requests of which none finishes, are the agent's to report.
+ * One that is alone in it has a problem of its own, and its probes count; so do those that answer with an error. A main
+ * thread that is blocked, or requests of which none finishes, are the agent's to report.
  */
 import type { AgentFigures } from '../domain/agent.js';
 import { isSaturated } from '../domain/scaling/backlog.js';
@@ -29,27 +30,24 @@ export function isOverloaded(
   nowMs: number,
 ): boolean {
   const siblings = services.get(instance.service)?.serving() ?? [];
-  const figures = figuresOf(instance, agents, nowMs);
+  const recent = (one: ManagedProcess): readonly AgentFigures[] =>
+    figuresSince(one, agents, nowMs - FINISHED_WITHIN_MS);
+  const figures = recent(instance);
   const finished = (figures.at(-1)?.finished ?? 0) - (figures[0]?.finished ?? 0);
   if (isSaturated(figures, nowMs) !== true || finished <= 0) return false;
   return siblings.every(
     (other) =>
       sameInstance(other, instance) ||
-      isSaturated(figuresOf(other, agents, nowMs), nowMs) !== false ||
+      isSaturated(recent(other), nowMs) !== false ||
       isNewcomer(other, agents, nowMs),
   );
 }
 
-function figuresOf(
-  { pid }: ManagedProcess,
-  agents: Agents,
-  nowMs: number,
-  sinceMs = nowMs - FINISHED_WITHIN_MS,
-): readonly AgentFigures[] {
-  return pid === null ? [] : agents.figuresSince(pid, sinceMs);
+function isNewcomer(instance: ManagedProcess, agents: Agents, nowMs: number): boolean {
+  const [first] = figuresSince(instance, agents, nowMs - REMEMBERED_MS);
+  return first !== undefined && first.atMs > nowMs - NEWCOMER_MS;
 }
 
-function isNewcomer(instance: ManagedProcess, agents: Agents, nowMs: number): boolean {
-  const [first] = figuresOf(instance, agents, nowMs, nowMs - REMEMBERED_MS);
-  return first !== undefined && first.atMs > nowMs - NEWCOMER_MS;
+function figuresSince({ pid }: ManagedProcess, agents: Agents, sinceMs: number): readonly AgentFigures[] {
+  return pid === null ? [] : agents.figuresSince(pid, sinceMs);
 }

@@ -69,8 +69,8 @@ export class StreamSocket extends Duplex implements ClientSocket {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    // The end of a complete answer may still be on its way to the client: a reset would overtake it. With an error, because
-    // without one Node ends the stream properly before it resets it, and half an answer would pass for a whole one.
+    // The end of a complete answer may still be on its way to the client: a reset would overtake it. With an error,
+    // because without one Node ends the stream properly before it resets it, and half an answer would pass for a whole.
     const isAnswered = this.#answer.done && this.writableFinished;
     if (!isAnswered && !this.#stream.closed) this.#stream.destroy(new Error('the exchange was cut'));
     done(error);
