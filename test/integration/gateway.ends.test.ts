@@ -48,6 +48,13 @@ class NarrowSocket extends Duplex {
     else this.#held = take;
   }
 
+  /** Takes one piece. */
+  step(): void {
+    const take = this.#held;
+    this.#held = null;
+    take?.();
+  }
+
   /** From now on it takes everything at once. */
   open(): void {
     this.#open = true;
@@ -80,6 +87,26 @@ describe('a client that is slow with the last answer', () => {
     expect(parseAnswers(slow.text)[0]?.body).toHaveLength(5_000);
     expect(slow.wasCut).toBe(false);
     await expectIdle(started);
+  });
+
+  it('is waited for as long as it goes on, longer than it may stand still', async () => {
+    const pieces = ['a', 'b', 'c', 'd'];
+    const up = await upstream(({ socket }) => {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n');
+      pieces.forEach((piece, i) => setTimeout(() => socket.write(piece), 20 * (i + 1)));
+    });
+    const started = await gateway([up.port], { bodyTimeoutMs: 800 });
+    const slow = through(new NarrowSocket(), started);
+    slow.push(get('/', 'Connection: close\r\n'));
+    await waitFor(() => started.worker.stats().upstreams[0]?.inFlight === 0 && slow.writableLength > 4, {
+      what: 'the whole answer',
+    });
+    const begunMs = performance.now();
+    const stepping = setInterval(() => slow.step(), 400);
+    atTearDown(() => clearInterval(stepping));
+    await waitFor(() => slow.ended || slow.wasCut, { what: 'the end' });
+    expect(performance.now() - begunMs).toBeGreaterThan(800);
+    expect([parseAnswers(slow.text)[0]?.body, slow.wasCut]).toEqual(['abcd', false]);
   });
 
   it('and takes nothing at all is cut, so that a part is not taken for the whole', async () => {

@@ -1,5 +1,5 @@
 /** What goes wrong on either side of the gateway's worker, provoked with raw sockets. */
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -205,6 +205,45 @@ describe('a request that nobody can take', () => {
     await interrupted.until('\r\n\r\n/interrupted');
     await late.until('\r\n\r\n/late');
     await expectIdle(started, 3);
+  });
+
+  it('is asked of one that is not fit only when the time is over, and never of one that leaves', async () => {
+    const doubtful = await upstream(echoPath);
+    const leaving = await upstream(echoPath);
+    const upstreams = [
+      upstreamRow(await deadPort()),
+      upstreamRow(doubtful.port, { state: 'down' }),
+      upstreamRow(leaving.port, { state: 'draining' }),
+    ];
+    const started = await gateway([], { holdMs: 400 }, { upstreams });
+    const begunMs = performance.now();
+    await client(started.port).send(get('/late')).until('\r\n\r\n/late');
+    expect(performance.now() - begunMs).toBeGreaterThan(300);
+    expect(leaving.received).toBe('');
+  });
+
+  it('has its time anew when the one that took it dies, too', async () => {
+    const port = await deadPort();
+    const started = await gateway([port], { holdMs: 600 }, generous);
+    const one = client(started.port).send(get('/twice'));
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const listen = async (onSocket: (socket: Socket) => void): Promise<Server> => {
+      const server = createServer(onSocket).listen(port, '127.0.0.1');
+      atTearDown(() => void server.close());
+      await once(server, 'listening');
+      return server;
+    };
+    const dying = await listen((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => {
+        dying.close();
+        socket.resetAndDestroy();
+      });
+    });
+    await once(dying, 'close');
+    await new Promise((resolve) => setTimeout(resolve, 300)); // past the end of the first time
+    await listen((socket) => socket.on('data', () => socket.write(ok('/twice'))));
+    await one.until('\r\n\r\n/twice');
   });
 
   it('is told so when the time is over', async () => {

@@ -76,6 +76,8 @@ describe('members', () => {
     expect(world.states()).toEqual(['1 down', '2 down']);
     world.announce([doubtful(1), member(2)]);
     expect(world.states()).toEqual(['1 down', '2 up']);
+    world.announce([doubtful(1), doubtful(2)]);
+    expect(world.states()).toEqual(['1 down', '2 down']);
     world.peer.answer = { ok: true, latencyMs: 1 };
     await world.clock.advance(10_000);
     expect(world.states()).toEqual(['1 up', '2 up']);
