@@ -215,7 +215,7 @@ describe('a request that nobody can take', () => {
       upstreamRow(doubtful.port, { state: 'down' }),
       upstreamRow(leaving.port, { state: 'draining' }),
     ];
-    const started = await gateway([], { holdMs: 400 }, { upstreams });
+    const started = await gateway([], { holdMs: 400 }, { upstreams }, { random: () => 0.99 });
     const begunMs = performance.now();
     await client(started.port).send(get('/late')).until('\r\n\r\n/late');
     expect(performance.now() - begunMs).toBeGreaterThan(300);

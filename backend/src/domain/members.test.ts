@@ -79,3 +79,10 @@ it('distinctMembers and sameMembers: one list, whatever the order', () => {
   expect(sameMembers(b, [memberOf('a', 1), memberOf('b', 1, 2)])).toBe(false);
   expect(sameMembers(b, b.slice(1))).toBe(false);
 });
+
+it('lists differ where one is doubted in one of them only', () => {
+  const member = memberOf('127.0.0.1', 1);
+  const doubtful = { ...member, doubtful: true as const };
+  expect(sameMembers([member], [doubtful])).toBe(false);
+  expect(sameMembers([doubtful], [{ ...doubtful }])).toBe(true);
+});
