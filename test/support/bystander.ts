@@ -34,6 +34,11 @@ export class Bystander {
     this.#clients = [this.#agent, this.#agent, false as const].map((agent) => this.#client(agent));
   }
 
+  /** Requests that were answered since the last `take`. */
+  get answered(): number {
+    return this.#times.length;
+  }
+
   /** Forgets what was before: the figures of the next `take` begin now. */
   take(): Experience {
     const times = this.#times.toSorted((a, b) => a - b);
