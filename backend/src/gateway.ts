@@ -24,14 +24,14 @@ import { Cgroup } from './adapters/meters/cgroup.js';
 import { whyNotFree } from './adapters/net/exclusivePort.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { packageVersion } from './adapters/packageVersion.js';
-import { loadEcosystem } from './adapters/pm2/ecosystem.js';
+import { ownKillTimeoutMs } from './adapters/pm2/ownKillTimeout.js';
 import { prober } from './adapters/probes/index.js';
 import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createReportClient } from './adapters/supervisor/reportClient.js';
 import { createDiscovery } from './adapters/discovery/index.js';
-import { gatewayRouting } from './config/gateway.js';
+import { appliedLive, gatewayRouting } from './config/gateway.js';
 import type { Routing } from './config/gateway.js';
-import { workerSettings } from './config/gatewayWorker.js';
+import { stopProblem, stopTimes, workerSettings } from './config/gatewayWorker.js';
 import type { Config } from './config/load.js';
 import { readLoadBalancerFile } from './config/loadBalancerFile.js';
 import type { LoadBalancerFile } from './config/loadBalancerFile.js';
@@ -39,11 +39,13 @@ import { servicePolicy } from './config/policy.js';
 import { reachableUrl } from './config/reachable.js';
 import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
+import { defaultPool } from './defaultPool.js';
 import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
 import { explainListenProblem, type StartOutcome } from './gateway/primary/listenProblem.js';
+import type { StopTimes } from './gateway/primary/messages.js';
 import { Primary } from './gateway/primary/primary.js';
 import type { Source } from './gateway/primary/primary.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
@@ -55,15 +57,12 @@ const EXIT_HANDED_OVER = 77;
 const PORT_PATIENCE_MS = 3_000;
 /** A predecessor that lives: it is asked as soon as our workers find the port taken. */
 const TAKEOVER_PATIENCE_MS = 15_000;
-/** Over which time a gateway that stops closes WebSockets and idle connections: they don't come back all at once. */
-const MOST_CLOSE_WINDOW_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
 const PORT_RETRY_MS = 20;
 const WELCOME_PATIENCE_MS = 1_000;
 const WELCOME_STEP_MS = 50;
-/** Applications of Holdfast itself in the ecosystem file. */
-const OWN_PREFIX = 'ha-';
 
+const KILL_MS = ownKillTimeoutMs(process.env);
 const REUSES_PORT = canReusePort(process.versions.node, process.platform);
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -73,19 +72,6 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => systemCloc
 /** To people. Not under PM2. */
 function say(...lines: readonly string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`);
-}
-
-/** Whose instances serve what no route names. */
-async function defaultPool(config: Config): Promise<string> {
-  const { gateway, defaultService, services, ecosystemFile, ecosystemEnv, pm2Home } = config;
-  if (gateway.source.kind !== 'pm2') return 'default';
-  if (defaultService !== null) return defaultService;
-  const defined = await loadEcosystem({ file: ecosystemFile, envName: ecosystemEnv, pm2Home });
-  const first = defined.find(({ name }) => !name.startsWith(OWN_PREFIX))?.name ?? [...services.keys()][0];
-  if (first !== undefined) return first;
-  throw new StartProblem(
-    `${ecosystemFile} defines no service to send traffic to. Set BACKEND_HOSTS (host:port, separated by commas), or add one.`,
-  );
 }
 
 /** Opens nothing yet: the file appears with the first line. What waits when the process ends is written then. */
@@ -134,6 +120,7 @@ class Gateway {
     }
     await this.#takeOver();
     this.#watchConfig();
+    this.#report();
     const { host, port } = this.#config.gateway;
     this.#logger.info('the gateway listens', { host, port, workers: this.#primary.workersServing });
     if (!this.#isUnderPm2) void this.#welcome(this.#primary);
@@ -206,11 +193,8 @@ class Gateway {
           reusePort: REUSES_PORT,
           patienceMs: this.#lock.isHeld ? PORT_PATIENCE_MS : TAKEOVER_PATIENCE_MS,
         },
-        settings: workerSettings(this.#config),
-        stop: {
-          graceMs: gateway.stopTimeoutMs,
-          webSocketWindowMs: Math.min(MOST_CLOSE_WINDOW_MS, gateway.stopTimeoutMs),
-        },
+        settings: this.#workerSettings(),
+        stop: () => stopTimes(this.#config),
         spawn: createSpawner(fileURLToPath(new URL('./gatewayWorker.js', import.meta.url))),
       },
       tls:
@@ -252,6 +236,10 @@ class Gateway {
     return { ...routing, pools: routing.pools.map((pool) => ({ ...pool, algorithm })) };
   }
 
+  #workerSettings(): WorkerSettings {
+    return workerSettings(this.#config, hostname());
+  }
+
   /** Our workers listen; the predecessor, if there is one, leaves. */
   async #takeOver(): Promise<void> {
     if (this.#lock.isHeld) return;
@@ -272,20 +260,34 @@ class Gateway {
       for (const warning of warnings) this.#logger.warn(warning);
       if (keys.length === 0) this.#logger.info('the configuration is valid again, and says what runs');
       else this.#logger.info('the configuration changed', { keys, needRestart });
-      this.#primary?.report([]);
       void this.#reconfigure(config);
+      this.#report();
     });
     this.#watcher.on('rejected', ({ problems }) => {
       const lines = formatProblems(problems).split('\n').slice(1);
       this.#logger.warn('the configuration was rejected; the running one stays', { problems: lines });
-      this.#primary?.report([`The configuration was rejected; the running one stays. ${lines.join(' ')}`]);
+      this.#report(`The configuration was rejected; the running one stays. ${lines.join(' ')}`);
     });
   }
 
-  async #reconfigure(config: Config): Promise<void> {
-    const before = workerSettings(this.#config);
-    this.#config = config;
-    const after = workerSettings(config);
+  /** Shows what stays wrong until somebody acts. */
+  #report(...problems: readonly string[]): void {
+    const shortStop = stopProblem(this.#config, KILL_MS);
+    if (shortStop !== null) this.#logger.warn(shortStop);
+    this.#primary?.report(shortStop === null ? problems : [...problems, shortStop]);
+  }
+
+  /** Takes over what applies at once; the rest is for the next start. */
+  async #reconfigure({ defaultService, services, serviceDefaults, gateway }: Config): Promise<void> {
+    const before = this.#workerSettings();
+    const isOtherDefault = defaultService !== this.#config.defaultService;
+    const live = { defaultService, services, serviceDefaults };
+    this.#config = { ...this.#config, ...live, gateway: appliedLive(this.#config.gateway, gateway) };
+    const after = this.#workerSettings();
+    if (isOtherDefault) {
+      // An ecosystem file that can't be read just now is no reason to route otherwise.
+      this.#defaultPool = await defaultPool(this.#config).catch(() => this.#defaultPool);
+    }
     await this.#apply(isDeepStrictEqual(before, after) ? null : after);
   }
 
@@ -296,10 +298,11 @@ class Gateway {
   #obeySignals(): void {
     const stop = (signal: NodeJS.Signals): void => {
       this.#logger.info('the gateway stops', { signal });
-      const seconds = this.#config.gateway.stopTimeoutMs / 1_000;
+      const times = stopTimes(this.#config, KILL_MS);
+      const seconds = times.graceMs / 1_000;
       if (!this.#isUnderPm2)
         say(`Stopping: requests under way may take up to ${seconds} s. Ctrl-C again ends it at once.`);
-      void this.end(0);
+      void this.end(0, times);
     };
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.on(signal, () => (this.#ending ? process.exit(1) : stop(signal)));
@@ -311,7 +314,7 @@ class Gateway {
         return;
       }
       this.#logger.info('every worker is replaced, one at a time');
-      void this.#apply(workerSettings(this.#config));
+      void this.#apply(this.#workerSettings());
     });
     process.on(HANDOVER_SIGNAL, () => {
       if (this.#ending) return;
@@ -322,17 +325,18 @@ class Gateway {
         return;
       }
       this.#logger.info('a successor takes over');
-      void this.end(EXIT_HANDED_OVER);
+      // Nobody counts: PM2 told the successor to start, not us to stop.
+      void this.end(EXIT_HANDED_OVER, stopTimes(this.#config));
     });
   }
 
   /** Requests under way finish; the lock is free at once, for whoever comes next. */
-  async end(code: number): Promise<void> {
+  async end(code: number, times: StopTimes): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
     this.#lock.release();
     this.#watcher?.close();
-    await this.#primary?.stop();
+    await this.#primary?.stop(times);
     await this.#logger.close();
     process.exit(code);
   }

@@ -236,6 +236,28 @@ describe('access log', () => {
     expect(code).toBeGreaterThanOrEqual(400);
   });
 
+  it('has own pages too, whoever was refused one, and what could not be read', async () => {
+    await call('/health');
+    await call('/lb', { host: 'lb.example.org' });
+    await client(served.port).send('GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n').untilEnded();
+    const lines = await waitFor(() => logged.length === 3 && logged, { what: 'the lines' });
+    const seen = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    const own = { upstream: null, attempts: 0, client: '127.0.0.1', method: 'GET' };
+    expect(seen[0]).toMatchObject({ ...own, path: '/health', status: 200, bytes: expect.any(Number) });
+    expect(seen[0]!['bytes']).toBeGreaterThan(0);
+    expect(seen[1]).toMatchObject({ ...own, path: '/lb', host: 'lb.example.org', status: 401 });
+    expect(seen[2]).toMatchObject({
+      ...own,
+      method: '-',
+      path: '-',
+      host: '-',
+      status: 400,
+      code: 'host.invalid',
+    });
+    // What watches the gateway is no traffic.
+    expect((await status()).traffic.answers).toMatchObject({ '2xx': 0, '4xx': 1 });
+  });
+
   it('tells of what went wrong', async () => {
     await application.close();
     await call('/gone');

@@ -232,6 +232,51 @@ describe('the primary', () => {
   });
 });
 
+describe('the time for what is under way at a stop', () => {
+  it('follows config.yml at once', async () => {
+    const gateway = await home({ ...hosts(), GATEWAY_STOP_TIMEOUT: '' });
+    gateway.write('config.yml', 'gatewayStopTimeout: 60000\n');
+    const primary = await gateway.start();
+    const before = primary.workers();
+    gateway.write('config.yml', 'gatewayStopTimeout: 200\n');
+    await waitFor(() => before.every((pid) => !isAlive(pid)), { what: 'new workers', deadlineMs: 20_000 });
+    await primary.untilServing();
+    const slow = outcomeOf(gateway.url('/slow?ms=15000'));
+    await gateway.until('the request to be under way', ({ traffic }) => traffic.inFlight > 0);
+    primary.signal('SIGTERM');
+    expect((await primary.ended()).code).toBe(0);
+    expect(await slow).toBe('lost');
+  });
+
+  it('is not longer than PM2 waits, and it says so', async () => {
+    const gateway = await home({ ...hosts(), GATEWAY_STOP_TIMEOUT: '60000' });
+    const primary = await gateway.start({ pm_id: '0', name: 'ha-gateway', kill_timeout: '2500' });
+    const { problems } = await gateway.until('the problem', (status) => status.problems.length > 0);
+    expect(problems[0]).toMatch(/^PM2 kills the gateway 2\.5 s after .* get 1\.25 s, not the 60 s/);
+    const slow = outcomeOf(gateway.url('/slow?ms=15000'));
+    await gateway.until('the request to be under way', ({ traffic }) => traffic.inFlight > 0);
+    primary.signal('SIGINT');
+    // By itself: who is killed has no code.
+    expect((await primary.ended()).code).toBe(0);
+    expect(await slow).toBe('lost');
+  });
+});
+
+describe('one gateway behind another', () => {
+  it('is no circle; one that is its own upstream is', async () => {
+    const inner = await home(hosts());
+    await inner.start();
+    const outer = await home({ ...hosts([inner.port]), HEALTH_PATH: '/health' });
+    await outer.start();
+    expect(ports.map(String)).toContain(await bodyOf(outer.url()));
+    const own = await home();
+    await own.start(hosts([own.port]));
+    const answer = await fetch(own.url());
+    expect(answer.status).toBe(508);
+    expect(await answer.json()).toMatchObject({ error: { code: 'route.loop' } });
+  });
+});
+
 describe('two gateways', () => {
   it('of one data directory: the second that is started by hand is told so', async () => {
     const gateway = await home(hosts());
@@ -378,6 +423,9 @@ describe('a file of upstreams', () => {
     await gateway.until('it to be forgotten', ({ problems }) => problems.length === 0);
   });
 });
+
+/** What a request comes to. */
+const outcomeOf = (url: string): Promise<string> => bodyOf(url).catch(() => 'lost');
 
 /** A port on which nobody listens. */
 const deadPort = (): Promise<number> => freePortRange(1);

@@ -83,7 +83,7 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
       },
       workerRestarts: 3,
       problems: [`${long} was refused`],
-      sources: [...sources, { name: 'BACKEND_DNS', state: 'stale', detail: `${long}: SERVFAIL` }],
+      sources: [...sources, { name: 'dns', pool: 'shop', state: 'stale', detail: `${long}: SERVFAIL` }],
     };
     scene.pass(3);
   }

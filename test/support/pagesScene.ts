@@ -202,7 +202,12 @@ function sceneFacts(): GatewayFacts {
     })),
     workerRestarts: 0,
     upstreams: new Map(ids.map((id) => [id, fact()])),
-    sources: [{ name: 'supervisor', state: 'live', detail: 'http://127.0.0.1:3000' }],
+    sources: ['wordpecker-backend', 'wordpecker-frontend'].map((pool) => ({
+      name: 'supervisor',
+      pool,
+      state: 'live' as const,
+      detail: '3 upstreams',
+    })),
     problems: [],
     accessLogDropped: 0,
     certificates: [

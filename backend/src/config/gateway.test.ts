@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { algorithms } from '../domain/balancing/registry.js';
-import { gatewayRouting, type GatewayConfig } from './gateway.js';
+import { appliedLive, gatewayRouting, type GatewayConfig } from './gateway.js';
 import { appliesLive, loadConfig } from './load.js';
 import { formatProblems, type Problem } from './problems.js';
 
@@ -198,6 +198,20 @@ describe('values', () => {
     expect(poolsOf({})).toEqual(['shop', 'web']);
     expect(poolsOf({ LB_ROUTES: '/=api' })).toEqual(['api']);
     expect(poolsOf({ BACKEND_HOSTS: '127.0.0.1:1' })).toEqual(['first']);
+  });
+
+  it('goes on with what only a start can change', () => {
+    const LB_DEFAULT_ROUTES = '/=shop, /ui=web';
+    const running = gatewayOf({ LB_DEFAULT_ROUTES });
+    const wanted = gatewayOf({
+      LB_DEFAULT_ROUTES,
+      BACKEND_HOSTS: '127.0.0.1:1',
+      BALANCER_PORT: '2',
+      LB_ALGORITHM: 'p2c',
+    });
+    const now = appliedLive(running, wanted);
+    expect(now).toMatchObject({ port: 13_003, source: { kind: 'pm2' }, pool: { algorithm: 'p2c' } });
+    expect(gatewayRouting(now, 'first').pools.map(({ name }) => name)).toEqual(['shop', 'web']);
   });
 
   it('says which changes need a restart', () => {

@@ -26,6 +26,7 @@ export interface LimitSettings {
   readonly bodyTimeoutMs: number;
   readonly connectTimeoutMs: number;
   readonly responseTimeoutMs: number;
+  readonly streamTimeoutMs: number;
   readonly tunnelTimeoutMs: number;
 }
 
@@ -57,8 +58,10 @@ export interface GatewayConfig {
   /** Of every upstream that its source has not verified itself. */
   readonly check: HealthPolicy;
   readonly pool: PoolTraits;
-  /** null: one pool for everything. */
+  /** null: those of the deployment, where the source is PM2, else one pool for everything. */
   readonly routes: readonly RouteSnapshot[] | null;
+  /** What the ecosystem file brings along. They name its services: where upstreams come from elsewhere they mean nothing. */
+  readonly deploymentRoutes: readonly RouteSnapshot[] | null;
   readonly limits: LimitSettings;
 }
 
@@ -68,8 +71,10 @@ export interface Routing {
 }
 
 /** @param defaultPool serves everything where no routes are set. */
-export function gatewayRouting({ routes, pool }: GatewayConfig, defaultPool: string): Routing {
-  const all = routes ?? [{ host: null, pathPrefix: '/', pool: defaultPool }];
+export function gatewayRouting(gateway: GatewayConfig, defaultPool: string): Routing {
+  const { source, routes, deploymentRoutes, pool } = gateway;
+  const inherited = source.kind === 'pm2' ? deploymentRoutes : null;
+  const all = routes ?? inherited ?? [{ host: null, pathPrefix: '/', pool: defaultPool }];
   const names = [...new Set(all.map((route) => route.pool))];
   return { routes: all, pools: names.map((name) => ({ name, ...pool })) };
 }
@@ -96,15 +101,16 @@ export function gatewayConfig(
     source: sourceOf(values, absolute),
     check,
     pool: poolTraits(values, global),
-    routes: routesOf(values),
+    routes: values.lbRoutes,
+    deploymentRoutes: values.lbDefaultRoutes,
     limits: limitsOf(values),
   };
 }
 
-/** Those of a deployment name its services: where upstreams come from elsewhere they mean nothing. */
-function routesOf(values: GatewayValues): readonly RouteSnapshot[] | null {
-  if (values.lbRoutes !== null) return values.lbRoutes;
-  return chosenSources(values).length === 0 ? values.lbDefaultRoutes : null;
+/** What a running gateway goes on with when the files say `wanted`: some things only a start can change. */
+export function appliedLive(running: GatewayConfig, wanted: GatewayConfig): GatewayConfig {
+  const { host, port, workers, tls, source } = running;
+  return { ...wanted, host, port, workers, tls, source };
 }
 
 function tlsOf(values: GatewayValues, absolute: (path: string) => string): TlsSettings | null {
@@ -190,6 +196,7 @@ function limitsOf(values: GatewayValues): LimitSettings {
     bodyTimeoutMs: values.lbBodyTimeout,
     connectTimeoutMs: values.lbConnectTimeout,
     responseTimeoutMs: values.lbResponseTimeout,
+    streamTimeoutMs: values.lbStreamTimeout,
     tunnelTimeoutMs: values.lbTunnelTimeout,
   };
 }

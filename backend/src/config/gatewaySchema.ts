@@ -67,7 +67,7 @@ const LISTENING = {
   gatewayStopTimeout: setting(
     durationMs(0, HOUR_MS),
     30_000,
-    'How long requests under way may take when the gateway stops; WebSockets are closed within 10 s.',
+    'How long requests under way may take when the gateway stops; WebSockets are closed within 10 s. Set it in .env: PM2 kills 5 s later, and is told by .env alone.',
   ),
   accessLog: setting(choice(['off', 'json', 'combined']), 'off', 'Whether and how requests are logged.'),
   accessLogSample: setting(fraction(), 1, 'Share of requests that are logged.'),
@@ -191,7 +191,11 @@ const FAILURES = {
 } as const satisfies Registry;
 
 const LIMITS = {
-  lbMaxHead: setting(bytes(KIBIBYTE, MEBIBYTE), 16 * KIBIBYTE, "Size of a request's head; above: 431."),
+  lbMaxHead: setting(
+    bytes(KIBIBYTE, MEBIBYTE),
+    16 * KIBIBYTE,
+    "Size of a request's head; above: 431, as with more than 100 header lines; a target above 8 KiB: 414.",
+  ),
   lbMaxBody: setting(bytes(0, 1024 * GIBIBYTE), GIBIBYTE, "Size of a request's body; above: 413."),
   lbMaxConnections: setting(count(1, 1_000_000), 10_000, 'Client connections of one worker.'),
   lbMaxStreams: setting(
@@ -199,7 +203,11 @@ const LIMITS = {
     100,
     'Requests at a time on one HTTP/2 connection; each also counts as a connection.',
   ),
-  lbMaxConnectionsPerIp: setting(count(1, 1_000_000), 1_000, 'Of them, from one address.'),
+  lbMaxConnectionsPerIp: setting(
+    count(1, 1_000_000),
+    1_000,
+    'Client connections from one address; trusted proxies are not counted.',
+  ),
   lbMaxRequestsPerIp: setting(
     count(0, 1_000_000),
     0,
@@ -213,17 +221,26 @@ const LIMITS = {
   ),
   lbQueueTimeout: setting(durationMs(1, HOUR_MS), 5_000, 'How long they wait; then 503.'),
   lbHeadTimeout: setting(durationMs(100, HOUR_MS), 10_000, 'How long a head may take to arrive; then 408.'),
-  lbIdleTimeout: setting(durationMs(100, DAY_MS), 60_000, 'A client connection without a request is closed.'),
+  lbIdleTimeout: setting(
+    durationMs(100, DAY_MS),
+    60_000,
+    'A client connection is closed so long after its last answer; before its first request, after lbHeadTimeout.',
+  ),
   lbBodyTimeout: setting(
     durationMs(100, DAY_MS),
     30_000,
-    'A body, or the reading of an answer, that stands still.',
+    "A client that stands still: in sending its request's body, or in reading its answer.",
   ),
   lbConnectTimeout: setting(durationMs(10, HOUR_MS), 3_000, 'How long connecting to an upstream may take.'),
   lbResponseTimeout: setting(
     durationMs(10, DAY_MS),
     60_000,
     'From the end of the request to the head of the answer; then 504.',
+  ),
+  lbStreamTimeout: setting(
+    durationMs(100, 7 * DAY_MS),
+    300_000,
+    'An answer of which nothing comes from the upstream any more, such as a stream of events; then it is cut.',
   ),
   lbTunnelTimeout: setting(
     durationMs(SECOND_MS, 7 * DAY_MS),

@@ -17,7 +17,7 @@ export interface UpstreamTraffic {
   readonly throughputPerSecond: number;
   /** Share of answers that were 5xx or did not come, 0–1; null without traffic. */
   readonly errorRate: number | null;
-  /** Time to the first byte of the answer; null without traffic. */
+  /** From choosing it to the end of its answer; null without traffic. */
   readonly responseTimeMs: Percentiles | null;
 }
 

@@ -25,6 +25,7 @@ import { endsHere, OPTIONS_ANSWER } from './maxForwards.js';
 import { objectionTo } from './objections.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
+import { NOBODY_ASKED, recordOf, unreadRecord } from './requestRecord.js';
 
 /** Who wants to know when it is gone. */
 export interface ClientOwner {
@@ -299,23 +300,9 @@ export class ClientConnection implements Timed {
 
   /** A request that goes nowhere is counted and logged like any other. */
   #record(status: number, code: string, head: RequestHead, requestId: string, clientAddress: string): void {
-    const { method, target, host, lines } = head;
+    const outcome = { status, code, bodyBytes: 0, durationMs: 0, clientAddress, requestId, ...NOBODY_ASKED };
     this.#context.answers.count(status);
-    this.#context.onRequestEnd?.({
-      method,
-      target,
-      version: this.peer.versionOf(head),
-      host,
-      lines,
-      clientAddress,
-      requestId,
-      status,
-      code,
-      bodyBytes: 0,
-      durationMs: 0,
-      upstream: null,
-      attempts: 0,
-    });
+    this.#context.onRequestEnd?.(recordOf(head, this.peer, outcome));
   }
 
   /** Gives an exchange what of its body has arrived with its head. */
@@ -330,6 +317,7 @@ export class ClientConnection implements Timed {
   #refuse(refusal: Refusal): void {
     this.#context.refusals.count(refusal.code);
     this.#context.answers.count(refusal.status);
+    this.#context.onRequestEnd?.(unreadRecord(this.peer, refusal));
     const answer = failureAnswer(refusal.status, refusal.code, refusal.message, '');
     this.socket.write(renderAnswer(answer, 'close', false));
     this.closeGently();

@@ -22,6 +22,7 @@ import type { RequestHead } from './http1/requestHead.js';
 import type { ResponseHead } from './http1/responseHead.js';
 import type { Pool, Waiting } from './pool.js';
 import { NO_BODY, RequestBody } from './requestBody.js';
+import { recordOf } from './requestRecord.js';
 import { requestHeadText } from './requestText.js';
 import { RetryTab } from './retryTab.js';
 import type { StickyChoice } from './sticky.js';
@@ -340,20 +341,17 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     if (this.#waiting) this.#pool.stopWaiting(this);
     this.#waiting = false;
     if (status >= 100) this.#context.answers.count(status);
-    this.#context.onRequestEnd?.({
-      method: this.#head.method,
-      target: this.#head.target,
-      version: this.#client.peer.versionOf(this.#head),
-      host: this.#head.host,
-      lines: this.#head.lines,
-      clientAddress: this.#clientAddress,
-      requestId: this.#requestId,
-      status,
-      bodyBytes,
-      durationMs: this.#context.clock.nowMs() - this.#startedMs,
-      upstream: upstream?.id ?? null,
-      attempts: this.#attempts,
-      code,
-    });
+    this.#context.onRequestEnd?.(
+      recordOf(this.#head, this.#client.peer, {
+        clientAddress: this.#clientAddress,
+        requestId: this.#requestId,
+        status,
+        bodyBytes,
+        durationMs: this.#context.clock.nowMs() - this.#startedMs,
+        upstream: upstream?.id ?? null,
+        attempts: this.#attempts,
+        code,
+      }),
+    );
   }
 }

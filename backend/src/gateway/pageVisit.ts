@@ -5,6 +5,7 @@ import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
 import { valueOf } from './http1/fields.js';
 import type { RequestHead } from './http1/requestHead.js';
+import { NOBODY_ASKED, recordOf } from './requestRecord.js';
 
 export class PageVisit implements Activity {
   readonly #client: ClientConnection;
@@ -12,6 +13,7 @@ export class PageVisit implements Activity {
   readonly #head: RequestHead;
   readonly #requestId: string;
   readonly #clientAddress: string;
+  readonly #startedMs: number;
   #open = true;
 
   constructor(
@@ -26,6 +28,7 @@ export class PageVisit implements Activity {
     this.#head = head;
     this.#requestId = requestId;
     this.#clientAddress = clientAddress;
+    this.#startedMs = context.clock.nowMs();
   }
 
   /** Pages take no bodies: a request that has one is answered, and its connection closed. */
@@ -52,7 +55,7 @@ export class PageVisit implements Activity {
       })
       .then(
         (answer) => this.#give(answer),
-        () => this.#give(this.#failure(500, 'page.failed', 'The page could not be made; the log says why.')),
+        () => this.#fail(500, 'page.failed', 'The page could not be made; the log says why.'),
       );
   }
 
@@ -69,22 +72,40 @@ export class PageVisit implements Activity {
   }
 
   onClientGone(): void {
-    this.#open = false;
+    if (this.#open) this.#end(0, 0, '');
   }
 
   onTimeout(): void {
-    this.#give(this.#failure(504, 'page.timeout', 'The page was not ready in time.'));
+    this.#fail(504, 'page.timeout', 'The page was not ready in time.');
   }
 
-  #failure(status: number, code: string, message: string): OwnAnswer {
-    this.#context.refusals.count(code);
-    return failureAnswer(status, code, message, this.#requestId);
-  }
-
-  #give(answer: OwnAnswer): void {
+  #fail(status: number, code: string, message: string): void {
     if (!this.#open) return;
-    this.#open = false;
+    this.#context.refusals.count(code);
+    this.#give(failureAnswer(status, code, message, this.#requestId), code);
+  }
+
+  #give(answer: OwnAnswer, code = ''): void {
+    if (!this.#open) return;
+    const bodyBytes = this.#head.method === 'HEAD' ? 0 : Buffer.byteLength(answer.body);
+    this.#end(answer.status, bodyBytes, code);
     this.#client.answer(answer, this.#head, this.#head.bodyLength === 0);
+  }
+
+  /** Logged like any other request, but not counted: what watches the gateway is no traffic. */
+  #end(status: number, bodyBytes: number, code: string): void {
+    this.#open = false;
+    this.#context.onRequestEnd?.(
+      recordOf(this.#head, this.#client.peer, {
+        clientAddress: this.#clientAddress,
+        requestId: this.#requestId,
+        status,
+        code,
+        bodyBytes,
+        durationMs: this.#context.clock.nowMs() - this.#startedMs,
+        ...NOBODY_ASKED,
+      }),
+    );
   }
 }
 

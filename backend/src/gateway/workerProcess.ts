@@ -33,6 +33,10 @@ export interface WorkerSettings {
   readonly token: string | null;
   /** null: requests are not logged. */
   readonly accessLog: AccessLogSettings | null;
+  /** What it is called in Via. */
+  readonly viaName: string;
+  /** How it ends when its primary dies. */
+  readonly stop: StopTimes;
   /** Over which time WebSockets are closed whose upstream leaves, ms. */
   readonly tunnelDrainMs: number;
 }
@@ -109,9 +113,9 @@ export class WorkerProcess {
     }
   }
 
-  async #start({ listen, settings, snapshot, stop, tls }: Start): Promise<void> {
+  async #start({ listen, settings, snapshot, tls }: Start): Promise<void> {
     const { clock, random, channel } = this.#options;
-    const { accessLog, token, ...forWorker } = settings;
+    const { accessLog, token, stop, ...forWorker } = settings;
     this.#stop = stop;
     this.#tls = tls;
     const ownPages = new WorkerPages({

@@ -22,6 +22,7 @@ import type { GatewayContext } from '../context.js';
 import type { Timed } from '../deadlines.js';
 import type { Peer } from '../forwarded.js';
 import type { Refusal } from '../http1/refusal.js';
+import { unreadRecord } from '../requestRecord.js';
 import { Allowance } from './allowance.js';
 import { requestText } from './requestText.js';
 import { StreamSocket } from './streamSocket.js';
@@ -142,9 +143,11 @@ export class Http2Connection implements Timed {
   }
 
   /** Answers what is no acceptable request. */
-  #refuse(stream: ServerHttp2Stream, { status, code, message }: Refusal, isWhole: boolean): void {
+  #refuse(stream: ServerHttp2Stream, refusal: Refusal, isWhole: boolean): void {
+    const { status, code, message } = refusal;
     this.#context.refusals.count(code);
     this.#context.answers.count(status);
+    this.#context.onRequestEnd?.(unreadRecord(this.peer, refusal));
     const { contentType, body } = failureAnswer(status, code, message, '');
     stream.respond({ ':status': status, 'content-type': contentType, 'cache-control': 'no-store' });
     stream.end(body);

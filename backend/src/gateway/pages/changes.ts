@@ -17,7 +17,8 @@ export interface Scene {
   readonly upstreams: ReadonlyMap<string, SeenUpstream>;
   readonly algorithms: ReadonlyMap<string, string>;
   readonly workerRestarts: number;
-  readonly staleSources: ReadonlyMap<string, string>;
+  /** By what they are called; why it does not answer, or null when it does. */
+  readonly sources: ReadonlyMap<string, string | null>;
   readonly problems: ReadonlySet<string>;
 }
 
@@ -37,8 +38,11 @@ export function sceneOf(facts: GatewayFacts, ledger: TrafficLedger): Scene {
     ),
     algorithms: new Map(facts.snapshot.pools.map(({ name, algorithm }) => [name, algorithm])),
     workerRestarts: facts.workerRestarts,
-    staleSources: new Map(
-      facts.sources.filter(({ state }) => state === 'stale').map(({ name, detail }) => [name, detail]),
+    sources: new Map(
+      facts.sources.map(({ name, pool, state, detail }) => [
+        `${name} for ${pool}`,
+        state === 'stale' ? detail : null,
+      ]),
     ),
     problems: new Set(facts.problems),
   };
@@ -111,15 +115,14 @@ function algorithmChanges(before: Scene, now: Scene): ChangeNote[] {
 }
 
 function sourceChanges(before: Scene, now: Scene): ChangeNote[] {
-  const failed = [...now.staleSources].filter(([name]) => !before.staleSources.has(name));
-  const back = [...before.staleSources.keys()].filter((name) => !now.staleSources.has(name));
-  return [
-    ...failed.map(([name, detail]) => ({
-      tone: 'bad' as const,
-      text: `Source ${name} does not answer, its last good answer is kept: ${detail}`,
-    })),
-    ...back.map((name) => ({ tone: 'good' as const, text: `Source ${name} answers again` })),
-  ];
+  return [...now.sources].flatMap(([name, problem]): ChangeNote[] => {
+    const was = before.sources.get(name) ?? null;
+    if (problem !== null && was === null) {
+      const text = `Source ${name} does not answer, its last good answer is kept: ${problem}`;
+      return [{ tone: 'bad', text }];
+    }
+    return problem === null && was !== null ? [{ tone: 'good', text: `Source ${name} answers again` }] : [];
+  });
 }
 
 function problemChanges(before: Scene, now: Scene): ChangeNote[] {

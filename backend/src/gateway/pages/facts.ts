@@ -15,7 +15,7 @@ export interface GatewayFacts {
   readonly workerRestarts: number;
   /** Where an upstream comes from and how its last active check went, by its id (host:port). */
   readonly upstreams: ReadonlyMap<string, UpstreamFact>;
-  /** Where upstreams come from. */
+  /** Where upstreams come from: one for each pool. */
   readonly sources: readonly SourceFact[];
   /** What is wrong and stays so until somebody acts, a sentence each: a refused configuration, say. */
   readonly problems: readonly string[];
@@ -51,8 +51,9 @@ export interface UpstreamFact {
 }
 
 export interface SourceFact {
-  /** `supervisor`, `BACKEND_HOSTS`, `dns`, … */
+  /** `supervisor`, `static`, `dns`, … */
   readonly name: string;
+  readonly pool: string;
   /** live: its last answer is what is served. stale: it does not answer, its last good answer is kept. */
   readonly state: 'live' | 'stale';
   /** What to know about it, or why it is stale. */

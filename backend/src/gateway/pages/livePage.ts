@@ -151,12 +151,12 @@ function renderWorker(
 
 function renderSources(sources: GatewayStatus['sources']): Html | null {
   if (sources.length === 0) return null;
-  const rows = sources.map(({ name, state, detail }) => {
+  const rows = sources.map(({ name, pool, state, detail }) => {
     const shape = state === 'live' ? 'up' : 'ejected';
     return html`<li>
       <span class="shape ${shape}" aria-hidden="true"></span
       ><span
-        ><strong>${name}</strong>
+        ><strong>${name}</strong> for ${pool}:
         ${state}${detail === '' ? null : html`<br /><span class="muted">${detail}</span>`}</span
       >
     </li>`;

@@ -36,9 +36,19 @@ it('shows gateway, pools and upstreams in base units', async () => {
       'holdfast_gateway_pool_upstreams{pool="wordpecker-backend",state="down"} 1',
       'holdfast_gateway_upstream_state{pool="wordpecker-backend",upstream="127.0.0.1:13006",state="down"} 1',
       'holdfast_gateway_upstream_weight{pool="wordpecker-frontend",upstream="127.0.0.1:13100"} 1',
-      'holdfast_gateway_source_live{source="supervisor"} 1',
+      'holdfast_gateway_source_live{source="supervisor",pool="wordpecker-backend"} 1',
+      'holdfast_gateway_source_live{source="supervisor",pool="wordpecker-frontend"} 1',
     ]),
   );
+});
+
+it('has no series twice', async () => {
+  scene.pass(10);
+  const series = (await scrape())
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.slice(0, line.lastIndexOf(' ')));
+  expect(series.length).toBeGreaterThan(100);
+  expect(series.filter((each, at) => series.indexOf(each) !== at)).toEqual([]);
 });
 
 it('counts exactly, and pools are the sum of their upstreams', async () => {
@@ -77,8 +87,9 @@ it('has whole histograms: cumulative buckets that end in the count', async () =>
 
 it('leaves no series of an upstream that has left', async () => {
   scene.pass(2);
-  const { snapshot } = scene.facts;
-  scene.facts = { ...scene.facts, snapshot: { ...snapshot, pools: snapshot.pools.slice(1) } };
+  const { snapshot, sources } = scene.facts;
+  const pools = snapshot.pools.slice(1);
+  scene.facts = { ...scene.facts, sources: sources.slice(1), snapshot: { ...snapshot, pools } };
   scene.traffic.splice(0, 3);
   scene.pass(2);
   expect((await scrape()).join('\n')).not.toContain('wordpecker-backend');

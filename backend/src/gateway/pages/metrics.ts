@@ -67,7 +67,7 @@ function gatewayFamilies(status: GatewayStatus, ledger: TrafficLedger): Family[]
     counter('client_connections_total', 'Client connections accepted.', [one(ledger.clients.accepted)]),
     counter(
       'answers_total',
-      'Answers to clients, by class of status, whoever gave them.',
+      'Answers to clients, by class of status, whoever gave them; without own pages.',
       byClass(ledger.clients.answers, {}),
     ),
     counter(
@@ -89,7 +89,7 @@ function gatewayFamilies(status: GatewayStatus, ledger: TrafficLedger): Family[]
     gauge(
       'source_live',
       'Whether a source of upstreams answers (1) or its last good answer is kept (0).',
-      status.sources.map(({ name, state }) => one(state === 'live' ? 1 : 0, { source: name })),
+      status.sources.map(({ name, pool, state }) => one(state === 'live' ? 1 : 0, { source: name, pool })),
     ),
   ];
 }

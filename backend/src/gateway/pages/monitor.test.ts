@@ -126,17 +126,27 @@ describe('changes', () => {
       ...scene.facts,
       workerRestarts: 2,
       problems: ['servers[2].port is 99999'],
-      sources: [{ name: 'supervisor', state: 'stale', detail: 'refused' }],
+      sources: ['shop', 'web'].map((pool) => ({
+        name: 'supervisor',
+        pool,
+        state: 'stale',
+        detail: 'refused',
+      })),
       snapshot: { ...snapshot, pools: snapshot.pools.map((pool) => ({ ...pool, algorithm: 'p2c' })) },
     };
     scene.monitor.look();
-    scene.facts = { ...scene.facts, sources: [{ name: 'supervisor', state: 'live', detail: '' }] };
+    scene.facts = {
+      ...scene.facts,
+      sources: [{ name: 'supervisor', pool: 'shop', state: 'live', detail: '' }],
+    };
     scene.monitor.look();
     expect(changes()).toEqual([
-      'Source supervisor answers again',
+      // Nothing of that for web, which is asked no more.
+      'Source supervisor for shop answers again',
       '2 workers ended and are replaced',
       'servers[2].port is 99999',
-      'Source supervisor does not answer, its last good answer is kept: refused',
+      'Source supervisor for web does not answer, its last good answer is kept: refused',
+      'Source supervisor for shop does not answer, its last good answer is kept: refused',
       'wordpecker-frontend is balanced by p2c, no longer by least-connections',
       'wordpecker-backend is balanced by p2c, no longer by least-connections',
     ]);

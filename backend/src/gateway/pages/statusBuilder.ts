@@ -60,7 +60,7 @@ export function buildStatus(input: StatusInput): GatewayStatus {
       .map(([code, total]) => ({ code, total }))
       .sort((a, b) => b.total - a.total || (a.code < b.code ? -1 : 1)),
     accessLogDropped: ledger.accessLogDropped + facts.accessLogDropped,
-    sources: facts.sources.map(({ name, state, detail }) => ({ name, state, detail })),
+    sources: facts.sources.map(({ name, pool, state, detail }) => ({ name, pool, state, detail })),
     problems: [...facts.problems],
     certificates: facts.certificates.map(({ name, names, endsAtMs }) => ({
       name,

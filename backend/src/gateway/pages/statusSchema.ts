@@ -104,8 +104,14 @@ export const gatewayStatusSchema = z.strictObject({
   refusals: z.array(z.strictObject({ code: z.string(), total: count })),
   /** Lines of the access log that could not be kept, by workers or by the file. */
   accessLogDropped: count,
+  /** One for each pool. */
   sources: z.array(
-    z.strictObject({ name: z.string(), state: z.enum(['live', 'stale']), detail: z.string() }),
+    z.strictObject({
+      name: z.string(),
+      pool: z.string(),
+      state: z.enum(['live', 'stale']),
+      detail: z.string(),
+    }),
   ),
   problems: z.array(z.string()),
   /** Served on the TLS port: the file, the names it is for, its end. */

@@ -73,7 +73,7 @@ function fleetOf(size: number) {
     listen: { host: '0.0.0.0', port: 13_003, tlsPort: null, reusePort: false, patienceMs: 0 },
     tls: () => null,
     settings: 'first',
-    stop: STOP,
+    stop: () => STOP,
     snapshot: snapshotOf(1),
     spawn: (listeners) => {
       const process = new FakeProcess(100 + processes.length, listeners);
@@ -120,7 +120,6 @@ describe('starting', () => {
         tls: null,
         settings: 'first',
         snapshot: snapshotOf(7),
-        stop: STOP,
       },
     ]);
   });
@@ -317,7 +316,7 @@ describe('stopping', () => {
   it('waits for every worker, and replaces none', async () => {
     const { fleet, processes, clock } = world;
     let stopped = false;
-    const stopping = fleet.stop().then(() => (stopped = true));
+    const stopping = fleet.stop(STOP).then(() => (stopped = true));
     processes[0]!.exits();
     await clock.advance(0);
     expect(stopped).toBe(false);
@@ -329,7 +328,7 @@ describe('stopping', () => {
 
   it('kills those that outstay their grace', async () => {
     const { fleet, processes, clock } = world;
-    const stopping = fleet.stop();
+    const stopping = fleet.stop(STOP);
     await clock.advance(STOP.graceMs + 1_001);
     await stopping;
     expect(processes.map(({ signals }) => signals)).toEqual([['SIGKILL'], ['SIGKILL']]);

@@ -41,7 +41,8 @@ export interface FleetOptions<Settings> {
   readonly size: number;
   readonly listen: ListenAddress;
   readonly settings: Settings;
-  readonly stop: StopTimes;
+  /** Of workers that are replaced. */
+  readonly stop: () => StopTimes;
   readonly snapshot: GatewaySnapshot;
   /** What new workers serve TLS with; null: no TLS. */
   readonly tls: () => TlsMaterial | null;
@@ -184,12 +185,12 @@ export class Fleet<Settings> {
         });
         return;
       }
-      this.#tellToStop(worker, this.#options.stop);
+      this.#tellToStop(worker, this.#options.stop());
     }
   }
 
   /** Every worker finishes what is under way and ends; one that does not is killed. */
-  async stop(times: StopTimes = this.#options.stop): Promise<void> {
+  async stop(times: StopTimes): Promise<void> {
     this.#stopping = true;
     this.#cancelWatch();
     for (const cancel of this.#cancelRespawns) cancel();
@@ -253,11 +254,11 @@ export class Fleet<Settings> {
   }
 
   #apply(worker: Worker, message: FromWorker): void {
-    const { listen, stop, onStats, onLog, onAsk, onProgress, logger } = this.#options;
+    const { listen, onStats, onLog, onAsk, onProgress, logger } = this.#options;
     switch (message.kind) {
       case 'ready': {
         const tls = this.#options.tls();
-        const start = { listen, stop, snapshot: this.#snapshot, settings: this.#settings, tls };
+        const start = { listen, snapshot: this.#snapshot, settings: this.#settings, tls };
         worker.awaiting = true;
         this.#send(worker, { kind: 'start', ...start });
         return;

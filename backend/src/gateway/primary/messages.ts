@@ -51,7 +51,6 @@ export type ToWorker<Settings> =
       readonly listen: ListenAddress;
       readonly snapshot: GatewaySnapshot;
       readonly settings: Settings;
-      readonly stop: StopTimes;
       /** null: there is no TLS port. */
       readonly tls: TlsMaterial | null;
     }

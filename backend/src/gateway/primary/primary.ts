@@ -44,7 +44,7 @@ export interface AccessLogFile {
 
 /** Where one pool's upstreams come from. */
 export interface Source {
-  /** `supervisor`, `BACKEND_HOSTS`, `dns`, …; with the pool's name unique. */
+  /** `supervisor`, `static`, `dns`, …; with the pool's name unique. */
   readonly name: string;
   readonly pool: string;
   readonly discovery: Discovery;
@@ -76,7 +76,8 @@ export interface PrimaryOptions<Settings> {
     readonly count: number;
     readonly listen: ListenAddress;
     readonly settings: Settings;
-    readonly stop: StopTimes;
+    /** Of workers that are replaced. */
+    readonly stop: () => StopTimes;
     readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
   };
   /** null: no TLS. */
@@ -160,7 +161,7 @@ export class Primary<Settings> {
   }
 
   /** Requests under way finish, upgraded connections are closed over a window, then the workers end. */
-  async stop(times?: StopTimes): Promise<void> {
+  async stop(times: StopTimes): Promise<void> {
     // First the supervisor: nobody is to wait for our word on a draining instance.
     const goodbye = this.#reporter?.close();
     const stopped = this.#fleet.stop(times);
@@ -211,7 +212,12 @@ export class Primary<Settings> {
       workers: this.#fleet.facts(),
       workerRestarts: this.#fleet.restarts,
       upstreams,
-      sources: this.#sources.map(({ source, state, detail }) => ({ name: source.name, state, detail })),
+      sources: this.#sources.map(({ source: { name, pool }, state, detail }) => ({
+        name,
+        pool,
+        state,
+        detail,
+      })),
       problems: [...this.#problems, ...(this.#tls?.problems ?? [])],
       certificates: this.#tls?.facts ?? [],
       accessLogDropped: this.#options.accessLog.dropped(),
@@ -273,7 +279,7 @@ export class Primary<Settings> {
     discovery.start(
       (members) => {
         entry.state = 'live';
-        entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'} for ${pool}`;
+        entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'}`;
         this.#membership.announce({ pool, source: name, members, verified });
       },
       (problem) => {

@@ -26,7 +26,7 @@ function factsOf(
     workers: [{ id: 1, pid: 7, state: 'serving', startedAtMs: 0, snapshotVersion: 1 }],
     workerRestarts: 0,
     upstreams,
-    sources: [{ name: 'dns', state: 'stale', detail: 'shop.internal: ENOTFOUND' }],
+    sources: [{ name: 'dns', pool: 'default', state: 'stale', detail: 'shop.internal: ENOTFOUND' }],
     problems: [],
     certificates: [],
     accessLogDropped: 0,

@@ -1,0 +1,22 @@
+import { loadEcosystem } from './adapters/pm2/ecosystem.js';
+import type { Config } from './config/load.js';
+import { StartProblem } from './startProcess.js';
+
+/** Applications of Holdfast itself in the ecosystem file. */
+const OWN_PREFIX = 'ha-';
+
+/**
+ * Whose instances serve what no route names.
+ * @throws StartProblem when there is nobody, and what loadEcosystem throws.
+ */
+export async function defaultPool(config: Config): Promise<string> {
+  const { gateway, defaultService, services, ecosystemFile, ecosystemEnv, pm2Home } = config;
+  if (gateway.source.kind !== 'pm2') return 'default';
+  if (defaultService !== null) return defaultService;
+  const defined = await loadEcosystem({ file: ecosystemFile, envName: ecosystemEnv, pm2Home });
+  const first = defined.find(({ name }) => !name.startsWith(OWN_PREFIX))?.name ?? [...services.keys()][0];
+  if (first !== undefined) return first;
+  throw new StartProblem(
+    `${ecosystemFile} defines no service to send traffic to. Set BACKEND_HOSTS (host:port, separated by commas), or add one.`,
+  );
+}
