@@ -368,6 +368,32 @@ describe('with the supervisor away', () => {
     expect(pools[0]!.upstreams.map(({ state }) => state)).toEqual(['up', 'up']);
   });
 
+  it('follows defaultService at once; another source is for the next start', async () => {
+    const away = await deadPort();
+    const gateway = await home({ HA_PORT: String(away) });
+    gateway.write('config.yml', 'defaultService: shop\n');
+    await gateway.start();
+    const poolsAre = (...names: string[]) =>
+      gateway.until(
+        `the pools to be ${names}`,
+        ({ pools }) => pools.map(({ name }) => name).join() === names.join(),
+      );
+    await poolsAre('shop');
+    gateway.write('config.yml', 'defaultService: web\n');
+    await poolsAre('web');
+    gateway.write('config.yml', 'lbDefaultRoutes: /=shop,/ui=web\n');
+    await poolsAre('shop', 'web');
+    gateway.write('config.yml', `lbDefaultRoutes: /=shop,/ui=web\nbackendHosts: 127.0.0.1:${ports[0]}\n`);
+    await waitFor(() => /the configuration changed.*backendHosts/.test(gateway.log()), {
+      what: 'the change',
+    });
+    await poolsAre('shop', 'web');
+    expect((await gateway.status()).sources).toMatchObject([
+      { name: 'supervisor', pool: 'web' },
+      { name: 'supervisor', pool: 'shop' },
+    ]);
+  });
+
   it('a damaged memory is set aside, and it says that it has nobody to ask', async () => {
     const nobody = await freePortRange(1);
     const gateway = await home({ HA_PORT: String(nobody), DEFAULT_SERVICE: 'shop' });
