@@ -1,4 +1,7 @@
 /** How connections and requests end when a client is slow, sends too much, or the gateway is on its way out. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Peer, TrustedPeers } from '../../backend/src/gateway/forwarded.js';
@@ -223,6 +226,44 @@ describe('a client that sends while it is answered', () => {
     expect(await takenInTime(one, Buffer.alloc(65_536, 'b'))).toBeLessThan(500_000);
     one.destroy();
     await expectIdle(started);
+  });
+});
+
+describe('an upload that is answered before it is complete', () => {
+  const PIECE = 'x'.repeat(65_536);
+  const PIECES = 128;
+  const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${PIECES * PIECE.length}\r\n\r\n`;
+  const upload = (one: RawClient): RawClient => {
+    one.send(head);
+    for (let sent = 0; sent < PIECES; sent += 1) one.send(PIECE);
+    return one;
+  };
+
+  /** Answers at once and closes, with most of the request unread. */
+  async function hasty(): Promise<number> {
+    const server = createServer((_request, response) => {
+      response.writeHead(413, { connection: 'close', 'content-length': 3 }).end('big');
+    });
+    atTearDown(() => void server.close());
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  }
+
+  it('gets the answer, though the upstream closes without reading the rest', async () => {
+    const started = await gateway([await hasty()], { lingerMs: 2_000 });
+    for (let i = 0; i < 40; i += 1) {
+      const received = await upload(client(started.port)).untilEnded();
+      expect(parseAnswers(received)).toMatchObject([{ status: 413, body: 'big' }]);
+    }
+    expect(started.worker.stats().upstreams[0]).toMatchObject({ counters: { failures: 0 } });
+  });
+
+  it('gets it, too, when it reads nothing before it has sent everything', async () => {
+    const started = await gateway([await hasty()], { lingerMs: 5_000 });
+    const one = upload(client(started.port, { paused: true }));
+    await waitFor(() => one.socket.writableLength === 0, { what: 'all of it to be sent' });
+    expect(parseAnswers(await one.read().untilEnded())).toMatchObject([{ status: 413, body: 'big' }]);
   });
 });
 

@@ -13,7 +13,7 @@ import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 
 /** How much is still read from a client after its last answer. */
-const LINGER_BYTES = 1_048_576;
+const LINGER_BYTES = 16_777_216;
 
 /** Whose end it is; its deadline belongs to the farewell from now on. */
 export interface Leaving extends Timed {

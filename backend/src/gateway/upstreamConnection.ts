@@ -11,8 +11,9 @@
  * All connections read into one shared buffer, which saves an allocation of 64 KB per read (a tenth of the cost of a
  * small request). So what a user is given is valid only during the call: who keeps a part of it copies that part.
  */
-import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Deadlines, Timed } from './deadlines.js';
+import { UpstreamSocket } from './upstreamSocket.js';
 
 /**
  * Bytes that may wait in one direction before the other side is paused. More than one read brings (64 KB): a socket
@@ -69,16 +70,14 @@ export class UpstreamConnection implements Timed {
     this.#deadlines = deadlines;
     this.deadlineMs = deadlines.nowMs + connectTimeoutMs;
     deadlines.add(this);
-    // A socket passes highWaterMark on to its streams; the types of node:net don't know.
-    const options: TcpNetConnectOpts & { readonly highWaterMark: number } = {
+    this.socket = UpstreamSocket.connect({
       host: target.host,
       port: target.port,
       noDelay: true,
       allowHalfOpen: true,
       highWaterMark: HIGH_WATER_BYTES,
       onread: { buffer: sharedBuffer, callback: (bytes) => this.#onData(sharedBuffer.subarray(0, bytes)) },
-    };
-    this.socket = connect(options);
+    });
     this.socket.on('connect', () => this.#onConnect());
     this.socket.on('drain', () => this.#user?.onUpstreamDrain());
     this.socket.on('end', () => this.#onEnd());
