@@ -255,7 +255,13 @@ describe('the Close', () => {
     // More than all buffers on the way take, in whole frames of 64 KiB.
     const large = Buffer.concat([Buffer.from([0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]);
     for (let i = 0; i < 400; i += 1) socket.write(large);
-    await waitFor(() => socket.writableLength > 0, { what: 'the way to be full' });
+    let waiting = 0;
+    const isFull = (): boolean => {
+      const before = waiting;
+      waiting = socket.writableLength;
+      return waiting > 0 && waiting === before;
+    };
+    await waitFor(isFull, { what: 'the way to be full', intervalMs: 100 });
     started.worker.swap(snapshotOf(poolRow([])));
     await expectIdle(started);
     one.destroy();

@@ -153,12 +153,18 @@ export class ClientConnection implements Timed {
   }
 
   /** Ends our side once everything is written, and then reads on for a moment. Idempotent. */
-  closeGently(): void {
+  closeGently(patienceMs = this.#context.limits.bodyTimeoutMs): void {
     if (this.#closing) return;
     this.#closing = true;
     this.#pending = null;
-    this.#farewell = new Farewell(this, this.#context);
+    this.#farewell = new Farewell(this, this.#context, patienceMs);
     this.resume();
+  }
+
+  /** An upgraded connection is over: who does not take the rest at once has had its time, and frames show what is cut. */
+  leaveTunnel(): void {
+    this.#activity = null;
+    this.closeGently(this.#context.limits.lingerMs);
   }
 
   /** Ends it at once, in a way that the client can't take for the end of an answer. */

@@ -2,7 +2,7 @@
  * The end of a client's connection after its last answer.
  *
  *   answer leaves ──▶ all of it has left, and our side is ended ──▶ what still arrives is thrown away ──▶ closed
- *        └── the client takes nothing for bodyTimeoutMs ──▶ cut
+ *        └── the client takes nothing for as long as it may ──▶ cut
  *
  * In two steps, because a connection that is closed with unread bytes is reset, and a reset overtakes the answer. And a
  * client that is slow, but goes on, is waited for: closing without what had not left would end half an answer like a
@@ -25,16 +25,21 @@ export interface Leaving extends Timed {
 export class Farewell {
   readonly #client: Leaving;
   readonly #context: Pick<GatewayContext, 'limits' | 'deadlines'>;
+  readonly #patienceMs: number;
   /** Bytes that had not left at the last look. */
   #unsent: number;
   #received = 0;
 
-  /** Begins it: everything has been written. */
-  constructor(client: Leaving, context: Pick<GatewayContext, 'limits' | 'deadlines'>) {
+  /**
+   * Begins it: everything has been written.
+   * @param patienceMs for how long the client may take nothing.
+   */
+  constructor(client: Leaving, context: Pick<GatewayContext, 'limits' | 'deadlines'>, patienceMs: number) {
     this.#client = client;
     this.#context = context;
+    this.#patienceMs = patienceMs;
     this.#unsent = client.socket.writableLength;
-    this.#allow(context.limits.bodyTimeoutMs);
+    this.#allow(patienceMs);
     client.socket.end(() => this.#allow(context.limits.lingerMs));
   }
 
@@ -49,7 +54,7 @@ export class Farewell {
     if (writableFinished) socket.destroy();
     else if (writableLength < this.#unsent) {
       this.#unsent = writableLength;
-      this.#allow(this.#context.limits.bodyTimeoutMs);
+      this.#allow(this.#patienceMs);
     } else this.#client.cut();
   }
 

@@ -194,7 +194,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     }
     socket.end();
     socket.resume();
-    this.#client.finish(false);
+    this.#client.leaveTunnel();
   }
 
   #end(): void {
@@ -204,7 +204,7 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     this.#context.deadlines.delete(this);
     this.#connection.destroy();
     // What was written to the client still goes out before the connection ends.
-    this.#client.finish(false);
+    this.#client.leaveTunnel();
     this.#pool.releaseUpgraded(this.upstream);
   }
 }

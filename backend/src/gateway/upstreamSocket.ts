@@ -28,7 +28,7 @@ export class UpstreamSocket extends Socket {
     return this;
   }
 
-  /** Destroys it as soon as it has nothing more to read. */
+  /** Destroys it as soon as nothing more is read: there is nothing, or no room for it. */
   #readOn(error: Error): void {
     const before = this.bytesRead;
     // A whole turn of the event loop: what has arrived is read in it.
@@ -36,7 +36,6 @@ export class UpstreamSocket extends Socket {
       setImmediate(() => {
         if (this.destroyed) return;
         if (this.bytesRead > before) this.#readOn(error);
-        else if (this.isPaused()) this.once('resume', () => this.#readOn(error));
         else super.destroy(error);
       }),
     );
