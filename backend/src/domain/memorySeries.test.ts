@@ -71,6 +71,14 @@ describe('MemorySeries', () => {
     expect(series.firstAtMs).toBe(0);
   });
 
+  test('collections before the first count are nobody knows when, and not counted', () => {
+    const series = new MemorySeries();
+    for (const [second, majorGcs] of [null, null, 300, 300, 302, 302, 302].entries()) {
+      series.add({ atMs: second * 1_000, usedBytes: 100, keptBytes: null, majorGcs });
+    }
+    expect(series.buckets(0).map((bucket) => bucket.majorGcs)).toEqual([0, 0, 2]);
+  });
+
   test('time without samples leaves no buckets', () => {
     const series = fed(10, () => 100);
     series.add({ atMs: 3_600_000, usedBytes: 200, keptBytes: null, majorGcs: 0 });

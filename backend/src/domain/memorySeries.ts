@@ -18,8 +18,8 @@ export interface MemorySample {
   readonly usedBytes: number;
   /** What of it the last garbage collection would have left; null where nobody says so. */
   readonly keptBytes: number | null;
-  /** Major garbage collections since the process began; 0 where nobody says so. */
-  readonly majorGcs: number;
+  /** Major garbage collections since the process began, as last said; null where nobody has said so yet. */
+  readonly majorGcs: number | null;
 }
 
 /** Some samples in one. */
@@ -79,7 +79,10 @@ export class MemorySeries {
     this.#last = sample;
     this.#firstAtMs ??= sample.atMs;
     const { atMs, usedBytes, keptBytes } = sample;
-    const majorGcs = last === null ? 0 : Math.max(0, sample.majorGcs - last.majorGcs);
+    // Those before the first count happened at some time, not now.
+    const countedBefore = last?.majorGcs ?? null;
+    const isCounted = countedBefore !== null && sample.majorGcs !== null;
+    const majorGcs = isCounted ? Math.max(0, sample.majorGcs - countedBefore) : 0;
     this.#put(0, { atMs, lowBytes: usedBytes, highBytes: usedBytes, keptBytes, majorGcs });
   }
 

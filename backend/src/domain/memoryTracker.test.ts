@@ -95,6 +95,26 @@ describe('MemoryTracker', () => {
     expect(trend).toEqual({ kind: 'steady' });
   });
 
+  test('while its agent is not heard for a moment, no collections are thought to have happened', () => {
+    // Buffers: the next collection may free them all, but there is none.
+    const heap = { usedBytes: 50 * MB, limitBytes: 1_048 * MB, liveBytes: 50 * MB, majorGcs: 300 };
+    const trend = after(100, (second) => ({
+      residentBytes: (100 + 3 * second) * MB,
+      heap: second === 60 ? null : heap,
+    }));
+    expect(trend).toEqual({ kind: 'steady' });
+  });
+
+  test('collections while its agent was not heard are known from the counts before and after', () => {
+    const tracker = new MemoryTracker();
+    for (let second = 1; second <= 300; second += 1) {
+      const { residentBytes, heap } = inside(second, (at) => 50 + at);
+      tracker.observe({ atMs: second * 1_000, residentBytes, heap: second % 10 === 4 ? heap : null });
+    }
+    tracker.observe({ atMs: 301_000, ...inside(301, (at) => 50 + at) });
+    expect(tracker.trend(LIMIT)).toMatchObject({ kind: 'growing', limit: 'resident', sure: true });
+  });
+
   test('without an agent it takes longer to be believed, and a height that was left before is none', () => {
     expect(after(80, (second) => outside(100 + 3 * second))).toEqual({ kind: 'steady' });
     expect(after(130, (second) => outside(100 + 3 * second))).toMatchObject({ kind: 'growing', sure: true });

@@ -89,16 +89,19 @@ export class MemoryTracker {
   #last: MemoryLook | null = null;
   /** When the live heap was last measured. */
   #liveAtMs = 0;
+  /** As last said: looks that know nothing of the heap may lie between two that do. */
+  #majorGcs: number | null = null;
 
   /** A look that is not newer than the last one is ignored. */
   observe(look: MemoryLook): void {
     const { atMs, residentBytes, heap } = look;
     if (this.#last !== null && atMs <= this.#last.atMs) return;
-    if (heap !== null && heap.majorGcs !== this.#last?.heap?.majorGcs) this.#liveAtMs = atMs;
+    if (heap !== null && heap.majorGcs !== this.#majorGcs) this.#liveAtMs = atMs;
+    const majorGcs = heap?.majorGcs ?? this.#majorGcs;
+    this.#majorGcs = majorGcs;
     this.#firstAtMs ??= atMs;
     this.#last = look;
     const live = heap?.liveBytes ?? null;
-    const majorGcs = heap?.majorGcs ?? 0;
     const garbageBytes = heap === null || live === null ? null : Math.max(0, heap.usedBytes - live);
     const keptBytes = garbageBytes === null ? null : residentBytes - garbageBytes;
     this.#resident.add({ atMs, usedBytes: residentBytes, keptBytes, majorGcs });

@@ -6,8 +6,8 @@ import { AgentMemory } from './agentMemory.js';
 
 const KEPT_AFTER_END_MS = 5 * 60_000;
 const MOST_OF_ENDED = 100;
-/** Of all instances: a report is some ten kilobytes, a profile a hundred. */
-const MOST_ATTACHMENTS = 32;
+/** Instances that hold attachments, one of each kind: a report is some ten kilobytes, a profile a hundred. */
+const MOST_WITH_ATTACHMENTS = 32;
 
 interface Entry {
   readonly memory: AgentMemory;
@@ -17,8 +17,8 @@ interface Entry {
 
 export class AgentRecords {
   readonly #entries = new Map<string, Entry>();
-  /** Who attached something, oldest first. */
-  readonly #attached: AgentMemory[] = [];
+  /** Who holds attachments; whoever attached last comes last. */
+  readonly #attached = new Set<AgentMemory>();
 
   /** That of an instance; a new one when nothing was said of it before. */
   of(id: InstanceId): AgentMemory {
@@ -34,8 +34,12 @@ export class AgentRecords {
 
   attach(memory: AgentMemory, attachment: AgentAttachment): void {
     memory.attach(attachment);
-    this.#attached.push(memory);
-    if (this.#attached.length > MOST_ATTACHMENTS) this.#attached.shift()?.dropAttachments();
+    this.#attached.delete(memory);
+    this.#attached.add(memory);
+    const [oldest] = this.#attached;
+    if (this.#attached.size <= MOST_WITH_ATTACHMENTS || oldest === undefined) return;
+    this.#attached.delete(oldest);
+    oldest.dropAttachments();
   }
 
   /** @param running keys of the instances that PM2 lists with a process. */

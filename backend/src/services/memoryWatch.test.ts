@@ -35,6 +35,8 @@ class Scene {
   readonly services: SupervisedService[] = [];
   /** How long a replacement takes; null: for ever. */
   replacementMs: number | null = 5_000;
+  /** Whether management is on. */
+  running = true;
   readonly watch: MemoryWatch;
   readonly #health: HealthMonitor;
   readonly #failover = new FailoverManager({ clock: this.clock, random: () => 0.5 });
@@ -82,7 +84,7 @@ class Scene {
     for (let second = 0; second < seconds; second += 1) {
       await this.clock.advance(1_000);
       for (const service of this.services) this.#measure(service);
-      this.watch.review(this.services);
+      this.watch.review(this.services, this.running);
     }
   }
 
@@ -109,7 +111,7 @@ class Scene {
 
   #row(service: string, pmId: number): ManagedProcess {
     const startedAtMs = this.clock.wallMs();
-    const fixed = { service, status: 'online', mode: 'cluster', restarts: 0 } as const;
+    const fixed = { service, status: 'online', mode: 'cluster', restarts: 0, killTimeoutMs: 10_000 } as const;
     return { ...fixed, pmId, pid: 1_000 + pmId, port: 13_004 + pmId, startedAtMs, createdAtMs: startedAtMs };
   }
 }
@@ -187,6 +189,40 @@ describe('nearly full', () => {
     expect(it.recycled).toEqual([]);
     service.operation = null;
     await it.pass(1);
+    expect(it.recycled).toHaveLength(1);
+  });
+});
+
+describe('while management is off', () => {
+  test('nobody is marked or told, the forecast goes on, and what is due is done when it is back', async () => {
+    const service = await it.add('api', 0, 1);
+    it.inside.set(0, seenFromInside(leaking(1, 60)));
+    it.weight.set(1, () => 0.95 * LIMIT);
+    it.running = false;
+    await it.pass(400);
+    expect(it.recycled).toEqual([]);
+    expect(it.watch.recycled('api')).toBe(0);
+    expect(service.isRecycling()).toBe(false);
+    expect(service.memoryTrendOf(service.find(0)!)).toMatchObject({ kind: 'growing', sure: true });
+    it.running = true;
+    await it.pass(1);
+    expect(it.recycled).toHaveLength(1);
+    expect(service.isRecycling()).toBe(true);
+  });
+
+  test('what was marked before is let go, unless an operation is moving it', async () => {
+    const service = await it.add('api', 0);
+    it.replacementMs = null;
+    it.weight.set(0, () => 0.95 * LIMIT);
+    await it.pass(1);
+    const common = { id: 'op-1', kind: 'failover', reason: 'test', sinceMs: 0, from: 1, to: 1 } as const;
+    service.operation = { ...common, started: [], stopped: [], failure: null };
+    it.running = false;
+    await it.pass(1);
+    expect(service.isRecycling()).toBe(true);
+    service.operation = null;
+    await it.pass(1);
+    expect(service.isRecycling()).toBe(false);
     expect(it.recycled).toHaveLength(1);
   });
 });

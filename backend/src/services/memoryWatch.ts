@@ -52,14 +52,18 @@ export class MemoryWatch {
     return this.#recycled.get(service)?.count ?? 0;
   }
 
-  /** Called with every list: takes figures in, and recycles where it is time. */
-  review(services: readonly SupervisedService[]): void {
+  /** Called with every list: takes figures in, and recycles where it is time, unless `running` is false. */
+  review(services: readonly SupervisedService[], running: boolean): void {
     const nowMs = this.#options.clock.nowMs();
     if (nowMs - this.#lookedAtMs >= MIN_LOOK_GAP_MS) {
       this.#lookedAtMs = nowMs;
       this.#look(services, nowMs);
     }
-    for (const service of services) this.#reviewService(service, services, nowMs);
+    for (const service of services) {
+      if (running) this.#reviewService(service, services, nowMs);
+      // What was decided before management was switched off may not be true any more when it is back.
+      else if (service.operation === null) service.stopRecycling();
+    }
   }
 
   #look(services: readonly SupervisedService[], nowMs: number): void {

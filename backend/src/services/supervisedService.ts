@@ -170,6 +170,10 @@ export class SupervisedService {
     this.#recycle.set(instanceKey(id), why);
   }
 
+  stopRecycling(): void {
+    this.#recycle.clear();
+  }
+
   isRecycling(): boolean {
     return this.#recycle.size > 0;
   }

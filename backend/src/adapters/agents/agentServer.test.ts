@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -253,6 +254,31 @@ describe('AgentServer', () => {
     const pid = livePid();
     peer().hello({ pid });
     await waitFor(() => server.isConnected(pid), { what: 'an agent under the new name' });
+  });
+
+  test('a name that nobody can look at is said once, and taken back when that is over', async () => {
+    const { server, log } = await listening();
+    const agent = peer();
+    agent.hello();
+    await waitFor(() => server.isConnected(process.pid), { what: 'the agent' });
+    const run = dirname(path);
+    renameSync(run, `${run}-aside`);
+    // A link to itself: ELOOP, also for root, whom EACCES does not stop.
+    symlinkSync(run, run);
+    await server.start();
+    await server.start();
+    const warnings = log.filter(({ level }) => level === 'warn');
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]?.fields['problem']).toContain('ELOOP');
+    expect(server.counts().problem).not.toBeNull();
+    expect(server.isConnected(process.pid)).toBe(true);
+    rmSync(run);
+    renameSync(`${run}-aside`, run);
+    await server.start();
+    expect(server.counts().problem).toBeNull();
+    const pid = livePid();
+    peer().hello({ pid });
+    await waitFor(() => server.isConnected(pid), { what: 'an agent, once it can be found' });
   });
 
   test('a folder that cannot be made is a problem, not an end', async () => {

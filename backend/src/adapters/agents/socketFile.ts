@@ -34,10 +34,15 @@ export async function claimSocket(path: string, server: Server): Promise<Claim> 
   }
 }
 
-/** Whether that name still leads to the socket that was claimed. */
+/** Whether that name still leads to the socket that was claimed. Never throws: where nobody can look, it doesn't. */
 export function isStillOurs(path: string, inode: number): boolean {
-  const found = look(path);
-  return found !== null && found.isSocket() && found.ino === inode;
+  try {
+    const found = look(path);
+    return found !== null && found.isSocket() && found.ino === inode;
+  } catch {
+    // Agents can't get there either. Claiming it anew meets the same problem, and says so.
+    return false;
+  }
 }
 
 /** Takes the name away, if it is still ours. Never throws. */

@@ -1,5 +1,5 @@
 /** Entries on a real disk: whole or not there, bounded, private, and found again by a successor. */
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -132,6 +132,29 @@ describe('reading', () => {
     expect(store.dropped()).toBe(0);
     expect((await store.list()).map(({ id }) => id)).toEqual([blackBoxSummary(2).id]);
   });
+
+  it('forgets nothing while the folder cannot be read, and says that once', async () => {
+    const store = await open();
+    const { id } = blackBoxSummary(1);
+    await store.save(blackBoxSummary(1), { stack: 'at f' });
+    await rename(directory, `${directory}-aside`);
+    await writeFile(directory, 'a file where the folder should be');
+    expect((await store.list()).map((entry) => entry.id)).toEqual([id]);
+    expect(await store.list()).toHaveLength(1);
+    expect(logged).toEqual(['the folder of black boxes cannot be read']);
+    await rm(directory);
+    await rename(`${directory}-aside`, directory);
+    expect(await store.list()).toHaveLength(1);
+    expect(await store.read(id, 'stack.txt')).toBe('at f\n');
+  });
+
+  it('a folder that is gone holds none', async () => {
+    const store = await open();
+    await store.save(blackBoxSummary(1), {});
+    await rm(directory, { recursive: true });
+    expect(await store.list()).toEqual([]);
+    expect(logged).toEqual([]);
+  });
 });
 
 describe('limits', () => {
@@ -221,6 +244,7 @@ describe('a disk that refuses', () => {
     await rm(directory);
     expect(await store.save(blackBoxSummary(3), {})).toBe(true);
     expect(logged).toEqual([
+      'the folder of black boxes cannot be read',
       'a black box cannot be written; others are tried, and counted',
       'black boxes are written again',
     ]);

@@ -46,6 +46,8 @@ export class FileBlackBoxStore implements BlackBoxStore {
   #last: Promise<unknown> = Promise.resolve();
   #dropped = 0;
   #failing = false;
+  /** Why the folder could not be read the last time. */
+  #unreadable: string | null = null;
 
   private constructor(options: FileBlackBoxStoreOptions) {
     this.#options = options;
@@ -66,9 +68,10 @@ export class FileBlackBoxStore implements BlackBoxStore {
   }
 
   async list(): Promise<readonly BlackBoxEntry[]> {
-    const present = new Set(await readdir(this.#options.directory).catch(() => []));
-    // A person may have removed some.
-    for (const id of this.#entries.keys()) if (!present.has(id)) this.#entries.delete(id);
+    const names = await this.#names();
+    const present = names === null ? null : new Set(names);
+    // A person may have removed some; a folder that can't be read says nothing about that.
+    for (const id of this.#entries.keys()) if (present?.has(id) === false) this.#entries.delete(id);
     return [...this.#entries.values()].map(asEntry).sort((a, b) => a.at.localeCompare(b.at));
   }
 
@@ -197,11 +200,27 @@ export class FileBlackBoxStore implements BlackBoxStore {
     this.#gone.push(id);
   }
 
+  /** What lies in the folder; null, and told once, when that can't be known now. */
+  async #names(): Promise<readonly string[] | null> {
+    const { directory, logger } = this.#options;
+    try {
+      const names = await readdir(directory);
+      this.#unreadable = null;
+      return names;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      const problem = messageOf(error);
+      if (problem !== this.#unreadable)
+        logger.warn('the folder of black boxes cannot be read', { directory, problem });
+      this.#unreadable = problem;
+      return null;
+    }
+  }
+
   async #readAll(): Promise<void> {
     const { directory, logger } = this.#options;
-    const names = await readdir(directory).catch(() => []);
     let strange = 0;
-    for (const name of names) {
+    for (const name of (await this.#names()) ?? []) {
       if (name.startsWith(NEW) || name.startsWith(GONE)) {
         await rm(join(directory, name), { recursive: true, force: true }).catch(() => undefined);
         continue;
@@ -214,8 +233,12 @@ export class FileBlackBoxStore implements BlackBoxStore {
   }
 }
 
+/** Also when nobody can look: only one that is surely gone was removed by a person. */
 async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => null)) !== null;
+  return stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+  );
 }
 
 function hasFile(files: readonly Rendered[], wanted: BlackBoxFile): boolean {
