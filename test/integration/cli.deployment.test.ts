@@ -288,6 +288,37 @@ describe('scripts/deploy.sh', () => {
     expect(stderr).toContain('does not compile');
     expect(await pidsOf('wordpecker-backend')).toEqual(before);
   });
+
+  it('leaves alone what an operator stopped, unless it is named', async () => {
+    await checkout.pm2.pm2('stop', 'wordpecker-frontend');
+    await waitFor(async () => (await service('wordpecker-frontend')).state === 'stopped', {
+      what: 'the supervisor to see that it is stopped',
+    });
+    const asItIs = ['--skip-install', '--skip-build'];
+    const { code, stdout } = await checkout.run('scripts/deploy.sh', asItIs);
+    expect({ code, stdout }).toMatchObject({ code: 0 });
+    expect(stdout).toContain('wordpecker-frontend is stopped and stays so.\n');
+    expect(stdout).toContain('✓ wordpecker-backend: ');
+    expect((await service('wordpecker-frontend')).state).toBe('stopped');
+    const named = await checkout.run('scripts/deploy.sh', [...asItIs, '--service', 'wordpecker-frontend']);
+    expect(named).toMatchObject({ code: 0 });
+    expect((await service('wordpecker-frontend')).state).toBe('healthy');
+  });
+
+  it('renews the gateway that served on while the supervisor was down', async () => {
+    const gatewayPid = async () =>
+      (await checkout.pm2.jlist()).filter(({ name }) => name === 'ha-gateway').map(({ pid }) => pid);
+    const before = await gatewayPid();
+    await checkout.pm2.pm2('stop', 'ha-supervisor');
+    editBackend(`process.env['EDITION'] = 'three';`);
+    const { code, stdout, stderr } = await checkout.run('scripts/deploy.sh', ['--skip-install']);
+    expect({ code, stdout, stderr }).toMatchObject({ code: 0 });
+    expect(stdout).toContain('Started ha-supervisor, which was stopped, again.');
+    expect(stdout).toContain('The gateway runs the new build.');
+    const after = await gatewayPid();
+    expect(after).toHaveLength(1);
+    expect(after).not.toEqual(before);
+  });
 });
 
 describe('npm stop', () => {

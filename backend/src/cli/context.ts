@@ -30,7 +30,13 @@ export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliCo
     terminal,
     env,
     api: new ApiClient(reachableUrl(config.host, config.port), config.apiToken),
-    pm2: new Pm2Command({ root: config.root, home: config.pm2Home, bin: config.pm2Bin, env }),
+    pm2: new Pm2Command({
+      root: config.root,
+      home: config.pm2Home,
+      bin: config.pm2Bin,
+      // For the ecosystem file, which does not read config.yml.
+      env: { ...env, HA_ECOSYSTEM_ENV: config.ecosystemEnv },
+    }),
   };
 }
 

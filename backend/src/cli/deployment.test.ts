@@ -1,10 +1,15 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
-import { compare } from './deployment.js';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CliContext } from './context.js';
+import { compare, startMissing } from './deployment.js';
 import type { DefinedApp } from './ecosystemFile.js';
 import type { Pm2App } from './pm2Command.js';
 import { isPortFree } from './portCheck.js';
+import { readBuilds } from './release.js';
 
 const app = (name: string): DefinedApp => ({
   name,
@@ -40,6 +45,52 @@ describe('compare', () => {
   it('ignores the applications of others', () => {
     expect(compare([app('a')], [row('foreign', 'stopped')])).toEqual({ missing: [app('a')], halted: [] });
   });
+});
+
+describe('startMissing', () => {
+  let root = '';
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'holdfast-deployment-'));
+    for (const folder of ['backend/dist', 'run']) mkdirSync(join(root, folder), { recursive: true });
+    writeFileSync(join(root, 'backend/dist/.fingerprint'), 'new');
+    writeFileSync(join(root, 'run/deployed-build'), 'old');
+    writeFileSync(
+      join(root, 'ecosystem.js'),
+      `module.exports = { apps: ['ha-supervisor', 'ha-gateway', 'web', 'words'].map((name) => ({ name })) };`,
+    );
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  /** What counts as deployed once 'words' was started beside what PM2 lists. */
+  async function deployedBeside(listed: readonly Pm2App[]): Promise<string | null> {
+    const started: string[] = [];
+    const pm2 = {
+      list: () => Promise.resolve(started.length === 0 ? listed : [...listed, row('words', 'online')]),
+      ensureDaemon: () => Promise.resolve('running'),
+      run: (args: readonly string[]) => Promise.resolve(started.push(...args)),
+    };
+    const config = {
+      root,
+      ecosystemFile: join(root, 'ecosystem.js'),
+      ecosystemEnv: 'production',
+      logDir: join(root, 'logs'),
+    };
+    await startMissing({ config, pm2 } as unknown as CliContext, [app('words')]);
+    expect(started).toContain('words');
+    return (await readBuilds(root)).deployed;
+  }
+
+  it('takes the build for deployed when nothing of the deployment ran before', async () => {
+    const stopped = { ...row('web', 'stopped'), pid: null };
+    await expect(deployedBeside([row('foreign', 'online'), stopped])).resolves.toBe('new');
+  });
+
+  it.each(['web', 'ha-gateway', 'ha-supervisor'])(
+    'leaves it to the next deploy while %s runs the build of before',
+    async (name) => {
+      await expect(deployedBeside([row(name, 'online')])).resolves.toBe('old');
+    },
+  );
 });
 
 describe('isPortFree', () => {

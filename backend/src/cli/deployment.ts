@@ -8,6 +8,7 @@ import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HoldfastError, messageOf } from '../domain/errors.js';
+import type { ServiceState } from '../domain/model.js';
 import type { StatusView } from '../domain/views.js';
 import { describePortHolder } from '../adapters/net/portHolder.js';
 import type { CliContext } from './context.js';
@@ -22,6 +23,7 @@ const START_TIMEOUT_MS = 60_000;
 const HOPELESS_RESTARTS = 3;
 const LOG_TAIL_LINES = 15;
 const LOG_TAIL_BYTES = 16_384;
+const HEALTHY: readonly ServiceState[] = ['healthy'];
 
 /** Splits the defined applications by what PM2 knows of them. */
 export function compare(defined: readonly DefinedApp[], listed: readonly Pm2App[]) {
@@ -77,12 +79,20 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
   if (apps.length === 0) return;
   const { ecosystemFile, ecosystemEnv } = context.config;
   requireWritableLogs(context);
+  const isFirst = !(await runsAny(context));
   await context.pm2.ensureDaemon();
   const only = apps.map(({ name }) => name).join(',');
   const start = ['start', ecosystemFile, '--env', ecosystemEnv, '--only', only];
   // From the file's own folder, which is what the supervisor takes its relative paths from.
   await context.pm2.run(start, START_TIMEOUT_MS, dirname(ecosystemFile));
-  if (apps.some(isService)) await markDeployed(context.config.root);
+  // Beside what ran before, the build that lies here is not yet all that runs: the next deploy has to see that.
+  if (isFirst && apps.some(isService)) await markDeployed(context.config.root);
+}
+
+/** Whether anything of the deployment runs. */
+async function runsAny({ config, pm2 }: CliContext): Promise<boolean> {
+  const names = new Set(readEcosystem(config.ecosystemFile).map(({ name }) => name));
+  return (await pm2.list()).some(({ name, pid }) => pid !== null && names.has(name));
 }
 
 /** Waits until the API answers. @throws HoldfastError `supervisor.not-starting` with the end of its error log. */
@@ -146,14 +156,18 @@ async function tailOf(file: string): Promise<string> {
 }
 
 /**
- * Waits until every service is healthy.
+ * Waits until every service is healthy, or in another state of `good`.
  * @returns the last status; its services say what is still amiss when the time ran out.
  */
-export async function awaitHealthy(context: CliContext, timeoutMs: number): Promise<StatusView> {
+export async function awaitHealthy(
+  context: CliContext,
+  timeoutMs: number,
+  good: readonly ServiceState[] = HEALTHY,
+): Promise<StatusView> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const { data: status } = await context.api.get<StatusView>('/api/ha/status');
-    const waiting = status.services.filter(({ state }) => state !== 'healthy');
+    const waiting = status.services.filter(({ state }) => !good.includes(state));
     if ((waiting.length === 0 && status.services.length > 0) || performance.now() > deadline) return status;
     const text = waiting.map(({ name, serving, desired }) => `${name} ${serving} of ${desired}`).join(', ');
     context.terminal.progress(
@@ -163,8 +177,8 @@ export async function awaitHealthy(context: CliContext, timeoutMs: number): Prom
   }
 }
 
-export function isHealthy(status: StatusView): boolean {
-  return status.services.length > 0 && status.services.every(({ state }) => state === 'healthy');
+export function isHealthy({ services }: StatusView, good: readonly ServiceState[] = HEALTHY): boolean {
+  return services.length > 0 && services.every(({ state }) => good.includes(state));
 }
 
 export function pause(ms: number): Promise<void> {

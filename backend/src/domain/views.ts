@@ -56,7 +56,10 @@ export interface HealthCheckView {
 }
 
 export interface HealthView {
-  /** healthy: all as wanted. degraded: every service serves, something is missing. unhealthy: a service serves nothing. */
+  /**
+   * healthy: every check passes. degraded: one does not, such as that of a service that an operator stopped, but every
+   * service that should serve does. unhealthy: one does not.
+   */
   readonly status: 'healthy' | 'degraded' | 'unhealthy';
   readonly checks: readonly HealthCheckView[];
 }
@@ -267,8 +270,9 @@ export interface BlackBoxView {
 /**
  * The control plane as the API sees it. Operations resolve when done or when `timeoutMs` ran out (then
  * `done: false`), and reject with a HoldfastError whose `status` is the HTTP status: `service.unknown` 404,
- * `operation.conflict` 409, `scale.above-target` / `scale.below-target` 409, `scale.above-max` / `scale.below-min` 422,
- * `deploy.canary-failed` 424, `operation.failed` 502, `pm2.*` 503.
+ * `operation.conflict` 409, `scale.not-above-current` / `scale.not-below-current` 409, `service.quarantined` 409 (scale-up,
+ * failover), `scale.above-max` / `scale.below-min` 422, `deploy.canary-failed` 424, `operation.failed` 502,
+ * `pm2.unreachable` / `pm2.timeout` 503, `service.not-adopted` 503.
  */
 export interface ControlPlane {
   start(by: string): Promise<{ readonly running: true; readonly changed: boolean }>;

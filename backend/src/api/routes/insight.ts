@@ -59,9 +59,10 @@ function healthRoute(controlPlane: ControlPlane): Route {
     path: '/api/ha/health',
     tag: 'insight',
     summary: 'Check every instance now',
+    description: 'A service that an operator stopped is a check that does not pass: degraded, not unhealthy.',
     answers: {
       200: { description: 'Healthy or degraded; a line a check.', data: health },
-      503: { description: 'Unhealthy: a service serves nothing.', data: health },
+      503: { description: 'Unhealthy: a service that should serve does not.', data: health },
     },
     handle: async () => {
       const view = await check();

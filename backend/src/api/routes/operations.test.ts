@@ -40,11 +40,13 @@ describe('scaling', () => {
   });
 
   it.each([
-    ['up', { targetInstances: 2 }, 409, 'scale.above-target'],
+    ['up', { targetInstances: 2 }, 409, 'scale.not-above-current'],
     ['up', { targetInstances: 5 }, 422, 'scale.above-max'],
+    ['up', { targetInstances: 0 }, 422, 'scale.below-min'],
     ['up', { serviceName: 'nope' }, 404, 'service.unknown'],
     ['down', { targetInstances: 0 }, 422, 'scale.below-min'],
-    ['down', { targetInstances: 2 }, 409, 'scale.below-target'],
+    ['down', { targetInstances: 5 }, 422, 'scale.above-max'],
+    ['down', { targetInstances: 2 }, 409, 'scale.not-below-current'],
     ['down', { serviceName: 'nope', targetInstances: 1 }, 404, 'service.unknown'],
   ])('scale-%s %j is refused with %i %s', async (direction, body, status, code) => {
     const answer = await post(`/api/ha/scale-${direction}`, body);
@@ -97,6 +99,15 @@ describe('failover, deploy, reset-failure', () => {
     const { status, json } = await post('/api/ha/deploy', { serviceName: 'web' });
     expect([status, json.error?.code]).toEqual([424, 'deploy.canary-failed']);
     expect(json.error?.message).toContain('answered 500');
+  });
+
+  it('refuses to fail over or to grow what is quarantined', async () => {
+    const [words] = harness.controlPlane.services;
+    if (words !== undefined) words.quarantined = true;
+    for (const path of ['/api/ha/failover', '/api/ha/scale-up']) {
+      const { status, json } = await post(path, { serviceName: 'words' });
+      expect([status, json.error?.code]).toEqual([409, 'service.quarantined']);
+    }
   });
 
   it.each(['/api/ha/failover', '/api/ha/deploy'])('%s needs a service, a known one', async (path) => {

@@ -18,11 +18,16 @@ const answers: Readonly<Record<number, AnswerDoc>> = {
   },
 };
 
+const CONFLICT = '`operation.conflict`: another operation on this service is under way.';
+const QUARANTINED = '`service.quarantined`: a deploy or reset-failure ends that.';
+
 const refusals = {
   404: '`service.unknown`',
-  409: '`operation.conflict`: another operation on this service is under way.',
+  409: CONFLICT,
   502: '`operation.failed`',
-  503: '`pm2.*`: the PM2 daemon does not answer.',
+  503:
+    '`pm2.unreachable`, `pm2.timeout`: the PM2 daemon does not answer. ' +
+    '`service.not-adopted`: the supervisor has just started and is still looking at what runs.',
 } as const;
 
 const scaleBody = z.strictObject({
@@ -46,7 +51,7 @@ export function operationRoutes(controlPlane: ControlPlane): Route[] {
       description: 'One at a time; the new one is healthy before the old one leaves.',
       body: z.strictObject({ serviceName, reason: reason.optional(), timeoutMs }),
       answers,
-      refusals,
+      refusals: { ...refusals, 409: `${CONFLICT} ${QUARANTINED}` },
       handle: async ({ body }) => report(await controlPlane.failover(withoutUndefined(body))),
     }),
     route({
@@ -80,9 +85,9 @@ function scaleRoute(controlPlane: ControlPlane, direction: 'up' | 'down'): Route
     refusals: {
       ...refusals,
       409: up
-        ? '`scale.above-target`: the target is not above the current count. `operation.conflict`: another operation on this service is under way.'
-        : '`scale.below-target`: the target is not below the current count. `operation.conflict`: another operation on this service is under way.',
-      422: up ? '`scale.above-max`' : '`scale.below-min`',
+        ? `\`scale.not-above-current\`: the target is not above the current count. ${CONFLICT} ${QUARANTINED}`
+        : `\`scale.not-below-current\`: the target is not below the current count. ${CONFLICT}`,
+      422: '`scale.above-max`, `scale.below-min`: the target is not within the bounds of the service.',
     },
     handle: async ({ body }) => report(await controlPlane.scale({ direction, ...withoutUndefined(body) })),
   });

@@ -71,10 +71,11 @@ function overallHealthRoute(controlPlane: ControlPlane): Route {
     path: '/api/health',
     tag: 'process',
     summary: 'The service as a whole, from what is known',
-    description: 'Probes nothing; GET /api/ha/health does.',
+    description:
+      'Probes nothing; GET /api/ha/health does. A service that an operator stopped is as it should be: healthy.',
     answers: {
       200: { description: 'Healthy or degraded.', data: overallHealth },
-      503: { description: 'Unhealthy: a service serves nothing.', data: overallHealth },
+      503: { description: 'Unhealthy: a service that should serve does not.', data: overallHealth },
     },
     handle: () => {
       const data = overallHealthOf(controlPlane.status());

@@ -8,7 +8,9 @@ import { bytes, count, durationMs, maybeBytes, maybePercent, timestamp } from '.
 export const serviceState = z.enum(['healthy', 'degraded', 'unhealthy', 'quarantined', 'stopped']);
 export const overallState = z
   .enum(['healthy', 'degraded', 'unhealthy'])
-  .describe('degraded: every service serves, something is missing. unhealthy: a service serves nothing.');
+  .describe(
+    'degraded: every service that should serve does, but not all is as it should be. unhealthy: one does not.',
+  );
 
 const processStatus = z.enum([
   'launching',
@@ -57,6 +59,10 @@ const instance = z.object({
   mode: z.enum(['fork', 'cluster']),
   restarts: count,
   createdAtMs: wallMs,
+  killTimeoutMs: z
+    .int()
+    .nonnegative()
+    .describe('From the signal to SIGKILL, as PM2 was told when it started it.'),
   fitness,
   serving: z.boolean(),
   draining: z.boolean(),

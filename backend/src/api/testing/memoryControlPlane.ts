@@ -90,10 +90,11 @@ export class MemoryControlPlane implements ControlPlane {
         status,
       });
     };
-    if (up && target <= from) refuse('scale.above-target', 409);
-    if (!up && target >= from) refuse('scale.below-target', 409);
     if (target > service.max) refuse('scale.above-max', 422);
     if (target < service.min) refuse('scale.below-min', 422);
+    if (up && target <= from) refuse('scale.not-above-current', 409);
+    if (!up && target >= from) refuse('scale.not-below-current', 409);
+    if (up && service.quarantined) refuse('service.quarantined', 409);
     return this.#operate(service, up ? 'scale-up' : 'scale-down', request.timeoutMs, () => {
       const stopped = service.pmIds.splice(target).map(refOf);
       const started = Array.from({ length: Math.max(0, target - from) }, () => this.#launch(service));
@@ -112,6 +113,9 @@ export class MemoryControlPlane implements ControlPlane {
   async failover(request: Parameters<ControlPlane['failover']>[0]): Promise<OperationReport> {
     this.#note('failover');
     const service = this.#find(request.serviceName);
+    if (service.quarantined) {
+      throw new HoldfastError('service.quarantined', `${service.name} is quarantined.`, { status: 409 });
+    }
     return this.#operate(service, 'failover', request.timeoutMs, () => this.#replaceAll(service));
   }
 

@@ -80,6 +80,7 @@ function instanceView(service: string, pmId: number, serving: boolean): Instance
     service,
     startedAtMs: 1_767_323_045_678,
     createdAtMs: 1_767_323_045_678,
+    killTimeoutMs: 10_000,
     status: 'online',
     mode: 'cluster',
     restarts: 1,

@@ -15,7 +15,7 @@ import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitSupervisor, pause } from '../deployment.js';
-import { isService, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { GATEWAY_NAME, isService, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
 import { renewGateway } from '../gatewayRenewal.js';
 import {
   build,
@@ -44,7 +44,7 @@ Log: logs/ha-startup.log
 
   --skip-install   take node_modules as it is
   --skip-build     take the build as it is (there is then nothing to go back to)
-  --service NAME   roll only this service; may be repeated (default: all)
+  --service NAME   roll only this service; may be repeated (default: all that are not stopped)
   --help           this text`,
 
   async run(args, context) {
@@ -55,7 +55,7 @@ Log: logs/ha-startup.log
     });
     const log = openLog(context.config, 'ha-startup.log');
     try {
-      const before = { supervisor: await context.api.isUp(), services: await hasRunningServices(context) };
+      const before = await whatRuns(context);
       const release = await prepare(
         context,
         { install: !values['skip-install'], build: !values['skip-build'] },
@@ -68,10 +68,9 @@ Log: logs/ha-startup.log
       // Services that were just started run the new build already.
       const rolls = before.supervisor || before.services;
       const rolled = rolls ? await rollOut(context, release, values.service ?? null, log) : [];
-      if (before.supervisor && release.changes) {
-        await renewGatewayToo(context, release, rolled, log);
-        await renewSupervisor(context, release, rolled, log);
-      }
+      // Each for itself: a gateway serves on while the supervisor is down, with the build of before.
+      if (before.gateway && release.changes) await renewGatewayToo(context, release, rolled, log);
+      if (before.supervisor && release.changes) await renewSupervisor(context, release, rolled, log);
       await markDeployed(context.config.root);
       return await startHighAvailability(context, WAIT_MS, log);
     } catch (error) {
@@ -131,14 +130,23 @@ async function prepare(
   return release;
 }
 
-async function hasRunningServices({ pm2, config }: CliContext): Promise<boolean> {
+/** What runs, and so runs the build of before: whatever is started from here on has the new one. */
+async function whatRuns({ api, pm2, config }: CliContext) {
   const services = readEcosystem(config.ecosystemFile).filter(isService);
-  return (await pm2.list()).some((row) => row.pid !== null && services.some(({ name }) => name === row.name));
+  const running = new Set((await pm2.list()).filter(({ pid }) => pid !== null).map(({ name }) => name));
+  return {
+    supervisor: await api.isUp(),
+    gateway: running.has(GATEWAY_NAME),
+    services: services.some(({ name }) => running.has(name)),
+  };
 }
 
-/** Which services: those asked for, or all that the ecosystem file defines and the supervisor looks after. */
+/**
+ * Which services: those asked for, or all that the ecosystem file defines and the supervisor looks after, but not what
+ * an operator stopped, which a roll would start.
+ */
 async function chooseServices(
-  { api, config }: CliContext,
+  { api, config, terminal }: CliContext,
   only: readonly string[] | null,
 ): Promise<readonly string[]> {
   const { data: status } = await api.get<StatusView>('/api/ha/status');
@@ -149,7 +157,12 @@ async function chooseServices(
     throw new HoldfastError('service.unknown', message);
   }
   const defined = new Set(readEcosystem(config.ecosystemFile).map(({ name }) => name));
-  return only ?? supervised.filter((name) => defined.has(name));
+  if (only !== null) return only;
+  const rollable = status.services.filter(({ name }) => defined.has(name));
+  for (const { name, state } of rollable) {
+    if (state === 'stopped') terminal.line(`${name} is stopped and stays so.`);
+  }
+  return rollable.filter(({ state }) => state !== 'stopped').map(({ name }) => name);
 }
 
 async function rollOut(

@@ -1,6 +1,6 @@
 /**
- * `scripts/health-check.sh`: one full check now, a line a service, made for cron. Exit code 0 while every service
- * serves (also when something is missing: "degraded"), 1 when one does not, or when nobody answers.
+ * `scripts/health-check.sh`: one full check now, a line a service, made for cron. Exit code 0 while every service that
+ * should serve does (also when something is missing: "degraded"), 1 when one does not, or when nobody answers.
  *
  * Two logs: health-check.log has one line a run, so that it reads as a history; ha-health.log has one line a probe.
  */
@@ -23,8 +23,8 @@ export const health: Command = {
   usage: `Usage: scripts/health-check.sh [--status] [--verbose] [--json]
 
 Probes every instance now, asks the gateway, where the deployment has one, and prints a line each. Exits 0 when every
-service serves and the gateway sends requests on, 1 when one does not or the supervisor does not answer. Made for cron, for
-example every 5 minutes:
+service serves (one that an operator stopped need not) and the gateway sends requests on, 1 when one does not or the
+supervisor does not answer. Made for cron, for example every 5 minutes:
 
     */5 * * * * /path/to/scripts/health-check.sh >/dev/null || logger -t holdfast "health check failed"
 

@@ -3,6 +3,7 @@
  * healthy". What it did is logged, because it often runs at boot, with nobody watching.
  */
 import { messageOf } from '../../domain/errors.js';
+import type { ServiceState } from '../../domain/model.js';
 import { parse, seconds, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
@@ -22,7 +23,7 @@ export const startHa: Command = {
   usage: `Usage: scripts/start-high-availability.sh [--timeout SECONDS]
 
 Checks that the supervisor answers (starts it through PM2 if not), turns automatic management on and waits until every
-service is healthy. Exits 0 when it is so, 1 when not. Log: logs/ha-startup.log
+service is healthy, but for those that an operator stopped. Exits 0 when it is so, 1 when not. Log: logs/ha-startup.log
 
   --timeout SECONDS  how long to wait, for the supervisor and then for the services (default 60)
   --help             this text`,
@@ -42,6 +43,9 @@ service is healthy. Exits 0 when it is so, 1 when not. Log: logs/ha-startup.log
   },
 };
 
+/** What an operator stopped is down because it should be; this starts no service. */
+const AS_WANTED: readonly ServiceState[] = ['healthy', 'stopped'];
+
 /** @returns the exit code. */
 export async function startHighAvailability(
   context: CliContext,
@@ -60,7 +64,7 @@ export async function startHighAvailability(
   }
   const { data } = await api.post<{ changed: boolean }>('/api/ha/start', {});
   terminal.done(data.changed ? 'Automatic management is on now.' : 'Automatic management was on already.');
-  const status = await awaitHealthy(context, timeoutMs);
+  const status = await awaitHealthy(context, timeoutMs, AS_WANTED);
   for (const line of [
     ...headLines(terminal, status, Date.now()),
     ...serviceLines(terminal, status.services),
@@ -74,11 +78,11 @@ export async function startHighAvailability(
     desired,
     reason,
   }));
-  if (isHealthy(status)) {
-    log.info('high availability is on, every service is healthy', { changed: data.changed, services });
+  if (isHealthy(status, AS_WANTED)) {
+    log.info('high availability is on, every service is as wanted', { changed: data.changed, services });
     return 0;
   }
-  log.error('high availability is on, not every service is healthy', { changed: data.changed, services });
+  log.error('high availability is on, not every service is as wanted', { changed: data.changed, services });
   terminal.problem(`Not every service is healthy after ${timeoutMs / 1_000} s; the reasons are above.`);
   return 1;
 }

@@ -43,7 +43,7 @@ service, through the gateway, where nothing may.
 ${CHECKS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}
 
   --only NAME      only this part; may be repeated
-  --service NAME   the service to disturb (default: the first one)
+  --service NAME   the service to disturb (default: DEFAULT_SERVICE, else the first one)
   --help           this text
 
 The part "hang" needs the fault switches of the sample services: ENABLE_FAULTS=true npm start`,

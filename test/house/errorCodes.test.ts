@@ -1,0 +1,51 @@
+/**
+ * The error codes of operations: what the API documents is what the control plane refuses with, and the other way round,
+ * so that a client that was written from the document meets no code that it does not know.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { operationRoutes } from '../../backend/src/api/routes/operations.js';
+import { MemoryControlPlane } from '../../backend/src/api/testing/memoryControlPlane.js';
+
+const source = fileURLToPath(new URL('../../backend/src/', import.meta.url));
+const read = (file: string): string => readFileSync(`${source}${file}`, 'utf8');
+const codesIn = (text: string, pattern: RegExp): string[] => [
+  ...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? '')),
+];
+
+const services = readdirSync(`${source}services`)
+  .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+  .map((name) => read(`services/${name}`))
+  .join('\n');
+const IN_TEXT = /`([a-z0-9]+\.[a-z-]+)`/g;
+const THROWN = /(?:refuse|HoldfastError)\(\s*'([a-z0-9]+\.[a-z-]+)'/g;
+
+const routes = operationRoutes(new MemoryControlPlane());
+const documented = routes.map(
+  ({ path, refusals }) => [path, codesIn(Object.values(refusals ?? {}).join(' '), IN_TEXT)] as const,
+);
+
+describe.each(documented)('%s', (_path, codes) => {
+  it('documents refusals that the services know', () => {
+    expect(codes).not.toEqual([]);
+    expect(codes.filter((code) => !services.includes(`'${code}'`))).toEqual([]);
+  });
+});
+
+it('every refusal of the control plane is documented by an operation, and named in its contract', () => {
+  const contract = codesIn(read('domain/views.ts'), IN_TEXT);
+  const all = documented.flatMap(([, codes]) => codes);
+  const thrown = codesIn(read('services/highAvailabilityManager.ts'), THROWN).filter(
+    (code) => !code.startsWith('gateway.'),
+  );
+  expect(thrown).toContain('scale.not-above-current');
+  expect({ undocumented: thrown.filter((code) => !all.includes(code)) }).toEqual({ undocumented: [] });
+  expect({ unnamed: all.filter((code) => !contract.includes(code)) }).toEqual({ unnamed: [] });
+});
+
+it('the control plane of the API’s tests refuses with codes that the real one knows', () => {
+  const codes = codesIn(read('api/testing/memoryControlPlane.ts'), THROWN);
+  expect(codes).toContain('scale.above-max');
+  expect(codes.filter((code) => !services.includes(`'${code}'`))).toEqual([]);
+});
