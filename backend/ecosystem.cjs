@@ -133,6 +133,17 @@ function withAgentAt(socket, app) {
   };
 }
 
+/**
+ * What `--env` selects for supervisor and gateway, which start instances by the same blocks of the ecosystem file: the
+ * standard one, and the one that HA_ECOSYSTEM_ENV names. They themselves are for production in each.
+ */
+function environments({ HA_ECOSYSTEM_ENV: other }) {
+  const names = ['production', ...(other && other !== 'development' ? [other] : [])];
+  return Object.fromEntries(
+    names.map((name) => [`env_${name}`, { HA_ECOSYSTEM_ENV: name, NODE_ENV: 'production' }]),
+  );
+}
+
 /** The supervisor: exactly one, in fork mode, silent on stdout, so that it outlives PM2's daemon. */
 function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs) {
   return {
@@ -156,10 +167,11 @@ function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs)
       HA_ECOSYSTEM_FILE: file,
       HA_ECOSYSTEM_ENV: 'development',
       HA_AGENT_SOCKET: agentSocket,
-      ...(autoscale ? {} : { AUTOSCALE: settings.AUTOSCALE || 'false' }),
+      // A default: AUTOSCALE, and autoscale in config.yml, go before it.
+      ...(autoscale ? {} : { HA_DEFAULT_AUTOSCALE: 'false' }),
       NODE_ENV: 'development',
     },
-    env_production: { HA_ECOSYSTEM_ENV: 'production', NODE_ENV: 'production' },
+    ...environments(settings),
   };
 }
 
@@ -188,7 +200,7 @@ function gatewayApp({ file, settings, secret, routes }, logs) {
       HA_ECOSYSTEM_ENV: 'development',
       NODE_ENV: 'development',
     },
-    env_production: { HA_ECOSYSTEM_ENV: 'production', NODE_ENV: 'production' },
+    ...environments(settings),
   };
 }
 

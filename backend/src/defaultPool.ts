@@ -1,9 +1,7 @@
 import { loadEcosystem } from './adapters/pm2/ecosystem.js';
 import type { Config } from './config/load.js';
+import { OWN_PREFIX } from './policies.js';
 import { StartProblem } from './startProcess.js';
-
-/** Applications of Holdfast itself in the ecosystem file. */
-const OWN_PREFIX = 'ha-';
 
 /**
  * Whose instances serve what no route names.

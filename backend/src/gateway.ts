@@ -62,6 +62,8 @@ const PORT_RETRY_MS = 20;
 const WELCOME_PATIENCE_MS = 1_000;
 const WELCOME_STEP_MS = 50;
 
+const NO_STICKY_KEY =
+  'There is no sticky cookie, because there is no key to sign it: set LB_STICKY_KEYS or SESSION_SECRET.';
 const KILL_MS = ownKillTimeoutMs(process.env);
 const REUSES_PORT = canReusePort(process.versions.node, process.platform);
 
@@ -274,7 +276,8 @@ class Gateway {
   #report(...problems: readonly string[]): void {
     const shortStop = stopProblem(this.#config, KILL_MS);
     if (shortStop !== null) this.#logger.warn(shortStop);
-    this.#primary?.report(shortStop === null ? problems : [...problems, shortStop]);
+    const unsigned = this.#config.gateway.lacksStickyKey ? NO_STICKY_KEY : null;
+    this.#primary?.report([...problems, shortStop, unsigned].filter((problem) => problem !== null));
   }
 
   /** Takes over what applies at once; the rest is for the next start. */

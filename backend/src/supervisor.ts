@@ -24,8 +24,6 @@ import { processStates } from './adapters/meters/processStates.js';
 import { selfMeter } from './adapters/meters/selfMeter.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
-import type { AppDefinition } from './adapters/pm2/appDefinition.js';
-import { loadEcosystem } from './adapters/pm2/ecosystem.js';
 import { startLogRotation } from './adapters/pm2/logRotation.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { createPm2ProcessManager } from './adapters/pm2/processManager.js';
@@ -36,13 +34,12 @@ import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createApi } from './api/api.js';
 import type { Api } from './api/api.js';
 import type { Config } from './config/load.js';
-import { servicePolicy } from './config/policy.js';
 import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
 import { HoldfastError, messageOf } from './domain/errors.js';
 import type { ManagedProcess } from './domain/model.js';
-import type { ServicePolicy } from './domain/policy.js';
 import { acquirePidLock } from './lib/pidLock.js';
+import { Policies } from './policies.js';
 import type { AgentSettings } from './ports.js';
 import { ControlLoop } from './services/controlLoop.js';
 import { EventLog } from './services/eventLog.js';
@@ -54,8 +51,6 @@ import { startProcess } from './startProcess.js';
 const LOCK_WAIT_MS = 15_000;
 /** From the stop signal to leaving: requests in flight get this long. */
 const SHUTDOWN_GRACE_MS = 5_000;
-/** Applications of Holdfast itself; everything else in the ecosystem file is a supervised service. */
-const OWN_PREFIX = 'ha-';
 /** In the data directory; held by the gateway that serves (gateway.ts). */
 const GATEWAY_LOCK = 'gateway.lock';
 const DAY_MS = 86_400_000;
@@ -70,9 +65,7 @@ class Supervisor {
   readonly #logger: ClosableLogger;
   readonly #hostMeter: SystemHostMeter;
   readonly #closers: (() => Promise<void> | void)[] = [];
-  /** What the ecosystem file said when we started. */
-  #definitions: readonly AppDefinition[] = [];
-  #policies: readonly ServicePolicy[] = [];
+  #policies!: Policies;
   #manager!: Pm2ProcessManager;
   #loop: ControlLoop | null = null;
   #api!: Api;
@@ -88,8 +81,8 @@ class Supervisor {
     const config = this.#config;
     const logger = this.#logger;
     await this.#acquireLock();
-    this.#definitions = await this.#loadDefinitions();
-    this.#policies = this.#policiesOf(config);
+    const { cores, memoryTotalBytes } = this.#hostMeter.figures();
+    this.#policies = await Policies.read(config, { cores, memoryBytes: memoryTotalBytes });
     const history = await FileHistory.open({ file: join(config.dataDir, 'events.jsonl'), logger });
     const { notifyWebhookUrl } = config;
     const notifiers =
@@ -102,13 +95,14 @@ class Supervisor {
     const version = packageVersion(root);
     const loop = await this.#createLoop(events, agents, version);
     this.#loop = loop;
+    this.#policies.onChange = () => loop.reconfigure(this.#policies.current);
     const plane = new HighAvailabilityManager({
       loop,
       events,
       hostMeter: this.#hostMeter,
       version,
       node: { hostname: hostname(), pid: process.pid },
-      defaultService: config.defaultService,
+      defaultService: () => this.#policies.defaultService,
       self: selfMeter(),
       dropped: () => ({
         events: history.dropped() + logger.dropped(),
@@ -124,7 +118,7 @@ class Supervisor {
     events.emit('supervisor.started', { version, adopted });
     logger.info('the control API listens', { url });
     this.#rotateLogs();
-    this.#watchConfig(loop, events);
+    this.#watchConfig(events);
     this.#endOnSignal(events);
     // Last in, first out: the API first, so that nobody asks for what is being taken down.
     this.#closers.push(
@@ -151,40 +145,16 @@ class Supervisor {
     this.#closers.push(release);
   }
 
-  async #loadDefinitions(): Promise<readonly AppDefinition[]> {
-    const { ecosystemFile, ecosystemEnv, pm2Home } = this.#config;
-    return loadEcosystem({ file: ecosystemFile, envName: ecosystemEnv, pm2Home });
-  }
-
-  /** Services of the ecosystem file, and those that config.yml declares beside them. */
-  #policiesOf(config: Config): readonly ServicePolicy[] {
-    const { cores, memoryTotalBytes } = this.#hostMeter.figures();
-    const defined = this.#definitions.filter(({ name }) => !name.startsWith(OWN_PREFIX));
-    const names = new Set(defined.map(({ name }) => name));
-    const adopted = [...config.services.keys()].filter((name) => !names.has(name)).map((name) => ({ name }));
-    const described = defined.map(({ name, port, options }) => {
-      const limit = options['max_memory_restart'];
-      return {
-        name,
-        ...(port === null ? {} : { startPort: port }),
-        ...(typeof limit === 'number' ? { memoryLimitBytes: limit } : {}),
-      };
-    });
-    return [...described, ...adopted].map((service) =>
-      servicePolicy(config, service, { cores, memoryBytes: memoryTotalBytes }),
-    );
-  }
-
   #createManager(events: EventLog): Pm2ProcessManager {
     const { pm2Home, pm2Bin } = this.#config;
-    const policyOf = (name: string): ServicePolicy | undefined =>
-      this.#policies.find((policy) => policy.name === name);
+    const policies = this.#policies;
     return createPm2ProcessManager({
       pm2Home,
-      services: () => this.#policies.map(({ name }) => name),
-      definitions: () => this.#loadDefinitions(),
-      portRange: (service) => policyOf(service)?.ports ?? null,
-      killTimeoutMs: (service) => policyOf(service)?.lifecycle.killTimeoutMs ?? SHUTDOWN_GRACE_MS,
+      services: () => policies.current.map(({ name }) => name),
+      definitions: () => policies.readDefinitions(),
+      lastDefinitions: policies.definitions,
+      portRange: (service) => policies.of(service)?.ports ?? null,
+      killTimeoutMs: (service) => policies.of(service)?.lifecycle.killTimeoutMs ?? SHUTDOWN_GRACE_MS,
       clock: systemClock,
       logger: this.#logger,
       onPortOccupied: (occupied) => events.emit('port.occupied', occupied),
@@ -195,8 +165,7 @@ class Supervisor {
   #createAgentServer(): AgentServer {
     const { agentSocket: path, serviceDefaults } = this.#config;
     const settings = (pid: number): AgentSettings => {
-      const service = this.#loop?.agents.serviceOf(pid) ?? null;
-      const policy = this.#policies.find(({ name }) => name === service);
+      const policy = this.#policies.of(this.#loop?.agents.serviceOf(pid) ?? null);
       return {
         hangTimeoutMs: policy?.hangTimeoutMs ?? serviceDefaults.hangTimeout,
         intervalMs: AGENT_INTERVAL_MS,
@@ -225,7 +194,7 @@ class Supervisor {
       version,
       events,
       logger: this.#logger,
-      policies: this.#policies,
+      policies: this.#policies.current,
       initialInstances: (service) => this.#initialInstances(service),
       observeIntervalMs,
       onDaemonReplaced: (processes) => this.#handOver(processes, events),
@@ -240,7 +209,7 @@ class Supervisor {
 
   /** As PM2 reads `instances`: 0 or less counts from the number of cores. */
   #initialInstances(service: string): number {
-    const instances = this.#definitions.find(({ name }) => name === service)?.instances ?? 1;
+    const instances = this.#policies.definitions.find(({ name }) => name === service)?.instances ?? 1;
     const { cores } = this.#hostMeter.figures();
     return instances > 0 ? instances : Math.max(1, cores + instances);
   }
@@ -271,7 +240,7 @@ class Supervisor {
     this.#closers.push(stop);
   }
 
-  #watchConfig(loop: ControlLoop, events: EventLog): void {
+  #watchConfig(events: EventLog): void {
     const watcher = new ConfigWatcher({
       root,
       env: process.env,
@@ -280,11 +249,7 @@ class Supervisor {
         this.#logger.error('a new configuration was not applied', { problem: messageOf(error) }),
     });
     watcher.on('changed', ({ config, keys, needRestart, warnings }) => {
-      const policies = this.#policiesOf(config);
-      // Supervised until the next start, so their ports and time-outs are still needed.
-      const removed = this.#policies.filter(({ name }) => !policies.some((policy) => policy.name === name));
-      this.#policies = [...policies, ...removed];
-      loop.reconfigure(this.#policies);
+      this.#policies.configure(config);
       for (const warning of warnings) this.#logger.warn(warning);
       if (needRestart.length > 0)
         this.#logger.warn('some settings apply at the next start', { keys: needRestart });

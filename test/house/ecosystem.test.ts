@@ -105,7 +105,8 @@ describe('the deployments', () => {
   it('standard: one of each, no autoscaling, logs/pm2-*.log', () => {
     const { supervisor, backend, frontend } = appsOf('ecosystem.config.js');
     expect([supervisor.instances, backend.instances, frontend.instances]).toEqual([1, 1, 1]);
-    expect(supervisor.env['AUTOSCALE']).toBe('false');
+    expect(supervisor.env['HA_DEFAULT_AUTOSCALE']).toBe('false');
+    expect(supervisor.env).not.toHaveProperty('AUTOSCALE');
     expect(backend.out_file).toBe(join(project, 'logs/pm2-backend-out.log'));
     expect(frontend.error_file).toBe(join(project, 'logs/pm2-frontend-error.log'));
   });
@@ -113,7 +114,7 @@ describe('the deployments', () => {
   it('clustered: several backends, autoscaling left to the configuration, logs/cluster-*.log', () => {
     const { supervisor, backend, frontend } = appsOf('ecosystem.cluster.config.js');
     expect(backend.instances).toBe(2);
-    expect(supervisor.env).not.toHaveProperty('AUTOSCALE');
+    expect(supervisor.env).not.toHaveProperty('HA_DEFAULT_AUTOSCALE');
     expect(backend.out_file).toBe(join(project, 'logs/cluster-backend-out.log'));
     expect(frontend.error_file).toBe(join(project, 'logs/cluster-frontend-error.log'));
   });
@@ -146,6 +147,19 @@ describe('the deployments', () => {
     expect(supervisor.env['HA_ROOT']).toBe(project);
     expect(supervisor.env['HA_ECOSYSTEM_FILE']).toBe(join(project, 'ecosystem.cluster.config.js'));
     expect(supervisor.env_production['HA_ECOSYSTEM_ENV']).toBe('production');
+  });
+
+  it('tell supervisor and gateway which block of the file applies, whatever it is called', () => {
+    for (const env of [{}, { HA_ECOSYSTEM_ENV: 'production' }, { HA_ECOSYSTEM_ENV: 'staging' }]) {
+      const { supervisor, gateway } = appsOf('ecosystem.cluster.config.js', env);
+      for (const app of [supervisor, gateway] as unknown as Record<string, Record<string, string>>[]) {
+        expect(app['env']?.['HA_ECOSYSTEM_ENV']).toBe('development');
+        expect(app['env_production']?.['HA_ECOSYSTEM_ENV']).toBe('production');
+        expect(app['env_staging']?.['HA_ECOSYSTEM_ENV']).toBe(
+          env.HA_ECOSYSTEM_ENV === 'staging' ? 'staging' : undefined,
+        );
+      }
+    }
   });
 
   it('give every instance its own port without putting PORT into what a restart would spread', () => {

@@ -27,6 +27,7 @@ interface Row {
   port: number;
   startedAtMs: number;
   createdAtMs: number;
+  readonly killTimeoutMs: number;
   status: ManagedProcess['status'];
   restarts: number;
   behaviour: Behaviour;
@@ -45,6 +46,8 @@ export class FakePm2 implements ProcessManager, Prober {
   eventLoss = 0;
   /** Share of starts that PM2 refuses. */
   startRefusal = 0;
+  /** What those that are started from now on get from the signal to SIGKILL. */
+  killTimeoutMs = 10_000;
   /** How old a list may be when it arrives. */
   listLagMs = 0;
   starts = 0;
@@ -305,6 +308,7 @@ export class FakePm2 implements ProcessManager, Prober {
       port,
       startedAtMs: 0,
       createdAtMs: this.#clock.wallMs(),
+      killTimeoutMs: this.killTimeoutMs,
       status: 'online',
       restarts: 0,
       behaviour: this.behave(service),
@@ -329,7 +333,18 @@ export class FakePm2 implements ProcessManager, Prober {
 }
 
 function processOf(row: Row): ManagedProcess {
-  const { service, pmId, port, startedAtMs, createdAtMs, status, restarts } = row;
+  const { service, pmId, port, startedAtMs, createdAtMs, killTimeoutMs, status, restarts } = row;
   const pid = status === 'online' || status === 'stopping' ? row.pid : null;
-  return { service, pmId, pid, port, startedAtMs, createdAtMs, status, restarts, mode: 'cluster' };
+  return {
+    service,
+    pmId,
+    pid,
+    port,
+    startedAtMs,
+    createdAtMs,
+    killTimeoutMs,
+    status,
+    restarts,
+    mode: 'cluster',
+  };
 }

@@ -5,10 +5,11 @@ import { policyOf, World } from './world.js';
 const SERVICE = 'api';
 let world: World;
 
-async function begin(): Promise<void> {
+async function begin(killTimeoutMs = 10_000): Promise<void> {
   // Probed every second, so that probes see the closed port.
   const { health } = policyOf(SERVICE);
   world = new World(1, [policyOf(SERVICE, { health: { ...health, intervalMs: 1_000 } })]);
+  world.pm2.killTimeoutMs = killTimeoutMs;
   world.pm2.seed(SERVICE, 2);
   await world.startSupervisor();
   for (const row of world.pm2.rows(SERVICE)) world.agents.connect(row.pid);
@@ -58,6 +59,16 @@ it('nor is it when PM2 stops it and it takes long', async () => {
   await world.clock.advance(8_900);
   expect(serving()).toBe(1);
   expect(world.eventsOf('instance.unfit')).toEqual([]);
+});
+
+it('nor is it where PM2 was told to give it more time than is configured', async () => {
+  await begin(60_000);
+  const [row] = world.pm2.alive(SERVICE);
+  world.agents.tell('stopping', { pid: row!.pid, signal: 'SIGINT', draining: true });
+  world.pm2.setAnswers(row!, 'error');
+  await world.clock.advance(55_000);
+  expect(world.eventsOf('instance.unfit')).toEqual([]);
+  expect(world.pm2.alive(SERVICE).map(({ pmId }) => pmId)).toContain(row!.pmId);
 });
 
 it('one that is still there long after it would have been killed serves again', async () => {

@@ -180,7 +180,7 @@ export class World {
       hostMeter,
       version: '0.0.0',
       node: { hostname: 'sim', pid: 1 },
-      defaultService: null,
+      defaultService: () => null,
       self: () => ({ cpuPercent: null, memoryBytes: 0 }),
       dropped: () => ({ events: 0, notifications: 0 }),
     });

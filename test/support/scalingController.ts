@@ -71,6 +71,7 @@ export function instanceWith(figures: {
     mode: 'cluster',
     restarts: 0,
     createdAtMs: 1,
+    killTimeoutMs: 10_000,
     fitness: serving ? { kind: 'fit', sinceMs: 1 } : { kind: 'starting' },
     serving,
     draining: false,

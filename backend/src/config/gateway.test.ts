@@ -191,6 +191,14 @@ describe('values', () => {
     ).toEqual(['the newest key of all', 'the older key of two']);
   });
 
+  it('takes a cookie without a key where PM2 is the source: what PM2 starts is given one', () => {
+    const unsigned = gatewayOf({ LB_STICKY_COOKIE: 'S' });
+    expect([unsigned.pool.sticky, unsigned.lacksStickyKey]).toEqual([null, true]);
+    const signed = gatewayOf({ LB_STICKY_COOKIE: 'S', SESSION_SECRET: 'the session secret' });
+    expect([signed.pool.sticky?.cookieName, signed.lacksStickyKey]).toEqual(['S', false]);
+    expect(gatewayOf().lacksStickyKey).toBe(false);
+  });
+
   it("takes a deployment's own routes where none are set and PM2 is the source", () => {
     const LB_DEFAULT_ROUTES = '/=shop, /ui=web';
     const poolsOf = (settings: Record<string, string>): readonly string[] =>

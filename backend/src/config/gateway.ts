@@ -58,6 +58,8 @@ export interface GatewayConfig {
   /** Of every upstream that its source has not verified itself. */
   readonly check: HealthPolicy;
   readonly pool: PoolTraits;
+  /** A sticky cookie is wanted, but there is no key to sign it: there is none then. */
+  readonly lacksStickyKey: boolean;
   /** null: those of the deployment, where the source is PM2, else one pool for everything. */
   readonly routes: readonly RouteSnapshot[] | null;
   /** What the ecosystem file brings along. They name its services: where upstreams come from elsewhere they mean nothing. */
@@ -101,6 +103,7 @@ export function gatewayConfig(
     source: sourceOf(values, absolute),
     check,
     pool: poolTraits(values, global),
+    lacksStickyKey: values.lbStickyCookie !== null && stickyKeys(values, global).length === 0,
     routes: values.lbRoutes,
     deploymentRoutes: values.lbDefaultRoutes,
     limits: limitsOf(values),
@@ -158,14 +161,18 @@ function sourceOf(values: GatewayValues, absolute: (path: string) => string): Up
 /** Names of services begin with _ (RFC 2782), names of hosts don't. */
 const isServiceName = (name: string): boolean => name.startsWith('_');
 
-function poolTraits(values: GatewayValues, { sessionSecret }: GlobalValues): PoolTraits {
-  const keys = values.lbStickyKeys ?? (sessionSecret === null ? [] : [sessionSecret]);
+function stickyKeys({ lbStickyKeys }: GatewayValues, { sessionSecret }: GlobalValues): readonly string[] {
+  return lbStickyKeys ?? (sessionSecret === null ? [] : [sessionSecret]);
+}
+
+function poolTraits(values: GatewayValues, global: GlobalValues): PoolTraits {
+  const keys = stickyKeys(values, global);
   return {
     algorithm: values.lbAlgorithm,
     hashOn: values.lbHashOn,
     slowStartMs: values.lbSlowStart,
     sticky:
-      values.lbStickyCookie === null
+      values.lbStickyCookie === null || keys.length === 0
         ? null
         : { cookieName: values.lbStickyCookie, lifetimeMs: values.lbStickyLifetime, keys },
     retryBudget: { share: values.lbRetryShare / 100, min: values.lbRetryMin },
@@ -282,8 +289,11 @@ export const GATEWAY_RULES: readonly GatewayRule[] = [
   {
     blames: 'lbStickyCookie',
     inViewOf: ['lbStickyKeys'],
-    holds: ({ lbStickyCookie, lbStickyKeys }, { sessionSecret }) =>
-      lbStickyCookie === null || lbStickyKeys !== null || sessionSecret !== null,
+    // What PM2 starts is given a secret that only the ecosystem file knows.
+    holds: (values, global) =>
+      values.lbStickyCookie === null ||
+      stickyKeys(values, global).length > 0 ||
+      chosenSources(values).length === 0,
     allowed: () => 'lbStickyKeys or sessionSecret set as well: the cookie is signed',
   },
   {

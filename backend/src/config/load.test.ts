@@ -104,6 +104,15 @@ describe('loadConfig', () => {
     ]);
   });
 
+  it("goes by the deployment's word on autoscaling only where nobody else says anything", () => {
+    const env = { HA_DEFAULT_AUTOSCALE: 'false' };
+    const isOn = (given: Given): boolean => configOf(given).serviceDefaults.autoscale;
+    expect(isOn({ env })).toBe(false);
+    expect(isOn({ env, yaml: 'autoscale: true\n' })).toBe(true);
+    expect(isOn({ env, dotEnv: 'AUTOSCALE=true\n' })).toBe(true);
+    expect(isOn({ env: { ...env, AUTOSCALE: 'true' } })).toBe(true);
+  });
+
   it('takes typed and textual values alike', () => {
     const yaml =
       'autoscale: "off"\nhaPort: "4000"\nmemoryLimit: 1.5G\nhealthStatus: 204\nmaxInstances: auto\n';

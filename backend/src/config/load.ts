@@ -146,7 +146,8 @@ class Merged {
   }
 
   serviceDefaults(): ServiceValues {
-    return this.#over(defaultsOf<ServiceValues>(SERVICE_SETTINGS));
+    const autoscale = this.environmentValues().haDefaultAutoscale;
+    return this.#over({ ...defaultsOf<ServiceValues>(SERVICE_SETTINGS), autoscale });
   }
 
   gatewayValues(): GatewayValues {

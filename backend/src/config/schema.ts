@@ -69,7 +69,11 @@ export const GLOBAL_SETTINGS = {
     'Token that callers of the API present (`Authorization: Bearer …`). Use a long random one.',
     SECRET_AT_START,
   ),
-  sessionSecret: optional(text(), 'Key that signs browser sessions of the API.', SECRET_AT_START),
+  sessionSecret: optional(
+    text(),
+    'Key that signs browser sessions of the API. Under PM2: SESSION_SECRET in .env or the environment, or the one made once in `session-secret` in haDataDir; one in config.yml is not used by what PM2 started.',
+    SECRET_AT_START,
+  ),
   haEcosystemFile: setting(
     path(),
     'ecosystem.cluster.config.js',
@@ -82,8 +86,18 @@ export const GLOBAL_SETTINGS = {
     'Which `env_…` block of the ecosystem file applies, as in `pm2 start --env`.',
     AT_START,
   ),
-  haDataDir: setting(path(), 'data', 'Directory for state and history.', AT_START),
-  haLogDir: setting(path(), 'logs', 'Directory for logs.', AT_START),
+  haDataDir: setting(
+    path(),
+    'data',
+    "Directory for state and history. Set it in .env rather than config.yml, which the ecosystem file does not read: it puts session-secret, the agents' socket and the sample's database there.",
+    AT_START,
+  ),
+  haLogDir: setting(
+    path(),
+    'logs',
+    "Directory for logs. Set it in .env rather than config.yml, which the ecosystem file does not read: it puts PM2's logs there.",
+    AT_START,
+  ),
   pm2Home: setting(path(), '~/.pm2', "PM2's own directory; names the daemon that is used.", AT_START),
   pm2Bin: optional(
     path(),
@@ -212,7 +226,7 @@ const RESTARTS = {
   maxRestartAttempts: setting(
     count(1, 1_000),
     3,
-    'Failures within restartWindow until the service is quarantined.',
+    'Failures of an instance, and of those that replace it, within restartWindow that are retried; the next one quarantines it.',
   ),
   restartWindow: setting(
     durationMs(SECOND_MS, 7 * DAY_MS),
@@ -242,7 +256,11 @@ const LIFECYCLE = {
     1_000,
     'From "no longer serving" to the stop signal, so that whoever routes has learnt it.',
   ),
-  killTimeout: setting(durationMs(100, HOUR_MS), 10_000, 'From SIGINT to SIGKILL.'),
+  killTimeout: setting(
+    durationMs(100, HOUR_MS),
+    10_000,
+    'From SIGINT to SIGKILL. Set it in .env: what `pm2 start` starts knows .env and the environment alone, and is killed after what it was started with.',
+  ),
   canaryPeriod: setting(
     durationMs(0, HOUR_MS),
     5_000,
@@ -266,6 +284,12 @@ export const ENVIRONMENT_SETTINGS = {
   haAgentSocket: optional(
     path(),
     'Unix socket on which agents reach the supervisor; read by the ecosystem files, too. Unset: `run/agents.sock` in haDataDir, or a short path in the folder for temporary files where that would be longer than a socket may have.',
+    AT_START,
+  ),
+  haDefaultAutoscale: setting(
+    onOff(),
+    true,
+    'What autoscale is where nothing else sets it; the ecosystem files say so for their deployment.',
     AT_START,
   ),
   startPort: setting(

@@ -37,6 +37,8 @@ export interface ManagedProcess extends InstanceId {
   /** PM2's counter of restarts of this pmId. */
   readonly restarts: number;
   readonly createdAtMs: number;
+  /** From the signal to SIGKILL, as PM2 was told when it was started. */
+  readonly killTimeoutMs: number;
 }
 
 /** Whether there is a process, or PM2 is about to make one. */

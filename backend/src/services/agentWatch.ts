@@ -249,8 +249,8 @@ export class AgentWatch {
 
   #isStopping({ stopping, process }: Peer): boolean {
     if (stopping === null) return false;
-    const killTimeoutMs = this.#options.find(process?.service ?? '')?.policy.lifecycle.killTimeoutMs ?? 0;
-    return this.#options.clock.nowMs() - stopping.sinceMs < killTimeoutMs + STOP_SLACK_MS;
+    // PM2's own word: it is who kills, and what the agent goes by.
+    return this.#options.clock.nowMs() - stopping.sinceMs < (process?.killTimeoutMs ?? 0) + STOP_SLACK_MS;
   }
 
   #hangTimeoutMs(service: string): number {

@@ -31,7 +31,7 @@ const HANG: Hang = {
 function row(pmId: number, changes: Partial<ManagedProcess> = {}): ManagedProcess {
   const startedAtMs = FakeClock.epochMs;
   const fixed = { service: SERVICE, status: 'online', mode: 'cluster', restarts: 0 } as const;
-  const times = { startedAtMs, createdAtMs: startedAtMs };
+  const times = { startedAtMs, createdAtMs: startedAtMs, killTimeoutMs: 10_000 };
   return { ...fixed, ...times, pmId, pid: 100 + pmId, port: 13_004 + pmId, ...changes };
 }
 

@@ -310,14 +310,14 @@ export class ControlLoop {
     this.health.retain(new Set(judged.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);
     this.blackBox.look(this.services.values());
-    this.memory.review([...this.services.values()]);
+    this.memory.review([...this.services.values()], this.running);
     for (const service of this.services.values()) {
       this.#watch.review(service);
       if (service.adopted) this.#autoscaler.apply(service, this.running);
       this.#afterStep(service);
       void this.#reconciler.pump(service);
     }
-    void this.#strays.review();
+    void this.#strays.review(this.running);
     if (this.#options.clock.nowMs() - this.#savedMs >= SAVE_INTERVAL_MS) {
       this.#savedMs = this.#options.clock.nowMs();
       void this.desiredState.save();

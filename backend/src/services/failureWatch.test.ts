@@ -111,7 +111,13 @@ async function watching() {
 function row(pmId: number, changes: Partial<ManagedProcess> = {}): ManagedProcess {
   const startedAtMs = FakeClock.epochMs;
   const createdAtMs = startedAtMs;
-  const fixed = { service: SERVICE, status: 'online', mode: 'cluster', restarts: 0 } as const;
+  const fixed = {
+    service: SERVICE,
+    status: 'online',
+    mode: 'cluster',
+    restarts: 0,
+    killTimeoutMs: 10_000,
+  } as const;
   return { ...fixed, pmId, pid: 100 + pmId, port: 13_004 + pmId, startedAtMs, createdAtMs, ...changes };
 }
 

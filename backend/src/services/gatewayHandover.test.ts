@@ -26,6 +26,7 @@ const row = (service: string, pid: number | null): ManagedProcess => ({
   mode: 'fork',
   restarts: 0,
   createdAtMs: 1,
+  killTimeoutMs: 10_000,
 });
 
 const take = (processes: readonly ManagedProcess[]): Promise<void> =>

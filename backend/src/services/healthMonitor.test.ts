@@ -47,6 +47,7 @@ function processAt(pmId: number, changes: Partial<ManagedProcess> = {}): Managed
     port: 13_004 + pmId,
     startedAtMs: FakeClock.epochMs,
     createdAtMs: FakeClock.epochMs,
+    killTimeoutMs: 10_000,
     status: 'online',
     mode: 'fork',
     restarts: 0,

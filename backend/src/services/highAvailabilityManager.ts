@@ -29,8 +29,8 @@ export interface HighAvailabilityManagerOptions {
   readonly hostMeter: HostMeter;
   readonly version: string;
   readonly node: { readonly hostname: string; readonly pid: number };
-  /** Which service a scale call without a name means; null: the first. */
-  readonly defaultService: string | null;
+  /** Which service a scale call without a name means, now; null: the first. */
+  readonly defaultService: () => string | null;
   /** CPU and memory of the supervisor itself. */
   readonly self: () => { readonly cpuPercent: number | null; readonly memoryBytes: number };
   readonly dropped: () => { readonly events: number; readonly notifications: number };
@@ -258,7 +258,7 @@ export class HighAvailabilityManager implements ControlPlane {
 
   #service(name: string | undefined): SupervisedService {
     const { loop, defaultService } = this.#options;
-    const wanted = name ?? defaultService ?? loop.services.keys().next().value;
+    const wanted = name ?? defaultService() ?? loop.services.keys().next().value;
     const service = wanted === undefined ? undefined : loop.services.get(wanted);
     if (service !== undefined) return service;
     const known = [...loop.services.keys()].join(', ') || 'none';

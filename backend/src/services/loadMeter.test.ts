@@ -11,6 +11,7 @@ const process = (pmId: number, pid: number | null): ManagedProcess => ({
   port: 4000 + pmId,
   startedAtMs: 1,
   createdAtMs: 1,
+  killTimeoutMs: 10_000,
   status: 'online',
   mode: 'fork',
   restarts: 0,

@@ -13,6 +13,7 @@ const instance = (pmId: number): ManagedProcess => ({
   port: 4000 + pmId,
   startedAtMs: 1,
   createdAtMs: 1,
+  killTimeoutMs: 10_000,
   status: 'online',
   mode: 'fork',
   restarts: 0,

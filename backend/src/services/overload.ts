@@ -16,7 +16,7 @@ import type { SupervisedService } from './supervisedService.js';
 
 /** Within this time at least one request must have finished. */
 const FINISHED_WITHIN_MS = 5_000;
-/** How long an instance is a newcomer: the default of `lbSlowStart`. */
+/** How long an instance is a newcomer: three times the default of `lbSlowStart`. */
 const NEWCOMER_MS = 30_000;
 /** How far back agents are remembered. */
 const REMEMBERED_MS = 60_000;

@@ -56,13 +56,13 @@ async function watching(whole = true) {
     find: (service) => world.loop.services.get(service),
   });
   /** Reviews once a second, as the loop does. */
-  const pass = async (seconds: number): Promise<void> => {
+  const pass = async (seconds: number, isManaging = true): Promise<void> => {
     for (let second = 0; second < seconds; second++) {
       await world.clock.advance(1_000);
-      await watch.review();
+      await watch.review(isManaging);
     }
   };
-  await watch.review();
+  await watch.review(true);
   return { world, machine, events, watch, pass };
 }
 
@@ -140,6 +140,16 @@ describe('an orphan of a dead daemon', () => {
     expect(it.machine.ended).toEqual([7]);
   });
 
+  test('stays while management is off, because nothing would replace it', async () => {
+    it = await watching(false);
+    it.machine.strays = [stray(7, 'orphan')];
+    it.watch.suspect();
+    await it.pass(300, false);
+    expect(it.machine.ended).toEqual([]);
+    await it.pass(2);
+    expect(it.machine.ended).toEqual([7]);
+  });
+
   test('of a service that is not supervised is none of our business', async () => {
     it.machine.strays = [stray(7, 'orphan', { service: 'somebody-elses' })];
     it.watch.suspect();
@@ -181,7 +191,7 @@ describe('scans of the process table', () => {
     it.machine.duringScan = () => {
       nested += 1;
       it.watch.suspect();
-      if (nested < 5) void it.watch.review();
+      if (nested < 5) void it.watch.review(true);
     };
     await it.pass(1);
     expect(it.machine.scans).toBe(2);

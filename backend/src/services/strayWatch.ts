@@ -1,6 +1,7 @@
 /**
  * Finds live processes of ours that PM2 does not list and ends them: ghosts at once when seen twice, orphans of a dead
- * daemon (which may be the only ones that still serve) once their service is whole again, or after a patience.
+ * daemon (which may be the only ones that still serve) once their service is whole again, or after a patience: they may
+ * have what their replacements need, such as a port. While management is off nothing replaces them, and they stay.
  */
 import { messageOf } from '../domain/errors.js';
 import type { StrayProcess } from '../domain/model.js';
@@ -22,7 +23,7 @@ const SCAN_INTERVAL_MS = 15_000;
 const FOLLOW_UP_MS = 1_000;
 /** A ghost seen for this long was not just being started or stopped. */
 const GHOST_GRACE_MS = 3_000;
-/** An orphan goes after this long even if its service never became whole. */
+/** While management is on, an orphan goes after this long even if its service never became whole. */
 const ORPHAN_PATIENCE_MS = 60_000;
 
 export class StrayWatch {
@@ -41,8 +42,11 @@ export class StrayWatch {
     this.#nextScanMs = 0;
   }
 
-  /** Never rejects; does nothing when no scan is due or one is under way. */
-  async review(): Promise<void> {
+  /**
+   * Never rejects; does nothing when no scan is due or one is under way.
+   * @param isManaging whether services are made whole again.
+   */
+  async review(isManaging: boolean): Promise<void> {
     const { clock, manager, logger } = this.#options;
     if (this.#scanning || clock.nowMs() < this.#nextScanMs) return;
     this.#scanning = true;
@@ -53,7 +57,7 @@ export class StrayWatch {
       for (const stray of strays) {
         const key = `${stray.pid}@${stray.pidStartTicks}`;
         const sinceMs = this.#seen.get(key) ?? clock.nowMs();
-        const isDone = this.#mayEnd(stray, clock.nowMs() - sinceMs) && (await this.#end(stray));
+        const isDone = this.#mayEnd(stray, clock.nowMs() - sinceMs, isManaging) && (await this.#end(stray));
         if (!isDone) seen.set(key, sinceMs);
       }
       this.#seen = seen;
@@ -67,12 +71,12 @@ export class StrayWatch {
     }
   }
 
-  #mayEnd(stray: StrayProcess, seenForMs: number): boolean {
+  #mayEnd(stray: StrayProcess, seenForMs: number, isManaging: boolean): boolean {
     if (stray.kind === 'ghost') return seenForMs >= GHOST_GRACE_MS;
     const service = this.#options.find(stray.service);
     if (service === undefined) return false;
     const isWhole = service.adopted && service.settledServing().length >= service.desired;
-    return isWhole || seenForMs >= ORPHAN_PATIENCE_MS;
+    return isWhole || (isManaging && seenForMs >= ORPHAN_PATIENCE_MS);
   }
 
   /** False when it could not be ended; the others are not kept waiting for it. */

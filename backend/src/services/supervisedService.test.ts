@@ -21,6 +21,7 @@ const row = (pmId: number): ManagedProcess => ({
   mode: 'fork',
   restarts: 0,
   createdAtMs: 0,
+  killTimeoutMs: 10_000,
 });
 
 test('what is added up every second is what people are shown', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -42,6 +42,17 @@ describe('rotate', () => {
     expect(contents()).toEqual([null, 'small', null, null]);
     writeFileSync(file, '');
     expect(await rotate([file], limits, later)).toEqual([]);
+  });
+
+  it('deletes a rotated one that is too old, also where nothing is written any more', async () => {
+    for (const text of ['first, too large', 'second, too large']) {
+      writeFileSync(file, text);
+      await rotate([file], limits, Date.now());
+    }
+    const longAgo = new Date(Date.now() - limits.maxAgeMs - 1_000);
+    utimesSync(`${file}.2`, longAgo, longAgo);
+    expect(await rotate([file], limits, Date.now())).toEqual([]);
+    expect(contents()).toEqual([null, 'second, too large', null, null]);
   });
 
   it('just drops it when none is to be kept', async () => {

@@ -12,14 +12,14 @@ import type { Clock, Logger } from '../../ports.js';
 export interface RotationLimits {
   /** A file larger than this is rotated. */
   readonly maxBytes: number;
-  /** A file begun longer ago than this is rotated, unless it is empty. */
+  /** A file begun longer ago than this is rotated, unless it is empty; a rotated one written longer ago is deleted. */
   readonly maxAgeMs: number;
   /** How many old files are kept beside the current one. */
   readonly keep: number;
 }
 
 /**
- * Rotates those of `files` that are beyond a limit; missing ones are skipped.
+ * Rotates those of `files` that are beyond a limit, and deletes old ones that are too old; missing ones are skipped.
  * @returns the rotated files. Rejects with the file system's error.
  */
 export async function rotate(
@@ -29,6 +29,7 @@ export async function rotate(
 ): Promise<readonly string[]> {
   const rotated: string[] = [];
   for (const file of new Set(files)) {
+    await dropOld(file, limits, nowMs);
     const status = await stat(file).catch(() => null);
     // Never a device such as /dev/null.
     if (status === null || !status.isFile() || status.size === 0) continue;
@@ -76,6 +77,13 @@ export function startLogRotation(options: LogRotationOptions): () => void {
     stopped = true;
     cancel();
   };
+}
+
+async function dropOld(file: string, { keep, maxAgeMs }: RotationLimits, nowMs: number): Promise<void> {
+  for (let number = 1; number <= keep; number += 1) {
+    const status = await stat(`${file}.${number}`).catch(() => null);
+    if (status !== null && nowMs - status.mtimeMs > maxAgeMs) await rm(`${file}.${number}`, { force: true });
+  }
 }
 
 async function renameIfThere(from: string, to: string): Promise<void> {

@@ -45,6 +45,8 @@ export interface Pm2Options {
   readonly services: () => readonly string[];
   /** What services are started as; evaluated at every start. See `loadEcosystem`. */
   readonly definitions: () => Promise<readonly AppDefinition[]>;
+  /** What it said when it was read before, for when it can't be read. */
+  readonly lastDefinitions?: readonly AppDefinition[];
   /** Ports of a service's instances, inclusive; null when it listens on none. */
   readonly portRange: (service: string) => PortRange | null;
   /** From SIGINT to SIGKILL. */
@@ -112,7 +114,7 @@ class Pm2 implements Pm2ProcessManager {
       describeHolder: describePortHolder,
       onOccupied: (occupied) => options.onPortOccupied?.(occupied),
     });
-    this.#templates = new TemplateStore(options.definitions, logger);
+    this.#templates = new TemplateStore(options.definitions, logger, options.lastDefinitions ?? null);
     this.#strays = new StrayFinder({
       pm2Home: this.#home,
       services: () => new Set(options.services()),

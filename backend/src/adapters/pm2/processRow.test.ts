@@ -26,6 +26,7 @@ describe('parseList', () => {
       mode: 'cluster',
       restarts: 2,
       createdAtMs: 900,
+      killTimeoutMs: 1_600,
     });
   });
 
@@ -35,6 +36,7 @@ describe('parseList', () => {
     ['a port as text', { PORT: '3002' }, { port: 3_002 }],
     ['a port only in the environment', { PORT: undefined, env: { PORT: 3_003 } }, { port: 3_003 }],
     ['a port that is none', { PORT: '/run/web.sock' }, { port: null }],
+    ['the time that it has to stop', { kill_timeout: 60_000 }, { killTimeoutMs: 60_000 }],
     ['no creation time', { created_at: null }, { createdAtMs: 1_000 }],
   ])('reads %s', (_name, fields, expected) => {
     const [row] = parseList([{ pid: 4711, pm2_env: { ...record, ...fields } }]);

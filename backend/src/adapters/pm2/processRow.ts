@@ -52,6 +52,7 @@ export function parseRow(row: unknown): ProcessRow | null {
       mode: record['exec_mode'] === 'cluster_mode' ? 'cluster' : 'fork',
       restarts: integerOf(record['restart_time']) ?? 0,
       createdAtMs: integerOf(record['created_at']) ?? startedAtMs,
+      killTimeoutMs: killTimeoutOf(record),
     },
   };
 }

@@ -49,6 +49,13 @@ describe('TemplateStore', () => {
     expect(warnings).toEqual(['syntax', 'other', 'other']);
   });
 
+  it('goes by what was read before it when it never could read the file itself', async () => {
+    const load = (): Promise<never> => Promise.reject(new Error('syntax'));
+    const store = new TemplateStore(load, recordingLogger().logger, [definition('web')]);
+    store.remember(running('web'));
+    expect((await store.definitionOf('web')).script).toBe('/srv/file.js');
+  });
+
   it('rejects with the problem of the file when there is nothing else to go by', async () => {
     const store = new TemplateStore(() => Promise.reject(new Error('syntax')), recordingLogger().logger);
     await expect(store.definitionOf('web')).rejects.toThrow('syntax');

@@ -18,12 +18,18 @@ export class TemplateStore {
   readonly #load: () => Promise<readonly AppDefinition[]>;
   readonly #logger: Logger;
   readonly #records = new Map<string, ProcessRow['record']>();
-  #lastGood: readonly AppDefinition[] | null = null;
+  #lastGood: readonly AppDefinition[] | null;
   #lastProblem = '';
 
-  constructor(load: () => Promise<readonly AppDefinition[]>, logger: Logger) {
+  /** @param lastGood what it said when it was read before; null: nobody has read it. */
+  constructor(
+    load: () => Promise<readonly AppDefinition[]>,
+    logger: Logger,
+    lastGood: readonly AppDefinition[] | null = null,
+  ) {
     this.#load = load;
     this.#logger = logger;
+    this.#lastGood = lastGood;
   }
 
   /** Keeps one record per service, so that it can be started again when its last instance is gone. */
