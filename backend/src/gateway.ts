@@ -31,7 +31,7 @@ import { createReportClient } from './adapters/supervisor/reportClient.js';
 import { createDiscovery } from './adapters/discovery/index.js';
 import { appliedLive, gatewayRouting } from './config/gateway.js';
 import type { Routing } from './config/gateway.js';
-import { stopProblem, stopTimes, workerSettings } from './config/gatewayWorker.js';
+import { standingProblems, stopTimes, workerSettings } from './config/gatewayWorker.js';
 import type { Config } from './config/load.js';
 import { readLoadBalancerFile } from './config/loadBalancerFile.js';
 import type { LoadBalancerFile } from './config/loadBalancerFile.js';
@@ -62,8 +62,6 @@ const PORT_RETRY_MS = 20;
 const WELCOME_PATIENCE_MS = 1_000;
 const WELCOME_STEP_MS = 50;
 
-const NO_STICKY_KEY =
-  'There is no sticky cookie, because there is no key to sign it: set LB_STICKY_KEYS or SESSION_SECRET.';
 const KILL_MS = ownKillTimeoutMs(process.env);
 const REUSES_PORT = canReusePort(process.versions.node, process.platform);
 
@@ -274,10 +272,9 @@ class Gateway {
 
   /** Shows what stays wrong until somebody acts. */
   #report(...problems: readonly string[]): void {
-    const shortStop = stopProblem(this.#config, KILL_MS);
-    if (shortStop !== null) this.#logger.warn(shortStop);
-    const unsigned = this.#config.gateway.lacksStickyKey ? NO_STICKY_KEY : null;
-    this.#primary?.report([...problems, shortStop, unsigned].filter((problem) => problem !== null));
+    const standing = standingProblems(this.#config, KILL_MS);
+    for (const problem of standing) this.#logger.warn(problem);
+    this.#primary?.report([...problems, ...standing]);
   }
 
   /** Takes over what applies at once; the rest is for the next start. */
@@ -287,11 +284,21 @@ class Gateway {
     const live = { defaultService, services, serviceDefaults };
     this.#config = { ...this.#config, ...live, gateway: appliedLive(this.#config.gateway, gateway) };
     const after = this.#workerSettings();
-    if (isOtherDefault) {
-      // An ecosystem file that can't be read just now is no reason to route otherwise.
-      this.#defaultPool = await defaultPool(this.#config).catch(() => this.#defaultPool);
-    }
+    if (isOtherDefault) void this.#findDefaultPool();
     await this.#apply(isDeepStrictEqual(before, after) ? null : after);
+  }
+
+  async #findDefaultPool(): Promise<void> {
+    const config = this.#config;
+    try {
+      const found = await defaultPool(config);
+      // Changed again meanwhile: whoever did that looks, too.
+      if (config.defaultService !== this.#config.defaultService) return;
+      this.#defaultPool = found;
+      await this.#apply(null);
+    } catch (error) {
+      this.#logger.warn('the default service stays as it was', { problem: messageOf(error) });
+    }
   }
 
   async #apply(settings: WorkerSettings | null): Promise<void> {

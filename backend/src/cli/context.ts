@@ -25,18 +25,14 @@ export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliCo
   for (const warning of loaded.warnings) terminal.warning(warning);
   if (!loaded.ok) throw new HoldfastError('config.invalid', formatProblems(loaded.problems));
   const { config } = loaded;
+  // For the ecosystem file, which does not read config.yml, and is evaluated by this process and by PM2's.
+  env['HA_ECOSYSTEM_ENV'] = config.ecosystemEnv;
   return {
     config,
     terminal,
     env,
     api: new ApiClient(reachableUrl(config.host, config.port), config.apiToken),
-    pm2: new Pm2Command({
-      root: config.root,
-      home: config.pm2Home,
-      bin: config.pm2Bin,
-      // For the ecosystem file, which does not read config.yml.
-      env: { ...env, HA_ECOSYSTEM_ENV: config.ecosystemEnv },
-    }),
+    pm2: new Pm2Command({ root: config.root, home: config.pm2Home, bin: config.pm2Bin, env }),
   };
 }
 

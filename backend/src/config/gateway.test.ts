@@ -222,6 +222,24 @@ describe('values', () => {
     expect(gatewayRouting(now, 'first').pools.map(({ name }) => name)).toEqual(['shop', 'web']);
   });
 
+  it('keeps what belongs to that: routes of the source that runs, no redirect to a port that is yet to listen', () => {
+    const routed = gatewayOf({ LB_ROUTES: '/=shop, /ui=web' });
+    const elsewhere = gatewayOf({ BACKEND_HOSTS: '127.0.0.1:1', LB_RETRY_UNSAFE: 'on' });
+    expect(appliedLive(routed, elsewhere)).toMatchObject({
+      routes: routed.routes,
+      pool: { retryUnsafe: true },
+    });
+    expect(appliedLive(routed, gatewayOf({ LB_ROUTES: '/=api' })).routes).toMatchObject([{ pool: 'api' }]);
+    const TLS = { TLS_PORT: '13443', TLS_CERT_DIR: 'certificates' };
+    const plain = gatewayOf();
+    expect(appliedLive(plain, gatewayOf({ ...TLS, TLS_REDIRECT_PORT: '443' })).tlsRedirectPort).toBeNull();
+    // TLS may end at another proxy in front.
+    expect(appliedLive(plain, gatewayOf({ TLS_REDIRECT_PORT: '443' })).tlsRedirectPort).toBe(443);
+    expect(appliedLive(gatewayOf(TLS), gatewayOf({ ...TLS, TLS_REDIRECT_PORT: '443' })).tlsRedirectPort).toBe(
+      443,
+    );
+  });
+
   it('says which changes need a restart', () => {
     expect(appliesLive('lbAlgorithm')).toBe(true);
     expect(appliesLive('balancerPort')).toBe(false);

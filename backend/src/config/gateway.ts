@@ -1,4 +1,5 @@
 /** From the gateway's settings to what the gateway is built from, and the rules between those settings. */
+import { isDeepStrictEqual } from 'node:util';
 import { portRange } from '../domain/members.js';
 import type { HealthPolicy } from '../domain/policy.js';
 import type { PoolSnapshot, RouteSnapshot } from '../domain/pool.js';
@@ -110,10 +111,15 @@ export function gatewayConfig(
   };
 }
 
-/** What a running gateway goes on with when the files say `wanted`: some things only a start can change. */
+/**
+ * What a running gateway goes on with when the files say `wanted`: some things only a start can change, and what is said
+ * for their sake (routes for another source, redirects to a port that is yet to listen) waits for that start, too.
+ */
 export function appliedLive(running: GatewayConfig, wanted: GatewayConfig): GatewayConfig {
   const { host, port, workers, tls, source } = running;
-  return { ...wanted, host, port, workers, tls, source };
+  const { routes, deploymentRoutes } = isDeepStrictEqual(source, wanted.source) ? wanted : running;
+  const { tlsRedirectPort } = (tls === null) === (wanted.tls === null) ? wanted : running;
+  return { ...wanted, host, port, workers, tls, source, routes, deploymentRoutes, tlsRedirectPort };
 }
 
 function tlsOf(values: GatewayValues, absolute: (path: string) => string): TlsSettings | null {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
-import { stopTimes, workerSettings } from './gatewayWorker.js';
+import { standingProblems, stopTimes, workerSettings } from './gatewayWorker.js';
 import { loadConfig, type Config } from './load.js';
 import { formatProblems } from './problems.js';
 
@@ -28,13 +28,25 @@ describe('how it stops', () => {
   });
 });
 
+it('says what it can’t have, and nothing where there is nothing', () => {
+  expect(standingProblems(configOf(), 35_000)).toEqual([]);
+  const both = configOf({ GATEWAY_STOP_TIMEOUT: '60000', LB_STICKY_COOKIE: 'S' });
+  expect(standingProblems(both, 35_000)).toEqual([
+    expect.stringMatching(
+      /^PM2 kills the gateway 35 s after .* get 33 s, not the 60 s of gatewayStopTimeout/,
+    ),
+    expect.stringContaining('no key to sign it'),
+  ]);
+});
+
 describe('its name in Via', () => {
   const nameOf = (host: string, env: NodeJS.ProcessEnv = {}): string =>
     workerSettings(configOf(env), host).viaName;
 
-  it('is that of the machine and the data directory, and tells neither', () => {
+  it('is that of the machine, the data directory and the port, and tells none of them', () => {
     expect(nameOf('a')).toMatch(/^holdfast-[0-9a-f]{12}$/);
-    expect(nameOf('a')).toBe(nameOf('a', { BALANCER_PORT: '1' }));
+    expect(nameOf('a')).toBe(nameOf('a', { LB_ALGORITHM: 'p2c' }));
+    expect(nameOf('a')).not.toBe(nameOf('a', { BALANCER_PORT: '1' }));
     expect(nameOf('a')).not.toBe(nameOf('b'));
     expect(nameOf('a')).not.toBe(nameOf('a', { HA_DATA_DIR: 'other' }));
   });

@@ -18,8 +18,16 @@ export function stopTimes({ gateway }: Config, killMs = Infinity) {
   return { graceMs, webSocketWindowMs: Math.min(MOST_CLOSE_WINDOW_MS, graceMs) };
 }
 
-/** What to tell people when there is less time than configured; null: there is enough. */
-export function stopProblem(config: Config, killMs: number): string | null {
+/** What a valid configuration can't have here, a sentence each. */
+export function standingProblems(config: Config, killMs: number): readonly string[] {
+  const unsigned = config.gateway.lacksStickyKey
+    ? 'There is no sticky cookie, because there is no key to sign it: set LB_STICKY_KEYS or SESSION_SECRET.'
+    : null;
+  return [stopProblem(config, killMs), unsigned].filter((problem) => problem !== null);
+}
+
+/** Less time than configured; null: there is enough. */
+function stopProblem(config: Config, killMs: number): string | null {
   const wantedMs = config.gateway.stopTimeoutMs;
   const { graceMs } = stopTimes(config, killMs);
   if (graceMs >= wantedMs) return null;
@@ -32,10 +40,11 @@ export function stopProblem(config: Config, killMs: number): string | null {
 
 /**
  * The gateway's name in Via (RFC 9110, 7.6.3), by which it knows a request that comes back. That of its workers and of its
- * successors too, and of no other gateway: several may stand one behind the other.
+ * successors too, and of no other gateway: several may stand one behind the other, also where hosts are called the same.
  */
-function viaName(host: string, dataDir: string): string {
-  return `holdfast-${createHash('sha256').update(`${host}\n${dataDir}`).digest('hex').slice(0, 12)}`;
+function viaName(host: string, { dataDir, gateway }: Config): string {
+  const where = `${host}\n${dataDir}\n${gateway.port}`;
+  return `holdfast-${createHash('sha256').update(where).digest('hex').slice(0, 12)}`;
 }
 
 /**
@@ -43,9 +52,9 @@ function viaName(host: string, dataDir: string): string {
  * @param host name of this machine.
  */
 export function workerSettings(config: Config, host: string) {
-  const { gateway, apiToken, dataDir } = config;
+  const { gateway, apiToken } = config;
   return {
-    viaName: viaName(host, dataDir),
+    viaName: viaName(host, config),
     stop: stopTimes(config),
     limits: gateway.limits,
     trustedProxies: gateway.trustedProxies,

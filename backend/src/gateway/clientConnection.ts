@@ -161,10 +161,10 @@ export class ClientConnection implements Timed {
     this.resume();
   }
 
-  /** An upgraded connection is over: who does not take the rest at once has had its time, and frames show what is cut. */
-  leaveTunnel(): void {
+  /** An upgraded connection is over; what was written to the client still goes out, unless it takes nothing for so long. */
+  leaveTunnel(patienceMs: number): void {
     this.#activity = null;
-    this.closeGently(this.#context.limits.lingerMs);
+    this.closeGently(patienceMs);
   }
 
   /** Ends it at once, in a way that the client can't take for the end of an answer. */

@@ -12,7 +12,7 @@ import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 
-/** How much is still read from a client after its last answer. */
+/** How much is still read from a client after its last answer; what it sends beyond that waits on its side. */
 const LINGER_BYTES = 16_777_216;
 
 /** Whose end it is; its deadline belongs to the farewell from now on. */
@@ -45,7 +45,7 @@ export class Farewell {
 
   onData(chunk: Buffer): void {
     this.#received += chunk.length;
-    if (this.#received > LINGER_BYTES) this.#client.socket.destroy();
+    if (this.#received > LINGER_BYTES) this.#client.socket.pause();
   }
 
   onDeadline(): void {

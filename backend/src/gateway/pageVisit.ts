@@ -72,7 +72,7 @@ export class PageVisit implements Activity {
   }
 
   onClientGone(): void {
-    if (this.#open) this.#end(0, 0, '');
+    if (this.#open) this.#end(0, 0, 'client.gone');
   }
 
   onTimeout(): void {

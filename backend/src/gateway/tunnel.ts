@@ -194,17 +194,19 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     }
     socket.end();
     socket.resume();
-    this.#client.leaveTunnel();
+    this.#client.leaveTunnel(this.#context.limits.lingerMs);
   }
 
   #end(): void {
     if (this.#state === 'ended') return;
+    const { bodyTimeoutMs, lingerMs } = this.#context.limits;
+    // One that was told to leave has had its time.
+    const patienceMs = this.#state === 'open' ? bodyTimeoutMs : lingerMs;
     this.#state = 'ended';
     this.#context.tunnels.delete(this);
     this.#context.deadlines.delete(this);
     this.#connection.destroy();
-    // What was written to the client still goes out before the connection ends.
-    this.#client.leaveTunnel();
+    this.#client.leaveTunnel(patienceMs);
     this.#pool.releaseUpgraded(this.upstream);
   }
 }

@@ -146,6 +146,9 @@ describe('an orphan of a dead daemon', () => {
     it.watch.suspect();
     await it.pass(300, false);
     expect(it.machine.ended).toEqual([]);
+    // Replacements have their minute once it is on again.
+    await it.pass(59);
+    expect(it.machine.ended).toEqual([]);
     await it.pass(2);
     expect(it.machine.ended).toEqual([7]);
   });

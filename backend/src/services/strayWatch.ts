@@ -56,8 +56,10 @@ export class StrayWatch {
       const seen = new Map<string, number>();
       for (const stray of strays) {
         const key = `${stray.pid}@${stray.pidStartTicks}`;
-        const sinceMs = this.#seen.get(key) ?? clock.nowMs();
-        const isDone = this.#mayEnd(stray, clock.nowMs() - sinceMs, isManaging) && (await this.#end(stray));
+        // What is to replace an orphan has its time from when management is on.
+        const isCounted = isManaging || stray.kind === 'ghost';
+        const sinceMs = (isCounted ? this.#seen.get(key) : undefined) ?? clock.nowMs();
+        const isDone = this.#mayEnd(stray, clock.nowMs() - sinceMs) && (await this.#end(stray));
         if (!isDone) seen.set(key, sinceMs);
       }
       this.#seen = seen;
@@ -71,12 +73,12 @@ export class StrayWatch {
     }
   }
 
-  #mayEnd(stray: StrayProcess, seenForMs: number, isManaging: boolean): boolean {
+  #mayEnd(stray: StrayProcess, seenForMs: number): boolean {
     if (stray.kind === 'ghost') return seenForMs >= GHOST_GRACE_MS;
     const service = this.#options.find(stray.service);
     if (service === undefined) return false;
     const isWhole = service.adopted && service.settledServing().length >= service.desired;
-    return isWhole || (isManaging && seenForMs >= ORPHAN_PATIENCE_MS);
+    return isWhole || seenForMs >= ORPHAN_PATIENCE_MS;
   }
 
   /** False when it could not be ended; the others are not kept waiting for it. */

@@ -82,7 +82,9 @@ export function startLogRotation(options: LogRotationOptions): () => void {
 async function dropOld(file: string, { keep, maxAgeMs }: RotationLimits, nowMs: number): Promise<void> {
   for (let number = 1; number <= keep; number += 1) {
     const status = await stat(`${file}.${number}`).catch(() => null);
-    if (status !== null && nowMs - status.mtimeMs > maxAgeMs) await rm(`${file}.${number}`, { force: true });
+    // Never a folder that somebody called so.
+    const isOld = status?.isFile() === true && nowMs - status.mtimeMs > maxAgeMs;
+    if (isOld) await rm(`${file}.${number}`, { force: true });
   }
 }
 

@@ -335,6 +335,25 @@ describe('stopping', () => {
   });
 });
 
+describe('stopping while workers are replaced', () => {
+  beforeEach(started);
+
+  it('gives those that leave no longer than all others', async () => {
+    const { fleet, processes, clock } = world;
+    void fleet.roll('second');
+    processes[2]!.comesUp();
+    await clock.advance(0);
+    expect(processes[0]!.got.map(({ kind }) => kind)).toContain('stop');
+    const soon = { graceMs: 10, webSocketWindowMs: 10 };
+    expect(soon.graceMs).toBeLessThan(STOP.graceMs);
+    const stopping = fleet.stop(soon);
+    await clock.advance(soon.graceMs + 1_001);
+    await stopping;
+    expect(processes[0]!.signals).toEqual(['SIGKILL']);
+    expect(processes[0]!.got.filter(({ kind }) => kind === 'stop')).toHaveLength(1);
+  });
+});
+
 describe('what workers say', () => {
   beforeEach(started);
 

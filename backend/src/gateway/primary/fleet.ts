@@ -311,9 +311,9 @@ export class Fleet<Settings> {
   }
 
   #tellToStop(worker: Worker, times: StopTimes): void {
-    if (worker.state === 'stopping') return;
+    // One that is being replaced goes on as it was told, but not for longer than all others now.
+    if (worker.state !== 'stopping') this.#send(worker, { kind: 'stop', times });
     worker.state = 'stopping';
-    this.#send(worker, { kind: 'stop', times });
     this.#options.clock.after(times.graceMs + STOP_SLACK_MS, () => {
       if (this.#workers.has(worker.id)) worker.process.kill('SIGKILL');
     });
