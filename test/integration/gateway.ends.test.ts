@@ -125,6 +125,26 @@ describe('a client that is slow with the last answer', () => {
     await expectIdle(started);
   });
 
+  it('and goes on sending is read for a while; what comes beyond that waits on its side', async () => {
+    const up = await upstream(echoPath);
+    const started = await gateway([up.port], { lingerMs: 500 });
+    const eager = through(new NarrowSocket(), started);
+    eager.open();
+    eager.push(get('/', 'Connection: close\r\n'));
+    await waitFor(() => eager.ended, { what: 'the end of our side' });
+    const piece = Buffer.alloc(2 ** 20);
+    let taken = 0;
+    while (!eager.isPaused() && taken < 64) {
+      eager.push(piece);
+      taken += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // More than 16 MB; not reset for it, which would overtake the answer.
+    expect([taken, eager.destroyed]).toEqual([17, false]);
+    await waitFor(() => eager.destroyed, { what: 'its end' });
+    await expectIdle(started);
+  });
+
   it('and has ended its side gets what it asked for before', async () => {
     const up = await upstream(echoPath);
     const started = await gateway([up.port]);

@@ -126,6 +126,12 @@ describe('draining', () => {
   it('a stop waits for the request that is under way, and for no longer', async () => {
     await deployment.untilWhole(BACKEND, 2);
     await gatewayKnows(2);
+    const inFlight = async (): Promise<readonly number[]> =>
+      (await gatewayStatus()).pools[0]!.upstreams.map((upstream) => upstream.inFlight);
+    // Workers tell it twice a second: what is shown may be the load of the test before.
+    await waitFor(async () => (await inFlight()).every((count) => count === 0), {
+      what: 'nothing under way',
+    });
     const url = `http://127.0.0.1:${deployment.gatewayPort}/debug/slow?ms=3000`;
     // One for each of the two: whichever leaves has one under way.
     const slow = Promise.all(
@@ -135,10 +141,9 @@ describe('draining', () => {
         return { status: answer.status, atMs: performance.now() };
       }),
     );
-    await waitFor(
-      async () => (await gatewayStatus()).pools[0]!.upstreams.every(({ inFlight }) => inFlight > 0),
-      { what: 'requests under way at both' },
-    );
+    await waitFor(async () => (await inFlight()).every((count) => count > 0), {
+      what: 'requests under way at both',
+    });
     const beganMs = performance.now();
     const { status } = await deployment.post('scale-down', { serviceName: BACKEND, targetInstances: 1 });
     const tookMs = performance.now() - beganMs;
