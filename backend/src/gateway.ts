@@ -24,7 +24,7 @@ import { Cgroup } from './adapters/meters/cgroup.js';
 import { whyNotFree } from './adapters/net/exclusivePort.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { packageVersion } from './adapters/packageVersion.js';
-import { ownKillTimeoutMs } from './adapters/pm2/ownKillTimeout.js';
+import { killTimeoutOf } from './adapters/pm2/processRow.js';
 import { prober } from './adapters/probes/index.js';
 import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createReportClient } from './adapters/supervisor/reportClient.js';
@@ -62,7 +62,8 @@ const PORT_RETRY_MS = 20;
 const WELCOME_PATIENCE_MS = 1_000;
 const WELCOME_STEP_MS = 50;
 
-const KILL_MS = ownKillTimeoutMs(process.env);
+/** From the signal to SIGKILL: PM2 puts what it was started with into its environment. */
+const KILL_MS = process.env['pm_id'] === undefined ? Infinity : killTimeoutOf(process.env);
 const REUSES_PORT = canReusePort(process.versions.node, process.platform);
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

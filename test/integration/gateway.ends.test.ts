@@ -13,7 +13,9 @@ import {
   gateway,
   get,
   ok,
+  switching,
   tearDown,
+  upgrade,
   upstream,
 } from '../support/gatewayScene.js';
 import { poolRow, snapshotOf, type TestWorker } from '../support/gatewayWorker.js';
@@ -158,6 +160,22 @@ describe('a client that is slow with the last answer', () => {
     expect(parseAnswers(slow.text).map(({ body }) => body)).toEqual(['/first', '/second']);
     await expectIdle(started);
   });
+});
+
+it('a WebSocket whose upstream dies: what was sent before still goes to a client that is slow', async () => {
+  const up = await upstream(({ socket }) => socket.write(`${switching}the last words`));
+  const started = await gateway([up.port]);
+  const slow = through(new NarrowSocket(), started);
+  slow.push(upgrade());
+  await waitFor(() => started.worker.stats().clients.upgraded === 1, { what: 'the upgrade' });
+  up.connections[0]!.socket.resetAndDestroy();
+  await waitFor(() => started.worker.stats().clients.upgraded === 0, { what: 'the end of its upstream' });
+  await aWhile();
+  expect(slow.destroyed).toBe(false);
+  slow.open();
+  await waitFor(() => slow.ended, { what: 'the end' });
+  expect(slow.text).toMatch(/the last words$/);
+  await expectIdle(started);
 });
 
 describe('a client that sends while it is answered', () => {

@@ -13,18 +13,14 @@ import {
   ok,
   tearDown,
   upstream,
+  switching,
+  upgrade,
 } from '../support/gatewayScene.js';
 import { poolRow, snapshotOf, upstreamRow } from '../support/gatewayWorker.js';
 import { parseAnswers } from '../support/rawHttp.js';
 import { waitFor } from '../support/waitFor.js';
 
 afterEach(tearDown);
-
-const upgrade = (lines = ''): string =>
-  `GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n` +
-  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${lines}\r\n`;
-const switching =
-  'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n';
 
 describe('an upgrade', () => {
   it('carries bytes both ways, also those that come early on either side', async () => {

@@ -4,7 +4,16 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { atTearDown, client, expectIdle, gateway, tearDown, upstream } from '../support/gatewayScene.js';
+import {
+  atTearDown,
+  client,
+  expectIdle,
+  gateway,
+  tearDown,
+  upstream,
+  switching,
+  upgrade,
+} from '../support/gatewayScene.js';
 import { poolRow, snapshotOf } from '../support/gatewayWorker.js';
 import type { RawConnection, RawUpstream } from '../support/rawHttp.js';
 import { waitFor } from '../support/waitFor.js';
@@ -16,12 +25,6 @@ const GOING_AWAY = 1001;
 const CLOSE = '\x88\x02\x03\xe9';
 /** 1001 as a client sends it, masked with zeros. */
 const CLIENT_CLOSE = '\x88\x82\0\0\0\0\x03\xe9';
-const UPGRADE =
-  'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
-  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
-const SWITCHING =
-  'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n';
-
 /** A text frame with a length in one byte, as servers send it. */
 const frame = (text: string): string => `\x81${String.fromCharCode(text.length)}${text}`;
 
@@ -70,7 +73,7 @@ async function open(port: number): Promise<{ readonly socket: WebSocket; readonl
 /** An upstream that upgrades, and then does what the test says. */
 async function rawUpstream(onBytes: (connection: RawConnection, bytes: string) => void = () => undefined) {
   const up = await upstream((connection, chunk) => {
-    if (chunk.startsWith('GET')) connection.socket.write(SWITCHING);
+    if (chunk.startsWith('GET')) connection.socket.write(switching);
     else onBytes(connection, chunk);
   });
   return up;
@@ -78,7 +81,7 @@ async function rawUpstream(onBytes: (connection: RawConnection, bytes: string) =
 
 /** A raw client whose connection is upgraded. */
 async function rawClient(port: number) {
-  const one = client(port).send(UPGRADE);
+  const one = client(port).send(upgrade());
   await one.until('101');
   await one.until('\r\n\r\n');
   one.received = '';
@@ -118,10 +121,10 @@ describe('a gateway that leaves', () => {
   it('tells a WebSocket that comes about only now as well', async () => {
     let switchLater: () => void = () => undefined;
     const up = await upstream(({ socket }) => {
-      switchLater = () => socket.write(SWITCHING);
+      switchLater = () => socket.write(switching);
     });
     const started = await gateway([up.port]);
-    const one = client(started.port).send(UPGRADE);
+    const one = client(started.port).send(upgrade());
     await waitFor(() => up.received !== '', { what: 'the request' });
     const drained = started.worker.drain({ timeoutMs: 10_000, windowMs: 100 });
     switchLater();
@@ -249,7 +252,7 @@ describe('the Close', () => {
   it('reaches a client that reads nothing no more than its other bytes do: it is let go all the same', async () => {
     const up = await rawUpstream();
     const started = await gateway([up.port], {}, {}, soon);
-    const one = client(started.port, { paused: true }).send(UPGRADE);
+    const one = client(started.port, { paused: true }).send(upgrade());
     await waitFor(() => started.worker.stats().clients.upgraded === 1, { what: 'the upgrade' });
     const { socket } = up.connections[0]!;
     // More than all buffers on the way take, in whole frames of 64 KiB.

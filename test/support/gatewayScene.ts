@@ -50,6 +50,13 @@ export const ok = (body: string, lines = ''): string =>
 export const get = (path: string, lines = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;
 
+/** A WebSocket's handshake, and the answer to it. */
+export const upgrade = (lines = ''): string =>
+  `GET /ws HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n` +
+  `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n${lines}\r\n`;
+export const switching =
+  'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n';
+
 /** Answers every complete request head with its path. */
 export function echoPath(connection: RawConnection, chunk: string): void {
   for (const match of chunk.matchAll(/^[A-Z]+ (\S+) HTTP\/1\.1\r\n/gm))
