@@ -142,6 +142,8 @@ describe('reading', () => {
     expect((await store.list()).map((entry) => entry.id)).toEqual([id]);
     expect(await store.list()).toHaveLength(1);
     expect(logged).toEqual(['the folder of black boxes cannot be read']);
+    // Nor does one that is to be completed: it was not removed by a person, nobody can look.
+    await store.save(blackBoxSummary(1), { stack: 'at g' });
     await rm(directory);
     await rename(`${directory}-aside`, directory);
     expect(await store.list()).toHaveLength(1);
