@@ -16,6 +16,8 @@ const os = require('node:os');
 const path = require('node:path');
 const { parseEnv } = require('node:util');
 
+const { keptSecret } = require('./sessionSecret.cjs');
+
 const root = path.dirname(__dirname);
 
 /** What `node --require` loads into every instance: the agent (backend/src/agent/). */
@@ -85,28 +87,14 @@ function requireBuild(scripts) {
   );
 }
 
-/**
- * The secret that all instances sign sessions with. Without a configured one it is made once and kept, so that
- * sessions outlive restarts. Written under another name and linked, so that two starts at the same time agree.
- */
+/** The secret that all instances sign sessions with: the configured one, or the one that is kept. */
 function sessionSecret(settings, dataDirectory) {
   if (settings.SESSION_SECRET) return settings.SESSION_SECRET;
-  const file = path.join(dataDirectory, 'session-secret');
-  if (!fs.existsSync(file)) {
-    const draft = `${file}.${process.pid}`;
-    fs.mkdirSync(dataDirectory, { recursive: true });
-    fs.writeFileSync(draft, require('node:crypto').randomBytes(32).toString('base64url'), { mode: 0o600 });
-    try {
-      fs.linkSync(draft, file);
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-    } finally {
-      fs.unlinkSync(draft);
-    }
+  try {
+    return keptSecret(path.join(dataDirectory, 'session-secret'));
+  } catch (error) {
+    throw refuse(error.message);
   }
-  const secret = fs.readFileSync(file, 'utf8').trim();
-  if (secret.length >= 32) return secret;
-  throw refuse(`${file} holds no usable secret; remove it, and a new one is made (sessions start anew).`);
 }
 
 /**

@@ -28,27 +28,20 @@ import { killTimeoutOf } from './adapters/pm2/processRow.js';
 import { prober } from './adapters/probes/index.js';
 import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createReportClient } from './adapters/supervisor/reportClient.js';
-import { createDiscovery } from './adapters/discovery/index.js';
-import { appliedLive, gatewayRouting } from './config/gateway.js';
-import type { Routing } from './config/gateway.js';
+import { appliedLive } from './config/gateway.js';
 import { standingProblems, stopTimes, workerSettings } from './config/gatewayWorker.js';
 import type { Config } from './config/load.js';
-import { readLoadBalancerFile } from './config/loadBalancerFile.js';
-import type { LoadBalancerFile } from './config/loadBalancerFile.js';
-import { servicePolicy } from './config/policy.js';
 import { reachableUrl } from './config/reachable.js';
 import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
-import { defaultPool } from './defaultPool.js';
 import { messageOf } from './domain/errors.js';
-import type { HealthPolicy } from './domain/policy.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
 import { explainListenProblem, type StartOutcome } from './gateway/primary/listenProblem.js';
 import type { StopTimes } from './gateway/primary/messages.js';
 import { Primary } from './gateway/primary/primary.js';
-import type { Source } from './gateway/primary/primary.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
+import { GatewayPools } from './gatewayPools.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
 import { StartProblem, startProcess } from './startProcess.js';
 
@@ -91,11 +84,9 @@ class Gateway {
   readonly #isUnderPm2 = process.env['pm_id'] !== undefined;
   readonly #isOnTerminal = process.stdin.isTTY && process.stdout.isTTY;
   #config: Config;
-  #defaultPool = 'default';
   #primary: Primary<WorkerSettings> | null = null;
   #watcher: ConfigWatcher | null = null;
-  /** What load-balancer-config.json says, where that is the source. */
-  #document: LoadBalancerFile | null = null;
+  #pools: GatewayPools | null = null;
   #ending = false;
 
   constructor(config: Config, logger: ClosableLogger) {
@@ -112,8 +103,11 @@ class Gateway {
     setInterval(() => undefined, KEEP_ALIVE_MS);
     mkdirSync(this.#config.dataDir, { recursive: true });
     if (!(await this.#lock.acquire(0)) && !this.#isUnderPm2) throw new StartProblem(this.#alreadyRuns());
-    this.#defaultPool = await defaultPool(this.#config);
-    this.#primary = await this.#createPrimary();
+    this.#pools = await GatewayPools.create({
+      config: () => this.#config,
+      onChange: () => void this.#apply(null),
+    });
+    this.#primary = await this.#createPrimary(this.#pools);
     const outcome = (await this.#portTaken()) ?? (await this.#primary.start());
     if (!outcome.ok) {
       const holder = await describePortHolder(outcome.port ?? this.#config.gateway.port);
@@ -166,7 +160,7 @@ class Gateway {
     return `Another gateway (${this.#lock.holders()}) already uses ${this.#config.dataDir}. Stop it first, or give this one its own HA_DATA_DIR and BALANCER_PORT.`;
   }
 
-  async #createPrimary(): Promise<Primary<WorkerSettings>> {
+  async #createPrimary(pools: GatewayPools): Promise<Primary<WorkerSettings>> {
     const { gateway, dataDir, apiToken } = this.#config;
     const supervised = gateway.source.kind === 'pm2';
     return Primary.create<WorkerSettings>({
@@ -182,9 +176,9 @@ class Gateway {
         : null,
       name: `${hostname()}:${process.pid}`,
       version: packageVersion(root),
-      routing: this.#routing(),
-      sourceOf: (pool) => this.#sourceOf(pool),
-      checkOf: (pool) => this.#checkOf(pool),
+      routing: pools.routing(),
+      sourceOf: (pool) => pools.sourceOf(pool),
+      checkOf: (pool) => pools.checkOf(pool),
       workers: {
         count: gateway.workers === 'auto' ? new Cgroup().availableCores() : gateway.workers,
         listen: {
@@ -204,37 +198,6 @@ class Gateway {
           : { source: new CertificateFiles(gateway.tls), minVersion: gateway.tls.minVersion },
       onPortTaken: () => this.#lock.askHolder(),
     });
-  }
-
-  #sourceOf(pool: string): Source {
-    const { gateway, apiToken, serviceDefaults } = this.#config;
-    const { source } = gateway;
-    const discovery = createDiscovery(source, pool, {
-      clock: systemClock,
-      random: Math.random,
-      supervisor: { url: reachableUrl(this.#config.host, this.#config.port), token: apiToken },
-      parse: (text) => readLoadBalancerFile(text, serviceDefaults),
-      onDocument: (document) => {
-        this.#document = document;
-        void this.#apply(null);
-      },
-    });
-    const supervised = source.kind === 'pm2';
-    return { name: supervised ? 'supervisor' : source.kind, pool, discovery, verified: supervised };
-  }
-
-  /** A supervised service is checked as the supervisor checks it. */
-  #checkOf(pool: string): HealthPolicy {
-    const { gateway } = this.#config;
-    if (gateway.source.kind !== 'pm2') return this.#document?.check ?? gateway.check;
-    return servicePolicy(this.#config, { name: pool }, { cores: 1, memoryBytes: Infinity }).health;
-  }
-
-  #routing(): Routing {
-    const routing = gatewayRouting(this.#config.gateway, this.#defaultPool);
-    const algorithm = this.#document?.algorithm ?? null;
-    if (algorithm === null) return routing;
-    return { ...routing, pools: routing.pools.map((pool) => ({ ...pool, algorithm })) };
   }
 
   #workerSettings(): WorkerSettings {
@@ -271,9 +234,10 @@ class Gateway {
     });
   }
 
-  /** Shows what stays wrong until somebody acts. */
+  /** Shows what stays wrong until a person acts. */
   #report(...problems: readonly string[]): void {
-    const standing = standingProblems(this.#config, KILL_MS);
+    const unsigned = this.#pools?.keyProblem ?? null;
+    const standing = [...standingProblems(this.#config, KILL_MS), ...(unsigned === null ? [] : [unsigned])];
     for (const problem of standing) this.#logger.warn(problem);
     this.#primary?.report([...problems, ...standing]);
   }
@@ -290,20 +254,16 @@ class Gateway {
   }
 
   async #findDefaultPool(): Promise<void> {
-    const config = this.#config;
     try {
-      const found = await defaultPool(config);
-      // Changed again meanwhile: whoever did that looks, too.
-      if (config.defaultService !== this.#config.defaultService) return;
-      this.#defaultPool = found;
-      await this.#apply(null);
+      await this.#pools?.findDefault();
     } catch (error) {
       this.#logger.warn('the default service stays as it was', { problem: messageOf(error) });
     }
   }
 
   async #apply(settings: WorkerSettings | null): Promise<void> {
-    await this.#primary?.reconfigure({ routing: this.#routing(), workerSettings: settings });
+    if (this.#pools === null || this.#primary === null) return;
+    await this.#primary.reconfigure({ routing: this.#pools.routing(), workerSettings: settings });
   }
 
   #obeySignals(): void {

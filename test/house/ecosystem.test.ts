@@ -51,7 +51,12 @@ let project = '';
 
 beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), 'holdfast-ecosystem-'));
-  for (const file of ['ecosystem.config.js', 'ecosystem.cluster.config.js', 'backend/ecosystem.cjs']) {
+  for (const file of [
+    'ecosystem.config.js',
+    'ecosystem.cluster.config.js',
+    'backend/ecosystem.cjs',
+    'backend/sessionSecret.cjs',
+  ]) {
     cpSync(join(root, file), join(project, file));
   }
   for (const script of [
@@ -387,7 +392,7 @@ describe('the session secret', () => {
     writeFileSync(join(project, 'data/session-secret'), '');
     const run = evaluate('ecosystem.config.js');
     expect(run.status).not.toBe(0);
-    expect(run.stderr).toContain('session-secret holds no usable secret; remove it');
+    expect(run.stderr).toMatch(/session-secret holds no usable secret: 0 characters.*Remove it/);
   });
 });
 

@@ -17,6 +17,7 @@ const FILES = [
   'backend/ecosystem.cjs',
   'backend/package.json',
   'backend/preload.cjs',
+  'backend/sessionSecret.cjs',
   'backend/src',
   'backend/tsconfig.json',
   'config.yml',

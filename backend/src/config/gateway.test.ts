@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { algorithms } from '../domain/balancing/registry.js';
-import { appliedLive, gatewayRouting, type GatewayConfig } from './gateway.js';
+import { appliedLive, gatewayRouting, needsKeptKey, type GatewayConfig } from './gateway.js';
 import { appliesLive, loadConfig } from './load.js';
 import { formatProblems, type Problem } from './problems.js';
 
@@ -112,7 +112,6 @@ describe('where upstreams come from', () => {
       BACKEND_DNS: 'shop.internal',
       BACKEND_START_PORT: '65535',
       LB_ROUTES: '/=shop',
-      LB_STICKY_COOKIE: 'SID',
       LB_EJECT_TIME: '300001',
     });
     expect(problems.map(({ key, value, allowed }) => `${key} = ${value}: ${allowed}`)).toEqual([
@@ -121,7 +120,6 @@ describe('where upstreams come from', () => {
       'BACKEND_START_PORT = 65535: backendCount set as well, or this unset',
       'BACKEND_DNS = "shop.internal": backendPort set as well, or a name that begins with _ and has SRV records',
       'LB_ROUTES = "/=shop": this unset, because all traffic goes to the upstreams of backendHosts',
-      'LB_STICKY_COOKIE = "SID": lbStickyKeys or sessionSecret set as well: the cookie is signed',
       'LB_EJECT_TIME = 300001: at most lbEjectMaxTime (300000)',
     ]);
   });
@@ -191,12 +189,23 @@ describe('values', () => {
     ).toEqual(['the newest key of all', 'the older key of two']);
   });
 
-  it('takes a cookie without a key where PM2 is the source: what PM2 starts is given one', () => {
-    const unsigned = gatewayOf({ LB_STICKY_COOKIE: 'S' });
-    expect([unsigned.pool.sticky, unsigned.lacksStickyKey]).toEqual([null, true]);
-    const signed = gatewayOf({ LB_STICKY_COOKIE: 'S', SESSION_SECRET: 'the session secret' });
-    expect([signed.pool.sticky?.cookieName, signed.lacksStickyKey]).toEqual(['S', false]);
-    expect(gatewayOf().lacksStickyKey).toBe(false);
+  it.each([
+    [{}, false],
+    [{ LB_STICKY_COOKIE: 'JSESSIONID' }, true],
+    [{ LB_STICKY_COOKIE: 'JSESSIONID', BACKEND_HOSTS: 'a:1' }, true],
+    [{ LB_STICKY_COOKIE: 'JSESSIONID', SESSION_SECRET: 'the session secret' }, false],
+    [{ LB_STICKY_COOKIE: 'JSESSIONID', LB_STICKY_KEYS: 'the newest key of all' }, false],
+  ])('signs a sticky cookie with the kept key where none is configured: %o', (env, needsOne) => {
+    const gateway = gatewayOf(env);
+    expect(needsKeptKey(gateway)).toBe(needsOne);
+    if (!needsOne) return;
+    const stickyOf = (key: string | null) => gatewayRouting(gateway, 'shop', key).pools[0]?.sticky;
+    expect(stickyOf('the kept key')).toEqual({
+      cookieName: 'JSESSIONID',
+      lifetimeMs: 1_800_000,
+      keys: ['the kept key'],
+    });
+    expect(stickyOf(null)).toBeNull();
   });
 
   it("takes a deployment's own routes where none are set and PM2 is the source", () => {

@@ -7,7 +7,7 @@ import type { UpstreamSource } from '../domain/upstreamSource.js';
 import type { GatewayValues } from './gatewaySchema.js';
 import type { GlobalValues } from './schema.js';
 
-/** Everything of a pool but its name and its upstreams. */
+/** Everything of a pool but its name and its upstreams. A sticky cookie without keys is signed with the kept one. */
 export type PoolTraits = Omit<PoolSnapshot, 'name' | 'upstreams'>;
 
 /** Names and meanings as in gateway/limits.ts; what is not here has no setting. */
@@ -59,8 +59,6 @@ export interface GatewayConfig {
   /** Of every upstream that its source has not verified itself. */
   readonly check: HealthPolicy;
   readonly pool: PoolTraits;
-  /** A sticky cookie is wanted, but there is no key to sign it: there is none then. */
-  readonly lacksStickyKey: boolean;
   /** null: those of the deployment, where the source is PM2, else one pool for everything. */
   readonly routes: readonly RouteSnapshot[] | null;
   /** What the ecosystem file brings along. They name its services: where upstreams come from elsewhere they mean nothing. */
@@ -73,13 +71,28 @@ export interface Routing {
   readonly pools: readonly Omit<PoolSnapshot, 'upstreams'>[];
 }
 
-/** @param defaultPool serves everything where no routes are set. */
-export function gatewayRouting(gateway: GatewayConfig, defaultPool: string): Routing {
-  const { source, routes, deploymentRoutes, pool } = gateway;
+/** A sticky cookie is wanted, and no key to sign it is configured: the one that the data directory keeps is needed. */
+export const needsKeptKey = ({ pool }: GatewayConfig): boolean => pool.sticky?.keys.length === 0;
+
+/**
+ * @param defaultPool serves everything where no routes are set.
+ * @param keptKey signs the sticky cookie where no key is configured; null: then there is no cookie.
+ */
+export function gatewayRouting(
+  gateway: GatewayConfig,
+  defaultPool: string,
+  keptKey: string | null = null,
+): Routing {
+  const { source, routes, deploymentRoutes } = gateway;
+  const pool = needsKeptKey(gateway) ? withKey(gateway.pool, keptKey) : gateway.pool;
   const inherited = source.kind === 'pm2' ? deploymentRoutes : null;
   const all = routes ?? inherited ?? [{ host: null, pathPrefix: '/', pool: defaultPool }];
   const names = [...new Set(all.map((route) => route.pool))];
   return { routes: all, pools: names.map((name) => ({ name, ...pool })) };
+}
+
+function withKey(pool: PoolTraits, key: string | null): PoolTraits {
+  return { ...pool, sticky: key === null || pool.sticky === null ? null : { ...pool.sticky, keys: [key] } };
 }
 
 /** @param absolute makes a path of the configuration absolute. */
@@ -104,7 +117,6 @@ export function gatewayConfig(
     source: sourceOf(values, absolute),
     check,
     pool: poolTraits(values, global),
-    lacksStickyKey: values.lbStickyCookie !== null && stickyKeys(values, global).length === 0,
     routes: values.lbRoutes,
     deploymentRoutes: values.lbDefaultRoutes,
     limits: limitsOf(values),
@@ -172,15 +184,18 @@ function stickyKeys({ lbStickyKeys }: GatewayValues, { sessionSecret }: GlobalVa
 }
 
 function poolTraits(values: GatewayValues, global: GlobalValues): PoolTraits {
-  const keys = stickyKeys(values, global);
   return {
     algorithm: values.lbAlgorithm,
     hashOn: values.lbHashOn,
     slowStartMs: values.lbSlowStart,
     sticky:
-      values.lbStickyCookie === null || keys.length === 0
+      values.lbStickyCookie === null
         ? null
-        : { cookieName: values.lbStickyCookie, lifetimeMs: values.lbStickyLifetime, keys },
+        : {
+            cookieName: values.lbStickyCookie,
+            lifetimeMs: values.lbStickyLifetime,
+            keys: stickyKeys(values, global),
+          },
     retryBudget: { share: values.lbRetryShare / 100, min: values.lbRetryMin },
     retryUnsafe: values.lbRetryUnsafe,
     ejection: {
@@ -219,7 +234,7 @@ type Key = keyof GatewayValues;
 export interface GatewayRule {
   readonly blames: Key;
   readonly inViewOf: readonly Key[];
-  holds(values: GatewayValues, global: GlobalValues): boolean;
+  holds(values: GatewayValues): boolean;
   allowed(values: GatewayValues): string;
 }
 
@@ -291,16 +306,6 @@ export const GATEWAY_RULES: readonly GatewayRule[] = [
     holds: (values) => values.lbRoutes === null || chosenSources(values).length === 0,
     allowed: (values) =>
       `this unset, because all traffic goes to the upstreams of ${chosenSources(values)[0]}`,
-  },
-  {
-    blames: 'lbStickyCookie',
-    inViewOf: ['lbStickyKeys'],
-    // What PM2 starts is given a secret that only the ecosystem file knows.
-    holds: (values, global) =>
-      values.lbStickyCookie === null ||
-      stickyKeys(values, global).length > 0 ||
-      chosenSources(values).length === 0,
-    allowed: () => 'lbStickyKeys or sessionSecret set as well: the cookie is signed',
   },
   {
     blames: 'lbEjectTime',

@@ -157,7 +157,7 @@ const CHOOSING = {
   ),
   lbStickyKeys: optional(
     keyList(),
-    'Keys of that cookie: the first signs, all are valid. Unset: sessionSecret is the key.',
+    'Keys of that cookie: the first signs, all are valid. Unset: sessionSecret is the key, or else the one made once in `session-secret` in haDataDir.',
     { secret: true },
   ),
   lbStickyLifetime: setting(

@@ -20,10 +20,7 @@ export function stopTimes({ gateway }: Config, killMs = Infinity) {
 
 /** What a valid configuration can't have here, a sentence each. */
 export function standingProblems(config: Config, killMs: number): readonly string[] {
-  const unsigned = config.gateway.lacksStickyKey
-    ? 'There is no sticky cookie, because there is no key to sign it: set LB_STICKY_KEYS or SESSION_SECRET.'
-    : null;
-  return [stopProblem(config, killMs), unsigned].filter((problem) => problem !== null);
+  return [stopProblem(config, killMs)].filter((problem) => problem !== null);
 }
 
 /** Less time than configured; null: there is enough. */

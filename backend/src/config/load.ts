@@ -177,7 +177,7 @@ class Merged {
     const values = this.gatewayValues();
     for (const { blames, inViewOf, holds, allowed } of GATEWAY_RULES) {
       const unusable = [blames, ...inViewOf].some((key) => this.#bad.has(key));
-      if (unusable || holds(values, this.globalValues())) continue;
+      if (unusable || holds(values)) continue;
       const value = values[blames];
       const shown = typeof value === 'number' ? value : GATEWAY_SETTINGS[blames].kind.format(value);
       this.#blame(blames, null, shown, allowed(values));

@@ -1,0 +1,54 @@
+/**
+ * The secret that signs sessions, made once and kept in a file of the data directory (`session-secret`), so that
+ * sessions outlive restarts. The ecosystem files give it to all that PM2 starts; a gateway without PM2 signs its sticky
+ * cookie with it. CommonJS and without dependencies, like ecosystem.cjs.
+ */
+'use strict';
+
+const { randomBytes } = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const SHORTEST_CHARACTERS = 32;
+/** 256 bits, in base64url: 43 characters. */
+const SECRET_BYTES = 32;
+
+/**
+ * @param {string} file made, readable by its owner only, where there is none
+ * @returns {string}
+ * @throws with a sentence for people where the file can't be made or holds no usable secret
+ */
+function keptSecret(file) {
+  let secret;
+  try {
+    if (!fs.existsSync(file)) makeSecret(file);
+    secret = fs.readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new Error(
+      `The secret for sessions can't be kept in ${file}: ${error.message}. ` +
+        'Correct the permissions of the file and its folder, or set SESSION_SECRET.',
+      { cause: error },
+    );
+  }
+  if (secret.length >= SHORTEST_CHARACTERS) return secret;
+  throw new Error(
+    `${file} holds no usable secret: ${secret.length} characters, where at least ${SHORTEST_CHARACTERS} are needed. ` +
+      'Remove it, and a new one is made (sessions start anew).',
+  );
+}
+
+/** Written under another name and linked when it is whole: of two processes that start together, both read one secret. */
+function makeSecret(file) {
+  const draft = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`;
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  try {
+    fs.writeFileSync(draft, randomBytes(SECRET_BYTES).toString('base64url'), { mode: 0o600, flush: true });
+    fs.linkSync(draft, file);
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  } finally {
+    fs.rmSync(draft, { force: true });
+  }
+}
+
+module.exports = { keptSecret };

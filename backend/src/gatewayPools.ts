@@ -1,0 +1,109 @@
+/**
+ * What the gateway balances, by its configuration as it is now: routes and pools, where the upstreams of each pool come
+ * from, how they are checked, and the key that signs sticky cookies.
+ */
+import { systemClock } from './adapters/clock.js';
+import { createDiscovery } from './adapters/discovery/index.js';
+import { sessionSecretIn } from './adapters/state/sessionSecret.js';
+import { gatewayRouting, needsKeptKey, type Routing } from './config/gateway.js';
+import type { Config } from './config/load.js';
+import { readLoadBalancerFile, type LoadBalancerFile } from './config/loadBalancerFile.js';
+import { servicePolicy } from './config/policy.js';
+import { reachableUrl } from './config/reachable.js';
+import { defaultPool } from './defaultPool.js';
+import { messageOf } from './domain/errors.js';
+import type { HealthPolicy } from './domain/policy.js';
+import type { Source } from './gateway/primary/primary.js';
+import { StartProblem } from './startProcess.js';
+
+export interface GatewayPoolsOptions {
+  /** As it is now. */
+  readonly config: () => Config;
+  /** `routing` or `checkOf` answer otherwise from now on. */
+  readonly onChange: () => void;
+}
+
+export class GatewayPools {
+  readonly #options: GatewayPoolsOptions;
+  #defaultPool = 'default';
+  /** What load-balancer-config.json says, where that is the source. */
+  #document: LoadBalancerFile | null = null;
+  /** The kept key of the sticky cookie; null until it is needed. */
+  #keptKey: string | null = null;
+  #keyProblem: string | null = null;
+
+  private constructor(options: GatewayPoolsOptions) {
+    this.#options = options;
+  }
+
+  /** @throws StartProblem, and what `defaultPool` throws. */
+  static async create(options: GatewayPoolsOptions): Promise<GatewayPools> {
+    const pools = new GatewayPools(options);
+    pools.#readKey();
+    if (pools.#keyProblem !== null) throw new StartProblem(pools.#keyProblem);
+    pools.#defaultPool = await defaultPool(options.config());
+    return pools;
+  }
+
+  /** Why there is no sticky cookie though the configuration asks for one, a sentence; null: nothing is wrong. */
+  get keyProblem(): string | null {
+    return this.#keyProblem;
+  }
+
+  routing(): Routing {
+    this.#readKey();
+    const routing = gatewayRouting(this.#options.config().gateway, this.#defaultPool, this.#keptKey);
+    const algorithm = this.#document?.algorithm ?? null;
+    if (algorithm === null) return routing;
+    return { ...routing, pools: routing.pools.map((pool) => ({ ...pool, algorithm })) };
+  }
+
+  sourceOf(pool: string): Source {
+    const { gateway, apiToken, host, port } = this.#options.config();
+    const { source } = gateway;
+    const discovery = createDiscovery(source, pool, {
+      clock: systemClock,
+      random: Math.random,
+      supervisor: { url: reachableUrl(host, port), token: apiToken },
+      parse: (text) => readLoadBalancerFile(text, this.#options.config().serviceDefaults),
+      onDocument: (document) => {
+        this.#document = document;
+        this.#options.onChange();
+      },
+    });
+    const supervised = source.kind === 'pm2';
+    return { name: supervised ? 'supervisor' : source.kind, pool, discovery, verified: supervised };
+  }
+
+  /** A supervised service is checked as the supervisor checks it. */
+  checkOf(pool: string): HealthPolicy {
+    const config = this.#options.config();
+    if (config.gateway.source.kind !== 'pm2') return this.#document?.check ?? config.gateway.check;
+    return servicePolicy(config, { name: pool }, { cores: 1, memoryBytes: Infinity }).health;
+  }
+
+  /**
+   * Looks again which service is the default one.
+   * @throws as `defaultPool` does; then it stays as it was.
+   */
+  async findDefault(): Promise<void> {
+    const config = this.#options.config();
+    const found = await defaultPool(config);
+    // Changed again meanwhile: that change is followed by a look of its own.
+    if (config.defaultService !== this.#options.config().defaultService) return;
+    this.#defaultPool = found;
+    this.#options.onChange();
+  }
+
+  /** Where the configuration asks for a sticky cookie and names no key. */
+  #readKey(): void {
+    const { gateway, dataDir } = this.#options.config();
+    this.#keyProblem = null;
+    if (!needsKeptKey(gateway) || this.#keptKey !== null) return;
+    try {
+      this.#keptKey = sessionSecretIn(dataDir);
+    } catch (error) {
+      this.#keyProblem = `There is no key to sign the sticky cookie. ${messageOf(error)}`;
+    }
+  }
+}
