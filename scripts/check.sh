@@ -27,9 +27,9 @@ shell_scripts() {
   shellcheck scripts/*.sh .ci/run
 }
 
-# The settings' documentation is derived from the registry, by the compiled registry.
+# What documents derive from registries is derived by the compiled registries.
 documents() {
-  node scripts/build.mjs --quiet && node backend/dist/config/docs.js --check
+  node scripts/build.mjs --quiet && node backend/dist/docs.js --check
 }
 
 check format prettier --check --log-level warn .

@@ -2,27 +2,11 @@
  * Entry of what scripts/*.sh and the npm scripts call. Each command is a file in cli/commands/; this one finds it,
  * and turns what went wrong into a message and an exit code: 0 as asked, 1 failed, 2 wrong usage.
  */
-import { UsageError, type Command } from './cli/command.js';
-import { deploy } from './cli/commands/deploy.js';
-import { down } from './cli/commands/down.js';
-import { health } from './cli/commands/health.js';
-import { startHa } from './cli/commands/startHa.js';
-import { status } from './cli/commands/status.js';
-import { testHa } from './cli/commands/testHa.js';
-import { up } from './cli/commands/up.js';
+import { UsageError } from './cli/command.js';
+import { COMMANDS } from './cli/commands/index.js';
 import { createContext } from './cli/context.js';
 import { Terminal } from './cli/terminal.js';
 import { HoldfastError } from './domain/errors.js';
-
-const COMMANDS: Readonly<Record<string, Command>> = {
-  up,
-  down,
-  status,
-  health,
-  'start-ha': startHa,
-  'test-ha': testHa,
-  deploy,
-};
 
 const USAGE = [
   'Usage: scripts/holdfast.sh COMMAND [options]',

@@ -13,7 +13,9 @@ const markdownIn = (folder: string): string[] =>
   readdirSync(join(root, folder))
     .filter((name) => name.endsWith('.md'))
     .map((name) => join(folder, name));
-const documents = [...markdownIn('.'), ...markdownIn('docs'), ...markdownIn('docs/decisions')];
+const documents = ['.', 'docs', 'docs/decisions', 'docs/guides', 'docs/reference', 'bench'].flatMap(
+  markdownIn,
+);
 const read = (name: string): string => readFileSync(join(root, name), 'utf8');
 const all = (text: string, pattern: RegExp): string[] =>
   [...text.matchAll(pattern)].map((match) => match[1] ?? '');
@@ -69,11 +71,22 @@ describe('the API', () => {
     expect(named.filter((call) => !calls.includes(call))).toEqual([]);
   });
 
-  it('is in the README as a whole, save what only other parts of Holdfast call', () => {
-    const readme = read('README.md');
-    const missing = calls.filter(
-      (call) => !readme.includes(`\`${call}`) && !/^GET \/(openapi\.json)?$/.test(call),
-    );
-    expect(missing.filter((call) => !call.includes('/gateway'))).toEqual([]);
+  it('is in its reference as a whole', () => {
+    const reference = read('docs/reference/api.md');
+    expect(calls.filter((call) => !reference.includes(`### \`${call}\``))).toEqual([]);
+  });
+});
+
+describe('the reference', () => {
+  it('says of every event what happened', () => {
+    const rows = all(read('docs/reference/events.md'), /^\| (`.+) \|$/gm);
+    expect(rows.length).toBeGreaterThan(30);
+    expect(rows.filter((row) => row.endsWith('|'))).toEqual([]);
+  });
+
+  it('names every npm script', () => {
+    const page = read('docs/reference/command-line.md');
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    expect(Object.keys(scripts).filter((name) => !page.includes(name))).toEqual([]);
   });
 });

@@ -9,15 +9,15 @@ import { namedSchemas } from './schemas/names.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
-const COMMON_REFUSALS: Readonly<Record<number, string>> = {
+export const COMMON_REFUSALS: Readonly<Record<number, string>> = {
   400: '`request.*`: something in the request is not valid; `details.problems` lists every one. `host.missing`.',
   403: '`host.foreign` or `origin.foreign`: not addressed by its own name, or called by a page of another origin.',
 };
-const BODY_REFUSALS: Readonly<Record<number, string>> = {
+export const BODY_REFUSALS: Readonly<Record<number, string>> = {
   413: '`request.too-large`: the limit is 16 KB.',
   415: '`request.not-json`',
 };
-const TOKEN_REFUSALS: Readonly<Record<number, string>> = {
+export const TOKEN_REFUSALS: Readonly<Record<number, string>> = {
   401: '`auth.required` or `auth.invalid`, when a token is set.',
   429: '`auth.too-many-guesses`',
 };

@@ -247,7 +247,7 @@ describe('loadConfig', () => {
     const [problem] = problemsOf({ yaml: 'CPU_THRESHOLD_HIGH: 70\n' });
     expect(problem?.allowed).toContain('did you mean cpuThresholdHigh?');
     const [unlike] = problemsOf({ yaml: 'somethingElseEntirely: 70\n' });
-    expect(unlike?.allowed).toContain('docs/configuration.md');
+    expect(unlike?.allowed).toContain('docs/reference/settings.md');
   });
 
   it.each([

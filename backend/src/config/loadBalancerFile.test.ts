@@ -51,8 +51,8 @@ describe('load-balancer-config.json', () => {
     });
   });
 
-  it('reads the example of docs/configuration.md', () => {
-    const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8');
+  it('reads the example of docs/guides/gateway.md', () => {
+    const page = readFileSync(new URL('../../../docs/guides/gateway.md', import.meta.url), 'utf8');
     const [, example = ''] = /```json\n([^`]*"servers"[^`]*)```/.exec(page) ?? [];
     expect(readLoadBalancerFile(example, defaults())).toMatchObject({ ok: true, members: { length: 2 } });
   });

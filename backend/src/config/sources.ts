@@ -205,7 +205,7 @@ function explainUnknown(key: string, service: string | null): string {
   const known = service === null ? [...Object.keys(TOP_LEVEL), SERVICES_KEY] : Object.keys(PER_SERVICE);
   const meant = meantKey(key, known);
   return meant === null
-    ? 'is not a setting; docs/configuration.md lists them all'
+    ? 'is not a setting; docs/reference/settings.md lists them all'
     : `is not a setting; did you mean ${meant}?`;
 }
 

@@ -1,4 +1,5 @@
 /** The documentation that follows from the registry: Markdown tables and the commented config.yml. */
+import { markdownTable } from '../lib/markdown.js';
 import {
   ENVIRONMENT_SETTINGS,
   environmentName,
@@ -12,21 +13,18 @@ function defaultOf({ kind, default: standard }: Setting<unknown>): string | null
   return standard === null ? null : kind.format(standard);
 }
 
-const escapeCell = (text: string): string => text.replaceAll('|', '\\|');
-
 function tableOf(
   settings: Registry,
   columns: { readonly file: boolean; readonly environment: boolean },
 ): string {
   const rows = Object.entries(settings).map(([key, setting]) => {
     const standard = defaultOf(setting);
-    const cells = [
+    return [
       ...(columns.file ? [`\`${key}\``] : []),
       ...(columns.environment ? [`\`${environmentName(key)}\``] : []),
       standard === null ? 'unset' : `\`${standard}\``,
       `${setting.doc} Allowed: ${setting.kind.allowed}.${setting.secret ? ' Never shown.' : ''}`,
     ];
-    return `| ${cells.map(escapeCell).join(' | ')} |`;
   });
   const headings = [
     ...(columns.file ? ['config.yml'] : []),
@@ -34,29 +32,18 @@ function tableOf(
     'default',
     'meaning',
   ];
-  return [`| ${headings.join(' | ')} |`, `|${' --- |'.repeat(headings.length)}`, ...rows].join('\n');
+  return markdownTable(headings, rows);
 }
 
-/** Every setting as Markdown, below level-3 headings. */
+/** Every setting as Markdown, a section for each group. */
 export function configurationTable(): string {
   const both = { file: true, environment: true };
   const sections = [
-    ...TOP_LEVEL_GROUPS.map(({ title, settings }) => `### ${title}\n\n${tableOf(settings, both)}`),
-    `### Only under \`services.<name>\`\n\n${tableOf(SERVICE_ONLY_SETTINGS, { file: true, environment: false })}`,
-    `### Only in the environment\n\n${tableOf(ENVIRONMENT_SETTINGS, { file: false, environment: true })}`,
+    ...TOP_LEVEL_GROUPS.map(({ title, settings }) => `## ${title}\n\n${tableOf(settings, both)}`),
+    `## Only under \`services.<name>\`\n\n${tableOf(SERVICE_ONLY_SETTINGS, { file: true, environment: false })}`,
+    `## Only in the environment\n\n${tableOf(ENVIRONMENT_SETTINGS, { file: false, environment: true })}`,
   ];
-  return `<!-- prettier-ignore-start -->\n\n${sections.join('\n\n')}\n\n<!-- prettier-ignore-end -->`;
-}
-
-const CONFIG_START = '<!-- config:start -->';
-const CONFIG_END = '<!-- config:end -->';
-
-/** `document` with the tables between its two markers; null where it does not have them, in this order. */
-export function insertTable(document: string): string | null {
-  const start = document.indexOf(CONFIG_START);
-  const end = document.indexOf(CONFIG_END);
-  if (start < 0 || end < start) return null;
-  return `${document.slice(0, start + CONFIG_START.length)}\n\n${configurationTable()}\n\n${document.slice(end)}`;
+  return sections.join('\n\n');
 }
 
 const YAML_HEAD = `# The settings of Holdfast. A line that is commented out shows the default.

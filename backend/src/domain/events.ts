@@ -7,14 +7,17 @@ import type { FailureCause, InstanceRef, OperationKind } from './model.js';
 export interface EventMap {
   /** The control plane is up; `adopted` instances were already running. */
   'supervisor.started': { version: string; adopted: number };
+  /** The supervisor was told to end, by this signal. */
   'supervisor.stopping': { signal: string };
-  /** Automatic management was switched on or off. */
+  /** Automatic management was switched on. */
   'management.started': { by: string };
+  /** Automatic management was switched off: nothing is replaced or scaled until it is on again. */
   'management.stopped': { by: string };
   /** The state file could not be used and was set aside. */
   'state.damaged': { movedTo: string; problem: string };
   /** The state could not be written; what is remembered lives in memory only until it can be. */
   'state.unwritable': { problem: string };
+  /** A changed configuration applies; a correction that leads back to what runs changes nothing. */
   'config.reloaded': { changed: string[] };
   /** A changed configuration was refused; the running one stays. */
   'config.rejected': { problems: string[] };
@@ -22,17 +25,20 @@ export interface EventMap {
   'daemon.connected': { version: string; pid: number | null };
   /** A call to the daemon ran out of time: it lives but does not answer. */
   'daemon.unresponsive': { forMs: number };
+  /** PM2's daemon is gone. */
   'daemon.lost': { problem: string };
+  /** A new PM2 daemon was started. */
   'daemon.started': { by: string };
   /** Our own process was not in the new daemon's list; a successor was started and takes over. */
   'supervisor.handedOver': { successorPid: number | null };
 
-  /** `replaces`: the number whose place it takes, where it takes one that is still there. */
+  /** It was started and is not ready yet. `replaces`: the number whose place it takes. */
   'instance.started': { service: string; instance: InstanceRef; why: string; replaces?: number };
   /** It passed its probes: traffic may go there from now on. */
   'instance.serving': { service: string; instance: InstanceRef; afterMs: number };
   /** Traffic must not go there any more. */
   'instance.withdrawn': { service: string; instance: InstanceRef; why: string };
+  /** The process ended. `charged`: it counts against the restart budget, for the `cause` that is given. */
   'instance.exited': {
     service: string;
     instance: InstanceRef;
@@ -46,6 +52,7 @@ export interface EventMap {
     /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
     blackBox?: string;
   };
+  /** The instance is out of service and is to be replaced, for this cause. */
   'instance.unfit': {
     service: string;
     instance: InstanceRef;
@@ -55,8 +62,8 @@ export interface EventMap {
     blackBox?: string;
   };
   /**
-   * Its main thread is blocked, so says its agent. `at`: innermost frame. Comes a second time when native code let
-   * nobody in at first and the stack is known later.
+   * Its agent reports a blocked main thread; `at` is the innermost frame. Comes a second time when the stack becomes
+   * known only later, because native code was running.
    */
   'instance.hung': {
     service: string;
@@ -66,18 +73,20 @@ export interface EventMap {
     at: string | null;
     detail: string;
   };
-  /** What hung, was stopped or stalled goes on; `afterMs` since it was found. */
+  /** An instance that hung, was stopped or stalled goes on; `afterMs` since that was found. */
   'instance.resumed': {
     service: string;
     instance: InstanceRef;
     from: 'hung' | 'stopped' | 'stalled';
     afterMs: number;
   };
+  /** It was told to stop and has ended. */
   'instance.stopped': { service: string; instance: InstanceRef; why: string; tookMs: number };
-  /** Its restart budget is spent; it stays stopped. */
+  /** The restart budget of this instance is spent; it stays stopped. */
   'instance.quarantined': { service: string; instance: InstanceRef; attempts: number; detail: string };
   /** A live process that PM2 did not list was ended. */
   'stray.ended': { service: string; pid: number; kind: 'ghost' | 'orphan' };
+  /** A port of the service's range is held by another program; the next free one is used. */
   'port.occupied': { service: string; port: number; by: string };
 
   /** The desired count changed. */
@@ -88,25 +97,32 @@ export interface EventMap {
     by: 'autoscaler' | 'operator';
     reason: string;
   };
+  /** A restart budget is spent. What is healthy goes on serving; a trial follows. */
   'service.quarantined': { service: string; reason: string; nextTrialMs: number };
+  /** One instance of a quarantined service is started, to see whether it lives. */
   'service.trialStarted': { service: string; instance: InstanceRef };
+  /** The trial failed; the quarantine goes on. */
   'service.trialFailed': { service: string; detail: string; nextTrialMs: number };
   /** Verified: enough passing probes and a stable period. `afterMs` since the first failure. */
   'service.recovered': { service: string; afterMs: number };
+  /** An operator cleared the service's failures; a quarantine is over. */
   'service.reset': { service: string; by: string };
   /** Instances stall and replacing one did not help: what they share is likely the cause. No more are replaced for it. */
   'service.stalled': { service: string; detail: string };
   /** An operator stopped every instance through PM2; Holdfast holds still until one is started again. */
   'service.stoppedByOperator': { service: string };
 
+  /** An operator asked for a scale, a failover or a deploy. */
   'operation.started': { service: string; operationId: string; kind: OperationKind; reason: string };
+  /** The operation is done and verified. */
   'operation.finished': { service: string; operationId: string; kind: OperationKind; tookMs: number };
+  /** The operation did not reach its goal. */
   'operation.failed': { service: string; operationId: string; kind: OperationKind; problem: string };
   /** A gateway on this machine reports traffic, for the first time since it started or fell silent. */
   'gateway.connected': { gateway: string; workers: number };
-  /** It said that it stops. */
+  /** A gateway announced that it stops. */
   'gateway.left': { gateway: string };
-  /** It stopped reporting without a word: its figures are forgotten, and no stop waits for it any more. */
+  /** A gateway stopped reporting without notice. Its figures are forgotten, and no stop waits for it. */
   'gateway.silent': { gateway: string; forMs: number };
   /** An action on PM2 failed; it is tried again while it is still needed. */
   'action.failed': { service: string; action: string; problem: string };
