@@ -59,7 +59,5 @@ it('says what is missing, and how it is called', () => {
   const result = run('--write');
   expect(result.status).toBe(1);
   expect(result.stderr).toMatch(/^docs\/reference\/settings\.md: has no line <!-- generated:start -->/m);
-  for (const args of [[], ['--write', '--check'], ['--wrong']]) {
-    expect(run(...args)).toMatchObject({ status: 2, stderr: expect.stringContaining('Usage:') });
-  }
+  expect(run('--write', '--check')).toMatchObject({ status: 2, stderr: expect.stringContaining('Usage:') });
 });
