@@ -41,7 +41,7 @@ const SAMPLE_ROUTES =
 const SETTING = new RegExp(
   `^(HA_[A-Z0-9_]+|PM2_(HOME|BIN)|LOG_[A-Z_]+|BLACK_BOX_[A-Z_]+|AUTOSCALE|(CPU|MEMORY)_THRESHOLD_(HIGH|LOW)|(MAX|MIN)_INSTANCES|SCALE_[A-Z_]+|` +
     `HEALTH_[A-Z_]+|(UN)?HEALTHY_THRESHOLD|MAX_RESTART_ATTEMPTS|RESTART_[A-Z_]+|STABLE_PERIOD|START_TIMEOUT|HANG_TIMEOUT|DRAIN_GRACE|` +
-    `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE|` +
+    `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|INSTANCE_COUNT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE|` +
     `BALANCER_[A-Z]+|GATEWAY_[A-Z_]+|TRUSTED_PROXIES|PROXY_PROTOCOL_FROM|TLS_[A-Z0-9_]+|ACCESS_LOG(_[A-Z]+)?|BACKEND_(HOSTS|START_PORT|COUNT|DNS(_[A-Z]+)?|PORT)|` +
     `CONSUL_[A-Z]+|LB_[A-Z_]+)$`,
 );
@@ -74,6 +74,14 @@ function portOf(settings, name, fallback) {
   const port = Number(text);
   if (/^\d+$/.test(text) && port >= 1 && port <= 65535) return port;
   throw refuse(`${name} is "${text}"; it must be a port, 1 to 65535.`);
+}
+
+/** INSTANCE_COUNT (backend/src/config/environmentSchema.ts); where it is unset, `fallback`. */
+function instanceCountOf({ INSTANCE_COUNT: text }, fallback) {
+  if (!text) return fallback;
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count >= 1 && count <= 512) return count;
+  throw refuse(`INSTANCE_COUNT is "${text}"; it must be a whole number, 1 to 512.`);
 }
 
 /** Starting something that was never built fails in ways nobody can read; removing it must still work. */
@@ -303,7 +311,7 @@ function defineGateway({ file, routes }) {
  * @param {object} deployment
  * @param {string} deployment.file path of the ecosystem file itself; the supervisor reads it again later
  * @param {boolean} deployment.autoscale whether the supervisor may change the number of instances by load
- * @param {number} deployment.backends instances of wordpecker-backend at first start
+ * @param {number} deployment.backends instances of wordpecker-backend at first start; INSTANCE_COUNT goes before it
  * @param {number} deployment.frontends instances of wordpecker-frontend at first start
  * @param {string} deployment.logPrefix first part of the names of PM2's log files
  */
@@ -330,7 +338,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
       {
         name: 'wordpecker-backend',
         script: 'examples/wordpecker/dist/backend.js',
-        instances: backends,
+        instances: instanceCountOf(settings, backends),
         port: backendPort,
         env: sampleEnv,
         agentSocket,

@@ -105,6 +105,7 @@ class Gateway {
     if (!(await this.#lock.acquire(0)) && !this.#isUnderPm2) throw new StartProblem(this.#alreadyRuns());
     this.#pools = await GatewayPools.create({
       config: () => this.#config,
+      isUnderPm2: this.#isUnderPm2,
       onChange: () => void this.#apply(null),
     });
     this.#primary = await this.#createPrimary(this.#pools);

@@ -14,11 +14,13 @@ import { defaultPool } from './defaultPool.js';
 import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
 import type { Source } from './gateway/primary/primary.js';
+import type { StandInPlan } from './gateway/primary/standIn.js';
 import { StartProblem } from './startProcess.js';
 
 export interface GatewayPoolsOptions {
   /** As it is now. */
   readonly config: () => Config;
+  readonly isUnderPm2: boolean;
   /** `routing` or `checkOf` answer otherwise from now on. */
   readonly onChange: () => void;
 }
@@ -59,12 +61,12 @@ export class GatewayPools {
   }
 
   sourceOf(pool: string): Source {
-    const { gateway, apiToken, host, port } = this.#options.config();
-    const { source } = gateway;
+    const config = this.#options.config();
+    const { source } = config.gateway;
     const discovery = createDiscovery(source, pool, {
       clock: systemClock,
       random: Math.random,
-      supervisor: { url: reachableUrl(host, port), token: apiToken },
+      supervisor: { url: supervisorUrl(config), token: config.apiToken },
       parse: (text) => readLoadBalancerFile(text, this.#options.config().serviceDefaults),
       onDocument: (document) => {
         this.#document = document;
@@ -72,7 +74,13 @@ export class GatewayPools {
       },
     });
     const supervised = source.kind === 'pm2';
-    return { name: supervised ? 'supervisor' : source.kind, pool, discovery, verified: supervised };
+    return {
+      name: supervised ? 'supervisor' : source.kind,
+      pool,
+      discovery,
+      verified: supervised,
+      standIn: this.#options.isUnderPm2 ? null : standInOf(config),
+    };
   }
 
   /** A supervised service is checked as the supervisor checks it. */
@@ -107,3 +115,17 @@ export class GatewayPools {
     }
   }
 }
+
+/**
+ * What PM2 started belongs to a deployment: its supervisor is the source, also while it is not up yet. A gateway that was
+ * started by hand may be alone, unless its settings name services, which only a supervisor knows.
+ */
+function standInOf(config: Config): StandInPlan | null {
+  const { source, routes, deploymentRoutes } = config.gateway;
+  const namesServices = routes !== null || deploymentRoutes !== null || config.defaultService !== null;
+  if (namesServices || source.kind !== 'pm2' || source.standIn === null) return null;
+  const reason = `no source is set (BACKEND_HOSTS, LB_CONFIG_FILE, …) and no supervisor has answered at ${supervisorUrl(config)}; as soon as one does, its instances take their place`;
+  return { members: source.standIn, reason };
+}
+
+const supervisorUrl = ({ host, port }: Config): string => reachableUrl(host, port);

@@ -167,7 +167,7 @@ describe('a log folder that cannot be', () => {
   });
 });
 
-describe('the services alone (npm run cluster)', () => {
+describe('the services alone, through PM2', () => {
   it('start, are left alone the second time, and stop', async () => {
     const first = await checkout.run('scripts/holdfast.sh', ['up', '--services-only']);
     expect(first).toMatchObject({ code: 0, stderr: '' });

@@ -13,6 +13,7 @@ import type { StatusView } from '../domain/views.js';
 import { describePortHolder } from '../adapters/net/portHolder.js';
 import type { CliContext } from './context.js';
 import { GATEWAY_NAME, isService, readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
+import { manualProcesses } from './manual.js';
 import { isPortFree } from './portCheck.js';
 import type { Pm2App } from './pm2Command.js';
 import { markDeployed } from './release.js';
@@ -54,9 +55,12 @@ export async function requireFreePorts(context: CliContext, apps: readonly Defin
     taken.push(`Port ${port}, which ${name} needs, is taken${holder === null ? '' : ` by ${holder}`}.`);
   }
   if (taken.length === 0) return;
+  const byHand = manualProcesses(context.config.dataDir).map(
+    ({ command, identity }) => `\`${command}\` runs here (pid ${identity.pid}): npm stop ends it.`,
+  );
   const advice =
     'End what holds it, or choose others: HA_PORT, BALANCER_PORT, START_PORT, FRONTEND_START_PORT.';
-  throw new HoldfastError('port.taken', [...taken, advice].join('\n'));
+  throw new HoldfastError('port.taken', [...taken, ...byHand, advice].join('\n'));
 }
 
 /** PM2 hangs where it cannot make the folder of a log. @throws HoldfastError `folder.unwritable`. */

@@ -15,7 +15,7 @@ export interface DefinedApp {
 }
 
 /** Whether it is one of those that Holdfast looks after, not one of Holdfast's own. */
-export function isService({ name }: DefinedApp): boolean {
+export function isService({ name }: Pick<DefinedApp, 'name'>): boolean {
   return name !== SUPERVISOR_NAME && name !== GATEWAY_NAME;
 }
 

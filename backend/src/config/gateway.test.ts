@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { algorithms } from '../domain/balancing/registry.js';
+import { portRange } from '../domain/members.js';
 import { appliedLive, gatewayRouting, needsKeptKey, type GatewayConfig } from './gateway.js';
 import { appliesLive, loadConfig } from './load.js';
 import { formatProblems, type Problem } from './problems.js';
@@ -29,7 +30,7 @@ describe('defaults', () => {
       host: '0.0.0.0',
       port: 13_003,
       workers: 'auto',
-      source: { kind: 'pm2' },
+      source: { kind: 'pm2', standIn: portRange('127.0.0.1', 13_004, 5) },
       routes: null,
       check: {
         probe: { kind: 'http', path: '/health' },
@@ -73,6 +74,20 @@ describe('where upstreams come from', () => {
         ],
       },
     ],
+    [{ BACKEND_START_PORT: '14004' }, { kind: 'static', members: portRange('127.0.0.1', 14_004, 5) }],
+    [{ BACKEND_COUNT: '3' }, { kind: 'static', members: portRange('127.0.0.1', 13_004, 3) }],
+    [
+      { BACKEND_DNS: 'shop.internal' },
+      { kind: 'dns', name: 'shop.internal', port: 13_004, intervalMs: 60_000, servers: null },
+    ],
+    // Set by itself BACKEND_PORT chooses nothing.
+    [{ BACKEND_PORT: '80' }, { kind: 'pm2', standIn: portRange('127.0.0.1', 13_004, 5) }],
+    // Where `npm run cluster` starts instances with the same settings.
+    [
+      { START_PORT: '14004', INSTANCE_COUNT: '2' },
+      { kind: 'pm2', standIn: portRange('127.0.0.1', 14_004, 2) },
+    ],
+    [{ START_PORT: '65535' }, { kind: 'pm2', standIn: null }],
     [
       { BACKEND_DNS: 'shop.internal', BACKEND_PORT: '80', BACKEND_DNS_SERVERS: '10.0.0.2, [fd00::1]:5353' },
       {
@@ -110,15 +125,13 @@ describe('where upstreams come from', () => {
     const problems = problemsOf({
       BACKEND_HOSTS: 'a:1',
       BACKEND_DNS: 'shop.internal',
-      BACKEND_START_PORT: '65535',
+      BACKEND_START_PORT: '13004',
       LB_ROUTES: '/=shop',
       LB_EJECT_TIME: '300001',
     });
     expect(problems.map(({ key, value, allowed }) => `${key} = ${value}: ${allowed}`)).toEqual([
-      'BACKEND_START_PORT = 65535: this unset, because backendHosts is set: upstreams come from one source',
+      'BACKEND_START_PORT = 13004: this unset, because backendHosts is set: upstreams come from one source',
       'BACKEND_DNS = "shop.internal": this unset, because backendHosts is set: upstreams come from one source',
-      'BACKEND_START_PORT = 65535: backendCount set as well, or this unset',
-      'BACKEND_DNS = "shop.internal": backendPort set as well, or a name that begins with _ and has SRV records',
       'LB_ROUTES = "/=shop": this unset, because all traffic goes to the upstreams of backendHosts',
       'LB_EJECT_TIME = 300001: at most lbEjectMaxTime (300000)',
     ]);
@@ -126,7 +139,13 @@ describe('where upstreams come from', () => {
 
   it('keeps a range of ports below 65536', () => {
     expect(problemsOf({ BACKEND_START_PORT: '65000', BACKEND_COUNT: '600' })).toMatchObject([
-      { key: 'BACKEND_COUNT', allowed: 'at most 536: the last port is 65535' },
+      {
+        key: 'BACKEND_COUNT',
+        allowed: 'at most 536: the range begins at backendStartPort (65000), and the last port is 65535',
+      },
+    ]);
+    expect(problemsOf({ BACKEND_START_PORT: '65535' })).toMatchObject([
+      { allowed: expect.stringMatching(/^at most 1: /) },
     ]);
   });
 });

@@ -1,11 +1,11 @@
 /** From the gateway's settings to what the gateway is built from, and the rules between those settings. */
 import { isDeepStrictEqual } from 'node:util';
-import { portRange } from '../domain/members.js';
 import type { HealthPolicy } from '../domain/policy.js';
 import type { PoolSnapshot, RouteSnapshot } from '../domain/pool.js';
 import type { UpstreamSource } from '../domain/upstreamSource.js';
 import type { GatewayValues } from './gatewaySchema.js';
-import type { GlobalValues } from './schema.js';
+import { chosenSources, SOURCE_KEYS, SOURCE_RULES, sourceOf, type IsSet } from './gatewaySources.js';
+import type { EnvironmentValues, GlobalValues } from './schema.js';
 
 /** Everything of a pool but its name and its upstreams. A sticky cookie without keys is signed with the kept one. */
 export type PoolTraits = Omit<PoolSnapshot, 'name' | 'upstreams'>;
@@ -95,13 +95,18 @@ function withKey(pool: PoolTraits, key: string | null): PoolTraits {
   return { ...pool, sticky: key === null || pool.sticky === null ? null : { ...pool.sticky, keys: [key] } };
 }
 
-/** @param absolute makes a path of the configuration absolute. */
-export function gatewayConfig(
-  values: GatewayValues,
-  global: GlobalValues,
-  check: HealthPolicy,
-  absolute: (path: string) => string,
-): GatewayConfig {
+export interface GatewayInputs {
+  readonly values: GatewayValues;
+  readonly global: GlobalValues;
+  readonly environment: EnvironmentValues;
+  readonly isSet: IsSet;
+  readonly check: HealthPolicy;
+  /** Makes a path of the configuration absolute. */
+  readonly absolute: (path: string) => string;
+}
+
+export function gatewayConfig(inputs: GatewayInputs): GatewayConfig {
+  const { values, global, check, absolute } = inputs;
   return {
     host: values.balancerHost,
     port: values.balancerPort,
@@ -114,7 +119,7 @@ export function gatewayConfig(
     stopTimeoutMs: values.gatewayStopTimeout,
     accessLog: values.accessLog,
     accessLogSample: values.accessLogSample,
-    source: sourceOf(values, absolute),
+    source: sourceOf(inputs),
     check,
     pool: poolTraits(values, global),
     routes: values.lbRoutes,
@@ -145,39 +150,6 @@ function tlsOf(values: GatewayValues, absolute: (path: string) => string): TlsSe
     minVersion: values.tlsMinVersion,
   };
 }
-
-function sourceOf(values: GatewayValues, absolute: (path: string) => string): UpstreamSource {
-  if (values.backendHosts !== null) return { kind: 'static', members: values.backendHosts };
-  if (values.backendStartPort !== null && values.backendCount !== null) {
-    const members = portRange('127.0.0.1', values.backendStartPort, values.backendCount);
-    return { kind: 'static', members };
-  }
-  if (values.backendDns !== null) {
-    return {
-      kind: 'dns',
-      name: values.backendDns,
-      port: isServiceName(values.backendDns) ? null : values.backendPort,
-      intervalMs: values.backendDnsInterval,
-      servers: values.backendDnsServers,
-    };
-  }
-  if (values.consulService !== null) {
-    return {
-      kind: 'consul',
-      url: values.consulUrl,
-      service: values.consulService,
-      datacenter: values.consulDatacenter,
-      tag: values.consulTag,
-      token: values.consulToken,
-    };
-  }
-  return values.lbConfigFile === null
-    ? { kind: 'pm2' }
-    : { kind: 'file', file: absolute(values.lbConfigFile) };
-}
-
-/** Names of services begin with _ (RFC 2782), names of hosts don't. */
-const isServiceName = (name: string): boolean => name.startsWith('_');
 
 function stickyKeys({ lbStickyKeys }: GatewayValues, { sessionSecret }: GlobalValues): readonly string[] {
   return lbStickyKeys ?? (sessionSecret === null ? [] : [sessionSecret]);
@@ -234,21 +206,9 @@ type Key = keyof GatewayValues;
 export interface GatewayRule {
   readonly blames: Key;
   readonly inViewOf: readonly Key[];
-  holds(values: GatewayValues): boolean;
-  allowed(values: GatewayValues): string;
+  holds(values: GatewayValues, isSet: IsSet): boolean;
+  allowed(values: GatewayValues, isSet: IsSet): string;
 }
-
-/** Any of them chooses the source. */
-const SOURCE_KEYS = [
-  'backendHosts',
-  'backendStartPort',
-  'backendDns',
-  'consulService',
-  'lbConfigFile',
-] as const;
-
-const chosenSources = (values: GatewayValues): readonly Key[] =>
-  SOURCE_KEYS.filter((key) => values[key] !== null);
 
 function goesWith(blames: Key, other: Key): GatewayRule {
   return {
@@ -260,16 +220,7 @@ function goesWith(blames: Key, other: Key): GatewayRule {
 }
 
 export const GATEWAY_RULES: readonly GatewayRule[] = [
-  ...SOURCE_KEYS.map((blames): GatewayRule => ({
-    blames,
-    inViewOf: SOURCE_KEYS,
-    holds: (values) => values[blames] === null || chosenSources(values)[0] === blames,
-    allowed: (values) =>
-      `this unset, because ${chosenSources(values)[0]} is set: upstreams come from one source`,
-  })),
-  goesWith('backendStartPort', 'backendCount'),
-  goesWith('backendCount', 'backendStartPort'),
-  goesWith('backendPort', 'backendDns'),
+  ...SOURCE_RULES,
   goesWith('tlsCert', 'tlsKey'),
   goesWith('tlsKey', 'tlsCert'),
   goesWith('tlsCert', 'tlsPort'),
@@ -287,25 +238,11 @@ export const GATEWAY_RULES: readonly GatewayRule[] = [
     allowed: ({ balancerPort }) => `another port than balancerPort (${balancerPort})`,
   },
   {
-    blames: 'backendCount',
-    inViewOf: ['backendStartPort'],
-    holds: ({ backendStartPort, backendCount }) =>
-      (backendStartPort ?? 0) + (backendCount ?? 0) - 1 <= 65_535,
-    allowed: ({ backendStartPort }) => `at most ${65_536 - (backendStartPort ?? 0)}: the last port is 65535`,
-  },
-  {
-    blames: 'backendDns',
-    inViewOf: ['backendPort'],
-    holds: ({ backendDns, backendPort }) =>
-      backendDns === null || isServiceName(backendDns) || backendPort !== null,
-    allowed: () => 'backendPort set as well, or a name that begins with _ and has SRV records',
-  },
-  {
     blames: 'lbRoutes',
     inViewOf: SOURCE_KEYS,
-    holds: (values) => values.lbRoutes === null || chosenSources(values).length === 0,
-    allowed: (values) =>
-      `this unset, because all traffic goes to the upstreams of ${chosenSources(values)[0]}`,
+    holds: (values, isSet) => values.lbRoutes === null || chosenSources(isSet).length === 0,
+    allowed: (_values, isSet) =>
+      `this unset, because all traffic goes to the upstreams of ${chosenSources(isSet)[0]}`,
   },
   {
     blames: 'lbEjectTime',

@@ -97,17 +97,22 @@ const TLS = {
 const SOURCES = {
   backendHosts: optional(
     memberList(),
-    'Upstreams, written out: host:port[;weight=N]. Only one source may be set; none: the instances that PM2 runs.',
+    'Upstreams, written out: host:port[;weight=N]. Only one source may be set; none: the instances that the supervisor announces, and for a gateway that PM2 did not start, until a supervisor has answered, the ports on which `npm run cluster` starts instances.',
     AT_START,
   ),
-  backendStartPort: optional(port(), 'First port of a range on this machine; with backendCount.', AT_START),
-  backendCount: optional(count(1, 4_096), 'Number of ports in the range from backendStartPort.', AT_START),
+  backendStartPort: setting(
+    port(),
+    13_004,
+    'First port of a range of upstreams on this machine. Setting it, or backendCount, chooses that range as the source.',
+    AT_START,
+  ),
+  backendCount: setting(count(1, 4_096), 5, 'Number of ports in the range from backendStartPort.', AT_START),
   backendDns: optional(
     matching(/^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/, 'a DNS name'),
     'Name whose addresses are upstreams. One that begins with _ (_http._tcp.shop.example) is looked up as SRV and brings its own ports.',
     AT_START,
   ),
-  backendPort: optional(port(), 'Port of the upstreams that backendDns finds by address.', AT_START),
+  backendPort: setting(port(), 13_004, 'Port of the upstreams that backendDns finds by address.', AT_START),
   backendDnsInterval: setting(
     durationMs(100, DAY_MS),
     60_000,

@@ -51,6 +51,10 @@ export interface Config {
   readonly blackBoxMaxEntries: number;
   readonly blackBoxMaxBytes: number;
   readonly notifyWebhookUrl: string | null;
+  /** First port of what `npm run cluster` starts; null: the service's own. */
+  readonly startPort: number | null;
+  /** How many instances `npm run cluster` starts. */
+  readonly instanceCount: number;
   readonly gateway: GatewayConfig;
   /** What holds for a service that config.yml says nothing about. */
   readonly serviceDefaults: ServiceValues;
@@ -137,6 +141,9 @@ class Merged {
     else this.services.set(service, { ...this.services.get(service), [key]: parsed.data });
   }
 
+  /** Whether the setting at the top level has a value of its own, and not its default. */
+  readonly isSet = (key: string): boolean => this.#global.has(key);
+
   globalValues(): GlobalValues {
     return this.#over(defaultsOf<GlobalValues>(GLOBAL_SETTINGS));
   }
@@ -177,10 +184,10 @@ class Merged {
     const values = this.gatewayValues();
     for (const { blames, inViewOf, holds, allowed } of GATEWAY_RULES) {
       const unusable = [blames, ...inViewOf].some((key) => this.#bad.has(key));
-      if (unusable || holds(values)) continue;
+      if (unusable || holds(values, this.isSet)) continue;
       const value = values[blames];
       const shown = typeof value === 'number' ? value : GATEWAY_SETTINGS[blames].kind.format(value);
-      this.#blame(blames, null, shown, allowed(values));
+      this.#blame(blames, null, shown, allowed(values, this.isSet));
     }
   }
 
@@ -248,6 +255,7 @@ function buildConfig(
   const global = merged.globalValues();
   const serviceDefaults = merged.serviceDefaults();
   const gateway = merged.gatewayValues();
+  const environment = merged.environmentValues();
   const absolute = (path: string): string => {
     const expanded = path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path;
     return isAbsolute(expanded) ? expanded : join(files.root, expanded);
@@ -263,7 +271,7 @@ function buildConfig(
     ecosystemFile: absolute(global.haEcosystemFile),
     ecosystemEnv: global.haEcosystemEnv,
     dataDir,
-    agentSocket: absolute(merged.environmentValues().haAgentSocket ?? join(dataDir, 'run/agents.sock')),
+    agentSocket: absolute(environment.haAgentSocket ?? join(dataDir, 'run/agents.sock')),
     logDir: absolute(global.haLogDir),
     pm2Home: absolute(global.pm2Home),
     pm2Bin: global.pm2Bin === null ? null : absolute(global.pm2Bin),
@@ -275,7 +283,16 @@ function buildConfig(
     blackBoxMaxEntries: global.blackBoxMaxEntries,
     blackBoxMaxBytes: global.blackBoxMaxSize,
     notifyWebhookUrl: global.notifyWebhookUrl,
-    gateway: gatewayConfig(gateway, global, healthPolicy(serviceDefaults), absolute),
+    startPort: merged.isSet('startPort') ? environment.startPort : null,
+    instanceCount: environment.instanceCount,
+    gateway: gatewayConfig({
+      values: gateway,
+      global,
+      environment,
+      isSet: merged.isSet,
+      check: healthPolicy(serviceDefaults),
+      absolute,
+    }),
     serviceDefaults,
     services: merged.services,
     values: flatten({ ...global, ...gateway, ...serviceDefaults }, merged.services),

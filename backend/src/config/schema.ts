@@ -7,6 +7,7 @@
  */
 import type { ProbeSpec } from '../domain/policy.js';
 import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../domain/scaling.js';
+import type { ENVIRONMENT_SETTINGS } from './environmentSchema.js';
 import { GATEWAY_GROUPS } from './gatewaySchema.js';
 import {
   bytes,
@@ -27,6 +28,7 @@ import {
 } from './kinds.js';
 import {
   AT_START,
+  MOST_INSTANCES,
   optional,
   SECRET_AT_START,
   setting,
@@ -35,6 +37,7 @@ import {
   type Values,
 } from './setting.js';
 
+export { ENVIRONMENT_SETTINGS } from './environmentSchema.js';
 export type { Registry, Setting } from './setting.js';
 
 const SECOND_MS = 1_000;
@@ -42,7 +45,6 @@ const HOUR_MS = 3_600 * SECOND_MS;
 const DAY_MS = 24 * HOUR_MS;
 const MEBIBYTE = 1024 ** 2;
 const GIBIBYTE = 1024 ** 3;
-const MOST_INSTANCES = 512;
 
 const PROBE_KINDS: readonly [ProbeSpec['kind'], ...ProbeSpec['kind'][]] = ['http', 'tcp'];
 
@@ -275,35 +277,6 @@ export const SERVICE_SETTINGS = { ...SCALING, ...HEALTH, ...RESTARTS, ...LIFECYC
 /** Only under `services.<name>`. */
 export const SERVICE_ONLY_SETTINGS = {
   startPort: optional(port(), 'First port of its range. Unset: its PORT in the ecosystem file.'),
-} as const satisfies Registry;
-
-/** Only in the environment: they say where config.yml is, or are read where there is no config.yml. */
-export const ENVIRONMENT_SETTINGS = {
-  haRoot: optional(path(), 'Project root. Unset: where Holdfast is installed.', AT_START),
-  haConfig: setting(path(), 'config.yml', 'The configuration file.', AT_START),
-  haAgentSocket: optional(
-    path(),
-    'Unix socket on which agents reach the supervisor; read by the ecosystem files, too. Unset: `run/agents.sock` in haDataDir, or a short path in the folder for temporary files where that would be longer than a socket may have.',
-    AT_START,
-  ),
-  haDefaultAutoscale: setting(
-    onOff(),
-    true,
-    'What autoscale is where nothing else sets it; the ecosystem files say so for their deployment.',
-    AT_START,
-  ),
-  startPort: setting(
-    port(),
-    13_004,
-    'First port of the sample backend; read by the ecosystem files.',
-    AT_START,
-  ),
-  frontendStartPort: setting(
-    port(),
-    13_100,
-    'First port of the sample frontend; read by the ecosystem files.',
-    AT_START,
-  ),
 } as const satisfies Registry;
 
 /** All that may stand at the top level of config.yml, as documentation shows it. */

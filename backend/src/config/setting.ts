@@ -35,3 +35,6 @@ export const SECRET_AT_START: Traits = { live: false, secret: true };
 
 type ValueOf<S> = S extends Setting<infer T> ? T : never;
 export type Values<Registry> = { readonly [K in keyof Registry]: ValueOf<Registry[K]> };
+
+/** Of one service. */
+export const MOST_INSTANCES = 512;

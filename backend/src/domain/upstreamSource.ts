@@ -2,8 +2,12 @@ import type { Member } from './members.js';
 
 /** Where a pool's upstreams come from, as the configuration says. */
 export type UpstreamSource =
-  /** The instances that the supervisor announces as serving. */
-  | { readonly kind: 'pm2' }
+  | {
+      /** The instances that the supervisor announces as serving. */
+      readonly kind: 'pm2';
+      /** Upstreams of a gateway that PM2 did not start, until a supervisor has answered; null: none. */
+      readonly standIn: readonly Member[] | null;
+    }
   /** Written out, or a range of ports. */
   | { readonly kind: 'static'; readonly members: readonly Member[] }
   | {

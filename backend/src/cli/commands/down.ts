@@ -1,11 +1,13 @@
 /**
  * `npm stop`: the supervisor first, or it would replace what is being stopped; then the gateway, which finishes what
  * clients have under way while the services still answer; then the services. Only applications
- * that the ecosystem file defines are touched. PM2's daemon is ended only when nothing at all is left in its list.
+ * that the ecosystem file defines are touched. PM2's daemon is ended only when nothing at all is left in its list. What
+ * runs here without PM2 (`npm run balancer`, `npm run cluster`) is found by its lock in the data folder.
  */
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { GATEWAY_NAME, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { endManual, manualProcesses } from '../manual.js';
 import type { Pm2App } from '../pm2Command.js';
 
 /** Every instance may take its whole kill time-out, one after the other. */
@@ -16,7 +18,8 @@ export const down: Command = {
   usage: `Usage: npm stop
 
 Stops the supervisor first, then the gateway and the services it looks after, and removes them from PM2's list. Other applications
-of the same PM2 are left alone; its daemon is ended only when its list is empty afterwards.
+of the same PM2 are left alone; its daemon is ended only when its list is empty afterwards. \`npm run balancer\` and
+\`npm run cluster\` that run here without PM2 are ended, too.
 
   --help   this text`,
 
@@ -26,8 +29,9 @@ of the same PM2 are left alone; its daemon is ended only when its list is empty 
     const ours = new Set(readEcosystem(context.config.ecosystemFile).map(({ name }) => name));
     const running = (await pm2.list()).filter(({ name }) => ours.has(name));
     if (running.length === 0) {
-      terminal.done('Nothing of Holdfast is running.');
-      return 0;
+      const ended = await endManualProcesses(context);
+      if (ended === 0) terminal.done('Nothing of Holdfast is running.');
+      return ended === null ? 1 : 0;
     }
     const names = [...new Set(running.map(({ name }) => name))];
     const services = names.filter((name) => name !== SUPERVISOR_NAME && name !== GATEWAY_NAME);
@@ -35,9 +39,25 @@ of the same PM2 are left alone; its daemon is ended only when its list is empty 
       if (names.includes(own)) await remove(context, [own], running);
     }
     if (services.length > 0) await remove(context, services, running);
-    return finish(context, ours);
+    const code = await finish(context, ours);
+    return (await endManualProcesses(context)) === null ? 1 : code;
   },
 };
+
+/** What was started by hand: `npm run balancer`, then `npm run cluster`. @returns how many; null: one goes on. */
+async function endManualProcesses({ terminal, config }: CliContext): Promise<number | null> {
+  const running = manualProcesses(config.dataDir);
+  for (const one of running) {
+    const label = `${one.command} (pid ${one.identity.pid})`;
+    terminal.progress(`stopping ${label}; requests in flight are finished first`);
+    if (!(await endManual(one, STOP_TIMEOUT_MS))) {
+      terminal.problem(`${label} has not ended within ${STOP_TIMEOUT_MS / 1_000} s.`);
+      return null;
+    }
+    terminal.done(`Stopped ${label}.`);
+  }
+  return running.length;
+}
 
 async function remove(
   { terminal, pm2 }: CliContext,

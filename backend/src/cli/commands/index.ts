@@ -1,5 +1,6 @@
 /** Every command by its name; the list of `--help` and docs/reference/command-line.md follow from here. */
 import type { Command } from '../command.js';
+import { cluster } from './cluster.js';
 import { deploy } from './deploy.js';
 import { down } from './down.js';
 import { health } from './health.js';
@@ -16,4 +17,5 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   'start-ha': startHa,
   'test-ha': testHa,
   deploy,
+  cluster,
 };

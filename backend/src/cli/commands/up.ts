@@ -26,7 +26,7 @@ Starts the clustered deployment (ecosystem.cluster.config.js) through PM2 and wa
 What already runs is left alone; run twice it is harmless.
 
   --standard         the standard deployment (ecosystem.config.js): one instance each, no autoscaling
-  --services-only    the services without the supervisor (npm run cluster)
+  --services-only    the services through PM2, without supervisor and gateway
   --timeout SECONDS  how long to wait for healthy services (default 60)
   --help             this text`,
 

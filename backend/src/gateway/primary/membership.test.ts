@@ -57,6 +57,15 @@ describe('members', () => {
     expect(world.states()).toEqual(['1 up', '2 up']);
   });
 
+  it('that are withdrawn drain, though nothing else is left; what another source has taken over stays', () => {
+    world.announce([member(1), member(2)], true, 'ports');
+    world.announce([member(2)], true, 'supervisor');
+    world.membership.withdraw('shop', 'ports');
+    expect(world.states()).toEqual(['1 draining', '2 up']);
+    world.membership.withdraw('shop', 'supervisor');
+    expect(world.states()).toEqual(['1 draining', '2 draining']);
+  });
+
   it('of other sources are down until they pass', async () => {
     world.announce([member(1)], false);
     expect(world.states()).toEqual(['1 down']);

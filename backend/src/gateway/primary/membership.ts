@@ -79,6 +79,16 @@ export class Membership {
     this.#options.onChange();
   }
 
+  /** `source` announces nothing more of `pool`, on purpose: its upstreams drain, though the pool be empty then. */
+  withdraw(pool: string, source: string): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.pool !== pool || entry.source !== source) continue;
+      entry.announced = false;
+      entry.kept = false;
+    }
+    this.#options.onChange();
+  }
+
   /** Other pools and checks: drops every pool that is not in `pools`, at once; the others go on by the new checks. */
   reconfigure(pools: ReadonlySet<string>): void {
     const { checker, checkOf } = this.#options;
@@ -144,8 +154,10 @@ export class Membership {
     // One that comes back while it was leaving is another process at the same address: it is judged anew.
     const isNew = known === undefined || !known.announced || known.member.doubtful !== member.doubtful;
     const isTrusted = verified && !isDoubtful;
+    // A source that has verified it vouches for one that another source named without that.
+    const isTakenOver = known !== undefined && known.source !== source;
     if (isNew && !isTrusted && known !== undefined && (!known.kept || isDoubtful)) checker.untrack(member.id);
-    checker.track(member, checkOf(pool), isTrusted && isNew);
+    checker.track(member, checkOf(pool), isTrusted && (isNew || isTakenOver));
     this.#entries.set(key, {
       pool,
       source,

@@ -31,6 +31,7 @@ import { Membership } from './membership.js';
 import type { ListenAddress, StopTimes } from './messages.js';
 import { Publisher } from './publisher.js';
 import type { RoutingSettings } from './publisher.js';
+import { StandIn, type StandInPlan } from './standIn.js';
 import { Reporter } from './reporter.js';
 import { TlsKeeper } from './tlsKeeper.js';
 import type { TlsMaterial } from '../tls/contexts.js';
@@ -50,6 +51,8 @@ export interface Source {
   readonly discovery: Discovery;
   /** It announces only what it has probed itself. */
   readonly verified: boolean;
+  /** What the pool has until the source has answered for the first time; null: nothing. */
+  readonly standIn: StandInPlan | null;
 }
 
 export interface PrimaryOptions<Settings> {
@@ -88,6 +91,7 @@ export interface PrimaryOptions<Settings> {
 
 interface SourceState {
   readonly source: Source;
+  readonly standIn: StandIn | null;
   state: SourceFact['state'];
   detail: string;
 }
@@ -134,7 +138,7 @@ export class Primary<Settings> {
     this.#tls = this.#createTlsKeeper();
     this.#fleet = this.#createFleet();
     this.#reporter = this.#createReporter();
-    this.#sources = routing.pools.map(({ name }) => stateOf(sourceOf(name)));
+    this.#sources = routing.pools.map(({ name }) => this.#stateOf(sourceOf(name)));
     for (const { pool, source, members } of remembered) {
       const isStillMeant = this.#sources.some(({ source: own }) => own.name === source && own.pool === pool);
       // They were good when they were last seen, and nobody can be asked before the sources answer.
@@ -183,7 +187,7 @@ export class Primary<Settings> {
     const known = new Set(staying.map(({ source }) => source.pool));
     const coming = [...pools]
       .filter((pool) => !known.has(pool))
-      .map((pool) => stateOf(this.#options.sourceOf(pool)));
+      .map((pool) => this.#stateOf(this.#options.sourceOf(pool)));
     this.#sources = [...staying, ...coming];
     this.#membership.reconfigure(pools);
     this.#publisher.reconfigure(change.routing);
@@ -212,12 +216,10 @@ export class Primary<Settings> {
       workers: this.#fleet.facts(),
       workerRestarts: this.#fleet.restarts,
       upstreams,
-      sources: this.#sources.map(({ source: { name, pool }, state, detail }) => ({
-        name,
-        pool,
-        state,
-        detail,
-      })),
+      sources: this.#sources.map(
+        ({ source: { name, pool }, standIn, state, detail }) =>
+          standIn?.fact ?? { name, pool, state, detail },
+      ),
       problems: [...this.#problems, ...(this.#tls?.problems ?? [])],
       certificates: this.#tls?.facts ?? [],
       accessLogDropped: this.#options.accessLog.dropped(),
@@ -274,6 +276,12 @@ export class Primary<Settings> {
     });
   }
 
+  #stateOf(source: Source): SourceState {
+    const { pool, standIn: plan } = source;
+    const standIn = plan === null ? null : new StandIn(pool, plan, this.#membership, this.#options.logger);
+    return { source, standIn, state: 'stale', detail: 'has not answered yet' };
+  }
+
   #follow(entry: SourceState): void {
     const { name, pool, discovery, verified } = entry.source;
     discovery.start(
@@ -281,12 +289,14 @@ export class Primary<Settings> {
         entry.state = 'live';
         entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'}`;
         this.#membership.announce({ pool, source: name, members, verified });
+        entry.standIn?.sourceAnswered();
       },
       (problem) => {
-        const what = 'a source of upstreams gives no answer; its last one is kept';
-        this.#options.logger.warn(what, { source: name, pool, problem });
         entry.state = 'stale';
         entry.detail = problem;
+        if (entry.standIn?.sourceFailed() === true) return;
+        const what = 'a source of upstreams gives no answer; its last one is kept';
+        this.#options.logger.warn(what, { source: name, pool, problem });
       },
       // After the snapshot without it, which is due in this very turn: nothing is to be sent there again.
       (id) => queueMicrotask(() => this.#fleet.gone(id)),
@@ -330,10 +340,6 @@ export class Primary<Settings> {
     }
     return [...pools.values()];
   }
-}
-
-function stateOf(source: Source): SourceState {
-  return { source, state: 'stale', detail: 'has not answered yet' };
 }
 
 function partition<T>(

@@ -69,6 +69,21 @@ it('says why there is nobody, and how to have somebody', () => {
   expect(text).toContain('curl -i http://127.0.0.1:13003/health');
 });
 
+it('says why it uses ports that nothing chose, and how to have something there', () => {
+  const detail = '127.0.0.1:81 to 82: no source is set';
+  const rows = [upstreamRow(81, { state: 'down' }), upstreamRow(82, { state: 'down' })];
+  const silent = {
+    ...factsOf(new Map(), { upstreams: rows, algorithm: 'ip-hash' }),
+    sources: [{ name: 'ports', pool: 'default', state: 'live' as const, detail }],
+  };
+  const text = welcomeLines(silent, here).join('\n');
+  expect(text).toContain(`Why ${detail}.`);
+  expect(text).toContain('In another terminal:  npm run cluster');
+  expect(text).toContain('LB_ALGORITHM=round-robin');
+  const serving = { ...silent, snapshot: snapshotOf(poolRow([], { upstreams: [upstreamRow(81)] })) };
+  expect(welcomeLines(serving, here).join('\n')).not.toMatch(/npm run cluster|LB_ALGORITHM/);
+});
+
 it('does not fill the screen', () => {
   const rows = Array.from({ length: 1_000 }, (_, port) => upstreamRow(port + 1));
   const upstreams = new Map(rows.map(({ id }) => [id, fact(true)]));

@@ -1,6 +1,7 @@
 /** What a gateway says to whoever started it by hand: where it listens, for whom, and what to try next. */
 import type { UpstreamSnapshot } from '../../domain/pool.js';
 import type { GatewayFacts, UpstreamFact } from '../pages/facts.js';
+import { STAND_IN_SOURCE } from './standIn.js';
 
 export interface Whereabouts {
   /** To be opened on this machine: `http://127.0.0.1:13003`. */
@@ -31,7 +32,9 @@ export function welcomeLines(facts: GatewayFacts, { url, host, tlsPort, logFile 
       `${pool.name}, ${pool.algorithm}:`,
       ...upstreamLines(pool.upstreams, facts.upstreams),
     ]),
+    ...standInLines(facts, upstreams),
     ...(upstreams.length === 0 ? nobodyLines(facts) : []),
+    ...hashLines(pools),
     '',
     `Try next:  ${first}`,
     `           ${url}/lb in a browser, to see its traffic live`,
@@ -62,6 +65,29 @@ function stateOf({ state, weight }: UpstreamSnapshot, fact: UpstreamFact | undef
   const detail = state === 'down' && lastCheck !== null && !lastCheck.ok ? `: ${lastCheck.detail}` : '';
   const known = state === 'down' && lastCheck === null ? 'not checked yet' : `${state}${detail}`;
   return weight === 1 ? known : `${known} (weight ${weight})`;
+}
+
+/** Why these upstreams, where nothing chose them, and how to get some that answer. */
+function standInLines({ sources }: GatewayFacts, rows: readonly UpstreamSnapshot[]): string[] {
+  const standIn = sources.find(({ name }) => name === STAND_IN_SOURCE);
+  if (standIn === undefined) return [];
+  const isAnyUp = rows.some(({ state }) => state === 'up');
+  return [
+    '',
+    `Why ${standIn.detail}.`,
+    ...(isAnyUp ? [] : ['Nothing answers there yet. In another terminal:  npm run cluster']),
+  ];
+}
+
+/** Requests from one machine show only one upstream then, which looks like a fault. */
+function hashLines(pools: GatewayFacts['snapshot']['pools']): string[] {
+  const isHashed = pools.some(({ algorithm, upstreams }) => algorithm === 'ip-hash' && upstreams.length > 1);
+  return isHashed
+    ? [
+        '',
+        'ip-hash keeps a client on one upstream, so curl meets always the same. LB_ALGORITHM=round-robin spreads it.',
+      ]
+    : [];
 }
 
 function nobodyLines({ sources }: GatewayFacts): string[] {

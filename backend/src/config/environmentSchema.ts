@@ -1,0 +1,38 @@
+/** The settings that only the environment and .env can have. How settings work: schema.ts. */
+import { count, onOff, path, port } from './kinds.js';
+import { AT_START, MOST_INSTANCES, optional, setting, type Registry } from './setting.js';
+
+/** Only in the environment: they say where config.yml is, or are read where there is no config.yml. */
+export const ENVIRONMENT_SETTINGS = {
+  haRoot: optional(path(), 'Project root. Unset: where Holdfast is installed.', AT_START),
+  haConfig: setting(path(), 'config.yml', 'The configuration file.', AT_START),
+  haAgentSocket: optional(
+    path(),
+    'Unix socket on which agents reach the supervisor; read by the ecosystem files, too. Unset: `run/agents.sock` in haDataDir, or a short path in the folder for temporary files where that would be longer than a socket may have.',
+    AT_START,
+  ),
+  haDefaultAutoscale: setting(
+    onOff(),
+    true,
+    'What autoscale is where nothing else sets it; the ecosystem files say so for their deployment.',
+    AT_START,
+  ),
+  startPort: setting(
+    port(),
+    13_004,
+    'First port of the sample backend; read by the ecosystem files, and by `npm run cluster`, where it also goes before the port of a service of your own.',
+    AT_START,
+  ),
+  instanceCount: setting(
+    count(1, MOST_INSTANCES),
+    5,
+    'How many instances `npm run cluster` starts, on ports from START_PORT. Where it is set, PM2 starts as many of the sample backend (unset: 2, or 1 in the standard deployment); from then on the supervisor keeps it within minInstances and maxInstances.',
+    AT_START,
+  ),
+  frontendStartPort: setting(
+    port(),
+    13_100,
+    'First port of the sample frontend; read by the ecosystem files.',
+    AT_START,
+  ),
+} as const satisfies Registry;
