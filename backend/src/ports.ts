@@ -5,6 +5,7 @@
  */
 import type { AgentAttachment, AgentFigures, Hang } from './domain/agent.js';
 import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary, FiguresLine } from './domain/blackBox.js';
+import type { ExitFacts, Listening, RunningFacts } from './domain/diagnosis/facts.js';
 import type { EventRecord } from './domain/events.js';
 import type { Member } from './domain/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
@@ -296,6 +297,24 @@ export interface BlackBoxStore {
   read(id: string, file: BlackBoxFile): Promise<string | null>;
   /** Saves that failed, and files that were left out. */
   dropped(): number;
+}
+
+/** What is found out about an instance for a diagnosis (domain/diagnosis). Never rejects; what can't be told is null. */
+export interface FactFinder {
+  /** Of one that runs and does not serve. Takes some seconds where it does not answer. */
+  ofRunning(
+    process: ManagedProcess,
+    known: {
+      readonly probe: ProbeSpec;
+      readonly timeoutMs: number;
+      /** Ports of all listed instances: what PM2's daemon listens on for others. */
+      readonly knownPorts: ReadonlySet<number>;
+      /** What its agent says it listens on; null where there is no agent. */
+      readonly listening: Listening | null;
+    },
+  ): Promise<Pick<RunningFacts, 'answer' | 'otherPaths' | 'listening' | 'holder' | 'log'>>;
+  /** Of one that has ended. `startedAtMs` of it tells whether its log is of that life. */
+  ofExit(id: InstanceId): Promise<Pick<ExitFacts, 'error' | 'holder' | 'log'>>;
 }
 
 /** What PM2 keeps of an instance's stderr. */

@@ -22,6 +22,7 @@ import { createConnectionMeter } from './adapters/meters/connectionMeter.js';
 import { SystemProcessMeter } from './adapters/meters/processMeter.js';
 import { processStates } from './adapters/meters/processStates.js';
 import { selfMeter } from './adapters/meters/selfMeter.js';
+import { createFactFinder } from './adapters/diagnosis/factFinder.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
 import { startLogRotation } from './adapters/pm2/logRotation.js';
@@ -191,6 +192,7 @@ class Supervisor {
       store: new FileStateStore(join(dataDir, 'supervisor-state.json')),
       blackBoxes: await this.#openBlackBoxes(),
       stderr: stderrLog((id) => this.#manager.errorLogOf(id)),
+      facts: createFactFinder(this.#manager),
       version,
       events,
       logger: this.#logger,

@@ -6,6 +6,7 @@ import { ControlLoop } from '../../backend/src/services/controlLoop.js';
 import { EventLog } from '../../backend/src/services/eventLog.js';
 import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
 import { MemoryBlackBoxes, noStderr } from '../support/memoryBlackBoxes.js';
+import { noFacts } from '../support/noFacts.js';
 import { FakeAgents } from './fakeAgents.js';
 import { FakeClock } from './fakeClock.js';
 import { FakePm2 } from './fakePm2.js';
@@ -166,6 +167,7 @@ export class World {
       store: this.store,
       blackBoxes: this.blackBoxes,
       stderr: noStderr,
+      facts: noFacts,
       version: '0.0.0',
       events,
       logger: silent,

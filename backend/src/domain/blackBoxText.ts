@@ -1,10 +1,10 @@
 /** What a black box says in words. */
+import { fatalErrorIn } from './diagnosis/fatalError.js';
 import type { AgentFigures, Hang } from './agent.js';
 import { isHeapFull } from './failover.js';
 
 /** Older lines are about something else. */
 const LAST_LINES = 40;
-const LONGEST_ERROR = 300;
 
 /** stack.txt: where it was blocked, and the requests that it was busy with. @param whose one line that names it. */
 export function stackText(hang: Hang, whose: string): string | null {
@@ -44,11 +44,9 @@ export function findings(known: {
   return found;
 }
 
-/** As Node.js prints what nobody caught: "TypeError: x is not a function", some lines before the end. */
 function lastError(stderr: string): string | null {
   const lines = stderr.trimEnd().split('\n').slice(-LAST_LINES);
-  const error = lines.findLast((line) => /^(?:Uncaught )?(?:[A-Z]\w*)?(?:Error|Exception)\b/.test(line));
-  return error === undefined ? null : error.slice(0, LONGEST_ERROR);
+  return fatalErrorIn(lines)?.headline ?? null;
 }
 
 function fromInside(figures: AgentFigures, ageMs: number): string[] {

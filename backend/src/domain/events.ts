@@ -1,3 +1,4 @@
+import type { DiagnosisCode } from './diagnosis/facts.js';
 import type { FailureCause, InstanceRef, OperationKind } from './model.js';
 
 /**
@@ -105,6 +106,15 @@ export interface EventMap {
   'service.trialFailed': { service: string; detail: string; nextTrialMs: number };
   /** Verified: enough passing probes and a stable period. `afterMs` since the first failure. */
   'service.recovered': { service: string; afterMs: number };
+  /** Why it does not serve as it should. `settled`: waiting does not help. */
+  'service.diagnosed': {
+    service: string;
+    code: DiagnosisCode;
+    settled: boolean;
+    detail: string;
+    /** Absent where PM2 starts none. */
+    instance?: InstanceRef;
+  };
   /** An operator cleared the service's failures; a quarantine is over. */
   'service.reset': { service: string; by: string };
   /** Instances stall and replacing one did not help: what they share is likely the cause. No more are replaced for it. */
@@ -154,6 +164,7 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
       return 'error';
     case 'instance.unfit':
     case 'instance.quarantined':
+    case 'service.diagnosed':
     case 'operation.failed':
     case 'action.failed':
     case 'config.rejected':

@@ -1,4 +1,5 @@
 /** The nouns of the control plane. Everything here is a readonly snapshot; owners live in services/. */
+import type { Diagnosis } from './diagnosis/facts.js';
 import type { MemoryTrend } from './memoryTracker.js';
 
 /** One start of one process: history survives a config reload, a restarted process starts clean. */
@@ -131,6 +132,8 @@ export interface ServiceView {
   readonly max: number;
   /** Why it is in this state and what happens next, one sentence. */
   readonly reason: string;
+  /** Why it does not serve as it should; null when it does, or when that is not known (yet). */
+  readonly diagnosis: Diagnosis | null;
   readonly operation: { readonly id: string; readonly kind: OperationKind; readonly since: string } | null;
   readonly instances: readonly InstanceView[];
 }

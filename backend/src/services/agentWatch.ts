@@ -11,6 +11,7 @@
  * failure of its instance: probes go on. Nobody is judged while a debugger may hold it, or while it is asked to stop.
  */
 import type { AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
+import type { Listening } from '../domain/diagnosis/facts.js';
 import { instanceKey } from '../domain/model.js';
 import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
@@ -51,6 +52,8 @@ interface Peer {
   /** Of its instance; null while PM2 has not listed it. */
   memory: AgentMemory | null;
   latest: AgentFigures | null;
+  /** What it listens on; null before it told. */
+  listening: Listening | null;
   /** Heard when we had been held up: judged at the next look, if it is not over by then. */
   unjudged: Hang | null;
   condemned: Condemned | null;
@@ -120,6 +123,11 @@ export class AgentWatch {
     return latest !== null && this.#options.clock.nowMs() - latest.atMs <= FIGURES_VALID_MS ? latest : null;
   }
 
+  /** What a process listens on, by its agent; null without one. */
+  listening({ pid }: Pick<ManagedProcess, 'pid'>): Listening | null {
+    return pid === null ? null : (this.#peers.get(pid)?.listening ?? null);
+  }
+
   /** The last minute of an instance, also for five minutes after its end; null when no agent ever told of it. */
   record(id: InstanceId): AgentRecord | null {
     return this.#records.record(id);
@@ -174,6 +182,7 @@ export class AgentWatch {
       process: null,
       memory: null,
       latest: null,
+      listening: null,
       unjudged: null,
       condemned: null,
       toldStackOf: null,

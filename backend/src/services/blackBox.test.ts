@@ -43,7 +43,8 @@ function keeping() {
   const health = steadyHealth(clock);
   const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });
   const agents = { presence: () => 'absent' as const };
-  const parts = { clock, failover, health, traffic, agents };
+  const diagnostician = { of: () => null };
+  const parts = { clock, failover, health, traffic, agents, diagnostician };
   const service = new SupervisedService(POLICY, parts);
   const store = new MemoryBlackBoxes();
   const inside = new Map<string, AgentRecord>();

@@ -10,6 +10,7 @@ import { Autoscaler } from './autoscaler.js';
 import { Adoption, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
+import { Diagnostician } from './diagnostician.js';
 import { DesiredState, loadState } from './desiredState.js';
 import type { PersistedState } from './desiredState.js';
 import { FailoverManager } from './failoverManager.js';
@@ -24,7 +25,7 @@ import { captureLoop, restoreLoop } from './loopState.js';
 import { Observer } from './observer.js';
 import { Operations } from './operations.js';
 import { isOverloaded } from './overload.js';
-import { announce, Reconciler } from './reconciler.js';
+import { announce, putBackWithdrawn, Reconciler } from './reconciler.js';
 import { StrayWatch } from './strayWatch.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
@@ -44,6 +45,7 @@ export class ControlLoop {
   readonly operations: Operations;
   readonly availability: AvailabilityKeeper;
   readonly blackBox: BlackBox;
+  readonly diagnostician: Diagnostician;
   readonly memory: MemoryWatch;
   readonly observer: Observer;
   readonly desiredState: DesiredState;
@@ -70,6 +72,7 @@ export class ControlLoop {
     this.health = this.#createHealthMonitor();
     this.agents = this.#createAgentWatch();
     this.blackBox = this.#createBlackBox();
+    this.diagnostician = new Diagnostician({ ...options, health: this.health, agents: this.agents });
     const onDrained = (port: number): void => this.#reconciler.drained(this.services.values(), port);
     this.traffic = new TrafficFeed({ clock, events, onDrained });
     this.#autoscaler = this.#createAutoscaler();
@@ -166,7 +169,7 @@ export class ControlLoop {
   }
 
   #createFailureWatch(): FailureWatch {
-    const { failover, health, operations, availability, blackBox } = this;
+    const { failover, health, operations, availability, blackBox, diagnostician } = this;
     return new FailureWatch({
       ...this.#options,
       failover,
@@ -174,6 +177,7 @@ export class ControlLoop {
       operations,
       availability,
       blackBox,
+      diagnostician,
       onFailure: (service) => {
         void this.desiredState.save();
         void this.#reconciler.pump(service);
@@ -233,7 +237,7 @@ export class ControlLoop {
     for (const service of changed ? this.services.values() : []) {
       if (service.operation !== null) continue;
       if (running) takeCount(service);
-      else this.#putBackWithdrawn(service);
+      else putBackWithdrawn(service, this.#options);
     }
     await this.desiredState.save();
     this.observer.poke();
@@ -258,17 +262,9 @@ export class ControlLoop {
       return;
     }
     const { failover, health, traffic, agents } = this;
-    this.services.set(
-      policy.name,
-      new SupervisedService(policy, { clock: this.#options.clock, failover, health, traffic, agents }),
-    );
-  }
-
-  /** Nobody would stop them while management is off, and they serve as well as ever. */
-  #putBackWithdrawn(service: SupervisedService): void {
-    const { events, clock } = this.#options;
-    service.stopAllDraining();
-    announce(service, events, clock, 'management was switched off');
+    const { clock } = this.#options;
+    const collaborators = { clock, failover, health, traffic, agents, diagnostician: this.diagnostician };
+    this.services.set(policy.name, new SupervisedService(policy, collaborators));
   }
 
   #mayAct(service: SupervisedService): boolean {
@@ -310,6 +306,7 @@ export class ControlLoop {
     this.health.retain(new Set(judged.map(instanceKey)));
     await this.#autoscaler.measure([...this.services.values()]);
     this.blackBox.look(this.services.values());
+    this.diagnostician.review([...this.services.values()]);
     this.memory.review([...this.services.values()], this.running);
     for (const service of this.services.values()) {
       this.#watch.review(service);

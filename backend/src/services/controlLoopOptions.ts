@@ -6,6 +6,7 @@ import type {
   BlackBoxStore,
   Clock,
   ConnectionMeter,
+  FactFinder,
   HostMeter,
   Logger,
   ProcessManager,
@@ -31,6 +32,7 @@ export interface ControlLoopOptions {
   readonly store: StateStore;
   readonly blackBoxes: BlackBoxStore;
   readonly stderr: StderrLog;
+  readonly facts: FactFinder;
   /** Of Holdfast, for what is kept of a failure. */
   readonly version: string;
   readonly events: EventLog;

@@ -5,6 +5,7 @@ import { policyOf } from '../../../test/simulation/world.js';
 import { agentFigures } from '../../../test/support/agentFigures.js';
 import { steadyHealth } from '../../../test/support/steadyHealth.js';
 import { MemoryBlackBoxes, noStderr } from '../../../test/support/memoryBlackBoxes.js';
+import { noFacts } from '../../../test/support/noFacts.js';
 import { recordedEvents, silentLogger } from '../../../test/support/recordedEvents.js';
 import type { AgentRecord } from '../domain/agent.js';
 import { instanceKey } from '../domain/model.js';
@@ -12,6 +13,7 @@ import type { ManagedProcess } from '../domain/model.js';
 import type { HostMeter, ProcessExit } from '../ports.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
+import { Diagnostician } from './diagnostician.js';
 import { FailoverManager } from './failoverManager.js';
 import { FailureWatch } from './failureWatch.js';
 import { Operations } from './operations.js';
@@ -35,6 +37,7 @@ async function watching() {
     health,
     traffic,
     agents: { presence: () => 'absent' },
+    diagnostician: { of: () => null },
   });
   const host: { oomKills: number | null } = { oomKills: 5 };
   const hostMeter: HostMeter = {
@@ -66,6 +69,14 @@ async function watching() {
     logger: silentLogger,
     version: '1.2.3',
   });
+  const diagnostician = new Diagnostician({
+    clock,
+    events: events.log,
+    health,
+    facts: noFacts,
+    agents: { record: () => null, listening: () => null },
+    logger: silentLogger,
+  });
   const asked = { count: 0 };
   const watch = new FailureWatch({
     clock,
@@ -76,6 +87,7 @@ async function watching() {
     operations,
     availability,
     blackBox,
+    diagnostician,
     onFailure: () => void (asked.count += 1),
   });
   service.adopted = true;

@@ -16,6 +16,7 @@ import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, HostMeter, ProcessExit } from '../ports.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import type { BlackBox } from './blackBox.js';
+import type { Diagnostician } from './diagnostician.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
@@ -32,6 +33,7 @@ export interface FailureWatchOptions {
   readonly operations: Operations;
   readonly availability: AvailabilityKeeper;
   readonly blackBox: BlackBox;
+  readonly diagnostician: Diagnostician;
   /** Something is to be done about that service, and its state is to be kept. */
   readonly onFailure: (service: SupervisedService) => void;
 }
@@ -83,11 +85,13 @@ export class FailureWatch {
       ...(fault === null ? {} : { cause: fault.cause }),
       ...(kept === undefined ? {} : { blackBox: kept }),
     });
+    const hadServed = hasServed(health.state(key));
     if (ended !== undefined) {
       health.untrack(instanceKey(ended));
       announce(service, events, clock, exit.signal === null ? 'it exited' : `it exited (${exit.signal})`);
     }
     if (asked) return this.#options.onFailure(service);
+    if (fault !== null) this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
     this.#openIncident(service);
     if (charged && fault !== null) this.#charge(service, id, fault.cause, fault.detail);
     this.#options.onFailure(service);
@@ -268,6 +272,10 @@ export class FailureWatch {
     this.#oomKills = this.#options.hostMeter.oomKills();
     return before !== null && this.#oomKills !== null && this.#oomKills > before;
   }
+}
+
+function hasServed(state: HealthState | null): boolean {
+  return state?.kind === 'fit' || (state?.kind === 'unfit' && state.cause !== 'not-ready');
 }
 
 function describeEnd(

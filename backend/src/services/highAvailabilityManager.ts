@@ -3,6 +3,7 @@
  * hands it to the loop, and shows its state. See domain/views.ts for the contract.
  */
 import type { BlackBoxEntry, BlackBoxFile } from '../domain/blackBox.js';
+import { diagnosisText } from '../domain/diagnosis/facts.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 import type { OperationReport } from '../domain/model.js';
@@ -301,11 +302,12 @@ function refuse(code: string, status: number, message: string): HoldfastError {
 }
 
 function serviceCheck(service: SupervisedService): HealthCheckView {
-  const { name, state, serving, desired, reason } = service.view();
+  const { name, state, serving, desired, reason, diagnosis } = service.view();
+  const why = diagnosis === null ? '' : `; ${diagnosisText(diagnosis)}`;
   return {
     name,
     ok: state === 'healthy',
     latencyMs: null,
-    detail: `${state}: ${serving} of ${desired} serving; ${reason}`,
+    detail: `${state}: ${serving} of ${desired} serving; ${reason}${why}`,
   };
 }

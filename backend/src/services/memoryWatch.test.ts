@@ -69,6 +69,7 @@ class Scene {
       health: this.#health,
       traffic,
       agents: { presence: () => 'absent' },
+      diagnostician: { of: () => null },
     });
     this.services.push(service);
     this.#show(

@@ -37,6 +37,7 @@ test('what is added up every second is what people are shown', async () => {
     health,
     traffic,
     agents: { presence: () => 'absent' },
+    diagnostician: { of: () => null },
   });
   const [busy, idle, draining, starting] = [row(1), row(2), row(3), row(4)];
   service.see([busy!, idle!, draining!, starting!]);

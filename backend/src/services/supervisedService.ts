@@ -22,6 +22,7 @@ import type { Action, Slot, SlotState } from '../domain/reconcile.js';
 import type { InstanceLoad } from '../domain/scaling/window.js';
 import type { Clock } from '../ports.js';
 import type { AgentWatch } from './agentWatch.js';
+import type { Diagnostician } from './diagnostician.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { InstanceFigures } from './loadMeter.js';
@@ -42,6 +43,7 @@ export interface Collaborators {
   readonly health: HealthMonitor;
   readonly traffic: TrafficFeed;
   readonly agents: Pick<AgentWatch, 'presence'>;
+  readonly diagnostician: Pick<Diagnostician, 'of'>;
 }
 
 export class SupervisedService {
@@ -300,6 +302,7 @@ export class SupervisedService {
       min: this.policy.scaling.minInstances,
       max: this.policy.scaling.maxInstances,
       reason: this.#reason(),
+      diagnosis: this.#collaborators.diagnostician.of(this.name),
       operation:
         operation === null
           ? null

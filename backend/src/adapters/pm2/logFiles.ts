@@ -11,8 +11,17 @@ export function logFilesOf(rows: readonly ProcessRow[], services: ReadonlySet<st
 }
 
 /** Where that instance's stderr goes; null when it is not listed, or goes to no file. */
-export function errorLogOf(rows: readonly ProcessRow[], { service, pmId }: InstanceId): string | null {
+export function errorLogOf(rows: readonly ProcessRow[], id: InstanceId): string | null {
+  return fileOf(rows, id, 'pm_err_log_path');
+}
+
+/** The same of its stdout. */
+export function outputLogOf(rows: readonly ProcessRow[], id: InstanceId): string | null {
+  return fileOf(rows, id, 'pm_out_log_path');
+}
+
+function fileOf(rows: readonly ProcessRow[], { service, pmId }: InstanceId, field: string): string | null {
   const row = rows.find(({ process }) => process.pmId === pmId && process.service === service);
-  const file = row?.record['pm_err_log_path'];
+  const file = row?.record[field];
   return typeof file === 'string' && file !== '/dev/null' ? file : null;
 }

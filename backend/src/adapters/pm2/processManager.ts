@@ -24,7 +24,7 @@ import { ensureDaemon, readDaemonPid } from './daemon.js';
 import { endProcess, goneWithin } from './endProcess.js';
 import { changed, gone, nameOf, startFailed, stillThere } from './instanceErrors.js';
 import { launchRecord } from './launch.js';
-import { errorLogOf, logFilesOf } from './logFiles.js';
+import { errorLogOf, logFilesOf, outputLogOf } from './logFiles.js';
 import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './portAllocator.js';
 import {
   freeInstanceNumber,
@@ -69,6 +69,8 @@ export interface Pm2ProcessManager extends ProcessManager {
   logFiles(): readonly string[];
   /** Where that instance's stderr goes, as of the last list; null when it is not listed or goes to no file. */
   errorLogOf(id: InstanceId): string | null;
+  /** The same of its stdout. */
+  outputLogOf(id: InstanceId): string | null;
   /** Makes PM2 and its workers open their log files anew, after a rotation. */
   reopenLogs(): Promise<void>;
 }
@@ -210,6 +212,10 @@ class Pm2 implements Pm2ProcessManager {
 
   errorLogOf(id: InstanceId): string | null {
     return errorLogOf(this.#rows, id);
+  }
+
+  outputLogOf(id: InstanceId): string | null {
+    return outputLogOf(this.#rows, id);
   }
 
   async reopenLogs(): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
+import { DIAGNOSES } from '../../domain/diagnosis/facts.js';
 import { FAILURE_CAUSES } from '../../domain/model.js';
 import { operationKind } from './operation.js';
 import { count, durationMs, instanceRef, timestamp } from './primitives.js';
@@ -13,6 +14,7 @@ const text = z.string();
 const aboutInstance = { service, instance: instanceRef };
 const aboutOperation = { service, operationId: text, kind: operationKind };
 
+export const diagnosisCode = z.enum(DIAGNOSES);
 export const failureCause = z.enum(FAILURE_CAUSES);
 
 const blackBox = text.exactOptional().describe('What is kept of it: GET /api/ha/blackbox/{id}.');
@@ -75,6 +77,13 @@ export const eventData = {
   'service.trialStarted': z.object(aboutInstance),
   'service.trialFailed': z.object({ service, detail: text, nextTrialMs: durationMs }),
   'service.recovered': z.object({ service, afterMs: durationMs }),
+  'service.diagnosed': z.object({
+    service,
+    code: diagnosisCode,
+    settled: z.boolean().describe('Waiting does not help.'),
+    detail: text.describe('What was expected, what came, and what to do.'),
+    instance: instanceRef.exactOptional(),
+  }),
   'service.reset': z.object({ service, by: text }),
   'service.stalled': z.object({ service, detail: text }),
   'service.stoppedByOperator': z.object({ service }),

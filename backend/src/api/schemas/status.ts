@@ -1,9 +1,9 @@
 /** Status, health, and the two short answers for other machines. */
 import { z } from 'zod';
 import type { HealthView, StatusView } from '../../domain/views.js';
-import { failureCause, eventRecord } from './events.js';
+import { diagnosisCode, failureCause, eventRecord } from './events.js';
 import { operationKind } from './operation.js';
-import { bytes, count, durationMs, maybeBytes, maybePercent, timestamp } from './primitives.js';
+import { bytes, count, durationMs, instanceRef, maybeBytes, maybePercent, timestamp } from './primitives.js';
 
 export const serviceState = z.enum(['healthy', 'degraded', 'unhealthy', 'quarantined', 'stopped']);
 export const overallState = z
@@ -80,6 +80,19 @@ const instance = z.object({
   ),
 });
 
+const diagnosis = z.object({
+  code: diagnosisCode,
+  service: z.string(),
+  instance: instanceRef.nullable().describe('null: PM2 starts none.'),
+  what: z.string().describe('What was expected and what came, with instance, port and path.'),
+  advice: z.string().describe('What to do about it.'),
+  settled: z.boolean().describe('Waiting does not help.'),
+  log: z
+    .object({ path: z.string(), lines: z.array(z.string()) })
+    .nullable()
+    .describe('The last lines that the application wrote; secrets are removed.'),
+});
+
 const service = z.object({
   name: z.string(),
   state: serviceState,
@@ -88,6 +101,7 @@ const service = z.object({
   min: count,
   max: count,
   reason: z.string().describe('Why it is in this state and what happens next.'),
+  diagnosis: diagnosis.nullable().describe('Why it does not serve as it should, where that was found out.'),
   operation: z.object({ id: z.string(), kind: operationKind, since: timestamp }).nullable(),
   instances: z.array(instance),
 });

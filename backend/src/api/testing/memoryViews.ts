@@ -69,6 +69,7 @@ export function viewOf(service: MemoryService): ServiceView {
     min,
     max,
     reason: `${serving} of ${pmIds.length} serve`,
+    diagnosis: null,
     operation: null,
     instances: pmIds.map((pmId, index) => instanceView(name, pmId, index < serving)),
   };

@@ -1,0 +1,40 @@
+/** The end of what an instance wrote in its present life, from the files that PM2 keeps. Instances of a service may share them. */
+import { stat } from 'node:fs/promises';
+import type { LogTail } from '../../domain/diagnosis/facts.js';
+import type { InstanceId } from '../../domain/model.js';
+import { scrubText } from '../blackBox/scrub.js';
+import { lastLines } from '../files/lastLines.js';
+
+const MOST_BYTES = 16 * 1024;
+const MOST_LINES = 40;
+const LONGEST_LINE = 300;
+/** A clock and a file system's times can differ by so much. */
+const SLACK_MS = 1_000;
+
+export interface LogFiles {
+  readonly errorLogOf: (id: InstanceId) => string | null;
+  readonly outputLogOf: (id: InstanceId) => string | null;
+}
+
+/** stderr, or stdout where nothing came there since its start; null when both are silent. Never rejects. */
+export async function applicationLog(
+  { errorLogOf, outputLogOf }: LogFiles,
+  id: InstanceId,
+): Promise<LogTail | null> {
+  for (const path of [errorLogOf(id), outputLogOf(id)]) {
+    const tail = path === null ? null : await tailSince(path, id.startedAtMs - SLACK_MS).catch(() => null);
+    if (tail !== null) return tail;
+  }
+  return null;
+}
+
+async function tailSince(path: string, sinceWallMs: number): Promise<LogTail | null> {
+  if ((await stat(path)).mtimeMs < sinceWallMs) return null;
+  const lines = await lastLines(path, MOST_BYTES);
+  if (lines.length === 0) return null;
+  const shown = scrubText(lines.slice(-MOST_LINES).join('\n')).split('\n');
+  return {
+    path,
+    lines: shown.map((line) => (line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE - 1)}…`)),
+  };
+}

@@ -1,0 +1,210 @@
+/** Facts about real processes of this machine: what they answer, where they listen, what they wrote; and what the rule makes of them. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { makeCertificate } from '../../../../test/support/certificates.js';
+import { freePortRange } from '../../../../test/support/ports.js';
+import { waitFor } from '../../../../test/support/waitFor.js';
+import { diagnose } from '../../domain/diagnosis/diagnose.js';
+import type { ManagedProcess } from '../../domain/model.js';
+import type { ProbeSpec } from '../../domain/policy.js';
+import { listeningSockets, parseAddress } from '../net/listeningSockets.js';
+import { createFactFinder } from './factFinder.js';
+
+const HTTP: ProbeSpec = { kind: 'http', path: '/health', statusMin: 200, statusMax: 299, bodyIncludes: null };
+
+let folder: string;
+let port: number;
+let running: ChildProcess[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-facts-'));
+  port = await freePortRange(2);
+});
+afterEach(() => {
+  for (const child of running) process.kill(-(child.pid ?? 0), 'SIGKILL');
+  running = [];
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs `script`, in a process group of its own, until it says that it is there. */
+async function start(
+  script: string,
+  wrap: (file: string) => readonly string[] = (file) => [process.execPath, file],
+) {
+  const file = join(folder, 'app.cjs');
+  writeFileSync(file, `const PORT = ${port};\n${script}\nconsole.log('there');`);
+  const [command = '', ...args] = wrap(file);
+  const child = spawn(command, args, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+  running.push(child);
+  let said = '';
+  child.stdout.on('data', (data: Buffer) => (said += data.toString()));
+  await waitFor(() => said.includes('there'), { what: 'the application' });
+  return child.pid ?? 0;
+}
+
+function instance(pid: number, more: Partial<ManagedProcess> = {}): ManagedProcess {
+  const startedAtMs = Date.now() - 8_000;
+  const times = { startedAtMs, createdAtMs: startedAtMs, killTimeoutMs: 1_000, restarts: 0 };
+  return { service: 'api', pmId: 0, pid, port, status: 'online', mode: 'fork', ...times, ...more };
+}
+
+const noLogs = { errorLogOf: () => null, outputLogOf: () => null };
+
+/** What is found out, and what the rule says of it. */
+async function look(process: ManagedProcess, probe: ProbeSpec = HTTP) {
+  const known = { probe, timeoutMs: 400, knownPorts: new Set([port]), listening: null };
+  const facts = await createFactFinder(noLogs).ofRunning(process, known);
+  const { service, pmId, pid, mode } = process;
+  const subject = { service, instance: { pmId, pid, port: process.port }, mode, ageMs: 8_000 };
+  return { facts, code: diagnose({ ...subject, probe, startTimeoutMs: 30_000, ...facts })?.code ?? null };
+}
+
+const serving = (listener: string, at = "PORT, '127.0.0.1'"): string =>
+  `require('http').createServer((q, a) => { ${listener} }).listen(${at}, () => console.log('listening'));`;
+
+it.each<[what: string, script: string, code: string | null, probe?: ProbeSpec]>([
+  ['serves', serving("a.end('ok')"), null],
+  ['has no health path', serving("a.statusCode = q.url === '/' ? 200 : 404; a.end()"), 'health-path-missing'],
+  ['wants a login', serving('a.statusCode = 401; a.end()'), 'health-path-protected'],
+  ['redirects', serving("a.writeHead(302, { location: '/login' }); a.end()"), 'health-path-redirects'],
+  ['says 503', serving('a.statusCode = 503; a.end()'), 'not-ready'],
+  ['never answers', serving(''), 'no-answer'],
+  [
+    'stops in the middle of its answer',
+    serving("a.writeHead(200, { 'content-length': 9 }); a.write('x')"),
+    'no-answer',
+  ],
+  ['listens on another port', serving('', 'PORT + 1'), 'wrong-port'],
+  ['listens on ::1', serving('', "PORT, '::1'"), 'wrong-address'],
+  ['listens on another address', serving('', "PORT, '127.0.0.2'"), 'wrong-address'],
+  ['listens nowhere', 'setInterval(() => 0, 1000)', 'not-listening'],
+  ['speaks no HTTP', "require('net').createServer((s) => s.end('220 hello\\r\\n')).listen(PORT)", 'not-http'],
+  [
+    'closes what it does not understand',
+    "require('net').createServer((s) => s.destroy()).listen(PORT)",
+    'not-http',
+  ],
+  [
+    'speaks no HTTP and is probed by TCP',
+    "require('net').createServer(() => 0).listen(PORT)",
+    null,
+    { kind: 'tcp' },
+  ],
+  [
+    'is probed by TCP on another port',
+    "require('net').createServer(() => 0).listen(PORT + 1)",
+    'wrong-port',
+    { kind: 'tcp' },
+  ],
+])('an application that %s', async (_what, script, code, probe = HTTP) => {
+  const pid = await start(script);
+  // listen() comes a moment after the script.
+  const found = await waitFor(
+    async () => {
+      const seen = await look(instance(pid), probe);
+      return seen.code === code && seen;
+    },
+    { what: String(code) },
+  );
+  expect(found.facts.holder).toBeNull();
+});
+
+it('names the path that does answer', async () => {
+  const pid = await start(serving("a.statusCode = q.url === '/api/health' ? 204 : 404; a.end()"));
+  const { otherPaths } = await waitFor(
+    async () => {
+      const { facts, code } = await look(instance(pid));
+      return code === 'health-path-missing' && facts;
+    },
+    { what: 'an answer' },
+  );
+  expect(otherPaths).toEqual([{ path: '/api/health', status: 204 }]);
+});
+
+it('sees where a child of the instance listens', async () => {
+  const pid = await start(serving("a.end('ok')", 'PORT + 1'), (file) => [
+    '/bin/sh',
+    '-c',
+    `${process.execPath} ${file}; true`,
+  ]);
+  await waitFor(async () => (await listeningSockets())?.some((one) => one.port === port + 1), {
+    what: 'the child',
+  });
+  const { facts, code } = await look(instance(pid));
+  expect(code).toBe('wrong-port');
+  expect(facts.listening?.addresses.map((one) => one.port)).toEqual([port + 1]);
+});
+
+it('names another process that has its port', async () => {
+  const idle = await start('setInterval(() => 0, 1000)');
+  const stranger = await start(serving("a.end('ok')"));
+  await waitFor(async () => (await listeningSockets())?.some((one) => one.port === port), {
+    what: 'the stranger',
+  });
+  const { facts, code } = await look(instance(idle));
+  expect(code).toBe('port-taken');
+  expect(facts.holder).toEqual({
+    port,
+    by: expect.stringMatching(new RegExp(`^pid ${stranger} \\(.*app\\.cjs`)),
+  });
+});
+
+it('tells TLS from what is no HTTP', async () => {
+  const { certificate: cert, key } = await makeCertificate(folder, 'app', { names: ['localhost'] });
+  const options = JSON.stringify({ cert, key });
+  const pid = await start(`require('https').createServer(${options}, (q, a) => a.end('ok')).listen(PORT)`);
+  await waitFor(async () => (await look(instance(pid))).code === 'speaks-tls', { what: 'TLS' });
+});
+
+describe('the log', () => {
+  const files = () => ({ error: join(folder, 'err.log'), out: join(folder, 'out.log') });
+  const finder = () => createFactFinder({ errorLogOf: () => files().error, outputLogOf: () => files().out });
+
+  it('is what the instance wrote in this life, without secrets', async () => {
+    const { error, out } = files();
+    writeFileSync(error, `Error: of yesterday\n`);
+    utimesSync(error, 1, 1);
+    writeFileSync(out, 'listening\nconnecting to mysql://root:hush@db/x\n');
+    const { log } = await finder().ofRunning(instance(process.pid, { port: null }), {
+      probe: HTTP,
+      timeoutMs: 100,
+      knownPorts: new Set(),
+      listening: null,
+    });
+    expect(log?.path).toBe(out);
+    expect(log?.lines).toEqual(['listening', expect.not.stringContaining('hush')]);
+  });
+
+  it('tells the error of one that ended, and the process that has the port it names', async () => {
+    const pid = await start(serving("a.end('ok')"));
+    await waitFor(async () => (await listeningSockets())?.some((one) => one.port === port), {
+      what: 'the holder',
+    });
+    writeFileSync(
+      files().error,
+      `Error: listen EADDRINUSE: address already in use :::${port}\n    at go (/srv/a.js:1:2)\n`,
+    );
+    const { error, holder } = await finder().ofExit(instance(1));
+    expect(error).toEqual({ headline: expect.stringContaining('EADDRINUSE'), at: '/srv/a.js:1:2' });
+    expect(holder).toEqual({ port, by: expect.stringContaining(`pid ${pid} (`) });
+  });
+
+  it('is no reason to fail when it can not be read', async () => {
+    const nowhere = createFactFinder({ errorLogOf: () => folder, outputLogOf: () => join(folder, 'none') });
+    expect(await nowhere.ofExit(instance(1))).toEqual({ error: null, holder: null, log: null });
+  });
+});
+
+it.each([
+  ['0100007F', '127.0.0.1'],
+  ['00000000', '0.0.0.0'],
+  ['00000000000000000000000000000000', '::'],
+  ['00000000000000000000000001000000', '::1'],
+  ['0000000000000000FFFF00000100007F', '::ffff:127.0.0.1'],
+  ['B80D01200000000067452301EFCDAB89', '2001:db8::123:4567:89ab:cdef'],
+])('reads the address %s', (hex, address) => {
+  expect(parseAddress(hex)).toBe(address);
+});
