@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CliContext } from './context.js';
-import { compare, startMissing } from './deployment.js';
+import { compare, requireScripts, startMissing } from './deployment.js';
 import type { DefinedApp } from './ecosystemFile.js';
 import type { Pm2App } from './pm2Command.js';
 import { isPortFree } from './portCheck.js';
@@ -15,6 +15,8 @@ const app = (name: string): DefinedApp => ({
   name,
   instances: 1,
   port: null,
+  script: null,
+  cwd: null,
   outFile: null,
   errorFile: null,
 });
@@ -44,6 +46,47 @@ describe('compare', () => {
 
   it('ignores the applications of others', () => {
     expect(compare([app('a')], [row('foreign', 'stopped')])).toEqual({ missing: [app('a')], halted: [] });
+  });
+});
+
+describe('requireScripts', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'holdfast-scripts-'));
+    mkdirSync(join(folder, 'dist'));
+    for (const file of ['server.js', 'dist/main.js']) writeFileSync(join(folder, file), '');
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  const check = (script: string | null, cwd: string | null = null): string => {
+    try {
+      requireScripts(join(folder, 'ecosystem.config.js'), [{ ...app('api'), script, cwd }]);
+      return 'fine';
+    } catch (error) {
+      return (error as Error).message.replaceAll(folder, '/srv');
+    }
+  };
+
+  it.each<[script: string | null, cwd?: string]>([
+    ['server.js'],
+    ['./dist/main.js'],
+    ['main.js', 'dist'],
+    // Looked for on the PATH, run by a shell, or not said at all.
+    ['npm'],
+    ['npm run start:prod'],
+    ['node other.js'],
+    [null],
+  ])('has nothing against %s (cwd %s)', (script, cwd) => {
+    expect(check(script, cwd ?? null)).toBe('fine');
+  });
+
+  it('names a script that is not there, and the one that may be meant', () => {
+    expect(check('sever.js')).toBe(
+      'The script of api, /srv/sever.js, is not there. Is /srv/server.js meant?\nCorrect it in /srv/ecosystem.config.js.',
+    );
+    expect(check('build/main.js')).toBe(
+      'The script of api, /srv/build/main.js, is not there.\nCorrect it in /srv/ecosystem.config.js.',
+    );
   });
 });
 

@@ -4,12 +4,11 @@
  * Only what PM2 does not list yet is started. `pm2 start <file>` on an application that runs would restart all of
  * its instances with one and the same port.
  */
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { HoldfastError, messageOf } from '../domain/errors.js';
-import type { ServiceState } from '../domain/model.js';
-import type { StatusView } from '../domain/views.js';
+import { nearest } from '../lib/editDistance.js';
 import { describePortHolder } from '../adapters/net/portHolder.js';
 import type { CliContext } from './context.js';
 import { GATEWAY_NAME, isService, readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
@@ -24,7 +23,6 @@ const START_TIMEOUT_MS = 60_000;
 const HOPELESS_RESTARTS = 3;
 const LOG_TAIL_LINES = 15;
 const LOG_TAIL_BYTES = 16_384;
-const HEALTHY: readonly ServiceState[] = ['healthy'];
 
 /** Splits the defined applications by what PM2 knows of them. */
 export function compare(defined: readonly DefinedApp[], listed: readonly Pm2App[]) {
@@ -61,6 +59,24 @@ export async function requireFreePorts(context: CliContext, apps: readonly Defin
   const advice =
     'End what holds it, or choose others: HA_PORT, BALANCER_PORT, START_PORT, FRONTEND_START_PORT.';
   throw new HoldfastError('port.taken', [...taken, ...byHand, advice].join('\n'));
+}
+
+/** What is surely meant as a file: PM2 looks for all else on the PATH, too, or runs it through a shell. */
+const IS_FILE = /^(?:\S*\/\S+|\S+\.[cm]?[jt]sx?)$/;
+
+/** @throws HoldfastError `script.missing` naming every application whose script is not there. */
+export function requireScripts(ecosystemFile: string, apps: readonly DefinedApp[]): void {
+  const missing = apps.flatMap(({ name, script, cwd }) => {
+    if (script === null || !IS_FILE.test(script)) return [];
+    const path = resolve(dirname(ecosystemFile), cwd ?? '.', script);
+    if (existsSync(path)) return [];
+    const beside = existsSync(dirname(path)) ? readdirSync(dirname(path)) : [];
+    const meant = nearest(basename(path), beside, (candidate) => Math.ceil(candidate.length / 4));
+    const advice = meant === null ? '' : ` Is ${join(dirname(path), meant)} meant?`;
+    return [`The script of ${name}, ${path}, is not there.${advice}`];
+  });
+  if (missing.length === 0) return;
+  throw new HoldfastError('script.missing', [...missing, `Correct it in ${ecosystemFile}.`].join('\n'));
 }
 
 /** PM2 hangs where it cannot make the folder of a log. @throws HoldfastError `folder.unwritable`. */
@@ -157,32 +173,6 @@ async function tailOf(file: string): Promise<string> {
   } catch (error) {
     return `(${messageOf(error)})`;
   }
-}
-
-/**
- * Waits until every service is healthy, or in another state of `good`.
- * @returns the last status; its services say what is still amiss when the time ran out.
- */
-export async function awaitHealthy(
-  context: CliContext,
-  timeoutMs: number,
-  good: readonly ServiceState[] = HEALTHY,
-): Promise<StatusView> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const { data: status } = await context.api.get<StatusView>('/api/ha/status');
-    const waiting = status.services.filter(({ state }) => !good.includes(state));
-    if ((waiting.length === 0 && status.services.length > 0) || performance.now() > deadline) return status;
-    const text = waiting.map(({ name, serving, desired }) => `${name} ${serving} of ${desired}`).join(', ');
-    context.terminal.progress(
-      text === '' ? 'waiting for the supervisor to see its services' : `serving: ${text}`,
-    );
-    await pause(POLL_MS);
-  }
-}
-
-export function isHealthy({ services }: StatusView, good: readonly ServiceState[] = HEALTHY): boolean {
-  return services.length > 0 && services.every(({ state }) => good.includes(state));
 }
 
 export function pause(ms: number): Promise<void> {

@@ -10,6 +10,9 @@ export interface DefinedApp {
   readonly instances: number;
   /** First port of its instances; null where it listens on none that the file knows. */
   readonly port: number | null;
+  /** As it is written there; null where it is none. */
+  readonly script: string | null;
+  readonly cwd: string | null;
   readonly outFile: string | null;
   readonly errorFile: string | null;
 }
@@ -44,6 +47,8 @@ export function readEcosystem(file: string): readonly DefinedApp[] {
       name: app['name'],
       instances: Number(app['instances'] ?? 1),
       port: Number.isInteger(port) && port > 0 ? port : null,
+      script: textOf('script'),
+      cwd: textOf('cwd'),
       outFile: textOf('out_file'),
       errorFile: textOf('error_file'),
     };

@@ -1,5 +1,6 @@
 /** How services, instances, decisions and events read on a terminal. Pure: views in, lines out. */
 import type { BlackBoxEntry } from '../domain/blackBox.js';
+import type { Diagnosis } from '../domain/diagnosis/facts.js';
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceState, ServiceView } from '../domain/model.js';
 import type { DecisionView, LoadBalancerView, StatusView } from '../domain/views.js';
@@ -62,6 +63,15 @@ function memoryText({ memoryBytes, memoryTrend }: InstanceView): string {
   const now = megabytes(memoryBytes);
   if (memoryTrend.kind !== 'growing' || !memoryTrend.sure) return now;
   return `${now}, limit in ${duration(memoryTrend.etaMs)}`;
+}
+
+/** What was found out about a service that does not serve: what, what to do, and the end of its log. */
+export function diagnosisLines(terminal: Terminal, { what, advice, log }: Diagnosis): string[] {
+  const tail =
+    log === null
+      ? []
+      : [`The end of ${log.path}:`, ...log.lines.map((line) => terminal.paint('dim', `  ${line}`))];
+  return [what, advice, ...tail];
 }
 
 /** The clock time of an ISO date, in the zone of whoever reads. */

@@ -44,6 +44,11 @@ export class Terminal {
     this.#err.write(`${this.paint('red', '✗')} ${text}\n`);
   }
 
+  /** One more line of a problem, on stderr. */
+  detail(text: string): void {
+    this.#err.write(`  ${text}\n`);
+  }
+
   done(text: string): void {
     this.line(`${this.paint('green', '✓')} ${text}`);
   }

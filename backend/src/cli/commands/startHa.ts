@@ -2,21 +2,17 @@
  * `scripts/start-high-availability.sh`: from "is the supervisor there?" to "it manages, and every service is
  * healthy". What it did is logged, because it often runs at boot, with nobody watching.
  */
+import { diagnosisText } from '../../domain/diagnosis/facts.js';
 import { messageOf } from '../../domain/errors.js';
 import type { ServiceState } from '../../domain/model.js';
 import { parse, seconds, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
-import {
-  awaitHealthy,
-  awaitSupervisor,
-  compare,
-  isHealthy,
-  requireFreePorts,
-  startMissing,
-} from '../deployment.js';
+import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
+import { awaitSupervisor, compare, requireFreePorts, startMissing } from '../deployment.js';
 import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
+import { duration } from '../terminal.js';
 
 export const startHa: Command = {
   summary: 'start the supervisor if needed, turn automatic management on, wait for healthy services',
@@ -64,26 +60,27 @@ export async function startHighAvailability(
   }
   const { data } = await api.post<{ changed: boolean }>('/api/ha/start', {});
   terminal.done(data.changed ? 'Automatic management is on now.' : 'Automatic management was on already.');
-  const status = await awaitHealthy(context, timeoutMs, AS_WANTED);
+  const { status, waitedMs } = await awaitHealthy(context, timeoutMs, AS_WANTED);
   for (const line of [
     ...headLines(terminal, status, Date.now()),
     ...serviceLines(terminal, status.services),
   ]) {
     terminal.line(line);
   }
-  const services = status.services.map(({ name, state, serving, desired, reason }) => ({
+  const services = status.services.map(({ name, state, serving, desired, reason, diagnosis }) => ({
     name,
     state,
     serving,
     desired,
     reason,
+    ...(diagnosis === null ? {} : { diagnosis: diagnosisText(diagnosis) }),
   }));
   if (isHealthy(status, AS_WANTED)) {
     log.info('high availability is on, every service is as wanted', { changed: data.changed, services });
     return 0;
   }
   log.error('high availability is on, not every service is as wanted', { changed: data.changed, services });
-  terminal.problem(`Not every service is healthy after ${timeoutMs / 1_000} s; the reasons are above.`);
+  terminal.problem(`Not every service is healthy after ${duration(waitedMs)}; the reasons are above.`);
   return 1;
 }
 

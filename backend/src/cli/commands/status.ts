@@ -6,6 +6,7 @@ import type { CliContext } from '../context.js';
 import {
   blackBoxLines,
   decisionLines,
+  diagnosisLines,
   eventLine,
   headLines,
   instanceLines,
@@ -44,6 +45,9 @@ export async function printStatus({ api, terminal }: CliContext, view: StatusVie
   const lines = [
     ...headLines(terminal, view, now),
     ...serviceLines(terminal, view.services),
+    ...view.services.flatMap(({ diagnosis }) =>
+      diagnosis === null ? [] : ['', ...diagnosisLines(terminal, diagnosis)],
+    ),
     '',
     ...instanceLines(view.services, now),
     ...(decisions.length === 0 ? [] : [heading('Last decisions'), ...decisions]),

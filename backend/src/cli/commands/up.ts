@@ -5,18 +5,13 @@
 import { join } from 'node:path';
 import { parse, seconds, type Command } from '../command.js';
 import { withEcosystem, type CliContext } from '../context.js';
-import {
-  awaitHealthy,
-  awaitSupervisor,
-  compare,
-  isHealthy,
-  requireFreePorts,
-  startMissing,
-} from '../deployment.js';
+import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
+import { awaitSupervisor, compare, requireFreePorts, requireScripts, startMissing } from '../deployment.js';
 import { GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
 import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { isPortFree } from '../portCheck.js';
+import { duration } from '../terminal.js';
 
 export const up: Command = {
   summary: 'start everything through PM2 and wait until it serves (npm start)',
@@ -51,8 +46,9 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   const changed = await bringUp(context, defined);
   await awaitSupervisor(context, timeoutMs);
   if (!changed) terminal.done('Already running; nothing to start.');
-  const status = await awaitHealthy(context, timeoutMs);
-  if (definesGateway(defined)) await awaitGateway(context, timeoutMs);
+  const { status, waitedMs } = await awaitHealthy(context, timeoutMs);
+  // One that has nowhere to send requests to answers 503, and waiting does not change that.
+  if (isHealthy(status) && definesGateway(defined)) await awaitGateway(context, timeoutMs);
   for (const line of [
     ...headLines(terminal, status, Date.now()),
     ...serviceLines(terminal, status.services),
@@ -61,7 +57,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   }
   if (!isHealthy(status)) {
     terminal.problem(
-      `Not everything is healthy after ${timeoutMs / 1_000} s; the reasons are above, more is in ${config.logDir}.`,
+      `Not everything is healthy after ${duration(waitedMs)}; the reasons are above, more is in ${config.logDir}.`,
     );
     return 1;
   }
@@ -78,6 +74,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
 /** Starts what is missing or halted. @returns whether there was anything to do. */
 async function bringUp(context: CliContext, apps: readonly DefinedApp[]): Promise<boolean> {
   const { missing, halted } = compare(apps, await context.pm2.list());
+  requireScripts(context.config.ecosystemFile, missing);
   await requireFreePorts(context, missing);
   const names = (list: readonly DefinedApp[]): string => list.map(({ name }) => name).join(', ');
   if (missing.length > 0) {
