@@ -13,6 +13,7 @@ import { apiReference, eventReference } from './api/reference.js';
 import { buildRoutes, type RouteDependencies } from './api/routes/index.js';
 import { COMMANDS } from './cli/commands/index.js';
 import { commandReference } from './cli/reference.js';
+import { compatibilityReference } from './compatibility.js';
 import { commentedConfig, configurationTable } from './config/table.js';
 import { gatewayFamilies } from './gateway/pages/metrics.js';
 import { insertGenerated } from './lib/markdown.js';
@@ -32,6 +33,7 @@ const PARTS: Readonly<Record<string, () => string>> = {
       `## The gateway\n\n${metricReference(gatewayFamilies)}`,
     ].join('\n\n'),
   'docs/reference/command-line.md': () => commandReference(COMMANDS),
+  'docs/reference/compatibility.md': compatibilityReference,
 };
 
 /** What each file should contain, in view of what it contains; null where it has no markers. */

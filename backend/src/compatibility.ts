@@ -1,0 +1,65 @@
+/**
+ * Names, commands and defaults that people have been told to use elsewhere, and that work here exactly as written. One
+ * row each: docs/reference/compatibility.md shows them, and each is run by a test: by
+ * test/house/compatibility.test.ts, or, where it takes processes, by test/integration/compatibility.test.ts. Both have a
+ * test for every row that names them, or they do not compile.
+ */
+import { markdownTable } from './lib/markdown.js';
+
+interface Row {
+  readonly id: string;
+  readonly area: 'Commands' | 'The gateway' | 'The sample services' | 'The control API' | 'Settings';
+  /** As it is typed; Markdown. */
+  readonly typed: string;
+  /** What it does here; Markdown. */
+  readonly does: string;
+  readonly test: 'in-process' | 'processes';
+}
+
+export const COMPATIBILITY = [
+  {
+    id: 'two-terminals',
+    area: 'Commands',
+    typed: '`npm run balancer` in one terminal, `npm run cluster` in another, nothing else set',
+    does: 'Serves on 13003, in either order: `cluster` runs sample backends on 13004 to 13008, `balancer` without a source and without a supervisor sends traffic there.',
+    test: 'processes',
+  },
+  {
+    id: 'cluster-settings',
+    area: 'Settings',
+    typed: '`INSTANCE_COUNT`, `START_PORT`',
+    does: 'How many instances `npm run cluster` starts (5), and the first one’s port (13004). Where `INSTANCE_COUNT` is set, PM2 starts as many of the sample backend, too.',
+    test: 'in-process',
+  },
+  {
+    id: 'prod',
+    area: 'Commands',
+    typed: '`npm run prod`',
+    does: 'Does both at once, through PM2 and with a supervisor; as `npm start`.',
+    test: 'in-process',
+  },
+  {
+    id: 'port-range',
+    area: 'The gateway',
+    typed: '`BACKEND_START_PORT` (13004), `BACKEND_COUNT` (5), `BACKEND_PORT` (13004)',
+    does: 'The first two are a range of ports of this machine; setting either chooses it. The third is the port of the addresses that `BACKEND_DNS` finds.',
+    test: 'in-process',
+  },
+] as const satisfies readonly Row[];
+
+export type CompatibilityId<Test extends Row['test']> = Extract<
+  (typeof COMPATIBILITY)[number],
+  { test: Test }
+>['id'];
+
+/** As documentation shows them. */
+export function compatibilityReference(): string {
+  const rows: readonly Row[] = COMPATIBILITY;
+  const areas = [...new Set(rows.map(({ area }) => area))];
+  return areas
+    .map((area) => {
+      const own = rows.filter((row) => row.area === area).map(({ typed, does }) => [typed, does]);
+      return `## ${area}\n\n${markdownTable(['typed', 'what it does here'], own)}`;
+    })
+    .join('\n\n');
+}
