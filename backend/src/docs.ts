@@ -9,12 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { families } from './api/metrics/families.js';
 import { ownFamilies } from './api/metrics/ownMetrics.js';
-import { apiReference, eventReference } from './api/reference.js';
+import { apiReference, errorCodeReference, eventReference } from './api/reference.js';
 import { buildRoutes, type RouteDependencies } from './api/routes/index.js';
 import { COMMANDS } from './cli/commands/index.js';
 import { commandReference } from './cli/reference.js';
 import { compatibilityReference } from './compatibility.js';
 import { commentedConfig, configurationTable } from './config/table.js';
+import { CODE_GROUPS } from './domain/errorCodes.js';
 import { gatewayFamilies } from './gateway/pages/metrics.js';
 import { insertGenerated } from './lib/markdown.js';
 import { metricReference } from './lib/metricReference.js';
@@ -32,6 +33,7 @@ const PARTS: Readonly<Record<string, () => string>> = {
       `## The supervisor\n\n${metricReference([...families, ...ownFamilies])}`,
       `## The gateway\n\n${metricReference(gatewayFamilies)}`,
     ].join('\n\n'),
+  'docs/reference/error-codes.md': () => errorCodeReference(CODE_GROUPS),
   'docs/reference/command-line.md': () => commandReference(COMMANDS),
   'docs/reference/compatibility.md': compatibilityReference,
 };

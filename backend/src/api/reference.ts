@@ -1,5 +1,6 @@
 /** The API and its events as pages of docs/reference, from the registry that also validates. */
 import { z } from 'zod';
+import type { CodeGroup } from '../domain/errorCodes.js';
 import type { EventType } from '../domain/events.js';
 import { severityOf } from '../domain/events.js';
 import { markdownTable } from '../lib/markdown.js';
@@ -132,4 +133,14 @@ export function eventMeanings(source: string): ReadonlyMap<string, string> {
         .trim(),
     ]),
   );
+}
+
+/** Every code that an error can carry, by where a reader meets it. */
+export function errorCodeReference(groups: readonly CodeGroup[]): string {
+  return groups
+    .map(({ title, where, codes }) => {
+      const rows = Object.entries(codes).map(([code, meaning]) => [`\`${code}\``, meaning]);
+      return `## ${title}\n\n${where}\n\n${markdownTable(['code', 'meaning'], rows)}`;
+    })
+    .join('\n\n');
 }
