@@ -13,6 +13,9 @@ function defaultOf({ kind, default: standard }: Setting<unknown>): string | null
   return standard === null ? null : kind.format(standard);
 }
 
+const traitsOf = ({ live, secret }: Setting<unknown>): string =>
+  `${live ? '' : ' Applies at the next start.'}${secret ? ' Never shown.' : ''}`;
+
 function tableOf(
   settings: Registry,
   columns: { readonly file: boolean; readonly environment: boolean },
@@ -23,7 +26,7 @@ function tableOf(
       ...(columns.file ? [`\`${key}\``] : []),
       ...(columns.environment ? [`\`${environmentName(key)}\``] : []),
       standard === null ? 'unset' : `\`${standard}\``,
-      `${setting.doc} Allowed: ${setting.kind.allowed}.${setting.secret ? ' Never shown.' : ''}`,
+      `${setting.doc} Allowed: ${setting.kind.allowed}.${traitsOf(setting)}`,
     ];
   });
   const headings = [
