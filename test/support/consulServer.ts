@@ -14,7 +14,10 @@ export interface CatalogueEntry {
   readonly address: string;
   readonly port: number;
   readonly tags?: readonly string[];
-  readonly weight?: number;
+  /** Of `Weights.Passing`; null: the answer has no weights. */
+  readonly weight?: number | null;
+  /** Consul itself knows text values only. */
+  readonly meta?: unknown;
   readonly status?: 'passing' | 'warning' | 'critical';
 }
 
@@ -148,7 +151,16 @@ export class ConsulServer {
 
 function healthEntry(
   service: string,
-  { id, node = '10.1.1.1', address, port, tags = [], weight = 1, status = 'passing' }: CatalogueEntry,
+  {
+    id,
+    node = '10.1.1.1',
+    address,
+    port,
+    tags = [],
+    weight = 1,
+    meta = {},
+    status = 'passing',
+  }: CatalogueEntry,
 ): object {
   return {
     Node: { ID: `node-${node}`, Node: `node-${node}`, Address: node, Datacenter: 'dc1', Meta: {} },
@@ -158,7 +170,8 @@ function healthEntry(
       Tags: tags,
       Address: address,
       Port: port,
-      Weights: { Passing: weight, Warning: 1 },
+      ...(weight === null ? {} : { Weights: { Passing: weight, Warning: 1 } }),
+      Meta: meta,
       EnableTagOverride: false,
     },
     Checks: [

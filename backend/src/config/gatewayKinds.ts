@@ -5,7 +5,9 @@ import { ipVersion, isAddressRange } from '../domain/ipAddress.js';
 import { parseMember, parseMembers, type Member } from '../domain/members.js';
 import type { RouteSnapshot } from '../domain/pool.js';
 import { routeProblems } from '../domain/routing.js';
-import { matching, type Kind } from './kinds.js';
+import { algorithms } from '../domain/balancing/registry.js';
+import { choice, matching, type Kind } from './kinds.js';
+import { spelt, type Spellings } from './spellings.js';
 
 const LONGEST_LIST_CHARACTERS = 65_536;
 
@@ -114,6 +116,34 @@ export function keyList(): Kind<readonly string[]> {
     unit: null,
     format: (keys) => keys.join(', '),
   };
+}
+
+/** What other balancers call our algorithms. */
+const ALGORITHM_SPELLINGS: Spellings = {
+  'round-robin': ['rr'],
+  'weighted-round-robin': ['weighted', 'wrr', 'swrr', 'smooth-weighted-round-robin'],
+  'least-connections': [
+    'least-conn',
+    'least-connection',
+    'least-conns',
+    'lc',
+    'wlc',
+    'leastRequest',
+    'weighted-least-connections',
+  ],
+  p2c: ['power-of-two', 'power-of-two-choices', 'two-random-choices'],
+  'consistent-hash': ['hash', 'ring-hash', 'consistent', 'consistent-hashing'],
+  'ip-hash': ['source', 'source-ip', 'source-hash', 'client-ip', 'ip'],
+  random: ['rand'],
+};
+
+/** A balancing algorithm: `round-robin`, but also `round_robin`, `ROUND-ROBIN` and `rr`. */
+export function algorithmName(): Kind<string> {
+  const [first = '', ...others] = algorithms.keys();
+  const own = Object.fromEntries(
+    [...algorithms.keys()].map((name) => [name, ALGORITHM_SPELLINGS[name] ?? []]),
+  );
+  return spelt(choice([first, ...others]), own);
 }
 
 /** What a consistent hash is made of. */

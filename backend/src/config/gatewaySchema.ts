@@ -2,9 +2,9 @@
  * Every setting of the gateway, once. Its active checks are those of "Every service: health": one rule for both.
  * How the setting's kinds, names and sources work: schema.ts.
  */
-import { algorithms } from '../domain/balancing/registry.js';
 import {
   addressRanges,
+  algorithmName,
   cookieName,
   dnsServers,
   hashKey,
@@ -124,7 +124,11 @@ const SOURCES = {
     "DNS servers to ask, with or without a port. Unset: the system's.",
     AT_START,
   ),
-  consulService: optional(name, 'Service in Consul whose passing instances are upstreams.', AT_START),
+  consulService: optional(
+    name,
+    'Service in Consul whose passing instances are upstreams. Their weights are `Weights.Passing` of the registration, or `Meta.weight` where that is 1.',
+    AT_START,
+  ),
   consulUrl: setting(httpUrl(), 'http://127.0.0.1:8500', 'Where Consul answers.', AT_START),
   consulDatacenter: optional(name, "Consul's datacenter. Unset: that of the agent asked.", AT_START),
   consulTag: optional(name, 'Only instances with this tag.', AT_START),
@@ -138,7 +142,7 @@ const SOURCES = {
 
 const CHOOSING = {
   lbAlgorithm: setting(
-    choice(algorithmNames()),
+    algorithmName(),
     'ip-hash',
     'How an upstream is chosen. ip-hash and consistent-hash keep a client or a key on one; the latter with a bound on its load.',
   ),
@@ -253,11 +257,6 @@ const LIMITS = {
     'A WebSocket on which nothing moves.',
   ),
 } as const satisfies Registry;
-
-function algorithmNames(): readonly [string, ...string[]] {
-  const [first = '', ...others] = algorithms.keys();
-  return [first, ...others];
-}
 
 export const GATEWAY_SETTINGS = { ...LISTENING, ...TLS, ...SOURCES, ...CHOOSING, ...FAILURES, ...LIMITS };
 

@@ -41,7 +41,8 @@ export function formatProblems(problems: readonly Problem[]): string {
 /** Well-known names that come close to ours. */
 const OF_OTHER_PROGRAMS: ReadonlySet<string> = new Set(['SSL_CERT_DIR', 'SSL_CERT_FILE']);
 
-const normalised = (name: string): string => name.replace(/[-_\s]/g, '').toLowerCase();
+/** Without case and separators. */
+export const normalised = (name: string): string => name.replace(/[-_\s]/g, '').toLowerCase();
 
 /**
  * The known key that was probably meant by an unknown one in a configuration file, or null. Spelling, case and

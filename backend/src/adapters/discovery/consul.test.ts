@@ -181,6 +181,31 @@ describe('Consul', () => {
     expect(source.lists[0]?.map(({ weight }) => weight)).toEqual([7, 1, 1000]);
   });
 
+  it.each([
+    ['the text of a number', {}, { weight: '7' }, 7],
+    ['a number', {}, { weight: 7 }, 7],
+    ['a decimal, rounded', {}, { weight: ' 2.6 ' }, 3],
+    ['more than there may be', {}, { weight: '70000' }, 1000],
+    ['no weights at all beside it', { weight: null }, { weight: '4' }, 4],
+    ['beside weights that say something', { weight: 5 }, { weight: '9' }, 5],
+    ['zero', {}, { weight: '0' }, 1],
+    ['less than one half', {}, { weight: '0.4' }, 1],
+    ['negative', {}, { weight: '-3' }, 1],
+    ['no number', {}, { weight: 'heavy' }, 1],
+    ['empty', {}, { weight: '' }, 1],
+    ['hexadecimal', {}, { weight: '0x10' }, 1],
+    ['endless', {}, { weight: '1e999' }, 1],
+    ['something else', {}, { weight: ['9'] }, 1],
+    ['missing', {}, { version: '2' }, 1],
+    ['without metadata', {}, null, 1],
+    ['in metadata that are none', {}, 'weight', 1],
+  ])('takes the weight from Meta.weight: %s', async (_, weights, meta, expected) => {
+    server.register(SERVICE, [entry(1, { ...weights, meta })]);
+    const source = listen();
+    await source.hears('127.0.0.1:1');
+    expect(source.lists[0]?.[0]?.weight).toBe(expected);
+  });
+
   it('passes tag, datacenter and token on', async () => {
     server.token = 'let me in';
     server.register(SERVICE, [entry(1, { tags: ['v2'] }), entry(2)]);

@@ -47,6 +47,8 @@ const serviceEntries = z.array(
       Address: z.string().default(''),
       Port: port.default(0),
       Weights: z.object({ Passing: z.number() }).nullish(),
+      // Free text of the service's owner: nothing in it is a reason to refuse the answer.
+      Meta: z.object({ weight: z.unknown() }).nullish().catch(null),
     }),
   }),
 );
@@ -119,9 +121,7 @@ export class ConsulDiscovery implements Discovery {
     if (!parsed.success) throw new Error('the answer is not a list of service entries');
     const { service } = this.#options.source;
     const members = parsed.data.flatMap(({ Node, Service }) =>
-      Service.Port === 0
-        ? []
-        : [memberOf(Service.Address || Node.Address, Service.Port, weightOf(Service.Weights))],
+      Service.Port === 0 ? [] : [memberOf(Service.Address || Node.Address, Service.Port, weightOf(Service))],
     );
     const remark =
       members.length > 0
@@ -149,7 +149,22 @@ function stalenessOf(headers: JsonAnswer['headers']): string | null {
   return `the server that answered has not heard from its leader for ${Math.round(lastContactMs / 1000)} s`;
 }
 
-function weightOf(weights: { readonly Passing: number } | null | undefined): number {
-  const weight = Math.round(weights?.Passing ?? 1);
+type ConsulService = z.infer<typeof serviceEntries>[number]['Service'];
+
+/**
+ * `Weights.Passing`; where that is 1, which is also what Consul says of a service that was registered without weights,
+ * `Meta.weight`. A whole number from 1 to MOST_WEIGHT: others are rounded and limited, and text that is no number, or a
+ * number that is not above 0, counts as 1.
+ */
+function weightOf({ Weights, Meta }: ConsulService): number {
+  const passing = Math.round(Weights?.Passing ?? 1);
+  const weight = passing === 1 ? metaWeight(Meta?.weight) : passing;
   return Math.min(Math.max(weight, 1), MOST_WEIGHT);
+}
+
+const DECIMAL = /^\s*\d+(\.\d+)?\s*$/;
+
+function metaWeight(value: unknown): number {
+  const text = typeof value === 'number' ? String(value) : value;
+  return typeof text === 'string' && DECIMAL.test(text) ? Math.round(Number(text)) : 1;
 }
