@@ -40,7 +40,7 @@ const PARTS: Readonly<Record<string, () => string>> = {
 
 /** What each file should contain, in view of what it contains; null where it has no markers. */
 const FILES: readonly (readonly [name: string, expected: (current: string) => string | null])[] = [
-  ['config.yml', commentedConfig],
+  ['config.example.yml', commentedConfig],
   ...Object.entries(PARTS).map(
     ([name, part]) => [name, (current: string) => insertGenerated(current, part())] as const,
   ),

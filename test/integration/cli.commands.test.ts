@@ -81,7 +81,7 @@ describe('every script', () => {
   it('lists its commands', async () => {
     const help = await checkout.run('scripts/holdfast.sh', ['--help']);
     expect(help.code).toBe(0);
-    for (const name of ['up', 'down', 'status', 'health', 'start-ha', 'test-ha', 'deploy']) {
+    for (const name of ['up', 'down', 'status', 'scale', 'events', 'logs', 'explain', 'deploy']) {
       expect(help.stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
     }
     expect(await checkout.run('scripts/holdfast.sh', ['sideways'])).toMatchObject({ code: 2 });
@@ -94,7 +94,7 @@ describe('without a supervisor', () => {
     const { code, stderr } = await checkout.run('scripts/health-check.sh');
     expect(code).toBe(1);
     expect(stderr).toContain(`The supervisor at http://127.0.0.1:${checkout.haPort} does not answer`);
-    expect(stderr).toContain('scripts/start-high-availability.sh');
+    expect(stderr).toContain(`Start it: ${checkout.root}/scripts/holdfast.sh start-ha`);
     expect(logLines('health-check.log').at(-1)).toMatchObject({ level: 'error', message: 'no supervisor' });
   });
 

@@ -20,7 +20,7 @@ const FILES = [
   'backend/sessionSecret.cjs',
   'backend/src',
   'backend/tsconfig.json',
-  'config.yml',
+  'config.example.yml',
   'ecosystem.cluster.config.js',
   'ecosystem.config.js',
   'examples/wordpecker/dist',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parse, seconds, UsageError } from './command.js';
+import { parse, parseWords, seconds, UsageError } from './command.js';
 
 describe('parse', () => {
   const options = {
@@ -14,6 +14,36 @@ describe('parse', () => {
   it.each([[['--jsn']], [['--only']], [['--json=yes']], [['stray']]])('refuses %j as wrong usage', (args) => {
     expect(() => parse(args, options)).toThrow(UsageError);
   });
+});
+
+describe('parseWords', () => {
+  const options = { json: { type: 'boolean', default: false } } as const;
+  const expected = ['SERVICE', '[COUNT]'];
+
+  it.each([
+    [
+      ['My API, v2', '-1'],
+      ['My API, v2', '-1'],
+    ],
+    [
+      ['--json', 'api', '+1'],
+      ['api', '+1'],
+    ],
+    [
+      ['api', '-12', '--json'],
+      ['api', '-12'],
+    ],
+    [['api'], ['api']],
+  ])('finds in %j the words %j', (args, words) => {
+    expect(parseWords(args, options, expected).words).toEqual(words);
+  });
+
+  it.each([[[]], [['--json']], [['My', 'API', 'v2']], [['api', '-x']]])(
+    'refuses %j as wrong usage',
+    (args) => {
+      expect(() => parseWords(args, options, expected)).toThrow(UsageError);
+    },
+  );
 });
 
 describe('seconds', () => {

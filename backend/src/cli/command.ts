@@ -8,6 +8,11 @@ export interface Command {
   /** The whole of `--help`. */
   readonly usage: string;
   /**
+   * It starts nothing: it looks, stops, or asks the supervisor that runs. A mistake in the configuration is then a
+   * warning, and the command goes on with the rest. Default: the mistakes are reported and nothing is done.
+   */
+  readonly toleratesMistakes?: true;
+  /**
    * @returns the exit code: 0 as asked, 1 failed.
    * @throws UsageError for arguments that make no sense (exit code 2).
    */
@@ -17,13 +22,40 @@ export interface Command {
 /** The arguments are wrong; the message says how. */
 export class UsageError extends Error {}
 
+type Options = NonNullable<ParseArgsConfig['options']>;
+
 /** node:util's parseArgs, strict and without positionals, with its complaints as UsageError. */
-export function parse<T extends NonNullable<ParseArgsConfig['options']>>(
+export function parse<T extends Options>(args: readonly string[], options: T) {
+  return parseAll(args, options, false).values;
+}
+
+/**
+ * As `parse`, with words that stand for themselves: `expected` names them as the usage does, `[NAME]` for one that may
+ * be missing. A number such as -1 is a word, not an option.
+ * @returns the options and, by position, the words.
+ */
+export function parseWords<T extends Options>(
   args: readonly string[],
   options: T,
+  expected: readonly string[],
 ) {
+  const numbers = args.filter(isNegativeNumber);
+  const others = args.filter((word) => !isNegativeNumber(word));
+  const { values, positionals } = parseAll([...others, '--', ...numbers], options, true);
+  const missing = expected.find((name, index) => !name.startsWith('[') && positionals[index] === undefined);
+  if (missing !== undefined) throw new UsageError(`${missing} is missing.`);
+  const surplus = positionals[expected.length];
+  if (surplus !== undefined) {
+    throw new UsageError(`"${surplus}" is one word too many; a name with spaces needs quotes.`);
+  }
+  return { values, words: positionals };
+}
+
+const isNegativeNumber = (word: string): boolean => /^-\d+$/.test(word);
+
+function parseAll<T extends Options>(args: readonly string[], options: T, allowPositionals: boolean) {
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals });
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(error.message);
     throw error;
@@ -32,7 +64,12 @@ export function parse<T extends NonNullable<ParseArgsConfig['options']>>(
 
 /** @throws UsageError unless `text` is a whole number of seconds, 1 to 3600. */
 export function seconds(option: string, text: string): number {
+  return wholeNumber(option, text, 3_600, 'a whole number of seconds');
+}
+
+/** @throws UsageError unless `text` is a whole number from 1 to `most`. */
+export function wholeNumber(option: string, text: string, most: number, what = 'a whole number'): number {
   const value = Number(text);
-  if (/^\d+$/.test(text) && value >= 1 && value <= 3_600) return value;
-  throw new UsageError(`--${option} is "${text}"; it must be a whole number of seconds, 1 to 3600.`);
+  if (/^\d+$/.test(text) && value >= 1 && value <= most) return value;
+  throw new UsageError(`--${option} is "${text}"; it must be ${what}, 1 to ${most}.`);
 }

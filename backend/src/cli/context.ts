@@ -10,6 +10,8 @@ import type { Terminal } from './terminal.js';
 
 export interface CliContext {
   readonly config: Config;
+  /** What is wrong with the configuration; `config` is then the rest of it. Nothing may be started with that. */
+  readonly mistakes: HoldfastError | null;
   readonly terminal: Terminal;
   readonly api: ApiClient;
   readonly pm2: Pm2Command;
@@ -19,21 +21,38 @@ export interface CliContext {
 /** The project this program belongs to: dist/cli → dist → backend → root. */
 const installedRoot = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** @throws HoldfastError `config.invalid` listing every problem of the configuration. */
-export function createContext(env: NodeJS.ProcessEnv, terminal: Terminal): CliContext {
+/**
+ * @param toleratesMistakes as the command says.
+ * @throws HoldfastError `config.invalid` listing every problem of the configuration, unless they are tolerated.
+ */
+export function createContext(
+  env: NodeJS.ProcessEnv,
+  terminal: Terminal,
+  toleratesMistakes: boolean,
+): CliContext {
   const loaded = loadConfig({ root: installedRoot, env });
   for (const warning of loaded.warnings) terminal.warning(warning);
-  if (!loaded.ok) throw new HoldfastError('config.invalid', formatProblems(loaded.problems));
-  const { config } = loaded;
+  const mistakes = loaded.ok ? null : new HoldfastError('config.invalid', formatProblems(loaded.problems));
+  if (mistakes !== null) {
+    if (!toleratesMistakes) throw mistakes;
+    terminal.warning(`${mistakes.message}\nThis command goes on without these values.`);
+  }
+  const config = loaded.ok ? loaded.config : loaded.remains;
   // For the ecosystem file, which does not read config.yml, and is evaluated by this process and by PM2's.
   env['HA_ECOSYSTEM_ENV'] = config.ecosystemEnv;
   return {
     config,
+    mistakes,
     terminal,
     env,
     api: new ApiClient(reachableUrl(config.host, config.port), config.apiToken),
     pm2: new Pm2Command({ root: config.root, home: config.pm2Home, bin: config.pm2Bin, env }),
   };
+}
+
+/** For a step that starts something. @throws HoldfastError `config.invalid`. */
+export function requireSoundConfig({ mistakes }: CliContext): void {
+  if (mistakes !== null) throw mistakes;
 }
 
 /** The same configuration with another ecosystem file. */

@@ -27,6 +27,10 @@ const row = (name: string, status: string): Pm2App => ({
   pid: 1,
   port: null,
   restarts: 0,
+  outFile: null,
+  errorFile: null,
+  script: null,
+  holdfast: {},
 });
 
 describe('compare', () => {

@@ -18,6 +18,12 @@ export interface Pm2App {
   readonly status: string;
   readonly port: number | null;
   readonly restarts: number;
+  readonly outFile: string | null;
+  readonly errorFile: string | null;
+  /** The program's path. */
+  readonly script: string | null;
+  /** HA_ROOT, HA_ECOSYSTEM_FILE, …: what a process of Holdfast was started with. Nothing else of its environment. */
+  readonly holdfast: Readonly<Record<string, string>>;
 }
 
 export interface Pm2Options {
@@ -37,6 +43,9 @@ const PM2_OWN =
 /** What a daemon needs, and all that its cluster workers inherit. */
 const DAEMON_NEEDS =
   /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|PM2_HOME|NODE_EXTRA_CA_CERTS)$/;
+
+/** What tells one deployment from another. */
+const STARTED_WITH = ['HA_ROOT', 'HA_ECOSYSTEM_FILE', 'HA_DATA_DIR', 'HA_PORT'] as const;
 
 export class Pm2Command {
   readonly #options: Pm2Options;
@@ -128,11 +137,13 @@ export class Pm2Command {
 
 function appOf(entry: unknown): Pm2App {
   const row = entry as { name?: unknown; pm_id?: unknown; pid?: unknown; pm2_env?: Record<string, unknown> };
-  const { status, PORT: port, restart_time: restarts } = row.pm2_env ?? {};
+  const env = row.pm2_env ?? {};
+  const { status, PORT: port, restart_time: restarts } = env;
   if (typeof row.name !== 'string' || typeof row.pm_id !== 'number' || typeof status !== 'string') {
     throw new TypeError('an entry without name, pm_id or status');
   }
   const portNumber = Number(port);
+  const textOf = (key: string): string | null => (typeof env[key] === 'string' ? env[key] : null);
   return {
     name: row.name,
     pmId: row.pm_id,
@@ -140,5 +151,14 @@ function appOf(entry: unknown): Pm2App {
     status,
     port: Number.isInteger(portNumber) && portNumber > 0 ? portNumber : null,
     restarts: typeof restarts === 'number' ? restarts : 0,
+    outFile: textOf('pm_out_log_path'),
+    errorFile: textOf('pm_err_log_path'),
+    script: textOf('pm_exec_path'),
+    holdfast: Object.fromEntries(
+      STARTED_WITH.flatMap((key) => {
+        const value = textOf(key);
+        return value === null ? [] : [[key, value]];
+      }),
+    ),
   };
 }

@@ -1,5 +1,5 @@
 /** How services, instances, decisions and events read on a terminal. Pure: views in, lines out. */
-import type { BlackBoxEntry } from '../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxOutcome } from '../domain/blackBox.js';
 import type { Diagnosis } from '../domain/diagnosis/facts.js';
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceState, ServiceView } from '../domain/model.js';
@@ -35,7 +35,8 @@ export function serviceLines(terminal: Terminal, services: readonly ServiceView[
   return services.map((service) => serviceLine(terminal, service, width));
 }
 
-function fitnessText({ fitness, serving, draining, quarantined }: InstanceView): string {
+/** What an instance does now, in a few words. */
+export function fitnessText({ fitness, serving, draining, quarantined }: InstanceView): string {
   if (quarantined) return 'quarantined';
   if (draining) return 'draining';
   if (fitness.kind === 'unfit') return `unfit: ${fitness.cause}, ${fitness.detail}`;
@@ -59,7 +60,7 @@ export function instanceLines(services: readonly ServiceView[], nowMs: number): 
 }
 
 /** With the time until it meets its limit, where that is foreseen. */
-function memoryText({ memoryBytes, memoryTrend }: InstanceView): string {
+export function memoryText({ memoryBytes, memoryTrend }: InstanceView): string {
   const now = megabytes(memoryBytes);
   if (memoryTrend.kind !== 'growing' || !memoryTrend.sure) return now;
   return `${now}, limit in ${duration(memoryTrend.etaMs)}`;
@@ -74,7 +75,7 @@ export function diagnosisLines(terminal: Terminal, { what, advice, log }: Diagno
   return [what, advice, ...tail];
 }
 
-/** The clock time of an ISO date, in the zone of whoever reads. */
+/** The clock time of an ISO date, in this machine's time zone. */
 export function clockTime(iso: string): string {
   return new Date(iso).toLocaleTimeString('en-GB', { hour12: false });
 }
@@ -121,9 +122,27 @@ export function blackBoxLines(entries: readonly BlackBoxEntry[], limit: number):
   });
 }
 
+/** What came of a failure. */
+export function outcomeText(outcome: BlackBoxOutcome): string {
+  switch (outcome.kind) {
+    case 'replaced':
+      return `#${outcome.byPmId} took its place and served after ${duration(outcome.servingAfterMs)}`;
+    case 'restarted':
+      return `PM2 started it again, and it served after ${duration(outcome.servingAfterMs)}`;
+    case 'recovered':
+      return `the same process was fit again after ${duration(outcome.afterMs)}`;
+    case 'quarantined':
+      return `quarantined after ${duration(outcome.afterMs)}: its budget was spent`;
+    case 'ended':
+      return `it ended after ${duration(outcome.afterMs)}, and nothing took its place`;
+    case 'unsettled':
+      return `not settled within ${duration(outcome.watchedMs)}`;
+  }
+}
+
 /** The head of a status: what is managed, by whom, since when. */
 export function headLines(terminal: Terminal, status: StatusView, nowMs: number): string[] {
-  const management = status.running ? 'on' : terminal.paint('yellow', 'off (POST /api/ha/start turns it on)');
+  const management = status.running ? 'on' : terminal.paint('yellow', 'off (start-ha turns it on)');
   const { daemon } = status;
   const pm2 =
     daemon.state === 'connected'

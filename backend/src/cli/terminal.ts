@@ -21,15 +21,16 @@ export interface TerminalStream {
 export class Terminal {
   readonly #out: TerminalStream;
   readonly #err: TerminalStream;
-  readonly #isInteractive: boolean;
-  readonly #hasColours: boolean;
+  /** People look at it, not a program or a file. */
+  readonly isInteractive: boolean;
+  readonly hasColours: boolean;
   #progress = '';
 
   constructor(out: TerminalStream, err: TerminalStream, env: Readonly<Record<string, string | undefined>>) {
     this.#out = out;
     this.#err = err;
-    this.#isInteractive = out.isTTY === true && env['TERM'] !== 'dumb';
-    this.#hasColours = this.#isInteractive && (env['NO_COLOR'] ?? '') === '';
+    this.isInteractive = out.isTTY === true && env['TERM'] !== 'dumb';
+    this.hasColours = this.isInteractive && (env['NO_COLOR'] ?? '') === '';
   }
 
   /** One line on stdout. A progress line that stands there gives way. */
@@ -62,19 +63,19 @@ export class Terminal {
   /** What is being waited for. Replaces the progress before it; off a terminal, each new text is a line. */
   progress(text: string): void {
     if (text === this.#progress) return;
-    if (this.#isInteractive) this.#out.write(`\r\u001b[K${this.paint('cyan', '…')} ${text}`);
+    if (this.isInteractive) this.#out.write(`\r\u001b[K${this.paint('cyan', '…')} ${text}`);
     else this.#out.write(`… ${text}\n`);
     this.#progress = text;
   }
 
   paint(colour: Colour, text: string): string {
-    if (!this.#hasColours) return text;
+    if (!this.hasColours) return text;
     const [open, close] = CODES[colour];
     return `\u001b[${open}m${text}\u001b[${close}m`;
   }
 
   #clearProgress(): void {
-    if (this.#isInteractive && this.#progress !== '') this.#out.write('\r\u001b[K');
+    if (this.isInteractive && this.#progress !== '') this.#out.write('\r\u001b[K');
     this.#progress = '';
   }
 }

@@ -273,6 +273,23 @@ describe('loadConfig', () => {
     expect(config.services.get('__proto__')).toEqual({ maxInstances: 2 });
   });
 
+  it.each([
+    ['haPort: 4000\nbalancerPort: many\n', 'a value that is none'],
+    ['haPort: 4000\nbalancerProt: 5000\n', 'a name that is none'],
+    ['haPort: 4000\nmaxInstances: [1\n', 'a bracket that is not closed'],
+    ['haPort: 4000\n\tmaxInstances: 3\n', 'a tab'],
+    ['haPort: 4000\nmaxInstances 3\nx: 2\n', 'a colon that is missing'],
+    ['haPort: 4000\nmaxInstances: 1\nminInstances: 3\n', 'values that exclude one another'],
+  ])('keeps what is right beside what is wrong: %j, %s', (yaml) => {
+    const result = load({ yaml, env: { HA_API_TOKEN: 'a-long-enough-token' } });
+    if (result.ok) throw new Error('expected problems');
+    expect(result.remains).toMatchObject({
+      port: 4000,
+      apiToken: 'a-long-enough-token',
+      gateway: { port: 13_003 },
+    });
+  });
+
   it('says that config.yml cannot be read', () => {
     mkdirSync(join(root, 'config.yml'));
     expect(problemsOf({})).toMatchObject([

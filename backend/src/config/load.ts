@@ -22,7 +22,7 @@ import {
   type Registry,
   type Setting,
 } from './schema.js';
-import { readDotEnvFile, readEnvironment, readYamlFile, type Entry } from './sources.js';
+import { readDotEnvFile, readEnvironment, readYamlFile, type Entry, type Reading } from './sources.js';
 
 /** The configuration of supervisor and gateway; immutable. Paths are absolute. */
 export interface Config {
@@ -66,7 +66,13 @@ export interface Config {
 
 export type LoadResult =
   | { readonly ok: true; readonly config: Config; readonly warnings: readonly string[] }
-  | { readonly ok: false; readonly problems: readonly Problem[]; readonly warnings: readonly string[] };
+  | {
+      readonly ok: false;
+      readonly problems: readonly Problem[];
+      readonly warnings: readonly string[];
+      /** What is left without the values that are wrong. To look and to stop with, never to start anything with. */
+      readonly remains: Config;
+    };
 
 export interface LoadOptions {
   /** Project root; HA_ROOT in `env` goes before it. */
@@ -96,9 +102,24 @@ export function loadConfig({ root: givenRoot, env }: LoadOptions): LoadResult {
   merged.checkRules();
 
   const warnings = readings.flatMap((reading) => reading.warnings);
-  if (merged.problems.length > 0) return { ok: false, problems: merged.problems, warnings };
-  const config = buildConfig({ root, configFile, dotEnvFile }, merged, env['HOME'] || homedir());
+  const files = { root, configFile, dotEnvFile };
+  const home = env['HOME'] || homedir();
+  if (merged.problems.length > 0) {
+    const remains = buildConfig(files, whatRemains(readings), home);
+    return { ok: false, problems: merged.problems, warnings, remains };
+  }
+  const config = buildConfig(files, merged, home);
   return { ok: true, config, warnings: [...warnings, ...weaknesses(config)] };
+}
+
+/** Every value that is right by itself, also of a file that is not valid as a whole. */
+function whatRemains(readings: readonly Reading[]): Merged {
+  const merged = new Merged();
+  for (const { services, entries, salvaged } of readings) {
+    for (const service of services) merged.services.set(service, {});
+    for (const entry of [...entries, ...salvaged]) merged.take(entry);
+  }
+  return merged;
 }
 
 interface Origin {

@@ -1,6 +1,6 @@
 /**
  * Every setting of the supervisor, once: kind, default, meaning (those of the gateway: gatewaySchema.ts). The loader,
- * the error messages, config.yml and the tables in the documentation follow from here.
+ * the error messages, config.example.yml and the tables in the documentation follow from here.
  *
  * A setting's name in config.yml is its key (`cpuThresholdHigh`); in .env and in the environment it is the same in
  * capitals (`CPU_THRESHOLD_HIGH`). Durations are milliseconds.

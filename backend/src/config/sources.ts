@@ -37,9 +37,11 @@ export interface Reading {
   readonly entries: Entry[];
   readonly problems: Problem[];
   readonly warnings: string[];
+  /** What can be read of a file that is not valid as a whole. */
+  readonly salvaged: Entry[];
 }
 
-const emptyReading = (): Reading => ({ services: [], entries: [], problems: [], warnings: [] });
+const emptyReading = (): Reading => ({ services: [], entries: [], problems: [], warnings: [], salvaged: [] });
 
 const TOP_LEVEL: Registry = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
 const PER_SERVICE: Registry = { ...SERVICE_SETTINGS, ...SERVICE_ONLY_SETTINGS };
@@ -97,6 +99,9 @@ function readYaml(text: string, label: string, reading: Reading): Reading {
         allowed: `not valid YAML: ${message}`,
       });
     }
+    const partial = emptyReading();
+    new YamlReader(document, lines, label, partial).readTop();
+    reading.salvaged.push(...partial.entries);
     return reading;
   }
   new YamlReader(document, lines, label, reading).readTop();

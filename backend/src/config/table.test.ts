@@ -55,13 +55,13 @@ describe('documentation', () => {
       expect(table).toContain(`| \`${environmentName(key)}\` |`);
   });
 
-  it('is in step with the registry: config.yml', () => {
+  it('is in step with the registry: config.example.yml', () => {
     // Out of step? npm run docs
-    expect(repositoryFile('config.yml')).toBe(commentedConfig());
+    expect(repositoryFile('config.example.yml')).toBe(commentedConfig());
   });
 });
 
-describe('config.yml as delivered', () => {
+describe('config.example.yml as delivered', () => {
   const load = (yaml: string) => {
     const root = mkdtempSync(join(tmpdir(), 'holdfast-delivered-'));
     try {

@@ -1,4 +1,4 @@
-/** The documentation that follows from the registry: Markdown tables and the commented config.yml. */
+/** The documentation that follows from the registry: Markdown tables and config.example.yml. */
 import { markdownTable } from '../lib/markdown.js';
 import {
   ENVIRONMENT_SETTINGS,
@@ -49,9 +49,13 @@ export function configurationTable(): string {
   return sections.join('\n\n');
 }
 
-const YAML_HEAD = `# The settings of Holdfast. A line that is commented out shows the default.
+const YAML_HEAD = `# All settings of Holdfast. It reads config.yml, which git does not track. Begin with a copy of this file, or with an
+# empty config.yml and the lines that you want:
 #
-# Stronger than this file are .env and, above it, the environment: there, cpuThresholdHigh is CPU_THRESHOLD_HIGH.
+#     cp config.example.yml config.yml
+#
+# A line that is commented out shows the default. Changes apply while Holdfast runs, unless the logs say otherwise.
+# Stronger than config.yml are .env and, above it, the environment: there, cpuThresholdHigh is CPU_THRESHOLD_HIGH.
 # What is said of one service (at the end) is stronger than any value for all services, wherever that comes from.
 # Durations are milliseconds. A mistake changes nothing: every problem is reported, by key, before anything starts.
 `;
@@ -66,7 +70,7 @@ const YAML_SERVICES = `# ── One service ────────────
 #    healthPath: /health
 `;
 
-/** config.yml as it is delivered: every setting explained, every default commented out. */
+/** config.example.yml, which people copy to config.yml: every setting explained, every default commented out. */
 export function commentedConfig(): string {
   const sections = TOP_LEVEL_GROUPS.map(({ title, settings }) => {
     const heading = `# ── ${title} ${'─'.repeat(110 - title.length)}`;

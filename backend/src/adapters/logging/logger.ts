@@ -68,6 +68,19 @@ function toReadable({ timestamp, level, message, fields }: Line, coloured: boole
   return `${timestamp.slice(11, 19)} ${shownLevel} ${text.replace(/[\p{Cc}]/gu, ' ')}`;
 }
 
+/** A line of such a log as people read it; null when `text` is no line of one. */
+export function readable(text: string, coloured: boolean): string | null {
+  if (!text.startsWith('{"timestamp":"')) return null;
+  try {
+    const { timestamp, level, message, ...fields } = JSON.parse(text) as Omit<Line, 'fields'>;
+    const isLine =
+      typeof timestamp === 'string' && typeof message === 'string' && Object.hasOwn(COLOURS, level);
+    return isLine ? toReadable({ timestamp, level, message, fields }, coloured) : null;
+  } catch {
+    return null;
+  }
+}
+
 /** A winston transport that hands whole lines to `write`. */
 function lineTransport(toText: (line: Line) => string, write: (text: string) => void): winston.transport {
   const stream = new Writable({

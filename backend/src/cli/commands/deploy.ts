@@ -11,12 +11,13 @@
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { OperationReport } from '../../domain/model.js';
 import type { StatusView } from '../../domain/views.js';
-import { parse, type Command } from '../command.js';
-import type { CliContext } from '../context.js';
+import { parseWords, seconds, type Command } from '../command.js';
+import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitSupervisor, pause } from '../deployment.js';
 import { GATEWAY_NAME, isService, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
 import { renewGateway } from '../gatewayRenewal.js';
+import { operate } from '../operation.js';
 import {
   build,
   install,
@@ -26,6 +27,7 @@ import {
   revertBuild,
   revertInstall,
 } from '../release.js';
+import { findService, unknownService } from '../services.js';
 import { duration } from '../terminal.js';
 import { startHighAvailability } from './startHa.js';
 import { startAll } from './up.js';
@@ -36,23 +38,41 @@ const WAIT_MS = 60_000;
 export const deploy: Command = {
   summary: 'install, build, roll out with canary and rollback, turn HA on',
   usage: `Usage: scripts/deploy.sh [--skip-install] [--skip-build] [--service NAME]...
+       npx holdfast deploy [the same options]
+       npx holdfast deploy SERVICE [--timeout SECONDS] [--json]
 
 Installs the dependencies, builds, and starts the deployment, or, when it already runs, replaces its instances one at a
 time through the supervisor: first a canary, then the rest, then gateway and supervisor. If the canary does not verify,
 it goes, the old instances stay, and the build before is put back. Finally turns high availability on.
 Log: logs/ha-startup.log
 
+With SERVICE, only that is rolled to what lies in its folder now, canary first; nothing is installed, built or put back.
+
+    npx holdfast deploy my-api
+
   --skip-install   take node_modules as it is
   --skip-build     take the build as it is (there is then nothing to go back to)
   --service NAME   roll only this service; may be repeated (default: all that are not stopped)
+  --timeout SECONDS  with SERVICE: how long to wait until it is done (default 600)
+  --json             with SERVICE: the supervisor's own answer, for machines
   --help           this text`,
+  toleratesMistakes: true,
 
   async run(args, context) {
-    const values = parse(args, {
-      'skip-install': { type: 'boolean', default: false },
-      'skip-build': { type: 'boolean', default: false },
-      service: { type: 'string', multiple: true },
-    });
+    const { values, words } = parseWords(
+      args,
+      {
+        'skip-install': { type: 'boolean', default: false },
+        'skip-build': { type: 'boolean', default: false },
+        service: { type: 'string', multiple: true },
+        timeout: { type: 'string', default: String(SERVICE_TIMEOUT_MS / 1_000) },
+        json: { type: 'boolean', default: false },
+      },
+      ['[SERVICE]'],
+    );
+    const timeoutMs = seconds('timeout', values.timeout) * 1_000;
+    if (words[0] !== undefined) return deployOne(context, words[0], { timeoutMs, json: values.json });
+    requireSoundConfig(context);
     const log = openLog(context.config, 'ha-startup.log');
     try {
       const before = await whatRuns(context);
@@ -81,6 +101,17 @@ Log: logs/ha-startup.log
     }
   },
 };
+
+/** Rolls one service through the supervisor. @returns the exit code. */
+async function deployOne(
+  context: CliContext,
+  service: string,
+  options: { readonly timeoutMs: number; readonly json: boolean },
+): Promise<number> {
+  const { name } = await findService(context.api, service);
+  const progress = `rolling ${name}: one canary, then the rest`;
+  return operate(context, { call: 'deploy', body: { serviceName: name }, progress, ...options });
+}
 
 /** What lies on disk now, compared with what runs. */
 interface Release {
@@ -151,11 +182,8 @@ async function chooseServices(
 ): Promise<readonly string[]> {
   const { data: status } = await api.get<StatusView>('/api/ha/status');
   const supervised = status.services.map(({ name }) => name);
-  const unknown = (only ?? []).filter((name) => !supervised.includes(name));
-  if (unknown.length > 0) {
-    const message = `There is no service ${unknown.join(', ')}. Supervised are: ${supervised.join(', ')}.`;
-    throw new HoldfastError('service.unknown', message);
-  }
+  const unknown = only?.find((name) => !supervised.includes(name));
+  if (unknown !== undefined) throw unknownService(unknown, supervised);
   const defined = new Set(readEcosystem(config.ecosystemFile).map(({ name }) => name));
   if (only !== null) return only;
   const rollable = status.services.filter(({ name }) => defined.has(name));

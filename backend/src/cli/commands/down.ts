@@ -16,12 +16,14 @@ const STOP_TIMEOUT_MS = 300_000;
 export const down: Command = {
   summary: 'stop the supervisor, the gateway, then the services (npm stop)',
   usage: `Usage: npm stop
+       npx holdfast down
 
 Stops the supervisor first, then the gateway and the services it looks after, and removes them from PM2's list. Other applications
 of the same PM2 are left alone; its daemon is ended only when its list is empty afterwards. \`npm run balancer\` and
 \`npm run cluster\` that run here without PM2 are ended, too.
 
   --help   this text`,
+  toleratesMistakes: true,
 
   async run(args, context) {
     parse(args, {});

@@ -10,6 +10,7 @@ import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { GATEWAY_NAME, readEcosystem } from '../ecosystemFile.js';
 import { gatewayUrl } from '../gatewayCheck.js';
+import { startAdvice } from '../invocation.js';
 import { gatewayHealth, gatewayStatus, type GatewayPoolView } from '../gatewayView.js';
 import { openLog } from '../log.js';
 import { table, type Terminal } from '../terminal.js';
@@ -21,6 +22,7 @@ const CHECK_TIMEOUT_MS = 30_000;
 export const health: Command = {
   summary: 'one full health check now, for people, cron and machines',
   usage: `Usage: scripts/health-check.sh [--status] [--verbose] [--json]
+       npx holdfast health [the same options]
 
 Probes every instance now, asks the gateway, where the deployment has one, and prints a line each. Exits 0 when every
 service serves (one that an operator stopped need not) and the gateway sends requests on, 1 when one does not or the
@@ -34,6 +36,7 @@ Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
   --verbose   every probe with its latency
   --json      the whole result for machines, nothing else
   --help      this text`,
+  toleratesMistakes: true,
 
   async run(args, context) {
     const values = parse(args, {
@@ -71,8 +74,6 @@ type Result =
     }
   | { readonly ok: false; readonly at: string; readonly problem: string; readonly advice: string | null };
 
-const START_IT = 'Start it with scripts/start-high-availability.sh, or everything with npm start.';
-
 async function check(context: CliContext): Promise<Result> {
   const { api } = context;
   const at = new Date().toISOString();
@@ -87,7 +88,7 @@ async function check(context: CliContext): Promise<Result> {
     return { ok, at, health: data, status, gateway };
   } catch (error) {
     const isAway = error instanceof HoldfastError && error.code === 'supervisor.unreachable';
-    return { ok: false, at, problem: messageOf(error), advice: isAway ? START_IT : null };
+    return { ok: false, at, problem: messageOf(error), advice: isAway ? startAdvice(context) : null };
   }
 }
 

@@ -1,11 +1,19 @@
-/** Every command by its name; the list of `--help` and docs/reference/command-line.md follow from here. */
+/** Every command by its name, in the order of the help text. One file a command; a new one is a line here. */
 import type { Command } from '../command.js';
+import { balancer } from './balancer.js';
 import { cluster } from './cluster.js';
 import { deploy } from './deploy.js';
 import { down } from './down.js';
+import { events } from './events.js';
+import { explain } from './explain.js';
+import { failover } from './failover.js';
 import { health } from './health.js';
+import { logs } from './logs.js';
+import { reset } from './reset.js';
+import { scale } from './scale.js';
 import { startHa } from './startHa.js';
 import { status } from './status.js';
+import { stopHa } from './stopHa.js';
 import { testHa } from './testHa.js';
 import { up } from './up.js';
 
@@ -14,8 +22,16 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   down,
   status,
   health,
-  'start-ha': startHa,
-  'test-ha': testHa,
+  explain,
+  events,
+  logs,
+  scale,
+  failover,
   deploy,
+  reset,
+  'start-ha': startHa,
+  'stop-ha': stopHa,
+  'test-ha': testHa,
+  balancer,
   cluster,
 };

@@ -6,7 +6,7 @@ import { diagnosisText } from '../../domain/diagnosis/facts.js';
 import { messageOf } from '../../domain/errors.js';
 import type { ServiceState } from '../../domain/model.js';
 import { parse, seconds, type Command } from '../command.js';
-import type { CliContext } from '../context.js';
+import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
 import { awaitSupervisor, compare, requireFreePorts, startMissing } from '../deployment.js';
@@ -17,12 +17,14 @@ import { duration } from '../terminal.js';
 export const startHa: Command = {
   summary: 'start the supervisor if needed, turn automatic management on, wait for healthy services',
   usage: `Usage: scripts/start-high-availability.sh [--timeout SECONDS]
+       npx holdfast start-ha [--timeout SECONDS]
 
 Checks that the supervisor answers (starts it through PM2 if not), turns automatic management on and waits until every
 service is healthy, but for those that an operator stopped. Exits 0 when it is so, 1 when not. Log: logs/ha-startup.log
 
   --timeout SECONDS  how long to wait, for the supervisor and then for the services (default 60)
   --help             this text`,
+  toleratesMistakes: true,
 
   async run(args, context) {
     const values = parse(args, { timeout: { type: 'string', default: '60' } });
@@ -85,6 +87,7 @@ export async function startHighAvailability(
 }
 
 async function startSupervisor(context: CliContext): Promise<void> {
+  requireSoundConfig(context);
   const defined = readEcosystem(context.config.ecosystemFile).filter(({ name }) => name === SUPERVISOR_NAME);
   const { missing, halted } = compare(defined, await context.pm2.list());
   await requireFreePorts(context, missing);

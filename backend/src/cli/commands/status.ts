@@ -19,10 +19,15 @@ const BLACK_BOXES = 3;
 
 export const status: Command = {
   summary: 'services, instances, load, last decisions and events',
-  usage: `Usage: scripts/holdfast.sh status [--json]
+  usage: `Usage: npx holdfast status [--json]
+
+Services, instances, load, the last decisions, failures and events.
+
+    npx holdfast status
 
   --json   the supervisor's own answer, for machines
   --help   this text`,
+  toleratesMistakes: true,
 
   async run(args, context) {
     const values = parse(args, { json: { type: 'boolean', default: false } });
@@ -51,7 +56,7 @@ export async function printStatus({ api, terminal }: CliContext, view: StatusVie
     '',
     ...instanceLines(view.services, now),
     ...(decisions.length === 0 ? [] : [heading('Last decisions'), ...decisions]),
-    ...(boxes.length === 0 ? [] : [heading('Last failures (GET /api/ha/blackbox/<id>)'), ...boxes]),
+    ...(boxes.length === 0 ? [] : [heading('Last failures (`explain SERVICE` says more)'), ...boxes]),
     ...(events.length === 0 ? [] : [heading('Last events'), ...events]),
   ];
   for (const line of lines) terminal.line(line);

@@ -47,6 +47,7 @@ ${CHECKS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}
   --help           this text
 
 The part "hang" needs the fault switches of the sample services: ENABLE_FAULTS=true npm start`,
+  toleratesMistakes: true,
 
   async run(args, context) {
     const values = parse(args, { only: { type: 'string', multiple: true }, service: { type: 'string' } });

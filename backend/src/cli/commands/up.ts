@@ -9,6 +9,7 @@ import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
 import { awaitSupervisor, compare, requireFreePorts, requireScripts, startMissing } from '../deployment.js';
 import { GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
+import { holdfast } from '../invocation.js';
 import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { isPortFree } from '../portCheck.js';
 import { duration } from '../terminal.js';
@@ -16,9 +17,12 @@ import { duration } from '../terminal.js';
 export const up: Command = {
   summary: 'start everything through PM2 and wait until it serves (npm start)',
   usage: `Usage: npm start [-- options]
+       npx holdfast up [options]
 
 Starts the clustered deployment (ecosystem.cluster.config.js) through PM2 and waits until every service is healthy.
 What already runs is left alone; run twice it is harmless.
+
+    npm start -- --standard
 
   --standard         the standard deployment (ecosystem.config.js): one instance each, no autoscaling
   --services-only    the services through PM2, without supervisor and gateway
@@ -65,7 +69,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   for (const line of await addresses(context, defined)) terminal.line(line);
   terminal.line();
   terminal.line(
-    `Try next: ${terminal.paint('bold', 'scripts/health-check.sh --status')}, or ${terminal.paint('bold', 'scripts/test-high-availability.sh')}`,
+    `Try next: ${terminal.paint('bold', holdfast(context, 'status'))}, or ${terminal.paint('bold', holdfast(context, 'test-ha'))}`,
   );
   terminal.line(`Stop it:  ${terminal.paint('bold', 'npm stop')}`);
   return 0;

@@ -1,0 +1,30 @@
+/** `balancer`: the gateway alone, in the foreground and without PM2. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { parse, type Command } from '../command.js';
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export const balancer: Command = {
+  summary: 'run the gateway alone in the foreground, without PM2 (npm run balancer)',
+  usage: `Usage: npx holdfast balancer
+
+Runs the gateway in this terminal, without PM2 and without a supervisor, until Ctrl-C. Where its upstreams are is said by
+settings such as BACKEND_HOSTS; config.example.yml explains them.
+
+    BACKEND_HOSTS=127.0.0.1:8080,127.0.0.1:8081 npx holdfast balancer
+
+  --help   this text`,
+
+  async run(args, { config }) {
+    parse(args, {});
+    const gateway = spawn(process.execPath, [join(config.root, 'backend/dist/gateway.js')], {
+      stdio: 'inherit',
+    });
+    // The terminal gives Ctrl-C to both; a signal for this process alone is handed on. The gateway ends in its own time.
+    for (const signal of SIGNALS) process.on(signal, () => gateway.kill(signal));
+    const [code, signal] = (await once(gateway, 'exit')) as [number | null, NodeJS.Signals | null];
+    return code ?? (signal === null ? 1 : 0);
+  },
+};

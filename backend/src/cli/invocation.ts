@@ -1,0 +1,34 @@
+/**
+ * Commands as they are printed for people to type. `npx holdfast` works in the project's folder only: anywhere else npx
+ * would look for a package of that name. There, the path of the script is printed.
+ */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { CliContext } from './context.js';
+
+/** @param words what follows, such as `status --json`; names with spaces are quoted already. */
+export function holdfast(
+  { config: { root }, env }: Pick<CliContext, 'config' | 'env'>,
+  words: string,
+): string {
+  // npm runs its scripts in the project's folder; INIT_CWD is where the command was typed.
+  const where = env['INIT_CWD'] || process.cwd();
+  const program = nearestPackage(where) === root ? 'npx holdfast' : quoted(join(root, 'scripts/holdfast.sh'));
+  return `${program} ${words}`;
+}
+
+/** What to do about a supervisor that does not answer. */
+export function startAdvice(context: Pick<CliContext, 'config' | 'env'>): string {
+  return `Start it: ${holdfast(context, 'start-ha')}; or everything: ${holdfast(context, 'up')}`;
+}
+
+/** A word as a shell takes it: in single quotes where it needs them. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function nearestPackage(folder: string): string | null {
+  if (existsSync(join(folder, 'package.json'))) return folder;
+  const parent = dirname(folder);
+  return parent === folder ? null : nearestPackage(parent);
+}
