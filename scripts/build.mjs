@@ -217,6 +217,26 @@ async function withLock(action) {
   }
 }
 
+/** Why the file system refused, in words. */
+const REASONS = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  ENOTDIR: 'a part of the path is a file, not a folder',
+  EEXIST: 'there is a file, not a folder',
+};
+
+function explain(error) {
+  const reason = REASONS[error.code];
+  if (reason === undefined || error.path === undefined) return error.message;
+  return (
+    `${error.path} cannot be written: ${reason}. The build is not up to date, and a new one is written into ${root}: ` +
+    `run \`npm run build\` there as its owner. To start what is built already: ${join(root, 'scripts/holdfast.sh')} up`
+  );
+}
+
 async function main() {
   const { values } = parseArgs({
     options: {
@@ -233,11 +253,17 @@ async function main() {
       'the compiler is not installed; run `npm ci --include=dev` first (with NODE_ENV=production, npm leaves it out).',
     );
   }
+  // Where there is nothing to do nothing is written: the project's folder may be another user's, or read-only.
+  const asksForMore = values.rollback || values.force;
+  if (!asksForMore && isCurrent(fingerprint())) {
+    if (!values.quiet) console.log('Build: up to date.');
+    return;
+  }
   await withLock(() => (values.rollback ? rollBack(values) : build(values)));
 }
 
 main().catch((error) => {
   const isUsage = String(error.code).startsWith('ERR_PARSE_ARGS');
-  console.error(isUsage ? `${error.message}\n\n${usage}` : `Build: ${error.message}`);
+  console.error(isUsage ? `${error.message}\n\n${usage}` : `Build: ${explain(error)}`);
   process.exitCode = isUsage ? 2 : 1;
 });

@@ -4,6 +4,7 @@
  * 2 wrong usage.
  */
 import { fileURLToPath } from 'node:url';
+import { isFileError, plainReason } from './adapters/files/writable.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { UsageError, type Command } from './cli/command.js';
 import { COMMANDS } from './cli/commands/index.js';
@@ -62,7 +63,12 @@ async function run(command: Command, args: readonly string[], terminal: Terminal
       terminal.problem(`${error.message}\n\n${command.usage}`);
       return 2;
     }
-    if (!(error instanceof HoldfastError)) throw error;
+    if (!(error instanceof HoldfastError)) {
+      // A bug shows its stack; a file that can't be read or written is none.
+      if (!isFileError(error)) throw error;
+      terminal.problem(`${error.path} cannot be used: ${plainReason(error)}.`);
+      return 1;
+    }
     const isAway = context !== null && error.code === 'supervisor.unreachable';
     terminal.problem(isAway ? `${error.message}\n${startAdvice(context as CliContext)}` : error.message);
     return 1;

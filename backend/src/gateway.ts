@@ -11,7 +11,6 @@
  * new primary meanwhile. Under PM2 nothing is written to stdout (a process that does so dies with PM2's daemon). Exit
  * codes: 77 handed over, 78 what only a person can mend; PM2 restarts neither.
  */
-import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +18,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { CertificateFiles } from './adapters/certificates/certificateFiles.js';
 import { systemClock } from './adapters/clock.js';
 import { RotatingFile } from './adapters/files/rotatingFile.js';
+import { requireWritable } from './adapters/files/writable.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { Cgroup } from './adapters/meters/cgroup.js';
 import { whyNotFree } from './adapters/net/exclusivePort.js';
@@ -101,7 +101,7 @@ class Gateway {
     process.stdout.on('error', () => undefined);
     // Between the death of the last worker and its replacement nothing else would keep this process alive.
     setInterval(() => undefined, KEEP_ALIVE_MS);
-    mkdirSync(this.#config.dataDir, { recursive: true });
+    requireWritable([{ what: 'data folder', path: this.#config.dataDir, setting: 'HA_DATA_DIR' }]);
     if (!(await this.#lock.acquire(0)) && !this.#isUnderPm2) throw new StartProblem(this.#alreadyRuns());
     this.#pools = await GatewayPools.create({
       config: () => this.#config,

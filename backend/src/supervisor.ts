@@ -8,7 +8,6 @@
  * restart it then.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +15,7 @@ import { FileBlackBoxStore } from './adapters/blackBox/fileBlackBoxStore.js';
 import { AgentServer } from './adapters/agents/agentServer.js';
 import { systemClock } from './adapters/clock.js';
 import { FileHistory } from './adapters/history/fileHistory.js';
+import { requireWritable } from './adapters/files/writable.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { SystemHostMeter } from './adapters/meters/hostMeter.js';
 import { createConnectionMeter } from './adapters/meters/connectionMeter.js';
@@ -133,7 +133,7 @@ class Supervisor {
 
   async #acquireLock(): Promise<void> {
     const { dataDir } = this.#config;
-    mkdirSync(dataDir, { recursive: true });
+    requireWritable([{ what: 'data folder', path: dataDir, setting: 'HA_DATA_DIR' }]);
     const release = await acquirePidLock(join(dataDir, 'supervisor.lock'), { waitMs: LOCK_WAIT_MS });
     if (release === null) {
       // Not for a person: PM2 starts us again, and we are there when the other one, which may hang, ends.

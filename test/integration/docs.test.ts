@@ -41,11 +41,11 @@ const run = (...args: string[]) =>
 it('writes what is out of step, and then finds nothing to say', () => {
   const before = run('--check');
   expect(before.status).toBe(1);
-  expect(before.stderr).toMatch(/^config\.yml: out of step/m);
+  expect(before.stderr).toMatch(/^config\.example\.yml: out of step/m);
   for (const name of generated()) expect(before.stderr).toContain(`docs/reference/${name}: out of step`);
 
   expect(run('--write').status).toBe(0);
-  expect(read('config.yml')).toContain('#cpuThresholdHigh: 80');
+  expect(read('config.example.yml')).toContain('#cpuThresholdHigh: 80');
   expect(read('docs/reference/settings.md')).toContain('`CPU_THRESHOLD_HIGH`');
   expect(read('docs/reference/api.md')).toContain('### `POST /api/ha/scale-up`');
   expect(read('docs/reference/events.md')).toContain('| `daemon.lost` | error | `problem` | PM2');

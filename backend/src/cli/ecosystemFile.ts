@@ -13,6 +13,8 @@ export interface DefinedApp {
   /** As it is written there; null where it is none. */
   readonly script: string | null;
   readonly cwd: string | null;
+  /** Where the file says the port. */
+  readonly portFrom: 'port' | 'env.PORT' | null;
   readonly outFile: string | null;
   readonly errorFile: string | null;
 }
@@ -42,11 +44,13 @@ export function readEcosystem(file: string): readonly DefinedApp[] {
     }
     const env = (app['env'] ?? {}) as Record<string, unknown>;
     const port = Number(app['port'] ?? env['PORT']);
+    const hasPort = Number.isInteger(port) && port > 0;
     const textOf = (key: string): string | null => (typeof app[key] === 'string' ? app[key] : null);
     return {
       name: app['name'],
       instances: Number(app['instances'] ?? 1),
-      port: Number.isInteger(port) && port > 0 ? port : null,
+      port: hasPort ? port : null,
+      portFrom: !hasPort ? null : app['port'] === undefined ? 'env.PORT' : 'port',
       script: textOf('script'),
       cwd: textOf('cwd'),
       outFile: textOf('out_file'),

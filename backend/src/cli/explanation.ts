@@ -2,7 +2,7 @@
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceView } from '../domain/model.js';
 import type { BlackBoxView, DecisionView, FailoverView, LoadBalancerView } from '../domain/views.js';
-import { clockTime, eventLine, fitnessText, memoryText, outcomeText } from './render.js';
+import { clockTime, diagnosisLines, eventLine, fitnessText, memoryText, outcomeText } from './render.js';
 import { duration, percent, table, type Terminal } from './terminal.js';
 
 export type ScalingView = LoadBalancerView['services'][number];
@@ -43,10 +43,11 @@ export function explanation(terminal: Terminal, about: Explained, nowMs: number)
 }
 
 function headLines(terminal: Terminal, { service, managed }: Explained): string[] {
-  const { name, state, serving, desired, min, max, reason, operation } = service;
+  const { name, state, serving, desired, min, max, reason, operation, diagnosis } = service;
   const count = `${serving} of ${desired} serving`;
   return [
     `${terminal.paint('bold', name)}: ${state}, ${count}${reason === count ? '' : ` (${reason})`}; ${min} to ${max} allowed`,
+    ...(diagnosis === null ? [] : diagnosisLines(terminal, diagnosis)),
     ...(operation === null ? [] : [`Under way since ${clockTime(operation.since)}: ${operation.kind}.`]),
     ...(managed ? [] : ['Automatic management is off: nothing is replaced or scaled by itself.']),
   ];

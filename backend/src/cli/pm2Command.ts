@@ -57,16 +57,24 @@ export class Pm2Command {
     this.#program = options.bin ?? (existsSync(own) ? own : 'pm2');
   }
 
-  /** Whether a daemon listens. Starts none. */
+  /**
+   * Whether a daemon listens. Starts none.
+   * @throws HoldfastError `pm2.not-permitted` when one may listen there, but this user may not ask it.
+   */
   isDaemonUp(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const socket = connect(join(this.#options.home, 'rpc.sock'));
-      const settle = (answer: boolean): void => {
+    const { home } = this.#options;
+    return new Promise((resolve, reject) => {
+      const socket = connect(join(home, 'rpc.sock'));
+      socket.once('connect', () => {
         socket.destroy();
-        resolve(answer);
-      };
-      socket.once('connect', () => settle(true));
-      socket.once('error', () => settle(false));
+        resolve(true);
+      });
+      socket.once('error', (error: NodeJS.ErrnoException) => {
+        socket.destroy();
+        if (error.code !== 'EACCES' && error.code !== 'EPERM') return resolve(false);
+        const message = `The PM2 in ${home} belongs to another user: permission denied. Run this as that user, or choose another PM2 with PM2_HOME.`;
+        return reject(new HoldfastError('pm2.not-permitted', message, { cause: error }));
+      });
     });
   }
 

@@ -17,6 +17,8 @@ function locks(wanted: unknown, present: unknown): void {
   writeFileSync(join(root, 'node_modules/.package-lock.json'), JSON.stringify(present));
 }
 
+const place = () => ({ root, dataDir: join(root, 'data') });
+
 const packages = { '': { version: '0' }, 'node_modules/a': { version: '1.0.0' } };
 
 describe('isInstalled', () => {
@@ -72,7 +74,7 @@ describe('build', () => {
   });
 
   it('is known by its fingerprint, and so are the one before and the one that runs', async () => {
-    await expect(readBuilds(root)).resolves.toEqual({ current: null, previous: null, deployed: null });
+    await expect(readBuilds(place())).resolves.toEqual({ current: null, previous: null, deployed: null });
     for (const [directory, print] of [
       ['dist', 'new'],
       ['dist.previous', 'old'],
@@ -80,7 +82,7 @@ describe('build', () => {
       mkdirSync(join(root, 'backend', directory), { recursive: true });
       writeFileSync(join(root, 'backend', directory, '.fingerprint'), print);
     }
-    await markDeployed(root);
-    await expect(readBuilds(root)).resolves.toEqual({ current: 'new', previous: 'old', deployed: 'new' });
+    await markDeployed(place());
+    await expect(readBuilds(place())).resolves.toEqual({ current: 'new', previous: 'old', deployed: 'new' });
   });
 });

@@ -9,12 +9,22 @@ import { spawn } from 'node:child_process';
 import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isFileError, plainReason } from '../adapters/files/writable.js';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
 const BUILD_TIMEOUT_MS = 300_000;
 const OUTPUT_KEPT_CHARACTERS = 8_000;
-const DEPLOYED_FILE = 'run/deployed-build';
+/** In the data directory: each deployment of this build has its own. */
+const DEPLOYED_FILE = 'deployed-build';
+/** Where it lay before; read where the new one is not there yet. */
+const FORMER_DEPLOYED_FILE = 'run/deployed-build';
+
+/** Where a release lies, and where it is written down what runs. */
+export interface Place {
+  readonly root: string;
+  readonly dataDir: string;
+}
 
 interface LockFile {
   readonly packages?: Readonly<Record<string, { readonly version?: string; readonly optional?: boolean }>>;
@@ -42,23 +52,28 @@ async function readLock(file: string): Promise<LockFile | null> {
 /** Installs what package-lock.json asks for and exchanges node_modules. @throws HoldfastError `deploy.install-failed`. */
 export async function install(root: string): Promise<void> {
   const staging = join(root, 'run/install');
-  await rm(staging, { recursive: true, force: true });
-  await mkdir(staging, { recursive: true });
-  for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
-    if (existsSync(join(root, name))) await cp(join(root, name), join(staging, name));
-  }
   try {
+    await rm(staging, { recursive: true, force: true });
+    await mkdir(staging, { recursive: true });
+    for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
+      if (existsSync(join(root, name))) await cp(join(root, name), join(staging, name));
+    }
     await runStep('npm', ['ci', '--include=dev'], staging, INSTALL_TIMEOUT_MS);
     await exchangeModules(root, join(staging, 'node_modules'));
   } catch (error) {
     throw new HoldfastError(
       'deploy.install-failed',
-      `Dependencies were not installed; those before are untouched. ${messageOf(error)}`,
+      `Dependencies were not installed; those before are untouched. ${explain(error)}`,
       { cause: error },
     );
   } finally {
-    await rm(staging, { recursive: true, force: true });
+    await rm(staging, { recursive: true, force: true }).catch(() => undefined);
   }
+}
+
+function explain(error: unknown): string {
+  if (!isFileError(error)) return messageOf(error);
+  return `${error.path} cannot be written: ${plainReason(error)}. Run this as the owner of the project's folder.`;
 }
 
 /** Brings back the dependencies from before the last `install`. */
@@ -107,21 +122,22 @@ export interface Builds {
   readonly deployed: string | null;
 }
 
-export async function readBuilds(root: string): Promise<Builds> {
-  const read = (path: string): Promise<string | null> => readFile(join(root, path), 'utf8').catch(() => null);
-  const [current, previous, deployed] = await Promise.all([
-    read('backend/dist/.fingerprint'),
-    read('backend/dist.previous/.fingerprint'),
-    read(DEPLOYED_FILE),
+export async function readBuilds({ root, dataDir }: Place): Promise<Builds> {
+  const read = (path: string): Promise<string | null> => readFile(path, 'utf8').catch(() => null);
+  const [current, previous, deployed, former] = await Promise.all([
+    read(join(root, 'backend/dist/.fingerprint')),
+    read(join(root, 'backend/dist.previous/.fingerprint')),
+    read(join(dataDir, DEPLOYED_FILE)),
+    read(join(root, FORMER_DEPLOYED_FILE)),
   ]);
-  return { current, previous, deployed };
+  return { current, previous, deployed: deployed ?? former };
 }
 
 /** Notes that the services run the current build. */
-export async function markDeployed(root: string): Promise<void> {
-  const { current } = await readBuilds(root);
-  await mkdir(join(root, 'run'), { recursive: true });
-  await writeFile(join(root, DEPLOYED_FILE), current ?? '');
+export async function markDeployed(place: Place): Promise<void> {
+  const { current } = await readBuilds(place);
+  await mkdir(place.dataDir, { recursive: true });
+  await writeFile(join(place.dataDir, DEPLOYED_FILE), current ?? '');
 }
 
 /** Runs a program to its end; what it printed is in the error when it fails. */

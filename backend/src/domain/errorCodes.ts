@@ -71,6 +71,9 @@ const pm2: CodeGroup = {
     'pm2.unreachable': "PM2's daemon does not run.",
     'pm2.timeout': "PM2's daemon runs and does not answer in time.",
     'pm2.overloaded': "Too many calls wait for PM2's daemon.",
+    'pm2.not-permitted': 'The PM2 in PM2_HOME belongs to another user.',
+    'pm2.not-started':
+      'PM2 does not list an application after it was told to start it; the message has what it said.',
     'pm2.refused': 'PM2 refused the call; the message has its reason.',
     'pm2.bad-answer': 'PM2 answered something that is not understood.',
     'pm2.missing': 'The pm2 command is not there; run `npm ci`, or set `pm2Bin`.',

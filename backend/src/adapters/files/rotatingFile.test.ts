@@ -15,6 +15,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { waitFor } from '../../../../test/support/waitFor.js';
+import { messageOf } from '../../domain/errors.js';
 import { RotatingFile, type RotatingFileOptions } from './rotatingFile.js';
 
 let directory: string;
@@ -136,7 +137,7 @@ describe('RotatingFile', () => {
     let lostWhileFailing = -1;
     const file = openFile({
       retryBaseMs: 5,
-      onFailing: (problem) => told.push(problem),
+      onFailing: (error) => told.push(messageOf(error)),
       onRecovered: (dropped) => (lostWhileFailing = dropped),
     });
     file.write('first');
@@ -151,7 +152,7 @@ describe('RotatingFile', () => {
 
   it('bounds what waits, counts what it drops, and gives up on close', async () => {
     const told: string[] = [];
-    const onFailing = (problem: string): void => void told.push(problem);
+    const onFailing = (error: unknown): void => void told.push(messageOf(error));
     const file = openFile({ path: '/dev/full', maxPendingBytes: 50, onFailing });
     for (let i = 0; i < 20; i += 1) file.write('123456789');
     await waitFor(() => told[0]?.includes('ENOSPC'), { what: 'the failure' });

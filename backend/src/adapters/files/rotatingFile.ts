@@ -17,8 +17,6 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-import { messageOf } from '../../domain/errors.js';
-
 export interface RotatingFileOptions {
   readonly path: string;
   /** The live file is rotated before it would grow beyond this. */
@@ -32,7 +30,7 @@ export interface RotatingFileOptions {
   /** Permissions of new files. Default 0o640. */
   readonly mode?: number;
   /** Told once when writing begins to fail. Must not write to this file. */
-  readonly onFailing?: (problem: string) => void;
+  readonly onFailing?: (error: unknown) => void;
   /** Told when writing works again, with the lines dropped meanwhile. */
   readonly onRecovered?: (dropped: number) => void;
   /** First delay before another try after a failure, ms. Default 1000. */
@@ -129,7 +127,7 @@ export class RotatingFile {
         delayMs = retryBaseMs;
         this.#works();
       } catch (error) {
-        this.#fails(messageOf(error));
+        this.#fails(error);
         await this.#letGo();
         if (lastTry) break;
         await this.#sleep(delayMs);
@@ -262,11 +260,11 @@ export class RotatingFile {
     }
   }
 
-  #fails(problem: string): void {
+  #fails(error: unknown): void {
     if (this.#failing) return;
     this.#failing = true;
     this.#droppedWhenFailing = this.#dropped;
-    this.#options.onFailing?.(problem);
+    this.#options.onFailing?.(error);
   }
 
   #works(): void {

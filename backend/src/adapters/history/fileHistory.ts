@@ -60,8 +60,10 @@ export class FileHistory implements History {
       maxBytes,
       maxFiles: 1,
       mode: 0o600,
-      onFailing: (problem) =>
-        logger.error('the event history cannot be written; it is kept in memory', { problem }),
+      onFailing: (error) =>
+        logger.error('the event history cannot be written; it is kept in memory', {
+          problem: messageOf(error),
+        }),
       onRecovered: (dropped) => logger.info('the event history is written again', { dropped }),
     });
     return new FileHistory(ring, file);

@@ -27,6 +27,8 @@ export interface LoggerOptions {
   readonly maxFiles?: number;
   /** Rotated files older than this are deleted. Default 14. */
   readonly maxAgeDays?: number;
+  /** Told once when the file can't be written. */
+  readonly onFailing?: (error: unknown) => void;
 }
 
 export interface ClosableLogger extends Logger {
@@ -111,6 +113,7 @@ export function createLogger(options: LoggerOptions): ClosableLogger {
     maxBytes: options.maxBytes ?? 10 * 1024 * 1024,
     maxFiles: options.maxFiles ?? 5,
     maxAgeMs: (options.maxAgeDays ?? 14) * DAY_MS,
+    ...(options.onFailing === undefined ? {} : { onFailing: options.onFailing }),
     onRecovered: (dropped) => write('warn', 'the log could not be written for a while', { dropped }),
   });
   const log = winston.createLogger({

@@ -61,7 +61,9 @@ describe('every command', () => {
     expect(command.summary).toMatch(/^[a-z]/);
     expect(command.usage).toMatch(/^Usage: (npx holdfast|npm|scripts\/[a-z-]+\.sh)/);
     // From the project's folder, as it stands there.
-    expect(command.usage).toMatch(new RegExp(`npx holdfast ${name}\\b|npm (start|stop)|health-check\\.sh`));
+    expect(command.usage).toMatch(
+      new RegExp(`npx holdfast ${name}\\b|npm (start|stop|run ${name})|health-check\\.sh`),
+    );
     expect(command.usage).toContain('--help');
   });
 

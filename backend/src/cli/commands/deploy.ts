@@ -73,7 +73,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
     const timeoutMs = seconds('timeout', values.timeout) * 1_000;
     if (words[0] !== undefined) return deployOne(context, words[0], { timeoutMs, json: values.json });
     requireSoundConfig(context);
-    const log = openLog(context.config, 'ha-startup.log');
+    const log = openLog(context, 'ha-startup.log');
     try {
       const before = await whatRuns(context);
       const release = await prepare(
@@ -91,7 +91,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
       // Each for itself: a gateway serves on while the supervisor is down, with the build of before.
       if (before.gateway && release.changes) await renewGatewayToo(context, release, rolled, log);
       if (before.supervisor && release.changes) await renewSupervisor(context, release, rolled, log);
-      await markDeployed(context.config.root);
+      await markDeployed(context.config);
       return await startHighAvailability(context, WAIT_MS, log);
     } catch (error) {
       log.error('deploy failed', { problem: messageOf(error) });
@@ -123,17 +123,18 @@ interface Release {
 }
 
 async function prepare(
-  { config: { root }, terminal }: CliContext,
+  { config, terminal }: CliContext,
   wanted: { readonly install: boolean; readonly build: boolean },
   log: CommandLog,
 ): Promise<Release> {
+  const { root } = config;
   const needsInstall = wanted.install && !(await isInstalled(root));
   if (needsInstall) {
     terminal.progress('installing the dependencies beside those in use');
     await install(root);
     terminal.done('Dependencies installed.');
   }
-  const before = await readBuilds(root);
+  const before = await readBuilds(config);
   if (wanted.build) {
     terminal.progress('building');
     try {
@@ -143,7 +144,7 @@ async function prepare(
       throw error;
     }
   }
-  const { current, previous } = await readBuilds(root);
+  const { current, previous } = await readBuilds(config);
   const running = before.deployed ?? before.current;
   const isNew = current !== running;
   terminal.done(current === before.current ? 'The build is up to date.' : 'Built.');

@@ -158,9 +158,9 @@ function poolLines(pools: readonly GatewayPoolView[]): string[] {
   return table(['POOL', 'STATE', 'UPSTREAMS', 'REQ/S', 'IN FLIGHT', 'P95', 'ERRORS', 'ROUTES'], rows);
 }
 
-async function writeLogs({ config }: CliContext, result: Result): Promise<void> {
-  const runs = openLog(config, 'health-check.log');
-  const probes = openLog(config, 'ha-health.log');
+async function writeLogs(context: CliContext, result: Result): Promise<void> {
+  const runs = openLog(context, 'health-check.log');
+  const probes = openLog(context, 'ha-health.log');
   if ('problem' in result) {
     runs.error('no supervisor', { problem: result.problem });
   } else {

@@ -1,4 +1,7 @@
-/** Every command by its name, in the order of the help text. One file a command; a new one is a line here. */
+/**
+ * Every command by its name, in the order of the help text, from which docs/reference/command-line.md follows. One file a
+ * command; a new one is a line here.
+ */
 import type { Command } from '../command.js';
 import { balancer } from './balancer.js';
 import { cluster } from './cluster.js';

@@ -9,10 +9,12 @@ import { parse, seconds, type Command } from '../command.js';
 import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
-import { awaitSupervisor, compare, requireFreePorts, startMissing } from '../deployment.js';
+import { awaitSupervisor } from '../deployment.js';
 import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { requireFreePorts } from '../portCheck.js';
 import { headLines, serviceLines } from '../render.js';
 import { duration } from '../terminal.js';
+import { compare, startMissing } from '../startApps.js';
 
 export const startHa: Command = {
   summary: 'start the supervisor if needed, turn automatic management on, wait for healthy services',
@@ -29,7 +31,7 @@ service is healthy, but for those that an operator stopped. Exits 0 when it is s
   async run(args, context) {
     const values = parse(args, { timeout: { type: 'string', default: '60' } });
     const timeoutMs = seconds('timeout', values.timeout) * 1_000;
-    const log = openLog(context.config, 'ha-startup.log');
+    const log = openLog(context, 'ha-startup.log');
     try {
       return await startHighAvailability(context, timeoutMs, log);
     } catch (error) {
@@ -90,7 +92,7 @@ async function startSupervisor(context: CliContext): Promise<void> {
   requireSoundConfig(context);
   const defined = readEcosystem(context.config.ecosystemFile).filter(({ name }) => name === SUPERVISOR_NAME);
   const { missing, halted } = compare(defined, await context.pm2.list());
-  await requireFreePorts(context, missing);
+  await requireFreePorts(context.config, missing);
   await startMissing(context, missing);
   if (halted.length > 0) await context.pm2.run(['restart', SUPERVISOR_NAME]);
 }

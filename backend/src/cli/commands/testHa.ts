@@ -55,7 +55,7 @@ The part "hang" needs the fault switches of the sample services: ENABLE_FAULTS=t
     const interrupt = new AbortController();
     const onSignal = (): void => interrupt.abort(new HoldfastError('test.interrupted', 'Interrupted.'));
     process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-    const log = openLog(context.config, 'ha-test.log');
+    const log = openLog(context, 'ha-test.log');
     try {
       const { scene, close } = await setScene(context, values.service, interrupt.signal);
       try {

@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { parse, seconds, type Command } from '../command.js';
 import { withEcosystem, type CliContext } from '../context.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
-import { awaitSupervisor, compare, requireFreePorts, requireScripts, startMissing } from '../deployment.js';
+import { awaitSupervisor } from '../deployment.js';
 import { GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
 import { holdfast } from '../invocation.js';
 import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
-import { isPortFree } from '../portCheck.js';
+import { isPortFree, requireFreePorts } from '../portCheck.js';
+import { samplePage } from '../sample.js';
+import { compare, requireScripts, startMissing } from '../startApps.js';
 import { duration } from '../terminal.js';
 
 export const up: Command = {
@@ -79,7 +81,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
 async function bringUp(context: CliContext, apps: readonly DefinedApp[]): Promise<boolean> {
   const { missing, halted } = compare(apps, await context.pm2.list());
   requireScripts(context.config.ecosystemFile, missing);
-  await requireFreePorts(context, missing);
+  await requireFreePorts(context.config, missing);
   const names = (list: readonly DefinedApp[]): string => list.map(({ name }) => name).join(', ');
   if (missing.length > 0) {
     context.terminal.progress(`starting ${names(missing)} through PM2`);
@@ -124,12 +126,6 @@ async function startServices(context: CliContext, timeoutMs: number): Promise<nu
   }
 }
 
-/** What to open: the sample's pages by what is on them and through the gateway, any other service by its first port. */
-const PAGES: Readonly<Record<string, readonly [label: string, path: string]>> = {
-  'wordpecker-frontend': ['Word lists', '/ui'],
-  'wordpecker-backend': ['Backend API', '/api/status'],
-};
-
 function definesGateway(apps: readonly DefinedApp[]): boolean {
   return apps.some(({ name }) => name === GATEWAY_NAME);
 }
@@ -144,7 +140,8 @@ async function addresses(context: CliContext, defined: readonly DefinedApp[]): P
   }
   for (const { name, port } of defined.filter(isService)) {
     if (port === null) continue;
-    const [label, path] = PAGES[name] ?? [name, '/'];
+    // The sample's pages by what is on them and through the gateway, any other service by its first port.
+    const { label, path } = samplePage(name) ?? { label: name, path: '/' };
     const own = `http://127.0.0.1:${port}${path}`;
     const through = `${gatewayUrl(context)}${path}`;
     // Routes may have been chosen that lead elsewhere.

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CliContext } from './context.js';
-import { compare, requireScripts, startMissing } from './deployment.js';
+import { compare, requireScripts, startMissing } from './startApps.js';
 import type { DefinedApp } from './ecosystemFile.js';
 import type { Pm2App } from './pm2Command.js';
 import { isPortFree } from './portCheck.js';
@@ -15,6 +15,7 @@ const app = (name: string): DefinedApp => ({
   name,
   instances: 1,
   port: null,
+  portFrom: null,
   script: null,
   cwd: null,
   outFile: null,
@@ -98,9 +99,9 @@ describe('startMissing', () => {
   let root = '';
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'holdfast-deployment-'));
-    for (const folder of ['backend/dist', 'run']) mkdirSync(join(root, folder), { recursive: true });
+    for (const folder of ['backend/dist', 'data']) mkdirSync(join(root, folder), { recursive: true });
     writeFileSync(join(root, 'backend/dist/.fingerprint'), 'new');
-    writeFileSync(join(root, 'run/deployed-build'), 'old');
+    writeFileSync(join(root, 'data/deployed-build'), 'old');
     writeFileSync(
       join(root, 'ecosystem.js'),
       `module.exports = { apps: ['ha-supervisor', 'ha-gateway', 'web', 'words'].map((name) => ({ name })) };`,
@@ -121,10 +122,13 @@ describe('startMissing', () => {
       ecosystemFile: join(root, 'ecosystem.js'),
       ecosystemEnv: 'production',
       logDir: join(root, 'logs'),
+      dataDir: join(root, 'data'),
+      pm2Home: join(root, 'pm2'),
+      agentSocket: join(root, 'data/run/agents.sock'),
     };
     await startMissing({ config, pm2 } as unknown as CliContext, [app('words')]);
     expect(started).toContain('words');
-    return (await readBuilds(root)).deployed;
+    return (await readBuilds(config)).deployed;
   }
 
   it('takes the build for deployed when nothing of the deployment ran before', async () => {
