@@ -236,6 +236,7 @@ export interface AgentEvents {
   hang: { readonly pid: number; readonly hang: Hang };
   recovered: { readonly pid: number; readonly hang: number; readonly silentMs: number };
   attachment: { readonly pid: number; readonly attachment: AgentAttachment };
+  listening: { readonly pid: number; readonly listening: Listening };
   stopping: { readonly pid: number; readonly signal: string; readonly draining: boolean };
   /** Its connection ended; a process that lives connects again within seconds. */
   gone: { readonly pid: number };

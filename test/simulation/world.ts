@@ -1,7 +1,14 @@
 /** The real control plane on a fake clock and a fake PM2: everything between the ports is what production runs. */
 import type { EventRecord } from '../../backend/src/domain/events.js';
 import type { ServicePolicy } from '../../backend/src/domain/policy.js';
-import type { History, HostMeter, Logger, ProcessMeter, StateStore } from '../../backend/src/ports.js';
+import type {
+  FactFinder,
+  History,
+  HostMeter,
+  Logger,
+  ProcessMeter,
+  StateStore,
+} from '../../backend/src/ports.js';
 import { ControlLoop } from '../../backend/src/services/controlLoop.js';
 import { EventLog } from '../../backend/src/services/eventLog.js';
 import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
@@ -138,6 +145,8 @@ export class World {
   readonly policies: readonly ServicePolicy[];
   /** CPU percent of each instance of a service; null: not measured. */
   readonly cpu = new Map<string, number | null>();
+  /** What is found out about instances that do not serve. */
+  facts: FactFinder = noFacts;
   /** What the process does when PM2's daemon is a new one. */
   handOver: () => Promise<void> = () => Promise.resolve();
   loop!: ControlLoop;
@@ -167,7 +176,7 @@ export class World {
       store: this.store,
       blackBoxes: this.blackBoxes,
       stderr: noStderr,
-      facts: noFacts,
+      facts: this.facts,
       version: '0.0.0',
       events,
       logger: silent,

@@ -15,7 +15,8 @@ import { installBreadcrumbs } from './hang/breadcrumbs.js';
 import { startHeapProfiling } from './hang/heapProfiling.js';
 import { DEFAULTS } from './limits.js';
 import { add, DELAYS, read, settingsOf, SLOT, sharedMemory, type SharedMemory } from './memory.js';
-import type { Attachment, Stopping } from './protocol.js';
+import { ListenerWatch } from './listeners.js';
+import type { Attachment, Listening, Stopping } from './protocol.js';
 import { RequestWatch } from './requests.js';
 import { installGracefulStop } from './stop/index.js';
 
@@ -52,6 +53,10 @@ export function startHost(socketPath: string): void {
     startedAtMs: nowMs(),
     startedAtWallMs: Date.now(),
   });
+  new ListenerWatch(
+    (listening) => thread.listens(listening),
+    () => add(numbers, SLOT.dropped, 1),
+  ).start();
   const requests = new RequestWatch(memory);
   requests.start();
   startBeat(memory, requests, () => thread.start());
@@ -85,6 +90,7 @@ class AgentThread {
   readonly #data: ThreadData;
   #worker: Worker | null = null;
   #started = 0;
+  #listening: Listening | null = null;
 
   constructor(memory: SharedMemory, data: ThreadData) {
     this.#memory = memory;
@@ -108,11 +114,18 @@ class AgentThread {
     worker.on('exit', () => this.#ended());
     worker.unref();
     this.#worker = worker;
+    if (this.#listening !== null) this.announce(this.#listening);
   }
 
   /** Gives something to the thread to pass on. */
-  announce(message: Stopping | Attachment): void {
+  announce(message: Stopping | Attachment | Listening): void {
     this.#worker?.postMessage(message);
+  }
+
+  /** The same, which a thread that begins later is given, too. */
+  listens(listening: Listening): void {
+    this.#listening = listening;
+    this.announce(listening);
   }
 
   #ended(): void {

@@ -9,13 +9,16 @@
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import type * as Host from './host.js';
+import type * as LastWords from './lastWords.js';
 import { takeOutPreload, takeSocketPath } from './inheritance.js';
 
 try {
   takeOutPreload(process.execArgv, [__filename, join(__dirname, '../../preload.cjs')]);
   const socketPath = isMainThread ? takeSocketPath(process.env) : null;
   if (socketPath !== null) {
-    // Loaded only where it is needed.
+    // Loaded only where they are needed.
+    const { keepLastWords } = require('./lastWords.js') as typeof LastWords;
+    keepLastWords(process.env);
     const { startHost } = require('./host.js') as typeof Host;
     startHost(socketPath);
   }

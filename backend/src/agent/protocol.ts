@@ -124,7 +124,15 @@ export interface Stopping {
   readonly draining: boolean;
 }
 
-export type AgentMessage = Hello | Figures | Hang | Recovered | Attachment | Stopping;
+/** Where TCP servers of the process listen: after every welcome, and when one begins to or can't. */
+export interface Listening {
+  readonly type: 'listening';
+  readonly addresses: readonly { readonly address: string; readonly port: number }[];
+  /** The last address that it could not listen on. */
+  readonly refused: { readonly code: string; readonly address: string; readonly port: number } | null;
+}
+
+export type AgentMessage = Hello | Figures | Hang | Recovered | Attachment | Stopping | Listening;
 
 /** The supervisor's answer to `hello`; sent again when a setting changed. */
 export interface Welcome {

@@ -13,7 +13,7 @@ import { PROTOCOL } from './limits.js';
 import { viewMainThread } from './mainThread.js';
 import { read, settingsOf, sharedMemory, SLOT } from './memory.js';
 import { untilNextMomentMs } from './moments.js';
-import type { Attachment, Stopping, Welcome } from './protocol.js';
+import type { Attachment, Listening, Stopping, Welcome } from './protocol.js';
 import { TICK_MS } from './seams.js';
 import { Transport } from './transport.js';
 
@@ -21,6 +21,8 @@ const { buffer, socketPath, startedAtMs, startedAtWallMs } = workerData as Threa
 const memory = sharedMemory(buffer);
 const { numbers } = memory;
 let failures = 0;
+/** What is told of it last; null before it listens. */
+let listening: Listening | null = null;
 process.on('uncaughtException', () => {
   failures += 1;
 });
@@ -35,7 +37,10 @@ const transport = new Transport({
     node: process.version,
     startedAtMs: startedAtWallMs,
   },
-  onWelcome: settle,
+  onWelcome: (welcome) => {
+    settle(welcome);
+    if (listening !== null) transport.send(listening);
+  },
 });
 const reader = new FiguresReader(memory, startedAtMs);
 const hangWatch = createHangWatch({
@@ -75,7 +80,12 @@ function ownVersion(): string {
   }
 }
 
-parentPort?.on('message', (message: Stopping | Attachment) => transport.send(message));
+parentPort?.on('message', (message: Stopping | Attachment | Listening) => {
+  if (message.type !== 'listening') return transport.send(message);
+  listening = message;
+  // One that is not connected tells it when it is.
+  if (transport.isTalking) transport.send(message);
+});
 reportEvery(read(numbers, SLOT.intervalMs));
 setInterval(() => {
   numbers[SLOT.heard] = transport.isTalking ? 1 : 0;

@@ -95,6 +95,10 @@ export class AgentWatch {
         const memory = this.#peers.get(pid)?.memory ?? null;
         if (memory !== null) this.#records.attach(memory, attachment);
       }),
+      agents.on('listening', ({ pid, listening }) => {
+        const peer = this.#peers.get(pid);
+        if (peer !== undefined) peer.listening = listening;
+      }),
       agents.on('stopping', ({ pid, draining }) => this.#onStopping(pid, draining)),
       agents.on('gone', ({ pid }) => this.#onGone(pid)),
     ];

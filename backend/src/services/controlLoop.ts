@@ -140,11 +140,12 @@ export class ControlLoop {
   }
 
   #createOperations(): Operations {
-    const { failover, health } = this;
+    const { failover, health, diagnostician } = this;
     return new Operations({
       ...this.#options,
       failover,
       health,
+      diagnostician,
       setDesired: (service, to, reason) => this.#autoscaler.setDesired(service, to, 'operator', reason),
       // Beside the write, not after it: a sync takes as long as an instance takes to listen. Whoever asked is answered
       // after both, and a supervisor that dies before the write is done finds the old count and takes back the surplus.

@@ -48,6 +48,8 @@ interface Case {
   /** Ends in a row without having served. */
   ends: number;
   told: string | null;
+  /** The log of one that ended is being read. */
+  reading: Promise<void> | null;
 }
 
 export class Diagnostician {
@@ -63,6 +65,14 @@ export class Diagnostician {
     return this.#cases.get(service)?.diagnosis ?? null;
   }
 
+  /** What was found out of one of these instances, when what it left has been read; null when that is nothing. */
+  async about(service: string, pmIds: readonly number[]): Promise<Diagnosis | null> {
+    const found = this.#cases.get(service);
+    await found?.reading;
+    const pmId = found?.diagnosis?.instance?.pmId;
+    return pmId !== undefined && pmIds.includes(pmId) ? (found?.diagnosis ?? null) : null;
+  }
+
   /** Called every look at PM2. */
   review(services: readonly SupervisedService[]): void {
     for (const service of services) {
@@ -72,7 +82,8 @@ export class Diagnostician {
       }
       const { refusedStarts } = service;
       if (refusedStarts !== null) {
-        this.#conclude(service.name, diagnoseRefusedStart(service.name, refusedStarts.problem), 0);
+        const diagnosis = diagnoseRefusedStart(service.name, refusedStarts.problem);
+        this.#conclude(this.#caseOf(service.name), diagnosis, 0);
         continue;
       }
       const suspect = this.#suspect(service);
@@ -84,7 +95,7 @@ export class Diagnostician {
   ended(service: SupervisedService, exit: ProcessExit, ranMs: number, hadServed: boolean): void {
     const found = this.#caseOf(service.name);
     found.ends = hadServed ? 1 : found.ends + 1;
-    void this.#examine(service, exit, ranMs, found);
+    found.reading = this.#examine(service, exit, ranMs, found);
   }
 
   async #examine(service: SupervisedService, exit: ProcessExit, ranMs: number, found: Case): Promise<void> {
@@ -94,7 +105,6 @@ export class Diagnostician {
     const process = service.find(pmId);
     const hasAgent = agents.record(id) !== null;
     const learnt = await facts.ofExit(id);
-    if (this.#cases.get(service.name) !== found) return;
     const { exitCode, signal } = exit;
     const instance = { pmId, pid, port: process?.port ?? null };
     const diagnosis = diagnoseExit({
@@ -108,7 +118,7 @@ export class Diagnostician {
       times: found.ends,
       ...learnt,
     });
-    this.#conclude(service.name, diagnosis, ranMs + LOOK_AGAIN_MS);
+    this.#conclude(found, diagnosis, ranMs + LOOK_AGAIN_MS);
   }
 
   /** The oldest instance that runs, does not serve, and has had time to. */
@@ -149,7 +159,7 @@ export class Diagnostician {
       const subject = { service: service.name, instance: refOf(process), mode, ageMs };
       const diagnosis = diagnose({ ...subject, probe, startTimeoutMs, ...learnt });
       // Without a finding the one before stands: it may be about to serve, or to fail again.
-      if (diagnosis !== null) this.#conclude(service.name, diagnosis, 0);
+      if (diagnosis !== null) this.#conclude(found, diagnosis, 0);
     } catch (thrown) {
       logger.warn('a diagnosis failed', { service: service.name, problem: messageOf(thrown) });
     } finally {
@@ -158,15 +168,14 @@ export class Diagnostician {
     }
   }
 
-  #conclude(service: string, diagnosis: Diagnosis, supersededAtAgeMs: number): void {
-    const found = this.#caseOf(service);
-    const { log } = diagnosis;
+  #conclude(found: Case, diagnosis: Diagnosis, supersededAtAgeMs: number): void {
+    const { service, log } = diagnosis;
     const shown = log === null ? null : { ...log, lines: log.lines.slice(-LINES_SHOWN) };
     found.diagnosis = { ...diagnosis, log: shown };
     found.supersededAtAgeMs = supersededAtAgeMs;
     // The same finding a few seconds later, or of the next instance, is no news.
     const news = `${diagnosis.code} ${String(diagnosis.settled)}`;
-    if (found.told === news) return;
+    if (found.told === news || this.#cases.get(service) !== found) return;
     found.told = news;
     const { code, instance, settled } = diagnosis;
     this.#options.events.emit('service.diagnosed', {
@@ -188,6 +197,7 @@ export class Diagnostician {
       lookedAtMs: Number.NEGATIVE_INFINITY,
       ends: 0,
       told: null,
+      reading: null,
     };
     this.#cases.set(service, fresh);
     return fresh;

@@ -52,6 +52,7 @@ async function watching() {
     events: events.log,
     failover,
     health,
+    diagnostician: { about: () => Promise.resolve(null) },
     newId: () => 'op-1',
     setDesired: (one, to) => void (one.desired = to),
     onChange: () => Promise.resolve(),

@@ -6,10 +6,12 @@
  *   running ──everything as asked──▶ done
  *      └── a new instance failed for good, or none can be started ──▶ taken back ──▶ failed
  */
+import { diagnosisText } from '../domain/diagnosis/facts.js';
 import { HoldfastError } from '../domain/errors.js';
 import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
 import type { Operation, OperationKind, OperationReport } from '../domain/model.js';
 import type { Clock } from '../ports.js';
+import type { Diagnostician } from './diagnostician.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
@@ -20,6 +22,8 @@ export interface OperationsOptions {
   readonly events: EventLog;
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
+  /** Why new instances fail. */
+  readonly diagnostician: Pick<Diagnostician, 'about'>;
   readonly newId: () => string;
   /** Changes the desired count, and tells. */
   readonly setDesired: (service: SupervisedService, to: number, reason: string) => void;
@@ -224,17 +228,29 @@ export class Operations {
     } else {
       events.emit('operation.failed', { service: service.name, operationId, kind, problem: failure.message });
     }
-    const error =
-      failure === null
-        ? null
-        : new HoldfastError(failure.code, failure.message, {
-            status: failure.code === 'deploy.canary-failed' ? 424 : 502,
-            details: { operationId, started: operation.started, stopped: operation.stopped },
-          });
-    for (const waiter of this.#waiters) {
-      if (waiter.operationId === operationId) waiter.end(error === null ? { report } : { error });
-    }
+    if (failure === null) this.#answer(operationId, { report });
+    else void this.#refuse(service, operation, failure);
     void this.#options.onChange(service);
+  }
+
+  #answer(operationId: string, ending: Ending): void {
+    for (const waiter of this.#waiters) if (waiter.operationId === operationId) waiter.end(ending);
+  }
+
+  /** With what the instances that failed left behind: that is what has to be mended. */
+  async #refuse(
+    service: SupervisedService,
+    { id: operationId, started, stopped }: Operation,
+    { code, message }: NonNullable<Operation['failure']>,
+  ): Promise<void> {
+    const pmIds = started.map(({ pmId }) => pmId);
+    const diagnosis = await this.#options.diagnostician.about(service.name, pmIds);
+    const why = diagnosis === null ? '' : ` ${diagnosisText(diagnosis)}`;
+    const error = new HoldfastError(code, `${message}${why}`, {
+      status: code === 'deploy.canary-failed' ? 424 : 502,
+      details: { operationId, started, stopped, ...(diagnosis === null ? {} : { diagnosis }) },
+    });
+    this.#answer(operationId, { error });
   }
 
   #report(service: SupervisedService, operation: Operation, done: boolean): OperationReport {

@@ -192,6 +192,8 @@ export class AgentServer implements AgentLink {
         return this.#events.emit('recovered', { pid, hang: message.hang, silentMs: message.silentMs });
       case 'attachment':
         return this.#events.emit('attachment', { pid, attachment: message.attachment });
+      case 'listening':
+        return this.#events.emit('listening', { pid, listening: message.listening });
       case 'stopping':
         return this.#events.emit('stopping', { pid, signal: message.signal, draining: message.draining });
     }

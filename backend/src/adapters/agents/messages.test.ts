@@ -87,6 +87,26 @@ describe('readMessage', () => {
     expect(read({ type: 'something-new', at: 1 })).toEqual({ kind: 'unknown' });
   });
 
+  test('where a process listens', () => {
+    const at = { address: '::1', port: 3000 };
+    const refused = { code: 'EADDRINUSE', ...at };
+    const told = { type: 'listening', addresses: [at], refused };
+    expect(read(told)).toEqual({
+      kind: 'listening',
+      listening: { addresses: [at], isCertain: true, refused },
+    });
+    expect(read({ ...told, refused: null })).toMatchObject({ listening: { refused: null } });
+    const many = read({ ...told, addresses: Array.from({ length: 1_000 }, () => at) });
+    expect(many.kind === 'listening' && many.listening.addresses.length).toBe(64);
+    const wrong = [
+      { addresses: at },
+      { addresses: [{ ...at, port: 70_000 }] },
+      { refused: { ...at, code: 1 } },
+      { refused: 3 },
+    ];
+    for (const change of wrong) expect(read({ ...told, ...change }).kind).toBe('bad');
+  });
+
   test('never throws, whatever it is given', () => {
     fc.assert(fc.property(fc.string(), (line) => void readMessage(line, AT)));
     fc.assert(

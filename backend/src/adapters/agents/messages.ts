@@ -7,6 +7,7 @@
  * fields are not looked at.
  */
 import type { AgentAttachment, AgentFigures, Hang } from '../../domain/agent.js';
+import type { ListenAddress, Listening } from '../../domain/diagnosis/facts.js';
 import { LATENCY_BOUNDS_MS } from '../../domain/histogram.js';
 
 export interface Hello {
@@ -25,6 +26,7 @@ export type Message =
   | { readonly kind: 'recovered'; readonly hang: number; readonly silentMs: number }
   | { readonly kind: 'attachment'; readonly attachment: AgentAttachment }
   | { readonly kind: 'stopping'; readonly signal: string; readonly draining: boolean }
+  | { readonly kind: 'listening'; readonly listening: Listening }
   /** Of a type that a later version may know. */
   | { readonly kind: 'unknown' }
   | { readonly kind: 'bad'; readonly problem: string };
@@ -41,6 +43,8 @@ const BUCKETS = LATENCY_BOUNDS_MS.length + 1;
 const MOST_PID = 2 ** 31;
 const MOST_FRAMES = 64;
 const MOST_REQUESTS = 10;
+const MOST_ADDRESSES = 64;
+const MOST_PORT = 65_535;
 const LONGEST_TEXT = 500;
 const LONGEST_VERSION = 64;
 /** Deeper than any report or profile: what recurses over it must not overflow its stack. */
@@ -78,6 +82,8 @@ function read(fields: Fields, at: ArrivalTime): Message {
         signal: text(fields['signal'], 'signal', LONGEST_VERSION),
         draining: flag(fields, 'draining'),
       };
+    case 'listening':
+      return { kind: 'listening', listening: readListening(fields) };
     default:
       if (typeof fields['type'] !== 'string') throw new Bad('type is missing');
       return { kind: 'unknown' };
@@ -169,6 +175,27 @@ function readRequest(value: unknown): Hang['requests'][number] {
   // Whatever the agent says: a query may hold what is nobody's business.
   const [path = ''] = text(value['path'], 'path', LONGEST_TEXT).split('?', 1);
   return { method: text(value['method'], 'method', LONGEST_VERSION), path, ageMs: amount(value, 'ageMs') };
+}
+
+function readListening(fields: Fields): Listening {
+  const { addresses, refused } = fields;
+  if (!Array.isArray(addresses)) throw new Bad('addresses must be a list');
+  if (refused !== null && !isFields(refused)) throw new Bad('refused must be an address or null');
+  return {
+    addresses: addresses.slice(0, MOST_ADDRESSES).map((one) => readAddress(one)),
+    isCertain: true,
+    refused:
+      refused === null
+        ? null
+        : { ...readAddress(refused), code: text(refused['code'], 'code', LONGEST_VERSION) },
+  };
+}
+
+function readAddress(value: unknown): ListenAddress {
+  if (!isFields(value)) throw new Bad('addresses must be a list of addresses');
+  const port = amount(value, 'port');
+  if (!Number.isInteger(port) || port > MOST_PORT) throw new Bad('port is no port');
+  return { address: text(value['address'], 'address', LONGEST_VERSION), port };
 }
 
 function readAttachment(fields: Fields, atWallMs: number): AgentAttachment {

@@ -135,6 +135,34 @@ it.each<[what: string, facts: Partial<RunningFacts>, code: string, settled: bool
     'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: it listens on no port 31 s after its start. If it only starts slowly, raise startTimeout (now 30 s); otherwise see why it never calls listen(process.env.PORT).',
   ],
   [
+    'a build whose import fails: PM2 keeps it running, and it never listens',
+    {
+      log: {
+        path: '/x.log',
+        lines: [
+          'You have triggered an unhandledRejection',
+          "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'pg' imported from /srv/db.mjs",
+          '    at packageResolve (node:internal/modules/esm/resolve:873:9)',
+        ],
+      },
+    },
+    'not-listening',
+    true,
+    "my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: it listens on no port 6 s after its start. Its last error: Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'pg' imported from /srv/db.mjs. Mend what its log says, then deploy it.",
+  ],
+  [
+    'one that waits for its database before it listens',
+    {
+      log: {
+        path: '/x.log',
+        lines: ['Error: connect ECONNREFUSED 127.0.0.1:5432', '    at go (/srv/db.js:4:2)'],
+      },
+    },
+    'not-listening',
+    false,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: it listens on no port 6 s after its start. Its last error: Error: connect ECONNREFUSED 127.0.0.1:5432 (/srv/db.js:4:2). Mend what its log says, then deploy it.',
+  ],
+  [
     'one of which nothing is known',
     { listening: null },
     'not-listening',

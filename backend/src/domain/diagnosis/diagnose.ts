@@ -6,6 +6,7 @@
  * connect to their databases after they listen; a 503 is how an application says that it is not ready yet, and a process
  * that listens nowhere may still be loading, so these two settle when the time to start is over.
  */
+import { fatalErrorIn } from './fatalError.js';
 import type { Diagnosis, DiagnosisCode, HttpAnswer, ListenAddress, RunningFacts } from './facts.js';
 import { isLoopbackReach, place, seconds, subjectName } from './words.js';
 
@@ -13,6 +14,9 @@ import { isLoopbackReach, place, seconds, subjectName } from './words.js';
 const ANSWER_SETTLES_MS = 5_000;
 /** An application that fails while it connects to what it needs gets a little longer. */
 const FAILURE_SETTLES_MS = 10_000;
+/** Errors of a program, not of what it talks to: such a one will not listen later. PM2 keeps it running all the same. */
+const NEVER_MENDS =
+  /^(?:SyntaxError|ReferenceError|TypeError)\b|ERR_MODULE_NOT_FOUND|Cannot find (?:module|package) /;
 const LONGEST_BODY = 80;
 
 type Finding = Pick<Diagnosis, 'code' | 'what' | 'advice' | 'settled'>;
@@ -116,8 +120,18 @@ function refusedPort(facts: RunningFacts, refused: ListenAddress & { readonly co
 }
 
 function notListening(facts: RunningFacts, asked: string, listening: RunningFacts['listening']): Finding {
-  const { ageMs, startTimeoutMs, mode } = facts;
+  const { ageMs, startTimeoutMs, mode, log } = facts;
   const known = listening?.isCertain === true;
+  const error = log === null ? null : fatalErrorIn(log.lines);
+  if (error !== null) {
+    const at = error.at === null ? '' : ` (${error.at})`;
+    return {
+      code: 'not-listening',
+      what: `${subjectName(facts)}: ${asked} ${seconds(ageMs)} after its start. Its last error: ${error.headline}${at}.`,
+      advice: 'Mend what its log says, then deploy it.',
+      settled: ageMs >= (NEVER_MENDS.test(error.headline) ? ANSWER_SETTLES_MS : startTimeoutMs),
+    };
+  }
   return {
     code: 'not-listening',
     what: `${subjectName(facts)}: ${asked} ${seconds(ageMs)} after its start.`,
