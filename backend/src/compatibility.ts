@@ -45,6 +45,13 @@ export const COMPATIBILITY = [
     does: 'The first two are a range of ports of this machine; setting either chooses it. The third is the port of the addresses that `BACKEND_DNS` finds.',
     test: 'in-process',
   },
+  {
+    id: 'scale-again',
+    area: 'The control API',
+    typed: '`POST /api/ha/scale-up` or `scale-down` to a number that is reached already',
+    does: '200 with `changed: false` and the number (`toInstances`).',
+    test: 'in-process',
+  },
 ] as const satisfies readonly Row[];
 
 export type CompatibilityId<Test extends Row['test']> = Extract<

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { startHarness } from '../../backend/src/api/testing/harness.js';
 import { COMPATIBILITY, type CompatibilityId } from '../../backend/src/compatibility.js';
 import { loadConfig, type Config } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
@@ -83,6 +84,20 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
       members: portRange('127.0.0.1', 13_004, 2),
     });
     expect(sourceOf({ BACKEND_DNS: 'backend' })).toMatchObject({ kind: 'dns', port: 13_004 });
+  },
+
+  'scale-again': async () => {
+    const api = await startHarness();
+    try {
+      for (const direction of ['up', 'down']) {
+        const body = { serviceName: 'words', targetInstances: 2 };
+        const { status, json } = await api.call('POST', `/api/ha/scale-${direction}`, { body });
+        expect([status, json.success]).toEqual([200, true]);
+        expect(json.data).toMatchObject({ changed: false, toInstances: 2 });
+      }
+    } finally {
+      await api.close();
+    }
   },
 };
 

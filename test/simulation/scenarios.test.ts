@@ -101,20 +101,41 @@ describe('scaling', () => {
     expect(world.pm2.alive(SERVICE)).toHaveLength(2);
   });
 
-  it('refuses what is out of bounds or no change, and a second operation', async () => {
+  it('refuses what is out of bounds or the wrong way, and a second operation', async () => {
     await begin(2);
     const codeOf = (target: number, direction: 'up' | 'down') =>
       world.ha
         .scale({ direction, targetInstances: target, timeoutMs: 1000 })
         .catch((e: HoldfastError) => e.code);
     expect(await codeOf(5, 'up')).toBe('scale.above-max');
-    expect(await codeOf(2, 'up')).toBe('scale.not-above-current');
+    expect(await codeOf(1, 'up')).toBe('scale.not-above-current');
     expect(await codeOf(0, 'down')).toBe('scale.below-min');
-    expect(await codeOf(2, 'down')).toBe('scale.not-below-current');
+    expect(await codeOf(3, 'down')).toBe('scale.not-below-current');
     const first = world.ha.scale({ direction: 'up', timeoutMs: 60_000 });
     expect(await codeOf(4, 'up')).toBe('operation.conflict');
     await ended(first);
   });
+
+  it.each(['up', 'down'] as const)(
+    'scale-%s to the number there is changes nothing, and says so',
+    async (direction) => {
+      await begin(2);
+      const started = world.pm2.starts;
+      const ask = () => world.ha.scale({ direction, targetInstances: 2, timeoutMs: 1000 });
+      expect(await ask()).toMatchObject({
+        changed: false,
+        done: true,
+        message: 'api already has 2 instances',
+        toInstances: 2,
+        started: [],
+        stopped: [],
+      });
+      await world.clock.advance(10_000);
+      expect(world.eventsOf('operation.started')).toEqual([]);
+      expect(world.pm2.starts).toBe(started);
+      expect(service().serving()).toHaveLength(2);
+    },
+  );
 
   it('takes back a scale-up whose instances do not stay up', async () => {
     await begin(2);

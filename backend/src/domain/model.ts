@@ -176,9 +176,12 @@ export function refOf({ pmId, pid, port }: ManagedProcess): InstanceRef {
 
 /** What an operation did; when its time ran out, what is still under way (`done: false`). */
 export interface OperationReport {
-  readonly operationId: string;
+  /** null: there was nothing to do. */
+  readonly operationId: string | null;
   readonly kind: OperationKind;
   readonly serviceName: string;
+  /** False: what was asked for was so already, and nothing was done. */
+  readonly changed: boolean;
   readonly done: boolean;
   /** One sentence: what happened, or what is still awaited. */
   readonly message: string;

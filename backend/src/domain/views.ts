@@ -270,7 +270,7 @@ export interface BlackBoxView {
 /**
  * The control plane as the API sees it. Operations resolve when done or when `timeoutMs` ran out (then
  * `done: false`), and reject with a HoldfastError whose `status` is the HTTP status: `service.unknown` 404,
- * `operation.conflict` 409, `scale.not-above-current` / `scale.not-below-current` 409, `service.quarantined` 409 (scale-up,
+ * `operation.conflict` 409, `scale.not-above-current` / `scale.not-below-current` 409 (the other way), `service.quarantined` 409 (scale-up,
  * failover), `scale.above-max` / `scale.below-min` 422, `deploy.canary-failed` 424, `operation.failed` 502,
  * `pm2.unreachable` / `pm2.timeout` 503, `service.not-adopted` 503.
  */
@@ -281,7 +281,10 @@ export interface ControlPlane {
   /** Probes every instance now. */
   health(): Promise<HealthView>;
   metrics(): Promise<MetricsView>;
-  /** `serviceName` defaults to the first supervised service; `targetInstances` to one more or one less. */
+  /**
+   * `serviceName` defaults to the first supervised service; `targetInstances` to one more or one less. A target that is
+   * reached already resolves with `changed: false`.
+   */
   scale(request: {
     direction: 'up' | 'down';
     serviceName?: string;

@@ -141,25 +141,26 @@ export class HighAvailabilityManager implements ControlPlane {
         422,
         `${service.name} must have at least ${minInstances} instances, ${to} were asked for.`,
       );
-    if (request.direction === 'up' && to <= desired) {
+    if (request.direction === 'up' && to < desired) {
       throw refuse(
         'scale.not-above-current',
         409,
-        `${service.name} already has ${desired} instances; ${to} is not more. Use scale-down to shrink.`,
+        `${service.name} has ${desired} instances, and ${to} would be fewer. Use scale-down to shrink.`,
       );
     }
-    if (request.direction === 'down' && to >= desired) {
+    if (request.direction === 'down' && to > desired) {
       throw refuse(
         'scale.not-below-current',
         409,
-        `${service.name} has ${desired} instances; ${to} is not less. Use scale-up to grow.`,
+        `${service.name} has ${desired} instances, and ${to} would be more. Use scale-up to grow.`,
       );
     }
     loop.operations.assertNone(service);
     this.#assertReady(service);
+    const kind = request.direction === 'up' ? 'scale-up' : 'scale-down';
+    if (to === desired) return loop.operations.nothingToDo(service, kind);
     if (request.direction === 'up') this.#assertNotQuarantined(service);
     else loop.failover.dropHoles(service.name, desired - to);
-    const kind = request.direction === 'up' ? 'scale-up' : 'scale-down';
     const reason = `asked for ${to} instances`;
     return loop.operations.run(service, { kind, to, reason, timeoutMs: request.timeoutMs });
   }

@@ -94,6 +94,27 @@ export class Operations {
     return ended;
   }
 
+  /** The answer to a call that asks for what is desired already. No operation begins, and no event tells of one. */
+  nothingToDo(service: SupervisedService, kind: OperationKind): OperationReport {
+    const { name, desired } = service;
+    const serving = service.settledServing().length;
+    const already = `${name} already has ${desired} ${desired === 1 ? 'instance' : 'instances'}`;
+    return {
+      operationId: null,
+      kind,
+      serviceName: name,
+      changed: false,
+      done: true,
+      message: serving < desired ? `${already}, of which ${serving} serve now` : already,
+      fromInstances: desired,
+      toInstances: desired,
+      started: [],
+      stopped: [],
+      pending: [],
+      durationMs: 0,
+    };
+  }
+
   #wait(service: SupervisedService, operationId: string, timeoutMs: number): Promise<OperationReport> {
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
@@ -261,6 +282,7 @@ export class Operations {
       operationId: operation.id,
       kind: operation.kind,
       serviceName: service.name,
+      changed: true,
       done,
       message: done ? settled : `still under way: ${pending.join('; ')} (${service.lastAction.reason})`,
       fromInstances: operation.from,

@@ -40,18 +40,28 @@ describe('scaling', () => {
   });
 
   it.each([
-    ['up', { targetInstances: 2 }, 409, 'scale.not-above-current'],
+    ['up', { targetInstances: 1 }, 409, 'scale.not-above-current'],
     ['up', { targetInstances: 5 }, 422, 'scale.above-max'],
     ['up', { targetInstances: 0 }, 422, 'scale.below-min'],
     ['up', { serviceName: 'nope' }, 404, 'service.unknown'],
     ['down', { targetInstances: 0 }, 422, 'scale.below-min'],
     ['down', { targetInstances: 5 }, 422, 'scale.above-max'],
-    ['down', { targetInstances: 2 }, 409, 'scale.not-below-current'],
+    ['down', { targetInstances: 3 }, 409, 'scale.not-below-current'],
     ['down', { serviceName: 'nope', targetInstances: 1 }, 404, 'service.unknown'],
   ])('scale-%s %j is refused with %i %s', async (direction, body, status, code) => {
     const answer = await post(`/api/ha/scale-${direction}`, body);
     expect([answer.status, answer.json.success, answer.json.error?.code]).toEqual([status, false, code]);
   });
+
+  it.each(['up', 'down'])(
+    'scale-%s to the number there is answers 200 and changes nothing',
+    async (direction) => {
+      const { status, json } = await post(`/api/ha/scale-${direction}`, { targetInstances: 2 });
+      expect([status, json.success]).toEqual([200, true]);
+      expect(json.data).toMatchObject({ changed: false, done: true, fromInstances: 2, toInstances: 2 });
+      expect((await post(`/api/ha/scale-up`, {})).json.data).toMatchObject({ changed: true, toInstances: 3 });
+    },
+  );
 
   it.each(['3', 2.5, 1e9, -1, null, [3], true, { $gt: 0 }])(
     'targetInstances %j is no count',

@@ -78,15 +78,15 @@ function scaleRoute(controlPlane: ControlPlane, direction: 'up' | 'down'): Route
     tag: 'operations',
     summary: up ? 'More instances of a service' : 'Fewer instances of a service',
     description: up
-      ? 'Answers when the new instances serve.'
-      : 'Each instance is drained before it is stopped; no request is lost.',
+      ? 'Answers when the new instances serve. A number that is reached already is answered with `changed: false`.'
+      : 'Each instance is drained before it is stopped; no request is lost. A number that is reached already is answered with `changed: false`.',
     body: scaleBody,
     answers,
     refusals: {
       ...refusals,
       409: up
-        ? `\`scale.not-above-current\`: the target is not above the current count. ${CONFLICT} ${QUARANTINED}`
-        : `\`scale.not-below-current\`: the target is not below the current count. ${CONFLICT}`,
+        ? `\`scale.not-above-current\`: the target is below the current count. ${CONFLICT} ${QUARANTINED}`
+        : `\`scale.not-below-current\`: the target is above the current count. ${CONFLICT}`,
       422: '`scale.above-max`, `scale.below-min`: the target is not within the bounds of the service.',
     },
     handle: async ({ body }) => report(await controlPlane.scale({ direction, ...withoutUndefined(body) })),

@@ -6,9 +6,12 @@ import { count, durationMs, instanceRef } from './primitives.js';
 export const operationKind = z.enum(['scale-up', 'scale-down', 'failover', 'deploy']);
 
 export const operationReport = z.object({
-  operationId: z.string(),
+  operationId: z.string().nullable().describe('null when there was nothing to do.'),
   kind: operationKind,
   serviceName: z.string(),
+  changed: z
+    .boolean()
+    .describe('False when the number that was asked for was reached already: nothing was done.'),
   done: z.boolean().describe('False when the time ran out first: then `pending` says what is under way.'),
   message: z.string(),
   fromInstances: count,

@@ -92,8 +92,9 @@ export class MemoryControlPlane implements ControlPlane {
     };
     if (target > service.max) refuse('scale.above-max', 422);
     if (target < service.min) refuse('scale.below-min', 422);
-    if (up && target <= from) refuse('scale.not-above-current', 409);
-    if (!up && target >= from) refuse('scale.not-below-current', 409);
+    if (up && target < from) refuse('scale.not-above-current', 409);
+    if (!up && target > from) refuse('scale.not-below-current', 409);
+    if (target === from) return this.#nothingToDo(service, up ? 'scale-up' : 'scale-down');
     if (up && service.quarantined) refuse('service.quarantined', 409);
     return this.#operate(service, up ? 'scale-up' : 'scale-down', request.timeoutMs, () => {
       const stopped = service.pmIds.splice(target).map(refOf);
@@ -240,6 +241,7 @@ export class MemoryControlPlane implements ControlPlane {
       operationId,
       kind,
       serviceName: service.name,
+      changed: true,
       done: outcome !== null,
       message: outcome === null ? 'Still under way.' : 'Done.',
       fromInstances,
@@ -248,6 +250,23 @@ export class MemoryControlPlane implements ControlPlane {
       stopped: outcome?.stopped ?? [],
       pending: outcome === null ? ['waiting for PM2'] : [],
       durationMs: 1,
+    };
+  }
+
+  #nothingToDo({ name, pmIds }: MemoryService, kind: OperationReport['kind']): OperationReport {
+    return {
+      operationId: null,
+      kind,
+      serviceName: name,
+      changed: false,
+      done: true,
+      message: `${name} already has ${pmIds.length} instances`,
+      fromInstances: pmIds.length,
+      toInstances: pmIds.length,
+      started: [],
+      stopped: [],
+      pending: [],
+      durationMs: 0,
     };
   }
 

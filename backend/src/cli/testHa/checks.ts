@@ -24,7 +24,8 @@ const HANG_MS = 600_000;
 const api: Check = {
   name: 'api',
   about: 'every call answers, and nonsense is refused',
-  async run({ context, serviceName }) {
+  async run(scene) {
+    const { context, serviceName } = scene;
     const { api: client } = context;
     const reads = ['status', 'health', 'metrics', 'load-balancer', 'failover-manager', 'events?limit=5'];
     for (const path of reads) await client.get(`/api/ha/${path}`, { timeoutMs: 30_000 });
@@ -45,6 +46,12 @@ const api: Check = {
           `POST /api/ha/${path} ${JSON.stringify(body)} answered ${status} instead of ${expected}.`,
         );
       }
+    }
+    const { desired } = await readService(scene);
+    const again = await operate(scene, 'scale-up', { targetInstances: desired });
+    // Unless the autoscaler moved between the two calls.
+    if (again.changed && again.fromInstances === desired) {
+      return failed(`POST /api/ha/scale-up to the ${desired} instances there are changed something.`);
     }
     return passed(`${reads.length} calls answered, ${refusals.length} wrong ones refused`);
   },
