@@ -52,6 +52,35 @@ export const COMPATIBILITY = [
     does: '200 with `changed: false` and the number (`toInstances`).',
     test: 'in-process',
   },
+  {
+    id: 'mysql',
+    area: 'The sample services',
+    typed:
+      '`MYSQL_HOST` (host.docker.internal in a container, else 127.0.0.1), `MYSQL_PORT` (13306), `MYSQL_USER` (root), `MYSQL_PASSWORD`, `MYSQL_DATABASE` (kiro_api)',
+    does: 'When any of them is set, the sample keeps its word lists in MySQL; those that are not set have these defaults.',
+    test: 'in-process',
+  },
+  {
+    id: 'group-messages',
+    area: 'The sample services',
+    typed: '`subscribe_group`, `unsubscribe_group`, `group_message` as WebSocket messages on `/ws`',
+    does: 'Subscribe to a group, leave it, send to it; a client that subscribed by this name gets the messages as `group_message`.',
+    test: 'in-process',
+  },
+  {
+    id: 'websocket-rate',
+    area: 'The sample services',
+    typed: '`WSSendQPS`, `WSSendBurst`',
+    does: 'Frames that a WebSocket client may send in a second, and at once; one that sends more gets an error frame and is closed with 1008. Unset: no limit.',
+    test: 'in-process',
+  },
+  {
+    id: 'jwt-secret',
+    area: 'The sample services',
+    typed: '`JWT_SECRET`',
+    does: 'The secret of the sample’s sessions, equal on all instances; it goes before `SESSION_SECRET`.',
+    test: 'in-process',
+  },
 ] as const satisfies readonly Row[];
 
 export type CompatibilityId<Test extends Row['test']> = Extract<

@@ -13,6 +13,12 @@ import { COMPATIBILITY, type CompatibilityId } from '../../backend/src/compatibi
 import { loadConfig, type Config } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
 import { portRange } from '../../backend/src/domain/members.js';
+import { backend } from '../../examples/wordpecker/src/backendService.js';
+import { EnvReader } from '../../examples/wordpecker/src/lib/env.js';
+import { startInProcess } from '../../examples/wordpecker/src/lib/testing/startInProcess.js';
+import { readMysqlSettings } from '../../examples/wordpecker/src/store/mysqlSettings.js';
+import { GroupClient } from '../support/groupClient.js';
+import { call } from '../support/sample.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-compatibility-'));
@@ -38,6 +44,19 @@ function ecosystemOf(file: string, env: Readonly<Record<string, string>>) {
   } finally {
     for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
     Object.assign(process.env, before);
+  }
+}
+
+/** A sample backend in this process. */
+async function withBackend(
+  env: Readonly<Record<string, string>>,
+  use: (url: string) => Promise<void>,
+): Promise<void> {
+  const service = await startInProcess(backend, env);
+  try {
+    await use(service.url);
+  } finally {
+    await service.stop();
   }
 }
 
@@ -98,6 +117,50 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
     } finally {
       await api.close();
     }
+  },
+
+  mysql: () => {
+    const settings = readMysqlSettings(new EnvReader({ MYSQL_HOST: 'db' }), false);
+    expect(settings).toEqual({ host: 'db', port: 13_306, user: 'root', password: '', database: 'kiro_api' });
+    const hostOf = (isContainer: boolean) =>
+      readMysqlSettings(new EnvReader({ MYSQL_PORT: '13306' }), isContainer)?.host;
+    expect([hostOf(true), hostOf(false)]).toEqual(['host.docker.internal', '127.0.0.1']);
+  },
+
+  'group-messages': async () => {
+    await withBackend({}, async (url) => {
+      const client = await GroupClient.connect(`${url}/ws`);
+      await client.ask({ type: 'subscribe_group', group: 'room' }, 'subscribed');
+      const message = await client.ask(
+        { type: 'group_message', group: 'room', data: 'hello' },
+        'group_message',
+      );
+      expect(message).toEqual({ type: 'group_message', group: 'room', data: 'hello' });
+      await client.ask({ type: 'unsubscribe_group', group: 'room' }, 'unsubscribed');
+      client.close();
+    });
+  },
+
+  'websocket-rate': async () => {
+    await withBackend({ WSSendQPS: '2', WSSendBurst: '3' }, async (url) => {
+      const client = await GroupClient.connect(`${url}/ws`);
+      for (let n = 0; n < 10; n += 1) client.send({ type: 'group_message', group: 'room', data: n });
+      expect(await client.closed).toMatchObject({ code: 1008 });
+      expect(client.received.at(-1)).toMatchObject({ type: 'error', code: 'rate.exceeded' });
+    });
+  },
+
+  'jwt-secret': async () => {
+    const secret = { JWT_SECRET: 'the secret of all instances' };
+    let cookie = '';
+    await withBackend({ ...secret, SESSION_SECRET: 'of the first instance' }, async (url) => {
+      const { headers } = await call('POST', `${url}/api/login`, { user: 'ana' });
+      cookie = headers.get('set-cookie')?.split(';')[0] ?? '';
+    });
+    await withBackend({ ...secret, SESSION_SECRET: 'of the second instance' }, async (url) => {
+      const { body } = await call('GET', `${url}/api/me`, undefined, { cookie });
+      expect(body).toMatchObject({ data: { user: 'ana' } });
+    });
   },
 };
 

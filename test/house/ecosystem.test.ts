@@ -330,6 +330,26 @@ describe('environments', () => {
     }
   });
 
+  it('bring every variable of the sample to its instances, spelt as it is, from the shell and from .env', () => {
+    const sample = {
+      JWT_SECRET: 'the secret of the sessions',
+      WSSendQPS: '5',
+      WSSendBurst: '10',
+      MYSQL_PORT: '13306',
+      MYSQL_DATABASE: 'kiro_api',
+      REDIS_CONN_STRING: 'redis://cache',
+    };
+    expect(appsOf('ecosystem.cluster.config.js', { ...shell, ...sample }).backend.env).toMatchObject(sample);
+    // What the supervisor starts later, it starts with the same.
+    expect(appsOf('ecosystem.cluster.config.js', { ...shell, ...sample }).supervisor.env).toMatchObject(
+      sample,
+    );
+    for (const name of ['WSSENDQPS', 'wssendburst', 'WSSendOther']) {
+      const { backend } = appsOf('ecosystem.cluster.config.js', { ...shell, [name]: '1' });
+      expect(backend.env).not.toHaveProperty(name);
+    }
+  });
+
   it('hand the settings of Holdfast to the supervisor', () => {
     const { supervisor } = appsOf('ecosystem.cluster.config.js', shell);
     expect(supervisor.env).toMatchObject({

@@ -167,12 +167,12 @@ describe('a start that cannot succeed says why in one line and exits 1', () => {
     expect(sample.stderr).toContain('SESSION_SECRET is not set');
   });
 
-  it('when MySQL has no user or Redis no URL, without showing it', async () => {
-    const env = { ...plain, MYSQL_HOST: '127.0.0.1', REDIS_CONN_STRING: 'hunter2' };
+  it('when MySQL has no port or Redis no URL, without showing it', async () => {
+    const env = { ...plain, MYSQL_HOST: '127.0.0.1', MYSQL_PORT: 'sql', REDIS_CONN_STRING: 'hunter2' };
     const sample = samples.spawn('backend', env);
     expect((await sample.exited).code).toBe(1);
     expect(sample.stderr).toContain('REDIS_CONN_STRING is not a URL');
-    expect(sample.stderr).toContain('MYSQL_USER is not set');
+    expect(sample.stderr).toContain('MYSQL_PORT is "sql"');
     expect(sample.stderr).not.toContain('hunter2');
   });
 });
@@ -197,6 +197,8 @@ describe('the frontend', () => {
     const made = await call('POST', `${url}/api/lists`, { name: 'through the frontend' });
     expect((await call('GET', `${backend.url}/api/lists/${made.body.data.id}`)).status).toBe(200);
     expect((await call('GET', `${url}/api/status`)).body.name).toBe('wordpecker-frontend');
+    // A gateway routes /api to the backend, and /app here: the landing page asks for both.
+    expect((await call('GET', `${url}/app/status`)).body.name).toBe('wordpecker-frontend');
     expect((await call('GET', `${url}/api/health`)).body).toMatchObject({ status: 'healthy' });
 
     await backend.sample.dispose();

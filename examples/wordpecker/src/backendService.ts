@@ -1,5 +1,6 @@
 /** The sample backend: word lists, a login session, and group messages over WebSocket. See README.md beside. */
 import express from 'express';
+import { readFrameRate } from './groups/frameRate.js';
 import { GroupHub } from './groups/groupHub.js';
 import { RedisBus } from './groups/redisBus.js';
 import { messageOf } from './lib/errors.js';
@@ -21,7 +22,7 @@ export const backend: ServiceDefinition = {
     const sessions = new SessionCookies(readSessionSecret(reader, log));
     const store = openStore(reader, log);
     const bus = redisUrl === null ? null : new RedisBus(redisUrl, log);
-    const hub = new GroupHub({ bus });
+    const hub = new GroupHub({ bus, frameRate: readFrameRate(reader) });
 
     return {
       checks: [storeCheck(store), ...(bus === null ? [] : [redisCheck(bus)])],

@@ -18,6 +18,8 @@ export const frontend: ServiceDefinition = {
     const forwarder = createForwarder({ target });
     return {
       checks: [{ name: 'backend', required: false, check: () => askBackend(target) }],
+      // Behind a gateway /api/status is the backend's.
+      statusPaths: ['/app/status'],
       addRoutes(app) {
         app.use('/api', forwarder.handle);
         app.use((_request, response, next) => {

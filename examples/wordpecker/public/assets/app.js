@@ -1,4 +1,4 @@
-// The landing page's "Right now": what /api/health and /api/status of this very instance say.
+// The landing page's "Right now": the process that serves the pages, the one that answers /api, and what that needs.
 import { element } from './dom.js';
 
 const list = document.querySelector('#status');
@@ -13,14 +13,22 @@ function line(state, title, detail) {
   ]);
 }
 
+function processLine(title, { name, pid, instance, uptimeSeconds }) {
+  const number = instance === null ? '' : ` instance ${instance},`;
+  return line('up', title, `${name},${number} process ${pid}, up for ${duration(uptimeSeconds)}`);
+}
+
 async function refresh() {
   try {
-    const [status, health] = await Promise.all(
-      ['/api/status', '/api/health'].map(async (path) => (await fetch(path, { cache: 'no-store' })).json()),
+    const [pages, api, health] = await Promise.all(
+      ['/app/status', '/api/status', '/api/health'].map(async (path) =>
+        (await fetch(path, { cache: 'no-store' })).json(),
+      ),
     );
-    const instance = status.instance === null ? '' : `instance ${status.instance}, `;
     list.replaceChildren(
-      line('up', 'Pages', `${instance}process ${status.pid}, up for ${duration(status.uptimeSeconds)}`),
+      processLine('Pages', pages),
+      // Without a gateway in front, the service that serves the pages answers here, too.
+      ...(api.name === pages.name ? [] : [processLine('Lists', api)]),
       ...health.checks.map((check) =>
         line(
           check.status,

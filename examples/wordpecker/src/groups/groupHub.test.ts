@@ -48,6 +48,51 @@ describe('GroupHub', () => {
     expect(hub.figures).toMatchObject({ sockets: 3, groups: 2 });
   });
 
+  it('understands subscribe_group, group_message and unsubscribe_group; each client gets its own words', async () => {
+    const { hub, connect } = await setup();
+    const [own, other] = [await connect(), await connect()];
+    await own.subscribe('g');
+    await other.ask({ type: 'subscribe_group', group: 'g' }, 'subscribed');
+    expect(await other.ask({ type: 'group_message', group: 'g', data: { n: 1 } }, 'published')).toEqual({
+      type: 'published',
+      group: 'g',
+      reach: 'instance',
+    });
+    await own.ask({ type: 'publish', group: 'g', data: 2 }, 'published');
+    const messages = ({ received }: GroupClient) =>
+      received.filter(({ group, data }) => group === 'g' && data !== undefined);
+    await waitFor(() => messages(other).length === 2, { what: 'both messages' });
+    expect(messages(own)).toEqual([
+      { type: 'message', group: 'g', data: { n: 1 } },
+      { type: 'message', group: 'g', data: 2 },
+    ]);
+    expect(messages(other)).toEqual([
+      { type: 'group_message', group: 'g', data: { n: 1 } },
+      { type: 'group_message', group: 'g', data: 2 },
+    ]);
+    await other.ask({ type: 'unsubscribe_group', group: 'g' }, 'unsubscribed');
+    await own.ask({ type: 'publish', group: 'g', data: 3 }, 'published');
+    await own.message(3);
+    expect(messages(other)).toHaveLength(2);
+    expect(hub.figures).toMatchObject({ groups: 1 });
+  });
+
+  it('tells a client that sends too much, closes it with 1008, and keeps the others', async () => {
+    const { hub, connect } = await setup({ frameRate: { perSecond: 1, burst: 5 } });
+    const [calm, hasty] = [await connect(), await connect()];
+    await calm.subscribe('g');
+    for (let n = 0; n < 20; n += 1) hasty.send({ type: 'group_message', group: 'g', data: n });
+    expect(await hasty.closed).toMatchObject({ code: 1008 });
+    const last = hasty.received.at(-1);
+    expect(last).toMatchObject({ type: 'error', code: 'rate.exceeded' });
+    expect(last.message).toContain('1 frames a second (WSSendQPS), 5 at once (WSSendBurst)');
+    // Five took effect, and none of those after the one that was too many.
+    await calm.message(4);
+    await calm.ask({ type: 'subscribe_group', group: 'h' }, 'subscribed');
+    expect(calm.received.filter(({ type }) => type === 'message')).toHaveLength(5);
+    expect(hub.figures).toMatchObject({ sockets: 1, hastyClients: 1 });
+  });
+
   it('forgets groups and sockets that are gone', async () => {
     const { hub, connect } = await setup();
     const client = await connect();
@@ -60,7 +105,10 @@ describe('GroupHub', () => {
 
   it.each([
     ['not json', 'not JSON'],
-    [JSON.stringify({ type: 'shout' }), "'subscribe' | 'unsubscribe' | 'publish'"],
+    [
+      JSON.stringify({ type: 'shout' }),
+      "'subscribe' | 'subscribe_group' | 'unsubscribe' | 'unsubscribe_group' | 'publish' | 'group_message'",
+    ],
     [JSON.stringify({ type: 'subscribe' }), 'Required'],
     [JSON.stringify({ type: 'subscribe', group: 'a b' }), 'group'],
     [JSON.stringify({ type: 'subscribe', group: 'x'.repeat(65) }), 'group'],

@@ -4,13 +4,15 @@
  * nobody gets what was published while they were away.
  *
  * Everything a client can make grow is bounded: sockets, groups per socket, bytes per frame, and what waits to
- * be sent to a client that does not read (it is cut off, the others must not pay for it).
+ * be sent to a client that does not read (it is cut off, the others must not pay for it), and, where that is set, the
+ * frames it sends (frameRate.ts).
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket, WebSocketServer } from 'ws';
 import type { GroupBus } from './groupBus.js';
-import { decode, MAX_FRAME_BYTES, type ServerMessage } from './protocol.js';
+import { FrameBucket, type FrameRate } from './frameRate.js';
+import { decode, DELIVERED_AS, MAX_FRAME_BYTES, type DeliveryType, type ServerMessage } from './protocol.js';
 
 export interface GroupHubOptions {
   /** null: messages stay within this instance. */
@@ -21,6 +23,8 @@ export interface GroupHubOptions {
   readonly maxBufferedBytes?: number;
   /** Default 5000. More are refused with 503. */
   readonly maxSockets?: number;
+  /** Frames that a client may send; one that sends more is told and closed with 1008. Default: no limit. */
+  readonly frameRate?: FrameRate | null;
 }
 
 export const MAX_GROUPS_PER_SOCKET = 50;
@@ -28,7 +32,10 @@ export const MAX_GROUPS_PER_SOCKET = 50;
 const CLOSE_TIMEOUT_MS = 1000;
 
 interface Client {
-  readonly groups: Set<string>;
+  /** With the name under which it gets their messages. */
+  readonly groups: Map<string, DeliveryType>;
+  /** null: it may send as much as it likes. */
+  readonly bucket: FrameBucket | null;
   /** False since the last ping until a pong comes. */
   alive: boolean;
 }
@@ -38,26 +45,30 @@ export class GroupHub {
   readonly #bus: GroupBus | null;
   readonly #maxBufferedBytes: number;
   readonly #maxSockets: number;
+  readonly #frameRate: FrameRate | null;
   readonly #clients = new Map<WebSocket, Client>();
   readonly #groups = new Map<string, Set<WebSocket>>();
   readonly #heartbeat: NodeJS.Timeout;
   #closing = false;
   #slowClients = 0;
+  #hastyClients = 0;
 
   constructor(options: GroupHubOptions) {
     this.#bus = options.bus;
     this.#maxBufferedBytes = options.maxBufferedBytes ?? 1024 * 1024;
     this.#maxSockets = options.maxSockets ?? 5000;
+    this.#frameRate = options.frameRate ?? null;
     this.#bus?.onMessage((group, data) => this.#deliver(group, data));
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatMs ?? 30_000);
     this.#heartbeat.unref();
   }
 
-  get figures(): { sockets: number; groups: number; slowClients: number; busDropped: number } {
+  get figures() {
     return {
       sockets: this.#clients.size,
       groups: this.#groups.size,
       slowClients: this.#slowClients,
+      hastyClients: this.#hastyClients,
       busDropped: this.#bus?.dropped ?? 0,
     };
   }
@@ -82,32 +93,52 @@ export class GroupHub {
   }
 
   #accept(socket: WebSocket): void {
-    const client: Client = { groups: new Set(), alive: true };
+    const rate = this.#frameRate;
+    const bucket = rate === null ? null : new FrameBucket(rate, performance.now());
+    const client: Client = { groups: new Map(), bucket, alive: true };
     this.#clients.set(socket, client);
     socket.on('error', () => socket.terminate()); // ws has sent the fitting close code, e.g. 1009
     socket.on('pong', () => (client.alive = true));
     socket.on('message', (data, isBinary) => this.#onFrame(socket, client, data, isBinary));
     socket.on('close', () => {
       this.#clients.delete(socket);
-      for (const group of client.groups) this.#unsubscribe(socket, group);
+      for (const group of client.groups.keys()) this.#unsubscribe(socket, group);
     });
   }
 
   #onFrame(socket: WebSocket, client: Client, data: RawData, isBinary: boolean): void {
+    // What follows the frame that was too many was sent before the client could know.
+    if (socket.readyState !== socket.OPEN) return;
+    if (client.bucket?.take(performance.now()) === false) return this.#cutOff(socket);
     const decoded = isBinary ? ({ ok: false, problem: 'binary frame' } as const) : decode(String(data));
     if (!decoded.ok) return this.#send(socket, error('message.invalid', decoded.problem));
     const { message } = decoded;
-    if (message.type === 'publish') return void this.#publish(socket, message.group, message.data);
-    if (message.type === 'unsubscribe') {
-      if (client.groups.delete(message.group)) this.#unsubscribe(socket, message.group);
-      return this.#send(socket, { type: 'unsubscribed', group: message.group });
+    const { group } = message;
+    switch (message.type) {
+      case 'publish':
+      case 'group_message':
+        return void this.#publish(socket, group, message.data);
+      case 'unsubscribe':
+      case 'unsubscribe_group':
+        if (client.groups.delete(group)) this.#unsubscribe(socket, group);
+        return this.#send(socket, { type: 'unsubscribed', group });
+      case 'subscribe':
+      case 'subscribe_group':
+        if (!client.groups.has(group) && client.groups.size >= MAX_GROUPS_PER_SOCKET) {
+          const text = `a connection subscribes to at most ${MAX_GROUPS_PER_SOCKET} groups: leave one first`;
+          return this.#send(socket, error('groups.too-many', text));
+        }
+        client.groups.set(group, DELIVERED_AS[message.type]);
+        return void this.#subscribe(socket, group);
     }
-    if (!client.groups.has(message.group) && client.groups.size >= MAX_GROUPS_PER_SOCKET) {
-      const text = `a connection subscribes to at most ${MAX_GROUPS_PER_SOCKET} groups: leave one first`;
-      return this.#send(socket, error('groups.too-many', text));
-    }
-    client.groups.add(message.group);
-    void this.#subscribe(socket, message.group);
+  }
+
+  #cutOff(socket: WebSocket): void {
+    const { perSecond = 0, burst = 0 } = this.#frameRate ?? {};
+    this.#hastyClients += 1;
+    const limit = `${perSecond} frames a second (WSSendQPS), ${burst} at once (WSSendBurst)`;
+    this.#send(socket, error('rate.exceeded', `more than ${limit}: the connection is closed`));
+    socket.close(1008, 'too many frames: connect again, and send fewer');
   }
 
   async #publish(socket: WebSocket, group: string, data: unknown): Promise<void> {
@@ -134,7 +165,10 @@ export class GroupHub {
   }
 
   #deliver(group: string, data: unknown): void {
-    for (const member of this.#groups.get(group) ?? []) this.#send(member, { type: 'message', group, data });
+    for (const member of this.#groups.get(group) ?? []) {
+      const type = this.#clients.get(member)?.groups.get(group);
+      if (type !== undefined) this.#send(member, { type, group, data });
+    }
   }
 
   #send(socket: WebSocket, message: ServerMessage): void {

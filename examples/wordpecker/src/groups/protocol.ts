@@ -9,6 +9,9 @@
  *                                                  {type: "error", code, message}   the frame had no effect
  *
  * `reach` is `cluster` when the message went to the other instances too, else `instance`.
+ *
+ * Other clients say `subscribe_group`, `unsubscribe_group` and `group_message` for the first three. A client that
+ * subscribed by `subscribe_group` gets the group's messages as `group_message`.
  */
 import { z } from 'zod/v3';
 
@@ -23,16 +26,23 @@ const group = z
 
 const clientMessage = z.discriminatedUnion('type', [
   z.object({ type: z.literal('subscribe'), group }).strict(),
+  z.object({ type: z.literal('subscribe_group'), group }).strict(),
   z.object({ type: z.literal('unsubscribe'), group }).strict(),
+  z.object({ type: z.literal('unsubscribe_group'), group }).strict(),
   z.object({ type: z.literal('publish'), group, data: z.unknown() }).strict(),
+  z.object({ type: z.literal('group_message'), group, data: z.unknown() }).strict(),
 ]);
+
+/** What a message of a group is called, by what the client subscribed with. */
+export const DELIVERED_AS = { subscribe: 'message', subscribe_group: 'group_message' } as const;
+export type DeliveryType = (typeof DELIVERED_AS)[keyof typeof DELIVERED_AS];
 
 export type ClientMessage = z.infer<typeof clientMessage>;
 
 export type ServerMessage =
   | { readonly type: 'subscribed' | 'unsubscribed'; readonly group: string }
   | { readonly type: 'published'; readonly group: string; readonly reach: 'cluster' | 'instance' }
-  | { readonly type: 'message'; readonly group: string; readonly data: unknown }
+  | { readonly type: DeliveryType; readonly group: string; readonly data: unknown }
   | { readonly type: 'error'; readonly code: string; readonly message: string };
 
 export type Decoded =

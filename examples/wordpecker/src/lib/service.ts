@@ -23,6 +23,8 @@ import { statusRoutes, type DependencyCheck } from './statusRoutes.js';
 export interface ServiceParts {
   /** For /api/health. */
   readonly checks: readonly DependencyCheck[];
+  /** As in StatusRoutesOptions. */
+  readonly statusPaths?: readonly string[];
   addRoutes(app: Express): void;
   readonly upgrade?: UpgradeListener;
   /** It listens: connect to what it needs. Never rejects; is not waited for. */
@@ -116,6 +118,7 @@ async function start({ name, settings, faults, parts }: Prepared, log: Log): Pro
       version: readVersion(),
       instance: settings.instance,
       checks: parts.checks,
+      statusPaths: parts.statusPaths,
       health,
       server,
     }),

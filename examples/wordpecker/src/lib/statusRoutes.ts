@@ -25,6 +25,8 @@ export interface StatusRoutesOptions {
   readonly version: string;
   readonly instance: number | null;
   readonly checks: readonly DependencyCheck[];
+  /** Where it tells its status beside /api/status, which a gateway may route to another service. */
+  readonly statusPaths?: readonly string[] | undefined;
   readonly health: HealthSwitch;
   readonly server: { readonly draining: boolean; readonly requestsInFlight: number };
 }
@@ -70,7 +72,7 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
     response.send(renderStatusPage(service, status, new Date()));
   });
 
-  router.get('/api/status', (_request, response) => {
+  router.get(['/api/status', ...(options.statusPaths ?? [])], (_request, response) => {
     const uptimeSeconds = Math.round(process.uptime());
     response.json({
       success: true,

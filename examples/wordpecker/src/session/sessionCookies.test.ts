@@ -81,6 +81,17 @@ describe('readSessionSecret', () => {
     expect(log.lines).toEqual([]);
   });
 
+  it('may be called JWT_SECRET, which goes before the one that all processes of a deployment have', () => {
+    const log = recordingLog();
+    expect(read({ NODE_ENV: 'production', JWT_SECRET: SECRET }, log)).toBe(SECRET);
+    expect(read({ JWT_SECRET: SECRET, SESSION_SECRET: `${SECRET} of another` }, log)).toBe(SECRET);
+    expect(read({ JWT_SECRET: '', SESSION_SECRET: SECRET }, log)).toBe(SECRET);
+    expect(() => read({ JWT_SECRET: 'short', SESSION_SECRET: SECRET }, log)).toThrow(
+      /JWT_SECRET is shorter than 16/,
+    );
+    expect(log.lines).toEqual([]);
+  });
+
   it('is the same for every instance in development, with a warning', () => {
     const log = recordingLog();
     expect(read({}, log)).toBe(read({}, log));

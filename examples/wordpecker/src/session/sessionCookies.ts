@@ -58,20 +58,21 @@ export class SessionCookies {
 }
 
 /**
- * SESSION_SECRET. In production it is required; elsewhere it may be missing: then one is derived from this
- * machine and folder, the same for all instances here, and a warning says so.
- * Puts what is wrong into the reader's problems.
+ * JWT_SECRET, which only this service knows, else SESSION_SECRET, which a deployment gives to all its processes. In
+ * production one of them is required; elsewhere both may be missing: then a secret is derived from this machine and
+ * folder, the same for all instances here, and a warning says so. Puts what is wrong into the reader's problems.
  */
 export function readSessionSecret(reader: EnvReader, log: Log): string {
-  const secret = reader.text('SESSION_SECRET');
+  const name = reader.text('JWT_SECRET') === null ? 'SESSION_SECRET' : 'JWT_SECRET';
+  const secret = reader.text(name);
   if (secret !== null && secret.length < MIN_SECRET_LENGTH) {
     reader.problem(
-      `SESSION_SECRET is shorter than ${MIN_SECRET_LENGTH} characters: make one with "openssl rand -hex 32"`,
+      `${name} is shorter than ${MIN_SECRET_LENGTH} characters: make one with "openssl rand -hex 32"`,
     );
   }
   if (secret === null && reader.text('NODE_ENV') === 'production') {
     reader.problem(
-      'SESSION_SECRET is not set: in production give one secret to all instances, e.g. from "openssl rand -hex 32"',
+      'SESSION_SECRET is not set, nor JWT_SECRET: in production give one secret to all instances, e.g. from "openssl rand -hex 32"',
     );
     return '';
   }

@@ -8,6 +8,7 @@ import type { Pool, PoolConnection, ResultSetHeader, RowDataPacket } from 'mysql
 import { codeOf } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
 import { Outage } from '../lib/outage.js';
+import type { MysqlSettings } from './mysqlSettings.js';
 import {
   MAX_WORDS_PER_LIST,
   storeUnavailable,
@@ -20,14 +21,6 @@ import {
   type WordList,
   type WordStore,
 } from './wordStore.js';
-
-export interface MysqlSettings {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
-  readonly database: string;
-}
 
 const CONNECTIONS = 4;
 /** Calls that may wait for one of them; more are refused as unavailable. */
