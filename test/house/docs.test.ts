@@ -90,3 +90,20 @@ describe('the reference', () => {
     expect(Object.keys(scripts).filter((name) => !page.includes(name))).toEqual([]);
   });
 });
+
+describe('guarantees', () => {
+  const page = read('docs/guarantees.md');
+  const rows = all(page, /^\| (.*\S) +\|$/gm).filter((row) => !/^(promise +\||-)/.test(row));
+  const PROOF = /\| \[`[\w.]+`\]\(\.\.\/(test\/[\w/.]+\.test\.ts)\): "(.+)"$/;
+
+  it('has many promises', () => expect(rows.length).toBeGreaterThan(25));
+
+  it.each(rows)('names a test that is there: %s', (row) => {
+    const [, file = '', title = ''] = PROOF.exec(row) ?? [];
+    expect([row, file]).toEqual([row, expect.stringMatching(/./)]);
+    const titles = all(read(file), /^\s*(?:it|describe)[\w.]*\(\s*['"`](.*)/gm).concat(
+      all(read(file), /^\s*['"`](.*)/gm),
+    );
+    expect(titles.filter((each) => each.startsWith(title))).not.toEqual([]);
+  });
+});

@@ -1,21 +1,39 @@
 /** A deployment as its operator lives with it: started, looked at, disturbed, updated, stopped. In this order. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceView } from '../../backend/src/domain/model.js';
 import type { StatusView } from '../../backend/src/domain/views.js';
 import { chromiumAvailable, launchBrowser } from '../support/browser.js';
 import { GatewayTraffic } from '../support/gatewayTraffic.js';
-import { createCheckout, QUICK, type Checkout } from '../support/checkout.js';
+import { createCheckout, QUICK, runToEnd, type Checkout, type Run } from '../support/checkout.js';
+import { cleanEnv } from '../support/pm2.js';
+import { linesOf, ReadmeCommands } from '../support/readme.js';
 import { waitFor } from '../support/waitFor.js';
 
 let checkout: Checkout;
 
+/** The commands of the README's quick start; each is run below where its time comes. */
+const quickStart = new ReadmeCommands('Quick start');
+/** A clone of this repository, with its dependencies: the rest runs in a checkout that has a build already. */
+let clone: { readonly folder: string; readonly installed: Promise<Run> };
+
 beforeAll(async () => {
   checkout = await createCheckout({ ...QUICK, ENABLE_FAULTS: 'true', AUTOSCALE: 'false' });
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-clone-'));
+  const script = [quickStart.take('git clone'), quickStart.take('npm ci')].join(' &&\n');
+  const repository = fileURLToPath(new URL('../..', import.meta.url));
+  const env = cleanEnv({ npm_config_prefer_offline: 'true' });
+  const installed = runToEnd('sh', ['-c', script.replace('REPOSITORY', repository)], env, folder);
+  clone = { folder, installed };
 });
-afterAll(() => checkout.dispose());
+afterAll(async () => {
+  await checkout.dispose();
+  rmSync(clone.folder, { recursive: true, force: true });
+});
 
 async function service(name: string): Promise<ServiceView> {
   const { services } = await checkout.api<StatusView>('/api/ha/status');
@@ -58,9 +76,11 @@ describe('npm start', () => {
     }
   });
 
-  it('brings everything up, waits until it serves, and says where', async () => {
-    const { code, stdout } = await checkout.npm('start');
-    expect(stdout).toContain('Started ha-supervisor, wordpecker-backend, wordpecker-frontend, ha-gateway.');
+  it('brings everything up, waits until it serves, and prints what the README shows', async () => {
+    const { code, stdout } = await checkout.type(quickStart.take('npm start'));
+    const documented = quickStart.printed('Started ha-supervisor');
+    const printed = linesOf(checkout.asDocumented(stdout));
+    expect(printed.filter((line) => documented.includes(line))).toEqual(documented);
     expect(code).toBe(0);
     // The sample's page, through the gateway, with what it loads and asks for.
     const gateway = `http://127.0.0.1:${checkout.gatewayPort}`;
@@ -73,6 +93,18 @@ describe('npm start', () => {
       expect([path, (await fetch(`${gateway}${path}`)).status]).toEqual([path, 200]);
     const { service: backend } = (await (await fetch(`${gateway}/healthz`)).json()) as { service: string };
     expect(backend).toBe('wordpecker-backend');
+  });
+
+  it('answers what the README says to try first', async () => {
+    const answer = await checkout.type(quickStart.take('curl'));
+    expect(JSON.parse(answer.stdout)).toMatchObject({ success: true });
+    const status = await checkout.type(quickStart.take('npx holdfast status'));
+    expect(status).toMatchObject({ code: 0, stdout: expect.stringContaining('2 of 2 serving') as string });
+    const explained = await checkout.type(quickStart.take('npx holdfast explain'));
+    expect(explained).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('wordpecker-backend') as string,
+    });
   });
 
   it.skipIf(!chromiumAvailable)('serves the sample to a browser through the gateway', async () => {
@@ -202,7 +234,9 @@ describe('scripts/start-high-availability.sh', () => {
 
 describe('scripts/test-high-availability.sh', () => {
   it('loses nothing, and leaves the deployment as it was', async () => {
-    const { code, stdout, stderr } = await checkout.run('scripts/test-high-availability.sh');
+    const { code, stdout, stderr } = await checkout.type(
+      quickStart.take('scripts/test-high-availability.sh'),
+    );
     expect({ code, stderr, stdout: stdout.slice(-2_000) }).toMatchObject({ code: 0, stderr: '' });
     expect(stdout).toContain('5 passed, 0 failed, 0 skipped.');
     // Of five parts each, to the instances and through the gateway.
@@ -324,10 +358,23 @@ describe('scripts/deploy.sh', () => {
 describe('npm stop', () => {
   it('stops everything, and the daemon with it', async () => {
     const pids = (await checkout.pm2.jlist()).map(({ pid }) => pid);
-    const { code, stdout } = await checkout.npm('stop');
+    const { code, stdout } = await checkout.type(quickStart.take('npm stop'));
     expect(code).toBe(0);
     expect(stdout).toMatch(/Stopped ha-supervisor[^]*Stopped wordpecker-backend, wordpecker-frontend/);
     expect(checkout.pm2.daemonPid()).toBeNull();
     expect(pids.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([]);
+  });
+});
+
+describe('the quick start of the README', () => {
+  it('clones and installs', async () => {
+    const { code, stdout, stderr } = await clone.installed;
+    expect({ code, stdout, stderr }).toMatchObject({ code: 0 });
+    for (const file of ['README.md', 'scripts/holdfast.sh', 'node_modules/pm2/package.json'])
+      expect([file, existsSync(join(clone.folder, 'holdfast', file))]).toEqual([file, true]);
+  });
+
+  it('has no command that was not run here', () => {
+    expect(quickStart.left).toEqual([]);
   });
 });

@@ -2,17 +2,17 @@
  * The README's "Your own application", done as it stands there: its files are taken from the document, only places
  * and ports are others. In this order.
  */
-import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { OperationReport, ServiceView } from '../../backend/src/domain/model.js';
+import type { ServiceView } from '../../backend/src/domain/model.js';
 import type { StatusView } from '../../backend/src/domain/views.js';
 import { createCheckout, QUICK, type Checkout } from '../support/checkout.js';
+import { linesOf, ReadmeCommands } from '../support/readme.js';
 import { waitFor } from '../support/waitFor.js';
 
-const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8');
+const section = new ReadmeCommands('Your own application');
 
 let checkout: Checkout;
 let folder: string;
@@ -21,18 +21,15 @@ beforeAll(async () => {
   checkout = await createCheckout({ ...QUICK, AUTOSCALE: 'false' });
   folder = mkdtempSync(join(tmpdir(), 'holdfast-own-'));
   for (const name of ['server.js', 'ecosystem.config.js'])
-    writeFileSync(join(folder, name), fromReadme(name));
-  writeFileSync(join(checkout.root, '.env'), `HA_ECOSYSTEM_FILE=${join(folder, 'ecosystem.config.js')}\n`);
+    writeFileSync(join(folder, name), here(section.file(`/srv/my-api/${name}`)));
 });
 afterAll(async () => {
   await checkout.dispose();
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The block that begins with the file's path. */
-function fromReadme(name: string): string {
-  const [, text] = new RegExp(`\`\`\`js\\n// /srv/my-api/${name}\\n([^]*?)\`\`\``).exec(readme) ?? [];
-  if (text === undefined) throw new Error(`README.md no longer has /srv/my-api/${name}`);
+/** The places and ports of this test, in text of the README. */
+function here(text: string): string {
   return text
     .replaceAll('/opt/holdfast', checkout.root)
     .replaceAll('/srv/my-api', folder)
@@ -52,10 +49,11 @@ async function serving(name: string, count: number): Promise<ServiceView> {
 const ask = async (port: number): Promise<string> => (await fetch(`http://127.0.0.1:${port}/`)).text();
 
 it('starts from its own ecosystem file, and is found where npm start says', async () => {
-  const { code, stdout, stderr } = await checkout.npm('start');
+  const { code, stdout, stderr } = await checkout.type(here(section.takeBlock('cd /opt/holdfast')));
   expect({ code, stderr }).toMatchObject({ code: 0 });
-  expect(stdout).toContain('Started ha-supervisor, ha-gateway, my-api.');
-  expect(stdout).toMatch(new RegExp(`my-api +http://127\\.0\\.0\\.1:${checkout.backendPort}/`));
+  const printed = linesOf(checkout.asDocumented(stdout).replaceAll(String(checkout.backendPort), '14000'));
+  const documented = section.printed('Started ha-supervisor');
+  expect(printed.filter((line) => documented.includes(line))).toEqual(documented);
   expect(await ask(checkout.backendPort)).toMatch(/^hello from \d+\n$/);
   expect(await ask(checkout.backendPort + 1)).toMatch(/^hello from \d+\n$/);
   const gateway = Number(checkout.env['BALANCER_PORT']);
@@ -64,14 +62,14 @@ it('starts from its own ecosystem file, and is found where npm start says', asyn
 
 it('is rolled out behind a canary', async () => {
   const before = (await serving('my-api', 2)).instances.map(({ pid }) => pid);
-  const response = await fetch(`http://127.0.0.1:${checkout.haPort}/api/ha/deploy`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ serviceName: 'my-api' }),
-  });
-  const { data } = (await response.json()) as { data: OperationReport };
-  expect(data).toMatchObject({ done: true, toInstances: 2 });
-  expect(data.stopped.map(({ pid }) => pid).sort()).toEqual(before.sort());
+  const { code, stdout, stderr } = await checkout.type(section.take('npx holdfast deploy'));
+  expect({ code, stdout, stderr }).toMatchObject({ code: 0 });
+  const after = (await serving('my-api', 2)).instances.map(({ pid }) => pid);
+  expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+});
+
+it('has run every command of the section', () => {
+  expect(section.left).toEqual([]);
 });
 
 it('is joined by one that PM2 runs already, as soon as config.yml names it', async () => {

@@ -54,6 +54,10 @@ export interface Checkout {
   readonly gatewayPort: number;
   /** Runs a program of the checkout ("scripts/health-check.sh"), from another directory; ends within a minute or two. */
   run(program: string, args?: readonly string[], env?: Readonly<Record<string, string>>): Promise<Run>;
+  /** Types what a document says, in the project's folder: its ports and `/opt/holdfast` are this checkout's. */
+  type(script: string): Promise<Run>;
+  /** Text that was printed here, with the ports and places of the documents. */
+  asDocumented(text: string): string;
   /** Runs npm there: `npm('start')`. */
   npm(...args: readonly string[]): Promise<Run>;
   /** The `data` of the supervisor's answer to a GET. */
@@ -102,6 +106,19 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
     args: readonly string[] = [],
     more: Readonly<Record<string, string>> = {},
   ): Promise<Run> => runToEnd(join(root, program), args, { ...env, ...more });
+  /** What documents call by its default, and what it is here. */
+  const places: readonly (readonly [documented: string, here: string])[] = [
+    ['/opt/holdfast', root],
+    [':3000', `:${haPort}`],
+    [':13003', `:${gatewayPort}`],
+    [':13004', `:${backendPort}`],
+  ];
+  const type = (script: string): Promise<Run> => {
+    const here = places.reduce((text, [from, to]) => text.replaceAll(from, to), script);
+    return runToEnd('sh', ['-c', here], env, root);
+  };
+  const asDocumented = (text: string): string =>
+    places.reduce((shown, [from, to]) => shown.replaceAll(to, from), text);
   const dispose = async (): Promise<void> => {
     await pm2.dispose();
     rmSync(root, { recursive: true, force: true });
@@ -120,20 +137,23 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
     frontendPort,
     gatewayPort,
     run,
+    type,
+    asDocumented,
     npm,
     api,
     dispose,
   };
 }
 
-/** Runs a program from a directory that has nothing to do with it; rejects when it does not end. */
-function runToEnd(
+/** Runs a program, from a directory that has nothing to do with it unless one is named; rejects when it does not end. */
+export function runToEnd(
   program: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
+  cwd: string = tmpdir(),
 ): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd: tmpdir(), env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
