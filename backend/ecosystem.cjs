@@ -31,7 +31,7 @@ const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|N
 
 /** What the sample services understand. */
 const SAMPLE =
-  /^(SESSION_SECRET|JWT_SECRET|WSSend(QPS|Burst)|MYSQL_[A-Z]+|REDIS_CONN_STRING|ENABLE_FAULTS|FAULT_[A-Z_]+|BACKEND_URL|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
+  /^(SESSION_SECRET|JWT_SECRET|WSSend(QPS|Burst)|MYSQL_[A-Z]+|REDIS_CONN_STRING|ENABLE_FAULTS|FAULT_[A-Z_]+|BACKEND_URL|FRONTEND_PATH|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
 
 /** Its pages and what they load come from the frontend, everything else from the backend; LB_ROUTES goes before it. */
 const SAMPLE_ROUTES =
@@ -340,7 +340,8 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
         script: 'examples/wordpecker/dist/backend.js',
         instances: instanceCountOf(settings, backends),
         port: backendPort,
-        env: sampleEnv,
+        // Its first page links to the frontend, where SAMPLE_ROUTES leads to it.
+        env: { FRONTEND_PATH: '/app', ...sampleEnv },
         agentSocket,
         killTimeoutMs,
       },

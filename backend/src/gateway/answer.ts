@@ -1,5 +1,7 @@
 /** Answers that the gateway gives itself: small, with a code for machines and a sentence for people. */
 import { STATUS_CODES } from 'node:http';
+import type { Refusal } from './http1/refusal.js';
+import { ERROR_PAGE_LINES, renderErrorPage } from './pages/errorPage.js';
 
 export interface OwnAnswer {
   readonly status: number;
@@ -9,12 +11,39 @@ export interface OwnAnswer {
   readonly body: string;
 }
 
-/** An answer in an upstream's place. `code` is one of a fixed set; `requestId` may be '' (no request was read). */
-export function failureAnswer(status: number, code: string, message: string, requestId: string): OwnAnswer {
-  const retryAfter = status === 429 || status === 503 ? 'Retry-After: 1\r\n' : '';
+/** Something that did not work, before it is known in which form the client reads it. */
+export interface Problem extends Refusal {
+  /** Field lines that the answer needs, each with its CRLF. */
+  readonly lines?: string;
+  /** When the same may work. Default: 1 with a 429 or a 503, not said with another status. */
+  readonly retryAfterSeconds?: number;
+}
+
+export function isProblem(result: OwnAnswer | Problem): result is Problem {
+  return 'code' in result;
+}
+
+/**
+ * An answer that says what went wrong. `code` is one of a fixed set.
+ * @param requestId may be '' (no request was read).
+ * @param asPage for a person in front of a browser (accept.ts); JSON otherwise.
+ */
+export function problemAnswer(problem: Problem, requestId: string, asPage: boolean): OwnAnswer {
+  const { status, code, message, lines = '' } = problem;
+  const seconds = problem.retryAfterSeconds ?? (status === 429 || status === 503 ? 1 : null);
+  const retryAfter = seconds === null ? '' : `Retry-After: ${seconds}\r\n`;
+  const common = `Cache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n${retryAfter}${lines}`;
+  if (asPage) {
+    return {
+      status,
+      lines: common + ERROR_PAGE_LINES,
+      contentType: 'text/html; charset=utf-8',
+      body: renderErrorPage({ status, code, message, requestId }),
+    };
+  }
   return {
     status,
-    lines: `Cache-Control: no-store\r\n${retryAfter}`,
+    lines: common,
     contentType: 'application/json; charset=utf-8',
     body: `${JSON.stringify({
       success: false,

@@ -9,8 +9,9 @@
  * in two steps, because a connection that is closed with unread bytes is reset, and a reset overtakes the answer.
  */
 import { TLSSocket } from 'node:tls';
+import { acceptIn, prefersPage } from './accept.js';
 import type { Activity } from './activity.js';
-import { failureAnswer, redirectToTls, renderAnswer, type OwnAnswer } from './answer.js';
+import { problemAnswer, redirectToTls, renderAnswer, type OwnAnswer } from './answer.js';
 import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
@@ -37,6 +38,8 @@ const NO_ROUTE: Refusal = {
   code: 'route.none',
   message: 'No route leads from this host and path to a service.',
 };
+
+const MOST_TEXT_BYTES = 65_536;
 
 export class ClientConnection implements Timed {
   readonly socket: ClientSocket;
@@ -141,7 +144,8 @@ export class ClientConnection implements Timed {
     bodyDone: boolean,
   ): void {
     this.#context.refusals.count(code);
-    this.answer(failureAnswer(status, code, message, requestId), head, bodyDone);
+    const asPage = prefersPage(acceptIn(head.lines));
+    this.answer(problemAnswer({ status, code, message }, requestId, asPage), head, bodyDone);
   }
 
   /** Gives one of the gateway's own answers and finishes the request. */
@@ -181,12 +185,10 @@ export class ClientConnection implements Timed {
     else if (this.#activity !== null) this.#activity.onTimeout();
     else if (this.#pending === null || skipEmptyLines(this.#pending, 0) === this.#pending.length)
       this.closeGently();
-    else
-      this.#refuse({
-        status: 408,
-        code: 'head.timeout',
-        message: 'The request head did not arrive in time.',
-      });
+    else {
+      const message = 'The request head did not arrive in time.';
+      this.#refuse({ status: 408, code: 'head.timeout', message }, textOf(this.#pending));
+    }
   }
 
   #onData(chunk: Buffer): void {
@@ -237,12 +239,13 @@ export class ClientConnection implements Timed {
     const { limits } = this.#context;
     const end = findHeadEnd(pending, from, Math.max(0, this.#seen - from));
     if (end === HOPELESS) {
-      this.#refuse({ status: 400, code: 'head.malformed', message: 'This is not an HTTP/1.1 request.' });
+      const message = 'This is not an HTTP/1.1 request.';
+      this.#refuse({ status: 400, code: 'head.malformed', message }, textOf(pending));
       return false;
     }
     if ((end === INCOMPLETE ? pending.length : end) - from > limits.maxHeadBytes) {
       const message = `The request's head is larger than ${limits.maxHeadBytes} bytes.`;
-      this.#refuse({ status: 431, code: 'head.too-large', message });
+      this.#refuse({ status: 431, code: 'head.too-large', message }, textOf(pending));
       return false;
     }
     if (end === INCOMPLETE) {
@@ -250,11 +253,12 @@ export class ClientConnection implements Timed {
       return false;
     }
     const head = new RequestHead();
-    const problem = parseRequestHead(pending.toString('latin1', from, end - 2), limits, head);
+    const text = pending.toString('latin1', from, end - 2);
+    const problem = parseRequestHead(text, limits, head);
     this.#pending = end < pending.length ? pending.subarray(end) : null;
     this.#seen = 0;
     if (problem === null) this.#begin(head);
-    else this.#refuse(problem);
+    else this.#refuse(problem, text);
     return true;
   }
 
@@ -319,13 +323,16 @@ export class ClientConnection implements Timed {
     if (this.#pending !== null) this.#pending = end < pending.length ? pending.subarray(end) : null;
   }
 
-  /** Answers what is no acceptable request; the connection can't go on, because nobody knows where the next begins. */
-  #refuse(refusal: Refusal): void {
+  /**
+   * Answers what is no acceptable request. The connection can't go on, because where the next request begins is unknown.
+   * @param text of the head, as far as it has arrived.
+   */
+  #refuse(refusal: Refusal, text: string): void {
     this.#context.refusals.count(refusal.code);
     this.#context.answers.count(refusal.status);
     this.#context.onRequestEnd?.(unreadRecord(this.peer, refusal));
-    const answer = failureAnswer(refusal.status, refusal.code, refusal.message, '');
-    this.socket.write(renderAnswer(answer, 'close', false));
+    const answer = problemAnswer(refusal, '', prefersPage(acceptIn(text)));
+    this.socket.write(renderAnswer(answer, 'close', text.startsWith('HEAD ')));
     this.closeGently();
   }
 
@@ -348,4 +355,9 @@ export class ClientConnection implements Timed {
     activity?.onClientGone();
     this.#owner.onClientClosed(this);
   }
+}
+
+/** What has arrived of a head that can't be read; a browser says in the beginning what it accepts. */
+function textOf(pending: Buffer): string {
+  return pending.toString('latin1', skipEmptyLines(pending, 0), MOST_TEXT_BYTES);
 }

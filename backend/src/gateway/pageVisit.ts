@@ -1,6 +1,7 @@
 /** A request for one of the gateway's own pages. */
+import { acceptIn, prefersPage } from './accept.js';
 import type { Activity } from './activity.js';
-import { failureAnswer, type OwnAnswer } from './answer.js';
+import { problemAnswer, type OwnAnswer } from './answer.js';
 import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
 import { valueOf } from './http1/fields.js';
@@ -82,7 +83,8 @@ export class PageVisit implements Activity {
   #fail(status: number, code: string, message: string): void {
     if (!this.#open) return;
     this.#context.refusals.count(code);
-    this.#give(failureAnswer(status, code, message, this.#requestId), code);
+    const asPage = prefersPage(acceptIn(this.#head.lines));
+    this.#give(problemAnswer({ status, code, message }, this.#requestId, asPage), code);
   }
 
   #give(answer: OwnAnswer, code = ''): void {

@@ -11,7 +11,6 @@ import type { GatewaySnapshot } from '../domain/pool.js';
 import { compileRoutes, type RouteTable } from '../domain/routing.js';
 import { upstreamKey } from '../domain/trafficLedger.js';
 import type { Clock } from '../ports.js';
-import { failureAnswer, renderAnswer } from './answer.js';
 import { AddressLimits } from './addressLimits.js';
 import { ClientConnection, type ClientOwner } from './clientConnection.js';
 import type { ClientSocket } from './clientSocket.js';
@@ -24,6 +23,7 @@ import { Listeners, type Reception } from './listeners.js';
 import { Pool } from './pool.js';
 import type { TlsMaterial } from './tls/contexts.js';
 import { FAREWELL_MS, type Tunnel } from './tunnel.js';
+import { TurnedAway } from './turnedAway.js';
 
 export interface WorkerOptions {
   readonly clock: Clock;
@@ -88,6 +88,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly #clients = new Set<ClientConnection>();
   readonly #listeners: Listeners;
   readonly #addresses: AddressLimits;
+  readonly #turnedAway: TurnedAway;
   readonly #tunnelDrainMs: number;
   /** Of connections, and of streams of HTTP/2. */
   #places = 0;
@@ -109,6 +110,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
       http2: options.http2 ?? true,
     });
     this.#addresses = new AddressLimits(this.limits);
+    this.#turnedAway = new TurnedAway(this.clock);
     this.deadlines = new Deadlines(this.clock, this.limits.tickMs, (nowMs) => this.#tick(nowMs));
     this.deadlines.start();
   }
@@ -292,10 +294,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.refusals.count(code);
     if (socket === null) return;
     this.answers.count(status);
-    socket.on('error', () => socket.destroy());
-    socket.end(renderAnswer(failureAnswer(status, code, message, ''), 'close', false), () =>
-      socket.destroy(),
-    );
+    this.#turnedAway.add(socket, { status, code, message });
   }
 
   /** Has WebSockets closed within the window: begun evenly over it, but for the time that a good end takes. */

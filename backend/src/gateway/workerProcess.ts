@@ -10,7 +10,7 @@ import type { GatewaySnapshot } from '../domain/pool.js';
 import type { Clock } from '../ports.js';
 import { AccessLog } from './accessLog/accessLog.js';
 import type { AccessLogSettings } from './accessLog/accessLog.js';
-import type { OwnAnswer } from './answer.js';
+import type { OwnAnswer, Problem } from './answer.js';
 import type { GatewayLimits } from './limits.js';
 import type { PrimaryPath } from './pages/ownPaths.js';
 import type { TlsMaterial } from './tls/contexts.js';
@@ -62,7 +62,7 @@ const LISTEN_RETRY_MS = 5;
 
 export class WorkerProcess {
   readonly #options: WorkerProcessOptions;
-  readonly #questions = new Map<number, (answer: OwnAnswer) => void>();
+  readonly #questions = new Map<number, (answer: OwnAnswer | Problem) => void>();
   #worker: GatewayWorker | null = null;
   #accessLog: AccessLog | null = null;
   #stop: StopTimes = { graceMs: 0, webSocketWindowMs: 0 };
@@ -216,7 +216,7 @@ export class WorkerProcess {
     return { ...worker.stats(), accessLogDropped: this.#accessLog?.dropped ?? 0 };
   }
 
-  #ask(path: PrimaryPath): Promise<OwnAnswer> {
+  #ask(path: PrimaryPath): Promise<OwnAnswer | Problem> {
     const id = this.#nextQuestion++;
     // WorkerPages has at most one question a page under way, so what is never answered stays bounded.
     for (const old of this.#questions.keys()) if (old < id - MOST_QUESTIONS) this.#questions.delete(old);

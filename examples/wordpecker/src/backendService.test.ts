@@ -153,3 +153,38 @@ describe('status', () => {
     expect((await call('GET', `${service.url}/health`)).status).toBe(200);
   });
 });
+
+describe('in a browser', () => {
+  const CHROME = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+  const open = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`${service.url}${path}`, { headers: { accept: CHROME, ...headers } });
+
+  it('/ says that it runs and which instance answered; through a gateway it leads to that, too', async () => {
+    const direct = await open('/');
+    expect([direct.status, direct.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const page = await direct.text();
+    expect(page).toContain(`Instance 3, process ${process.pid}`);
+    expect(page).not.toMatch(/href="\/(lb|app)"/);
+    const through = await (await open('/', { via: '1.1 holdfast' })).text();
+    expect(through).toContain('href="/lb"');
+  });
+
+  it('/ is JSON for every other client', async () => {
+    const { headers, body } = await call('GET', `${service.url}/`);
+    expect(body).toMatchObject({ success: true, instance: 3, pid: process.pid });
+    expect(headers.get('vary')).toBe('Accept');
+  });
+
+  it.each([
+    [404, 'route.unknown', '/nothing<script>'],
+    [404, 'list.unknown', '/api/lists/none'],
+    [400, 'request.invalid', '/api/lists?limit=0'],
+  ])('an error is a page: %i %s', async (status, code, path) => {
+    const answer = await open(path);
+    const page = await answer.text();
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([status, 'text/html; charset=utf-8']);
+    expect(answer.headers.get('vary')).toBe('Accept');
+    expect(page).toContain(`code <code>${code}</code>`);
+    expect(page).not.toContain('<script>');
+  });
+});

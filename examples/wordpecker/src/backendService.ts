@@ -1,5 +1,6 @@
 /** The sample backend: word lists, a login session, and group messages over WebSocket. See README.md beside. */
 import express from 'express';
+import { firstPage } from './firstPage.js';
 import { readFrameRate } from './groups/frameRate.js';
 import { GroupHub } from './groups/groupHub.js';
 import { RedisBus } from './groups/redisBus.js';
@@ -19,6 +20,7 @@ export const backend: ServiceDefinition = {
   defaultPort: 13_004,
   create(reader, log) {
     const redisUrl = reader.url('REDIS_CONN_STRING', ['redis:', 'rediss:']);
+    const frontendPath = reader.text('FRONTEND_PATH');
     const sessions = new SessionCookies(readSessionSecret(reader, log));
     const store = openStore(reader, log);
     const bus = redisUrl === null ? null : new RedisBus(redisUrl, log);
@@ -26,7 +28,8 @@ export const backend: ServiceDefinition = {
 
     return {
       checks: [storeCheck(store), ...(bus === null ? [] : [redisCheck(bus)])],
-      addRoutes(app) {
+      addRoutes(app, instance) {
+        app.get('/', firstPage({ instance, frontendPath }));
         app.use('/api', express.json({ limit: '64kb' }));
         app.use('/api/lists', listRoutes(store, sessions));
         app.use('/api', sessionRoutes(sessions));

@@ -145,7 +145,7 @@ export class AnswerWriter {
 }
 
 /** Several lines of one name become one list (RFC 9110 section 5.3); Set-Cookie is the one name that is no list. */
-function headersOf(lines: string): OutgoingHttpHeaders {
+export function headersOf(lines: string): OutgoingHttpHeaders {
   const headers = Object.create(null) as Record<string, string>;
   const cookies: string[] = [];
   const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };

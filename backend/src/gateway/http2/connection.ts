@@ -16,7 +16,8 @@ import { randomBytes } from 'node:crypto';
 import { constants, performServerHandshake } from 'node:http2';
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
-import { failureAnswer } from '../answer.js';
+import { prefersPage } from '../accept.js';
+import { problemAnswer } from '../answer.js';
 import type { ClientSocket } from '../clientSocket.js';
 import type { GatewayContext } from '../context.js';
 import type { Timed } from '../deadlines.js';
@@ -24,6 +25,7 @@ import type { Peer } from '../forwarded.js';
 import type { Refusal } from '../http1/refusal.js';
 import { unreadRecord } from '../requestRecord.js';
 import { Allowance } from './allowance.js';
+import { headersOf } from './answerWriter.js';
 import { requestText } from './requestText.js';
 import { StreamSocket } from './streamSocket.js';
 
@@ -120,7 +122,7 @@ export class Http2Connection implements Timed {
     const request = requestText(fields, isWhole, () => randomBytes(16).toString('base64'));
     if ('status' in request) {
       this.#charge();
-      this.#refuse(stream, request, isWhole);
+      this.#refuse(stream, request, fields, isWhole);
       return;
     }
     this.#owner.onStream(new StreamSocket(stream, request, isWhole), this.peer);
@@ -143,14 +145,19 @@ export class Http2Connection implements Timed {
   }
 
   /** Answers what is no acceptable request. */
-  #refuse(stream: ServerHttp2Stream, refusal: Refusal, isWhole: boolean): void {
-    const { status, code, message } = refusal;
+  #refuse(stream: ServerHttp2Stream, refusal: Refusal, fields: readonly string[], isWhole: boolean): void {
+    const { status, code } = refusal;
     this.#context.refusals.count(code);
     this.#context.answers.count(status);
     this.#context.onRequestEnd?.(unreadRecord(this.peer, refusal));
-    const { contentType, body } = failureAnswer(status, code, message, '');
-    stream.respond({ ':status': status, 'content-type': contentType, 'cache-control': 'no-store' });
-    stream.end(body);
+    const answer = problemAnswer(refusal, '', prefersPage(valueIn(fields, 'accept')));
+    stream.respond({
+      ...headersOf(answer.lines),
+      ':status': status,
+      'content-type': answer.contentType,
+      'content-length': Buffer.byteLength(answer.body),
+    });
+    stream.end(valueIn(fields, ':method') === 'HEAD' ? '' : answer.body);
     if (!isWhole) stream.close(NGHTTP2_NO_ERROR);
   }
 
@@ -166,4 +173,10 @@ export class Http2Connection implements Timed {
     this.#context.deadlines.delete(this);
     this.#owner.onHttp2Closed(this);
   }
+}
+
+/** The value of a field; several are joined. @param fields names and values in turns, as received. */
+function valueIn(fields: readonly string[], name: string): string | null {
+  const values = fields.filter((_value, index) => index % 2 === 1 && fields[index - 1] === name);
+  return values.length === 0 ? null : values.join(',');
 }

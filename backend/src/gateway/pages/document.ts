@@ -1,7 +1,8 @@
 /**
  * A whole page from its parts. Style and script are files beside (assets/), put into the page itself: one request
  * shows it, no other path of the gateway is taken from the application, and a page never meets the style of another
- * version. The content security policy names both by their hash and allows nothing else.
+ * version. The content security policy names both by their hash and allows nothing else. A page that does not keep
+ * itself up to date has no script.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { Html, html } from './html.js';
 interface Assets {
   /** The whole element: between its tags must be what the policy's hash was made of, to the byte. */
   readonly style: Html;
-  readonly script: Html;
+  readonly script: Html | null;
   readonly policy: string;
   /** Changes with style or script: an open page of another build reloads itself. */
   readonly build: string;
@@ -20,22 +21,24 @@ interface Assets {
 export interface PageKind {
   readonly assets: Assets;
   readonly title: string;
-  /** Seconds after which a browser without scripts loads the page again. */
-  readonly refreshSeconds: number;
+  /** Seconds after which a browser without scripts loads the page again; null: the page stays as it is. */
+  readonly refreshSeconds: number | null;
 }
 
-/** @param name of the files in assets/: `<name>.css` after `base.css`, and `<name>.js` after `base.js`. */
-export function loadPageKind(name: string, title: string, refreshSeconds: number): PageKind {
+/**
+ * @param name of the files in assets/: `<name>.css` after `base.css`, and `<name>.js` after `base.js`.
+ * @param refreshSeconds null: the page has no script and stays as it is.
+ */
+export function loadPageKind(name: string, title: string, refreshSeconds: number | null): PageKind {
   const style = readAsset('base.css') + readAsset(`${name}.css`);
-  const script = readAsset('base.js') + readAsset(`${name}.js`);
+  const script = refreshSeconds === null ? '' : readAsset('base.js') + readAsset(`${name}.js`);
   const assets: Assets = {
     style: new Html(`<style>${style}</style>`),
-    script: new Html(`<script>${script}</script>`),
+    script: script === '' ? null : new Html(`<script>${script}</script>`),
     policy: [
       "default-src 'none'",
       `style-src '${hashOf(style)}'`,
-      `script-src '${hashOf(script)}'`,
-      "connect-src 'self'",
+      ...(script === '' ? [] : [`script-src '${hashOf(script)}'`, "connect-src 'self'"]),
       'img-src data:',
       "base-uri 'none'",
       "form-action 'none'",
@@ -46,7 +49,13 @@ export function loadPageKind(name: string, title: string, refreshSeconds: number
   return { assets, title, refreshSeconds };
 }
 
-export function renderDocument({ assets, title, refreshSeconds }: PageKind, body: Html): string {
+/** @param title where it is not the same for every page of the kind. */
+export function renderDocument(kind: PageKind, body: Html, title = kind.title): string {
+  const { assets, refreshSeconds } = kind;
+  const refresh =
+    refreshSeconds === null
+      ? null
+      : html`<noscript><meta http-equiv="refresh" content="${refreshSeconds}" /></noscript>`;
   const page = html`<!doctype html>
     <html lang="en" data-build="${assets.build}">
       <head>
@@ -56,8 +65,7 @@ export function renderDocument({ assets, title, refreshSeconds }: PageKind, body
         <meta name="robots" content="noindex" />
         <title>${title}</title>
         <link rel="icon" href="${ICON}" />
-        ${assets.style}
-        <noscript><meta http-equiv="refresh" content="${refreshSeconds}" /></noscript>
+        ${assets.style} ${refresh}
       </head>
       <body>
         ${body} ${assets.script}

@@ -54,8 +54,7 @@ describe.each(['/lb', '/status.html'] as const)('%s', (path) => {
       throw new Error('a defect');
     };
     scene.monitor.publicStatus = scene.monitor.status as never;
-    const { status, body } = await renderPage(path, scene.monitor);
-    expect([status, JSON.parse(body).error.code]).toEqual([500, 'page.failed']);
+    expect(await renderPage(path, scene.monitor)).toMatchObject({ status: 500, code: 'page.failed' });
   });
 });
 

@@ -1,6 +1,6 @@
 /** What the primary renders for its workers, by path. Who may see it was decided by the worker (workerPages.ts). */
 import { messageOf } from '../../domain/errors.js';
-import type { OwnAnswer } from '../answer.js';
+import type { OwnAnswer, Problem } from '../answer.js';
 import { livePage, renderLivePage } from './livePage.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import type { GatewayMonitor } from './monitor.js';
@@ -16,18 +16,13 @@ const PRIVATE =
 const PUBLIC =
   'Cache-Control: public, max-age=10, stale-if-error=60\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n';
 
-/** Never rejects: what can't be rendered is answered with 500. */
-export async function renderPage(path: PrimaryPath, monitor: GatewayMonitor): Promise<OwnAnswer> {
+/** Never rejects: what can't be rendered is a problem with status 500. */
+export async function renderPage(path: PrimaryPath, monitor: GatewayMonitor): Promise<OwnAnswer | Problem> {
   try {
     return await render(path, monitor);
   } catch (error) {
     const message = `The page ${path} could not be rendered: ${messageOf(error)}`;
-    return {
-      status: 500,
-      lines: PRIVATE,
-      contentType: 'application/json; charset=utf-8',
-      body: `${JSON.stringify({ success: false, error: { code: 'page.failed', message } })}\n`,
-    };
+    return { status: 500, code: 'page.failed', message };
   }
 }
 

@@ -7,14 +7,15 @@
  * Asking is bounded: requests for the same page share one question, and the public page is kept for a second, so
  * that nobody can make the primary work by asking often.
  */
-import type { OwnAnswer } from '../answer.js';
+import { prefersPage } from '../accept.js';
+import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../answer.js';
 import type { OwnPageRequest, OwnPages } from '../context.js';
 import { createAccessRule, type AccessOptions, type Verdict, type Visitor } from './access.js';
 import { isOwnPath, isPrimaryPath, type PrimaryPath } from './ownPaths.js';
 
 export interface WorkerPagesOptions extends AccessOptions {
   /** Asks the primary to render a page. May reject, may never answer. */
-  readonly askPrimary: (path: PrimaryPath) => Promise<OwnAnswer>;
+  readonly askPrimary: (path: PrimaryPath) => Promise<OwnAnswer | Problem>;
   readonly health: () => WorkerHealth;
   /** Somebody may not see a page; `code` is one of a fixed set. */
   readonly onRefused: (code: string) => void;
@@ -39,7 +40,7 @@ export class WorkerPages implements OwnPages {
   readonly #options: WorkerPagesOptions;
   readonly #judge: (visitor: Visitor) => Verdict;
   /** Questions under way: at most one a page. */
-  readonly #asked = new Map<PrimaryPath, Promise<OwnAnswer>>();
+  readonly #asked = new Map<PrimaryPath, Promise<OwnAnswer | Problem>>();
   #kept: { readonly answer: OwnAnswer; readonly atMs: number } | null = null;
 
   constructor(options: WorkerPagesOptions) {
@@ -52,29 +53,38 @@ export class WorkerPages implements OwnPages {
   }
 
   async answer(request: OwnPageRequest): Promise<OwnAnswer> {
+    const found = await this.#find(request);
+    if (!isProblem(found)) return found;
+    return problemAnswer(found, request.requestId, prefersPage(request.header('accept')));
+  }
+
+  async #find(request: OwnPageRequest): Promise<OwnAnswer | Problem> {
     const { path, method } = request;
     if (method !== 'GET' && method !== 'HEAD') {
-      return problem(405, 'method.unknown', `${path} can only be read.`, 'Allow: GET, HEAD\r\n');
+      const message = `${path} can only be read.`;
+      return { status: 405, code: 'method.unknown', message, lines: 'Allow: GET, HEAD\r\n' };
     }
     if (path === '/health') return healthAnswer(this.#options.health());
     if (path === '/api/client-ip') return json(200, { success: true, ip: request.clientAddress });
-    if (!isPrimaryPath(path)) return problem(404, 'page.unknown', `There is no page ${path}.`);
+    if (!isPrimaryPath(path)) {
+      return { status: 404, code: 'page.unknown', message: `There is no page ${path}.` };
+    }
     if (path === PUBLIC_PAGE) return this.#publicPage();
     const verdict = this.#judge(visitorOf(request));
     if (verdict.allowed) return this.#ask(path);
     this.#options.onRefused(verdict.code);
-    return refusalAnswer(verdict);
+    return refusalOf(verdict);
   }
 
-  async #publicPage(): Promise<OwnAnswer> {
+  async #publicPage(): Promise<OwnAnswer | Problem> {
     const { nowMs } = this.#options;
     if (this.#kept !== null && nowMs() - this.#kept.atMs < PUBLIC_KEPT_MS) return this.#kept.answer;
     const answer = await this.#ask(PUBLIC_PAGE);
-    if (answer.status === 200) this.#kept = { answer, atMs: nowMs() };
+    if (!isProblem(answer)) this.#kept = { answer, atMs: nowMs() };
     return answer;
   }
 
-  async #ask(path: PrimaryPath): Promise<OwnAnswer> {
+  async #ask(path: PrimaryPath): Promise<OwnAnswer | Problem> {
     const underWay = this.#asked.get(path);
     if (underWay !== undefined) return underWay;
     const asking = this.#askInTime(path).finally(() => this.#asked.delete(path));
@@ -83,7 +93,7 @@ export class WorkerPages implements OwnPages {
   }
 
   /** Never rejects. */
-  async #askInTime(path: PrimaryPath): Promise<OwnAnswer> {
+  async #askInTime(path: PrimaryPath): Promise<OwnAnswer | Problem> {
     const { askPrimary, timeoutMs = 5_000 } = this.#options;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<null>((resolve) => {
@@ -93,7 +103,7 @@ export class WorkerPages implements OwnPages {
     clearTimeout(timer);
     if (answer !== null) return answer;
     const message = `The gateway's primary process does not answer, so ${path} can't be shown. Traffic goes on.`;
-    return problem(503, 'page.unavailable', message, 'Retry-After: 1\r\n');
+    return { status: 503, code: 'page.unavailable', message };
   }
 }
 
@@ -117,18 +127,12 @@ function visitorOf(request: OwnPageRequest): Visitor {
   };
 }
 
-function refusalAnswer(verdict: Exclude<Verdict, { allowed: true }>): OwnAnswer {
-  const { status, code, message } = verdict;
-  if (status === 403) return problem(status, code, message);
-  if (status === 429) return problem(status, code, message, `Retry-After: ${verdict.retryAfterSeconds}\r\n`);
+function refusalOf(verdict: Exclude<Verdict, { allowed: true }>): Problem {
+  if (verdict.status !== 401) return verdict;
   const challenge = 'WWW-Authenticate: Basic realm="Holdfast gateway", charset="UTF-8"\r\n';
-  return problem(status, code, message, `${challenge}WWW-Authenticate: Bearer\r\n`);
+  return { ...verdict, lines: `${challenge}WWW-Authenticate: Bearer\r\n` };
 }
 
-function problem(status: number, code: string, message: string, lines = ''): OwnAnswer {
-  return json(status, { success: false, error: { code, message } }, lines);
-}
-
-function json(status: number, body: unknown, lines = ''): OwnAnswer {
-  return { status, lines: NO_STORE + lines, contentType: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
+function json(status: number, body: unknown): OwnAnswer {
+  return { status, lines: NO_STORE, contentType: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
 }

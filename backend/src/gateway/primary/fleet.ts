@@ -14,7 +14,7 @@ import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import type { Clock, Logger } from '../../ports.js';
-import type { OwnAnswer } from '../answer.js';
+import type { OwnAnswer, Problem } from '../answer.js';
 import type { WorkerFact } from '../pages/facts.js';
 import type { PrimaryPath } from '../pages/ownPaths.js';
 import type { TlsMaterial } from '../tls/contexts.js';
@@ -52,7 +52,7 @@ export interface FleetOptions<Settings> {
   /** Takes lines for the access log; never waits. */
   readonly onLog: (lines: readonly string[]) => void;
   /** Renders a page for a worker. Never rejects. */
-  readonly onAsk: (path: PrimaryPath) => Promise<OwnAnswer>;
+  readonly onAsk: (path: PrimaryPath) => Promise<OwnAnswer | Problem>;
   /** Somebody else has the port; workers go on trying. */
   readonly onWaiting: () => void;
   /** Which upstreams are drained may have changed. */

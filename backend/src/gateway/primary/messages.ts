@@ -22,7 +22,7 @@
 import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
-import type { OwnAnswer } from '../answer.js';
+import type { OwnAnswer, Problem } from '../answer.js';
 import type { TlsMaterial } from '../tls/contexts.js';
 import { isPrimaryPath } from '../pages/ownPaths.js';
 import type { PrimaryPath } from '../pages/ownPaths.js';
@@ -58,7 +58,7 @@ export type ToWorker<Settings> =
   | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
   /** The process at this address (host:port) has ended. */
   | { readonly kind: 'gone'; readonly upstream: string }
-  | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer }
+  | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer | Problem }
   | { readonly kind: 'logged' }
   | { readonly kind: 'stop'; readonly times: StopTimes };
 

@@ -1,8 +1,12 @@
-/** What surrounds a service's own routes: headers for every answer, 404, and the one place errors become JSON. */
+/**
+ * What surrounds a service's own routes: headers for every answer, 404, and the one place errors become answers: a page
+ * in a browser, JSON for every other client.
+ */
 import type { ErrorRequestHandler, Express, RequestHandler } from 'express';
 import express from 'express';
 import { AppError, messageOf } from './errors.js';
 import type { Log } from './log.js';
+import { escaped, PLAIN_PAGE_POLICY, renderPlainPage } from './plainPage.js';
 
 export function createApp(): Express {
   const app = express();
@@ -32,9 +36,31 @@ function errorMapper(log: Log): ErrorRequestHandler {
       return;
     }
     if (error.retryAfterSeconds !== undefined) response.setHeader('Retry-After', error.retryAfterSeconds);
+    response.status(error.status).vary('Accept');
+    if (request.accepts(['json', 'html']) === 'html') {
+      response.setHeader('Content-Security-Policy', PLAIN_PAGE_POLICY);
+      response.type('html').send(errorPage(error));
+      return;
+    }
     const { code, message, details } = error;
-    response.status(error.status).json({ success: false, error: { code, message, details } });
+    response.json({ success: false, error: { code, message, details } });
   };
+}
+
+function errorPage({ status, code, message }: AppError): string {
+  const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+  const advice =
+    status === 404
+      ? '<a href="/">The first page</a> shows where to go from here.'
+      : status < 500
+        ? 'Go back and check what was sent.'
+        : 'Reload the page in a moment.';
+  return renderPlainPage({
+    title: status === 404 ? 'There is nothing at this address' : 'That did not work',
+    tone: status < 500 ? null : 'down',
+    body: `<p>${escaped(sentence)}</p>\n<p>${advice}</p>\n<p>Status ${status}, code <code>${escaped(code)}</code></p>`,
+    refreshSeconds: null,
+  });
 }
 
 function toAppError(thrown: unknown): AppError {

@@ -25,7 +25,8 @@ export interface ServiceParts {
   readonly checks: readonly DependencyCheck[];
   /** As in StatusRoutesOptions. */
   readonly statusPaths?: readonly string[];
-  addRoutes(app: Express): void;
+  /** @param instance its number; null: it has none. */
+  addRoutes(app: Express, instance: number | null): void;
   readonly upgrade?: UpgradeListener;
   /** It listens: connect to what it needs. Never rejects; is not waited for. */
   start?(): Promise<void>;
@@ -124,7 +125,7 @@ async function start({ name, settings, faults, parts }: Prepared, log: Log): Pro
     }),
   );
   if (faults.enabled) app.use('/debug', faultRoutes({ health, exit }));
-  parts.addRoutes(app);
+  parts.addRoutes(app, settings.instance);
   finishApp(app, log);
   if (parts.upgrade !== undefined) server.onUpgrade(parts.upgrade);
 

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import express from 'express';
 import type { AddressInfo } from 'node:net';
-import { STATUS_PAGE_POLICY, renderStatusPage } from './statusPage.js';
+import { PLAIN_PAGE_POLICY } from './plainPage.js';
+import { renderStatusPage } from './statusPage.js';
 import { statusRoutes, type DependencyCheck } from './statusRoutes.js';
 
 const NOON = new Date('2026-05-04T12:03:04Z');
@@ -21,7 +22,7 @@ it.each([
 it('allows exactly its own style', () => {
   const style = /<style>([^]*)<\/style>/.exec(renderStatusPage('x', 'healthy', NOON))?.[1] ?? '';
   const hash = createHash('sha256').update(style).digest('base64');
-  expect(STATUS_PAGE_POLICY).toContain(`style-src 'sha256-${hash}'`);
+  expect(PLAIN_PAGE_POLICY).toContain(`style-src 'sha256-${hash}'`);
 });
 
 it.each([

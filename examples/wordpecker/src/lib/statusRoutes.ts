@@ -3,7 +3,8 @@ import express from 'express';
 import type { Router } from 'express';
 import type { HealthSwitch } from '../faults/healthSwitch.js';
 import { clientIp } from './clientIp.js';
-import { renderStatusPage, STATUS_PAGE_POLICY, type ServiceState } from './statusPage.js';
+import { PLAIN_PAGE_POLICY } from './plainPage.js';
+import { renderStatusPage, type ServiceState } from './statusPage.js';
 
 export interface CheckResult {
   readonly status: 'up' | 'down';
@@ -68,7 +69,7 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
     const { status } = await judge(options);
     response.status(status === 'unhealthy' ? 503 : 200).type('html');
     response.setHeader('Cache-Control', 'public, max-age=10');
-    response.setHeader('Content-Security-Policy', STATUS_PAGE_POLICY);
+    response.setHeader('Content-Security-Policy', PLAIN_PAGE_POLICY);
     response.send(renderStatusPage(service, status, new Date()));
   });
 
