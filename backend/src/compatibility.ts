@@ -81,6 +81,28 @@ export const COMPATIBILITY = [
     does: 'The secret of the sample’s sessions, equal on all instances; it goes before `SESSION_SECRET`.',
     test: 'in-process',
   },
+  {
+    id: 'figures',
+    area: 'The gateway',
+    typed:
+      '`totalRequests`, `successRate`, `averageResponseTime`, `requestsPerSecond`; of each upstream `percentage`, `averageResponseTime`, `successRate`',
+    does: 'Stand in `/lb/status` under these names: rates in percent, times in milliseconds, `requestsPerSecond` over 60 s, null where nothing was measured. `activeSessions` is the number of sessions seen in 30 minutes.',
+    test: 'in-process',
+  },
+  {
+    id: 'figures-reset',
+    area: 'The gateway',
+    typed: '`curl -X POST http://127.0.0.1:13003/lb/reset`',
+    does: 'Begins these figures anew (also a button on `/lb`); Prometheus’s counters grow on.',
+    test: 'in-process',
+  },
+  {
+    id: 'status-pages',
+    area: 'The gateway',
+    typed: '`/lb`, `/status.html`',
+    does: 'Live every second, and every 5 s.',
+    test: 'in-process',
+  },
 ] as const satisfies readonly Row[];
 
 export type CompatibilityId<Test extends Row['test']> = Extract<

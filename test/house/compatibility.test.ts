@@ -19,6 +19,11 @@ import { startInProcess } from '../../examples/wordpecker/src/lib/testing/startI
 import { readMysqlSettings } from '../../examples/wordpecker/src/store/mysqlSettings.js';
 import { GroupClient } from '../support/groupClient.js';
 import { call } from '../support/sample.js';
+import { isProblem } from '../../backend/src/gateway/answer.js';
+import { livePage } from '../../backend/src/gateway/pages/livePage.js';
+import { renderPage } from '../../backend/src/gateway/pages/primaryPages.js';
+import { publicPage } from '../../backend/src/gateway/pages/publicPage.js';
+import { PagesScene } from '../support/pagesScene.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-compatibility-'));
@@ -58,6 +63,16 @@ async function withBackend(
   } finally {
     await service.stop();
   }
+}
+
+/** What `GET /lb/status` says after some seconds of traffic. */
+async function gatewayFigures(scene: PagesScene, seconds = 10) {
+  scene.pass(seconds);
+  const answer = await renderPage('/lb/status', scene.monitor);
+  if (isProblem(answer)) throw new Error(answer.message);
+  const status = JSON.parse(answer.body) as Record<string, unknown>;
+  const [pool] = status['pools'] as { upstreams: Record<string, unknown>[] }[];
+  return { status, upstream: pool!.upstreams[0] };
 }
 
 const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promise<void>>> = {
@@ -161,6 +176,32 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
       const { body } = await call('GET', `${url}/api/me`, undefined, { cookie });
       expect(body).toMatchObject({ data: { user: 'ana' } });
     });
+  },
+  figures: async () => {
+    const { status, upstream } = await gatewayFigures(new PagesScene());
+    expect(status).toMatchObject({
+      totalRequests: expect.any(Number),
+      successRate: expect.any(Number),
+      averageResponseTime: expect.any(Number),
+      requestsPerSecond: expect.any(Number),
+      activeSessions: expect.any(Number),
+    });
+    expect(upstream).toMatchObject({
+      percentage: expect.any(Number),
+      averageResponseTime: expect.any(Number),
+      successRate: expect.any(Number),
+    });
+  },
+  'figures-reset': async () => {
+    const scene = new PagesScene();
+    expect((await gatewayFigures(scene)).status['totalRequests']).toBeGreaterThan(1_000);
+    await renderPage('/lb/reset', scene.monitor);
+    expect((await gatewayFigures(scene, 0)).status).toMatchObject({ totalRequests: 0, successRate: null });
+  },
+  'status-pages': () => {
+    expect([livePage.refreshSeconds, publicPage.refreshSeconds]).toEqual([5, 5]);
+    expect(livePage.assets.script?.text).toContain('periodMs: 1_000');
+    expect(publicPage.assets.script?.text).toContain('periodMs: 5_000');
   },
 };
 

@@ -58,7 +58,7 @@ beforeEach(async () => {
     token: 'right',
     // The primary sits in another process; here it is asked at once, after the worker has reported.
     askPrimary: (path) => {
-      monitor.report(1, structuredClone(served.worker.stats()));
+      monitor.report(1, structuredClone({ ...served.worker.stats(), seen: served.worker.seen.take() }));
       return renderPage(path, monitor);
     },
     health: () => health,
@@ -106,7 +106,7 @@ const status = async (): Promise<GatewayStatus> =>
   gatewayStatusSchema.parse(JSON.parse((await call('/lb/status')).body));
 
 describe('own pages', () => {
-  it('are the six of the contract; everything else is the application’s', async () => {
+  it('are those of the contract; everything else is the application’s', async () => {
     for (const path of ['/lb', '/lb/status', '/health', '/api/client-ip', '/status.html', '/metrics']) {
       expect([path, (await call(path)).status]).toEqual([path, 200]);
       expect([path, (await call(`${path}?x=1`)).status]).toEqual([path, 200]);
@@ -181,6 +181,28 @@ describe('figures', () => {
     expect(metrics).toContain(`holdfast_gateway_upstream_answers_total{${labels},class="2xx"} 20\n`);
     expect(metrics).toContain(`holdfast_gateway_upstream_request_duration_seconds_count{${labels}} 25\n`);
     expect(metrics).toMatch(/holdfast_gateway_client_connections_total \d\d/);
+  });
+
+  it('have their usual names, and begin anew by a call that no page of another origin can make', async () => {
+    for (let i = 0; i < 8; i += 1) await call(`/item/${i}`);
+    for (let i = 0; i < 2; i += 1) await call('/broken');
+    const before = await status();
+    expect(before).toMatchObject({ totalRequests: 10, successRate: 80, activeSessions: 1 });
+    expect(before.averageResponseTime).toBeGreaterThan(0);
+    expect(before.pools[0]!.upstreams[0]).toMatchObject({
+      percentage: 100,
+      successRate: 80,
+      totalRequests: 10,
+    });
+    for (const headers of [{ Origin: 'http://evil.example' }, { 'Sec-Fetch-Site': 'cross-site' }] as const) {
+      expect((await call('/lb/reset', headers as Record<string, string>, 'POST')).status).toBe(403);
+    }
+    expect((await status()).totalRequests).toBe(10);
+    const answer = await call('/lb/reset', {}, 'POST');
+    expect([answer.status, JSON.parse(answer.body).success]).toEqual([200, true]);
+    await call('/item/1');
+    expect(await status()).toMatchObject({ totalRequests: 1, successRate: 100, activeSessions: 1 });
+    expect((await call('/metrics')).body).toContain('holdfast_gateway_answers_total{class="2xx"} 9\n');
   });
 
   it('count what the gateway answers in the place of an upstream', async () => {

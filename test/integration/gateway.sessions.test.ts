@@ -1,6 +1,7 @@
 /** Upgrades, sticky sessions, own pages, swaps and the graceful end of the gateway's worker. */
 import { once } from 'node:events';
 import { createServer as createHttpServer, Agent, request } from 'node:http';
+import { createHmac } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import {
@@ -151,7 +152,7 @@ describe('a sticky session', () => {
     };
     const first = await ask('');
     expect(first.set).toMatch(
-      /^HFSESSION=[\w-]{12}\.[0-9a-z]+\.[\w-]{22}; Path=\/; Max-Age=1800; HttpOnly; SameSite=Lax$/,
+      /^HFSESSION=[\w-]{12}\.[0-9a-z]+\.[\w-]{8}\.[\w-]{22}; Path=\/; Max-Age=1800; HttpOnly; SameSite=Lax$/,
     );
     const value = first.set.slice(0, first.set.indexOf(';'));
     for (let i = 0; i < 6; i += 1)
@@ -170,7 +171,22 @@ describe('a sticky session', () => {
     started.worker.swap(snapshotOf(poolRow(rest, { sticky })));
     const moved = await ask(`Cookie: ${value}\r\n`);
     expect(moved.body).not.toBe(first.body);
-    expect(moved.set).not.toBe('');
+    // The session is the same one: it is counted once, however often it moves.
+    expect(moved.set.split('.')[2]).toBe(first.set.split('.')[2]);
+    expect(new Set(started.worker.seen.take())).toHaveLength(1);
+  });
+
+  it('is known by a cookie of before cookies had ids', async () => {
+    const up = await upstream(({ socket }) => socket.write(ok('0')));
+    const started = await gateway([up.port], {}, { sticky });
+    const key = (text: string): Buffer => createHmac('sha256', 'new key').update(text).digest();
+    const name = key(`name\0main\0${'127.0.0.1'}:${up.port}`).subarray(0, 9).toString('base64url');
+    const named = `${name}.${Math.ceil(Date.now() / 1_000 + 1_790).toString(36)}`;
+    const signature = key(`session\0main\0${named}`).subarray(0, 16).toString('base64url');
+    const lines = `Cookie: HFSESSION=${named}.${signature}\r\nConnection: close\r\n`;
+    const text = await client(started.port).send(get('/', lines)).untilEnded();
+    expect(text).not.toContain('Set-Cookie');
+    expect(started.worker.seen.take()).toHaveLength(1);
   });
 
   it('is marked Secure behind a TLS proxy', async () => {

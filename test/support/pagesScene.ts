@@ -143,6 +143,7 @@ export class PagesScene {
       clients: { connections: 84, upgraded: 6, accepted: 900 + this.elapsedMs / 1_000, answers },
       refusals: { 'head.malformed': 3, 'limit.connections-per-client': 1 },
       accessLogDropped: 0,
+      seen: [],
     };
   }
 
@@ -175,6 +176,7 @@ export class PagesScene {
 function sceneFacts(): GatewayFacts {
   const fact = (): UpstreamFact => ({
     source: 'supervisor',
+    kept: false,
     lastCheck: { atMs: SCENE_START_MS - 4_000, ok: true, latencyMs: 1.7, detail: '' },
   });
   const snapshot: GatewaySnapshot = {

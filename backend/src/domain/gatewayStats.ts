@@ -54,4 +54,6 @@ export interface WorkerStats {
   readonly refusals: Readonly<Record<string, number>>;
   /** Access-log lines that could not be kept. */
   readonly accessLogDropped: number;
+  /** Marks (distinctCount) of sessions that it has seen since its last report. */
+  readonly seen: readonly number[];
 }

@@ -57,6 +57,12 @@ function bucketOf(valueMs: number): number {
   return low;
 }
 
+/** null of none. */
+export function meanMsOf(histogram: Histogram): number | null {
+  const count = countOf(histogram);
+  return count === 0 ? null : histogram.sumMs / count;
+}
+
 export function countOf(histogram: Histogram): number {
   return histogram.counts.reduce((total, count) => total + count, 0);
 }

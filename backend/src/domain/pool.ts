@@ -68,3 +68,13 @@ export interface GatewaySnapshot {
   readonly routes: readonly RouteSnapshot[];
   readonly pools: readonly PoolSnapshot[];
 }
+
+/** Whether a pool sends everything of one client address to one upstream, so that a person alone sees but one of them. */
+export function isKeyedByAddress({ algorithm, hashOn }: Pick<PoolSnapshot, 'algorithm' | 'hashOn'>): boolean {
+  return algorithm === 'ip-hash' || (algorithm === 'consistent-hash' && hashOn === 'ip');
+}
+
+/** What to tell a person who wonders why. @param one what an upstream is called there. */
+export function addressHint(one: string): string {
+  return `Every request from one address goes to one ${one}, so all that you try from this machine does, too. LB_ALGORITHM=round-robin spreads it.`;
+}

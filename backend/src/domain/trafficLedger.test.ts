@@ -35,6 +35,7 @@ function report(upstreams: UpstreamStats[], more: Partial<WorkerStats> = {}): Wo
     clients: { connections: 3, upgraded: 1, accepted: answered, answers: [0, answered, 0, 0, 0] },
     refusals: {},
     accessLogDropped: 0,
+    seen: [],
     ...more,
   };
 }

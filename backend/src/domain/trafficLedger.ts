@@ -6,8 +6,12 @@
  * counted between its last report and its death is lost; at two reports a second that is half a second of counting.
  *
  * An upstream that has left the pool and that no worker mentions any more is forgotten; its pool keeps its part.
+ *
+ * `begin` sets a mark from which the figures for people count (`…Counted`); totals, and with them Prometheus's counters,
+ * grow on.
  */
 import type { AnswerClasses, UpstreamCounters, UpstreamStats, WorkerStats } from './gatewayStats.js';
+import { SlidingDistinctCount } from './distinctCount.js';
 import { SlidingWindow } from './slidingWindow.js';
 import {
   NO_ANSWERS,
@@ -17,17 +21,23 @@ import {
   growth,
   subtractAnswers,
   subtractCounters,
+  sumOfAnswers,
 } from './trafficCounters.js';
 
 /** Percentiles and error rates look back this far. */
 export const WINDOW_MS = 60_000;
 const STEP_MS = 5_000;
+/** Sessions are counted over this long. */
+const SESSIONS_MS = 1_800_000;
+const SESSIONS_STEP_MS = 60_000;
 
 /** Codes of refusals kept at most; they come from a fixed set, so more would be a defect of a worker. */
 const MOST_CODES = 100;
 
 interface Account {
   total: UpstreamCounters;
+  /** What the total was at the last `begin`. */
+  begun: UpstreamCounters;
   readonly window: SlidingWindow<UpstreamCounters>;
 }
 
@@ -59,7 +69,10 @@ export class TrafficLedger {
   readonly #upstreams = new Map<string, Account>();
   readonly #pools = new Map<string, Account>();
   readonly #refusals = new Map<string, number>();
+  readonly #answersWindow = new SlidingWindow<number>(WINDOW_MS, STEP_MS);
+  readonly #sessions = new SlidingDistinctCount(SESSIONS_MS, SESSIONS_STEP_MS);
   #answers: AnswerClasses = NO_ANSWERS;
+  #answersBegun: AnswerClasses = NO_ANSWERS;
   #accepted = 0;
   #accessLogDropped = 0;
 
@@ -80,10 +93,13 @@ export class TrafficLedger {
     }
     // After the whole report, so that a pool and its upstreams are sampled at the same moment.
     for (const account of touched) account.window.add(nowMs, account.total);
+    if (this.#answersWindow.size === 0) this.#answersWindow.add(nowMs, 0);
     this.#answers = addAnswers(
       this.#answers,
       subtractAnswers(stats.clients.answers, before?.stats.clients.answers ?? NO_ANSWERS),
     );
+    this.#answersWindow.add(nowMs, sumOfAnswers(this.#answers));
+    this.#sessions.add(nowMs, stats.seen);
     this.#accepted += Math.max(0, stats.clients.accepted - (before?.stats.clients.accepted ?? 0));
     this.#accessLogDropped += Math.max(0, stats.accessLogDropped - (before?.stats.accessLogDropped ?? 0));
     for (const [code, count] of Object.entries(stats.refusals)) {
@@ -114,6 +130,40 @@ export class TrafficLedger {
 
   poolTotal(pool: string): UpstreamCounters {
     return this.#pools.get(pool)?.total ?? NO_TRAFFIC;
+  }
+
+  /** Figures for people count from now on. */
+  begin(): void {
+    for (const account of [...this.#upstreams.values(), ...this.#pools.values()]) {
+      account.begun = account.total;
+    }
+    this.#answersBegun = this.#answers;
+  }
+
+  /** What it counted since the last `begin`. */
+  upstreamCounted(pool: string, id: string): UpstreamCounters {
+    return countedOf(this.#upstreams.get(upstreamKey(pool, id)));
+  }
+
+  poolCounted(pool: string): UpstreamCounters {
+    return countedOf(this.#pools.get(pool));
+  }
+
+  /** Answers to clients since the last `begin`. */
+  get answersCounted(): AnswerClasses {
+    return subtractAnswers(this.#answers, this.#answersBegun);
+  }
+
+  /** Answers to clients a second, over the last minute or what there is of it; null before there is any. */
+  answersPerSecond(nowMs: number): number | null {
+    const before = this.#answersWindow.before(nowMs, WINDOW_MS);
+    if (before === null) return null;
+    return (sumOfAnswers(this.#answers) - before.value) / (before.elapsedMs / 1_000);
+  }
+
+  /** Sessions seen in the last half an hour (distinctCount: within 1.6 % in 19 of 20 cases). */
+  sessions(nowMs: number): number {
+    return this.#sessions.estimate(nowMs);
   }
 
   /** What it counted over the last `backMs` (at most WINDOW_MS, at least one step of 5 s once that has passed). */
@@ -181,10 +231,18 @@ export function upstreamKey(pool: string, id: string): string {
 function accountOf(accounts: Map<string, Account>, key: string, nowMs: number): Account {
   const known = accounts.get(key);
   if (known !== undefined) return known;
-  const account: Account = { total: NO_TRAFFIC, window: new SlidingWindow(WINDOW_MS, STEP_MS) };
+  const account: Account = {
+    total: NO_TRAFFIC,
+    begun: NO_TRAFFIC,
+    window: new SlidingWindow(WINDOW_MS, STEP_MS),
+  };
   account.window.add(nowMs, NO_TRAFFIC);
   accounts.set(key, account);
   return account;
+}
+
+function countedOf(account: Account | undefined): UpstreamCounters {
+  return account === undefined ? NO_TRAFFIC : subtractCounters(account.total, account.begun);
 }
 
 function lately(account: Account | undefined, nowMs: number, backMs: number): Lately {

@@ -27,6 +27,7 @@ import { objectionTo } from './objections.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 import { NOBODY_ASKED, recordOf, unreadRecord } from './requestRecord.js';
+import type { NotedClient } from './seenSessions.js';
 
 /** Who wants to know when it is gone. */
 export interface ClientOwner {
@@ -41,10 +42,12 @@ const NO_ROUTE: Refusal = {
 
 const MOST_TEXT_BYTES = 65_536;
 
-export class ClientConnection implements Timed {
+export class ClientConnection implements Timed, NotedClient {
   readonly socket: ClientSocket;
   readonly peer: Peer;
   deadlineMs: number;
+  notedIn = -1;
+  notedAddress = '';
   readonly #context: GatewayContext;
   readonly #owner: ClientOwner;
   #pending: Buffer | null = null;

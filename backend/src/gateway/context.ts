@@ -5,6 +5,7 @@ import type { AnswerCounter, CodeCounter } from './counters.js';
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';
 import type { Pool } from './pool.js';
+import type { SeenSessions } from './seenSessions.js';
 import type { Tunnel } from './tunnel.js';
 
 /** A request for one of the gateway's own pages. */
@@ -64,6 +65,7 @@ export interface GatewayContext {
   readonly ownPages: OwnPages;
   readonly answers: AnswerCounter;
   readonly refusals: CodeCounter;
+  readonly seen: SeenSessions;
   readonly tunnels: Set<Tunnel>;
   /** Uniform in [0, 1). */
   readonly random: () => number;

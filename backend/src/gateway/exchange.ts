@@ -92,7 +92,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     if (sticky !== null) {
       this.#session = sticky.find(this.#head.cookie, this.#context.clock.wallMs());
       this.wanted = this.#session?.upstream ?? null;
-    }
+      if (this.#session !== null) this.#context.seen.cookie(this.#session);
+    } else this.#context.seen.client(this.#client, this.#clientAddress);
     this.#tryNext();
   }
 

@@ -1,23 +1,32 @@
 /**
  * Sessions that stay with their upstream, without a table to lose: the cookie itself names the upstream.
  *
- *   cookie = <name of the upstream>.<when it ends, seconds since 1970, base 36>.<signature>
+ *   cookie = <name of the upstream>.<when it ends, seconds since 1970, base 36>.<id>.<signature>
  *
- * The name is a keyed hash, so that no address of the inside is shown. The signature (HMAC-SHA256, 128 bits) covers
- * pool, name and end; the newest key signs, all keys verify, so that keys can be rotated without losing a session.
- * The lifetime slides: a cookie that has lost a twentieth of it is renewed by the next answer.
+ * The name is a keyed hash, so that no address of the inside is shown. The id is random and stays with the session when
+ * the cookie is renewed or its upstream leaves, so that sessions can be counted (seenSessions.ts); cookies of before there
+ * were ids have none. The signature (HMAC-SHA256, 128 bits) covers pool, name, end and id; the newest key signs, all keys
+ * verify, so that keys can be rotated without losing a session. The lifetime slides: a cookie that has lost a twentieth
+ * of it is renewed by the next answer.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hashText } from '../domain/balancing/hash.js';
 import type { StickySnapshot } from '../domain/pool.js';
+import type { Noted } from './seenSessions.js';
 import type { Upstream } from './upstream.js';
 
 /** Verified cookies that are remembered, so that a session costs its HMAC once and not with every request. */
 const MOST_REMEMBERED = 4_096;
 const RENEW_SHARE = 0.05;
 
-export interface StickyChoice {
-  readonly upstream: Upstream;
+export interface StickyChoice extends Noted {
+  /** null: it has left. */
+  readonly upstream: Upstream | null;
   readonly endsMs: number;
+  /** '' in a cookie of before there were ids. */
+  readonly id: string;
+  /** Of the session. */
+  readonly hash: number;
 }
 
 export class StickySessions {
@@ -40,7 +49,7 @@ export class StickySessions {
     }
   }
 
-  /** What a request's Cookie field says, or null: no cookie of ours, forged, expired, or of an upstream that left. */
+  /** What a request's Cookie field says, or null: no cookie of ours, forged, or expired. */
   find(cookieField: string | null, wallMs: number): StickyChoice | null {
     const value = cookieField === null ? null : cookieValue(cookieField, this.#snapshot.cookieName);
     if (value === null) return null;
@@ -60,24 +69,31 @@ export class StickySessions {
       current.upstream === upstream &&
       current.endsMs - wallMs > lifetimeMs * (1 - RENEW_SHARE);
     if (stillGood || name === undefined) return '';
-    const named = `${name}.${Math.ceil((wallMs + lifetimeMs) / 1_000).toString(36)}`;
+    const id = current === null || current.id === '' ? randomBytes(6).toString('base64url') : current.id;
+    const named = `${name}.${Math.ceil((wallMs + lifetimeMs) / 1_000).toString(36)}.${id}`;
     const value = `${named}.${this.#sign(keys[0] ?? '', named)}`;
     const attributes = `Path=/; Max-Age=${Math.round(lifetimeMs / 1_000)}; HttpOnly; SameSite=Lax`;
     return `Set-Cookie: ${cookieName}=${value}; ${attributes}${secure ? '; Secure' : ''}\r\n`;
   }
 
   #verify(value: string): StickyChoice | null {
-    const [name, ends, signature, ...rest] = value.split('.');
-    if (name === undefined || ends === undefined || signature === undefined || rest.length > 0) return null;
-    const upstream = this.#byName.get(name);
-    if (upstream === undefined || !/^[0-9a-z]{1,8}$/.test(ends)) return null;
-    const given = Buffer.from(signature);
+    const signedEnd = value.lastIndexOf('.');
+    const named = value.slice(0, signedEnd);
+    const [name = '', ends = '', id = '', ...rest] = named.split('.');
+    if (signedEnd === -1 || rest.length > 0 || !/^[0-9a-z]{1,8}$/.test(ends)) return null;
+    const given = Buffer.from(value.slice(signedEnd + 1));
     const signed = this.#snapshot.keys.some((key) => {
-      const expected = Buffer.from(this.#sign(key, `${name}.${ends}`));
+      const expected = Buffer.from(this.#sign(key, named));
       return given.length === expected.length && timingSafeEqual(given, expected);
     });
     if (!signed) return null;
-    const choice = { upstream, endsMs: Number.parseInt(ends, 36) * 1_000 };
+    const choice = {
+      upstream: this.#byName.get(name) ?? null,
+      endsMs: Number.parseInt(ends, 36) * 1_000,
+      id,
+      hash: hashText(id === '' ? value : id),
+      notedIn: -1,
+    };
     if (this.#remembered.size >= MOST_REMEMBERED) this.#remembered.clear();
     this.#remembered.set(value, choice);
     return choice;

@@ -22,6 +22,7 @@ import { DEFAULT_LIMITS, type GatewayLimits } from './limits.js';
 import { Listeners, type Reception } from './listeners.js';
 import { Pool } from './pool.js';
 import type { TlsMaterial } from './tls/contexts.js';
+import { SeenSessions } from './seenSessions.js';
 import { FAREWELL_MS, type Tunnel } from './tunnel.js';
 import { TurnedAway } from './turnedAway.js';
 
@@ -71,6 +72,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly ownPages: OwnPages;
   readonly answers = new AnswerCounter();
   readonly refusals = new CodeCounter();
+  readonly seen = new SeenSessions();
   readonly tunnels = new Set<Tunnel>();
   readonly random: () => number;
   readonly viaName: string;
@@ -190,7 +192,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.#dismiss(orphans, this.#tunnelDrainMs);
   }
 
-  /** What it has counted and what is under way. */
+  /** What it has counted and what is under way; the log's and `seen` are added where they are handed on. */
   stats(): WorkerStats {
     const nowMs = this.clock.nowMs();
     const pools = [...this.#pools.values(), ...this.#leavingPools];
@@ -206,6 +208,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
       },
       refusals: this.refusals.snapshot(),
       accessLogDropped: 0,
+      seen: [],
     };
   }
 
@@ -312,5 +315,6 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     for (const pool of this.#pools.values()) if (pool.isUnsettled) pool.passTime(nowMs, wallMs);
     for (const pool of this.#leavingPools) if (pool.isGone) this.#leavingPools.delete(pool);
     this.#addresses.passTime(nowMs);
+    this.seen.passTime(nowMs);
   }
 }

@@ -213,7 +213,8 @@ export class WorkerProcess {
   }
 
   #statsOf(worker: GatewayWorker): WorkerStats {
-    return { ...worker.stats(), accessLogDropped: this.#accessLog?.dropped ?? 0 };
+    const accessLogDropped = this.#accessLog?.dropped ?? 0;
+    return { ...worker.stats(), accessLogDropped, seen: worker.seen.take() };
   }
 
   #ask(path: PrimaryPath): Promise<OwnAnswer | Problem> {

@@ -107,8 +107,17 @@ describe('a gateway', () => {
     expect(clock.pending).toBe(1);
   });
 
+  it('is told of with the workers that serve, not with those of the moment in which it starts', () => {
+    const { events, feed } = world;
+    for (const workers of [0, 0, 1, 2, 2, 2, 1]) feed.accept(reportOf([], { workers }));
+    expect(events.of('gateway.connected').map(({ data }) => data)).toEqual([
+      { gateway: 'box:1', workers: 2 },
+    ]);
+  });
+
   it('that says goodbye is not waited for', async () => {
     const { clock, events, feed, drained } = world;
+    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]));
     feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]));
     feed.accept(reportOf([], { leaving: true }));
     expect(feed.drained(13_004, 0)).toBeNull();

@@ -22,6 +22,8 @@ export interface TrafficFeedOptions {
 
 interface Gateway {
   readonly report: TrafficReport;
+  /** It was told of. */
+  readonly isConnected: boolean;
   readonly byPort: ReadonlyMap<number, UpstreamTraffic>;
   readonly atMs: number;
   readonly atWallMs: number;
@@ -57,15 +59,19 @@ export class TrafficFeed {
       for (const port of before?.byPort.keys() ?? []) onDrained(port);
       return true;
     }
+    // At its start workers come one after the other: it is connected with as many as two reports agree on.
+    const isConnected =
+      before?.isConnected === true || (report.workers > 0 && before?.report.workers === report.workers);
     const here = report.upstreams.filter(({ host }) => isHere(host));
     this.#gateways.set(report.gateway, {
       report,
+      isConnected,
       byPort: new Map(here.map((upstream) => [upstream.port, upstream])),
       atMs: clock.nowMs(),
       atWallMs: clock.wallMs(),
       cancelExpiry: clock.after(SILENCE_MS, () => this.#expire(report.gateway)),
     });
-    if (before === undefined) {
+    if (isConnected && before?.isConnected !== true) {
       events.emit('gateway.connected', { gateway: report.gateway, workers: report.workers });
     }
     const busy = new Set(here.filter(({ drained }) => !drained).map(({ port }) => port));

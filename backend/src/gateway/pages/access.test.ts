@@ -8,6 +8,7 @@ const local: Visitor = {
   host: 'localhost:13003',
   authorization: undefined,
   forwarded: false,
+  change: null,
 };
 const remote: Visitor = {
   ...local,
@@ -86,4 +87,40 @@ it('knows loopback addresses in every spelling', () => {
   expect(
     ['10.0.0.1', '128.0.0.1', '::2', '::ffff:10.0.0.1', '', '127.0.0.1.evil'].some(isLoopbackAddress),
   ).toBe(false);
+});
+
+describe('a call that changes something', () => {
+  const rule = ruleFor('right');
+  const sent = (origin: string | null, fetchSite: string | null = null): Visitor => ({
+    ...local,
+    change: { origin, fetchSite },
+  });
+
+  it.each<[string, Visitor]>([
+    ['a program', sent(null)],
+    ['the page itself', sent('http://localhost:13003', 'same-origin')],
+    ['the page itself, through TLS', { ...sent('https://localhost:13003'), host: 'LOCALHOST:13003' }],
+    ['an address that was typed', sent(null, 'none')],
+  ])('may come from %s', (_whose, visitor) => expect(rule(visitor).allowed).toBe(true));
+
+  it.each<[string, Visitor]>([
+    ['a page of another site', sent('https://evil.example', 'cross-site')],
+    ['a page of another port', sent('http://localhost:3000', 'same-site')],
+    ['a page that hides its origin', sent('null')],
+    ['a page of another site in a browser that says no more', sent(null, 'cross-site')],
+    ['a page whose origin only begins like ours', sent('http://localhost:13003.evil.example')],
+    ['an origin with a scheme of its own', sent('file://localhost:13003')],
+    [
+      'a page of another site that has the password',
+      { ...sent('https://evil.example'), authorization: basic('me:right') },
+    ],
+  ])('may not come from %s', (_whose, visitor) =>
+    expect(rule(visitor)).toMatchObject({ allowed: false, status: 403, code: 'origin.foreign' }),
+  );
+
+  it('needs the token from elsewhere', () => {
+    const elsewhere = { ...remote, change: { origin: null, fetchSite: null } };
+    expect(rule(elsewhere)).toMatchObject({ allowed: false, status: 401 });
+    expect(rule({ ...elsewhere, authorization: 'Bearer right' }).allowed).toBe(true);
+  });
 });

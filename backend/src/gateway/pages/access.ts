@@ -5,7 +5,9 @@
  *
  * - a request that a proxy on this machine forwards for somebody else: it carries forwarding fields;
  * - a browser here that a hostile page made ask (DNS rebinding): it carries the page's Host, a foreign name;
- * - a page of another origin that asks from a browser here: the answers carry no CORS fields, so it can't read them.
+ * - a page of another origin that asks from a browser here: the answers carry no CORS fields, so it can't read them. A
+ *   call that changes something is refused when a page of another origin made the browser send it (Origin,
+ *   Sec-Fetch-Site), with the token, too: browsers send a password along by themselves.
  *
  * The token comes as `Authorization: Bearer …`, or, because browsers can't be told to send that, as the password of
  * HTTP basic authentication with any user name. It is compared in constant time, and how fast an address may try
@@ -24,6 +26,8 @@ export interface Visitor {
   readonly authorization: string | undefined;
   /** Whether the request carries forwarding fields: a proxy passed it on. */
   readonly forwarded: boolean;
+  /** null: it only reads. Otherwise what a browser says of the page that sends it. */
+  readonly change: { readonly origin: string | null; readonly fetchSite: string | null } | null;
 }
 
 export type Verdict =
@@ -31,7 +35,7 @@ export type Verdict =
   | {
       readonly allowed: false;
       readonly status: 401 | 403;
-      readonly code: 'page.local-only' | 'auth.required' | 'auth.invalid';
+      readonly code: 'page.local-only' | 'auth.required' | 'auth.invalid' | 'origin.foreign';
       readonly message: string;
     }
   | {
@@ -61,6 +65,7 @@ export function createAccessRule(options: AccessOptions): (visitor: Visitor) => 
   const expected = token === null || token === '' ? null : digest(token);
   const guesses = new GuessLimiter(options.guesses ?? DEFAULT_GUESS_LIMITS);
   return (visitor) => {
+    if (isForeign(visitor)) return FOREIGN_ORIGIN;
     if (isLocal(visitor)) return ALLOWED;
     if (expected === null) return LOCAL_ONLY;
     const guess = tokenOf(visitor.authorization);
@@ -81,6 +86,13 @@ const LOCAL_ONLY: Verdict = {
   code: 'page.local-only',
   message:
     'This page is for clients on the machine of the gateway. Set HA_API_TOKEN to look at it from elsewhere.',
+};
+
+const FOREIGN_ORIGIN: Verdict = {
+  allowed: false,
+  status: 403,
+  code: 'origin.foreign',
+  message: 'A page of another origin sent this call. Only pages of this gateway, and programs, may send it.',
 };
 
 const TOKEN_NEEDED: Verdict = {
@@ -112,6 +124,15 @@ function tooManyGuesses(address: string, retryAfterSeconds: number): Verdict {
 export function isLoopbackAddress(address: string): boolean {
   const plain = address.toLowerCase().startsWith('::ffff:') ? address.slice(7) : address;
   return plain === '::1' || (isIPv4(plain) && plain.startsWith('127.'));
+}
+
+/** Programs send neither field; browsers send Origin with every call that changes something. */
+function isForeign({ change, host }: Visitor): boolean {
+  if (change === null) return false;
+  const { origin, fetchSite } = change;
+  if (fetchSite !== null && fetchSite !== 'same-origin' && fetchSite !== 'none') return true;
+  if (origin === null) return false;
+  return origin.toLowerCase().replace(/^https?:\/\//, '') !== host?.toLowerCase();
 }
 
 function isLocal({ peerAddress, host, forwarded }: Visitor): boolean {

@@ -4,7 +4,7 @@
  */
 import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
 import type { TrafficLedger } from '../../domain/trafficLedger.js';
-import type { GatewayFacts } from './facts.js';
+import { isLeaving, type GatewayFacts } from './facts.js';
 
 export interface ChangeNote {
   readonly tone: 'good' | 'bad' | 'neutral';
@@ -27,6 +27,8 @@ interface SeenUpstream {
   readonly id: string;
   readonly state: UpstreamSnapshot['state'];
   readonly ejected: boolean;
+  /** Its process has been checked. */
+  readonly checked: boolean;
   /** Why it is down. */
   readonly detail: string;
 }
@@ -49,13 +51,18 @@ export function sceneOf(facts: GatewayFacts, ledger: TrafficLedger): Scene {
 }
 
 function seenUpstreams(facts: GatewayFacts, ledger: TrafficLedger): SeenUpstream[] {
-  return eachUpstream(facts.snapshot, (pool, { id, state }) => ({
-    pool: pool.name,
-    id,
-    state,
-    ejected: ledger.gauges(pool.name, id).ejectedBy > 0,
-    detail: facts.upstreams.get(id)?.lastCheck?.detail ?? '',
-  }));
+  return eachUpstream(facts.snapshot, (pool, { id, state }) => {
+    const fact = facts.upstreams.get(id);
+    const lastCheck = fact?.lastCheck ?? null;
+    return {
+      pool: pool.name,
+      id,
+      state: state === 'down' && isLeaving(fact) ? 'draining' : state,
+      ejected: ledger.gauges(pool.name, id).ejectedBy > 0,
+      checked: lastCheck !== null,
+      detail: lastCheck?.detail ?? '',
+    };
+  });
 }
 
 export function eachUpstream<T>(
@@ -95,7 +102,12 @@ function upstreamChange(before: SeenUpstream | undefined, now: SeenUpstream): Ch
   }
   if (before.state !== state) {
     if (state === 'up') return { tone: 'good', text: `${id} in ${pool} is up` };
-    if (state === 'draining') return { tone: 'neutral', text: `${id} in ${pool} drains` };
+    if (state === 'draining')
+      return { tone: 'neutral', text: `${id} in ${pool} drains: its source withdrew it` };
+    // A new process at the address of one that left.
+    if (before.state === 'draining' && !now.checked) {
+      return { tone: 'neutral', text: `${id} in ${pool} came back, not checked yet` };
+    }
     return { tone: 'bad', text: `${id} in ${pool} is down${detail === '' ? '' : `: ${detail}`}` };
   }
   if (!before.ejected && now.ejected) {

@@ -28,8 +28,14 @@ export interface PageKind {
 /**
  * @param name of the files in assets/: `<name>.css` after `base.css`, and `<name>.js` after `base.js`.
  * @param refreshSeconds null: the page has no script and stays as it is.
+ * @param formAction where its forms may go, as the policy says it.
  */
-export function loadPageKind(name: string, title: string, refreshSeconds: number | null): PageKind {
+export function loadPageKind(
+  name: string,
+  title: string,
+  refreshSeconds: number | null,
+  formAction = "'none'",
+): PageKind {
   const style = readAsset('base.css') + readAsset(`${name}.css`);
   const script = refreshSeconds === null ? '' : readAsset('base.js') + readAsset(`${name}.js`);
   const assets: Assets = {
@@ -41,7 +47,7 @@ export function loadPageKind(name: string, title: string, refreshSeconds: number
       ...(script === '' ? [] : [`script-src '${hashOf(script)}'`, "connect-src 'self'"]),
       'img-src data:',
       "base-uri 'none'",
-      "form-action 'none'",
+      `form-action ${formAction}`,
       "frame-ancestors 'none'",
     ].join('; '),
     build: createHash('sha256').update(style).update(script).digest('hex').slice(0, 12),

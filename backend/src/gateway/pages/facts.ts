@@ -39,6 +39,8 @@ export interface WorkerFact {
 export interface UpstreamFact {
   /** Name of its source. */
   readonly source: string;
+  /** Its source has withdrawn it; it stays because the pool would be empty without it. */
+  readonly kept: boolean;
   /** null before the first check. */
   readonly lastCheck: {
     /** Wall clock, ms. */
@@ -48,6 +50,11 @@ export interface UpstreamFact {
     /** For people: "HTTP 503, expected 200–399"; empty when it was fine. */
     readonly detail: string;
   } | null;
+}
+
+/** Whether its source has withdrawn it while nothing is wrong with it: a planned leave, though it is kept for now. */
+export function isLeaving(fact: UpstreamFact | undefined): boolean {
+  return fact?.kept === true && fact.lastCheck?.ok !== false;
 }
 
 export interface SourceFact {

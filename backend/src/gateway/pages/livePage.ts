@@ -9,7 +9,7 @@ import { renderPool } from './livePool.js';
 import type { Change, GatewayStatus, WorkerStatus } from './statusSchema.js';
 import { inCount, inDuration, inMs, inPercent, inRate } from './words.js';
 
-export const livePage = loadPageKind('live', 'Gateway · Holdfast', 5);
+export const livePage = loadPageKind('live', 'Gateway · Holdfast', 5, "'self'");
 
 const HEADLINES: Readonly<Record<GatewayStatus['condition'], string>> = {
   up: 'All pools serve',
@@ -37,8 +37,8 @@ export function renderLivePage(status: GatewayStatus): string {
             ${status.snapshotVersion}
           </p>
         </div>
-        ${renderProblems(status.problems)} ${renderTiles(status)} ${renderChart(status.history)}
-        ${status.pools.map((pool) => renderPool(pool, status.at))}
+        ${renderProblems(status.problems)} ${renderTiles(status)} ${renderFigures(status)}
+        ${renderChart(status.history)} ${status.pools.map((pool) => renderPool(pool, status.at))}
         <div class="columns">
           ${renderChanges(status.changes, status.at)}
           <div>
@@ -81,6 +81,30 @@ function tile(name: string, value: string, note: string, tone = ''): Html {
     <dt>${name}</dt>
     <dd class="value ${tone}">${value}</dd>
     <dd class="muted">${note}</dd>
+  </div> `;
+}
+
+/** What counts since the start or the last reset, and may begin anew. */
+function renderFigures(status: GatewayStatus): Html {
+  const { countedSince, at, totalRequests, successRate, averageResponseTime } = status;
+  return html`<section class="panel since" aria-label="Figures since the last reset">
+    <dl>
+      ${figure('Requests', inCount(totalRequests))}
+      ${figure('Answered below 500', inPercent(successRate === null ? null : successRate / 100))}
+      ${figure('Mean response time', inMs(averageResponseTime))}
+      ${figure('Requests a second, last minute', status.requestsPerSecond === null ? '–' : inRate(status.requestsPerSecond))}
+      ${figure('Sessions, last 30 minutes', inCount(status.activeSessions))}
+    </dl>
+    <form method="post" action="/lb/reset">
+      <span class="muted">Counted for ${since(countedSince, at)}</span> <button>Reset</button>
+    </form>
+  </section>`;
+}
+
+function figure(name: string, value: string): Html {
+  return html`<div>
+    <dt>${name}</dt>
+    <dd>${value}</dd>
   </div> `;
 }
 

@@ -1,4 +1,5 @@
 /** One pool on `/lb`: how it fares as a whole, and a row an upstream. On a narrow screen a row becomes a card. */
+import { addressHint, isKeyedByAddress } from '../../domain/pool.js';
 import { html, type Html } from './html.js';
 import type { PoolStatus, UpstreamStatus } from './statusSchema.js';
 import { inCount, inDuration, inMs, inPercent, inRate } from './words.js';
@@ -28,6 +29,11 @@ export function renderPool(pool: PoolStatus, at: string): Html {
       </p>
     </div>
     <p class="muted">${describe(pool)}</p>
+    ${
+      upstreams.length > 1 && isKeyedByAddress({ algorithm: pool.algorithm, hashOn: pool.hashOn ?? '' })
+        ? html`<p class="muted">${addressHint('upstream')}</p>`
+        : null
+    }
     ${upstreams.length === 0 ? html`<p class="empty">No upstream is known. Requests for this pool are answered with 503.</p>` : renderTable(name, shown, at)}
     ${hidden === 0 ? null : html`<p class="muted">${hidden} more are in <a href="/lb/status">/lb/status</a>.</p>`}
   </section> `;
@@ -53,6 +59,7 @@ function renderTable(name: string, upstreams: readonly UpstreamStatus[], at: str
         <th role="columnheader" scope="col" class="number">p50</th>
         <th role="columnheader" scope="col" class="number">p95</th>
         <th role="columnheader" scope="col" class="number">p99</th>
+        <th role="columnheader" scope="col" class="number">Mean</th>
         <th role="columnheader" scope="col" class="number">Errors</th>
         <th role="columnheader" scope="col" class="number">Ejections</th>
         <th role="columnheader" scope="col" class="number">Checked</th>
@@ -76,8 +83,8 @@ function renderUpstream(upstream: UpstreamStatus, at: string): Html {
     <td role="cell" class="wide">${renderTraffic(upstream)}</td>
     ${cell('In flight', inCount(upstream.inFlight))} ${cell('p50', inMs(latencyMs?.p50 ?? null))}
     ${cell('p95', inMs(latencyMs?.p95 ?? null))} ${cell('p99', inMs(latencyMs?.p99 ?? null))}
-    ${cell('Errors', inPercent(errorRate), tone)} ${cell('Ejections', inCount(totals.ejections))}
-    ${renderCheck(upstream, at)}
+    ${cell('Mean', inMs(upstream.averageResponseTime))} ${cell('Errors', inPercent(errorRate), tone)}
+    ${cell('Ejections', inCount(totals.ejections))} ${renderCheck(upstream, at)}
   </tr> `;
 }
 
@@ -97,11 +104,13 @@ function renderTraffic({ requestsPerSecond, share }: UpstreamStatus): Html {
   >`;
 }
 
-function subtitle({ source, weight, totals }: UpstreamStatus): string {
+function subtitle({ source, weight, totalRequests, percentage, successRate }: UpstreamStatus): string {
+  const share = percentage === null ? '' : ` (${inPercent(percentage / 100)})`;
   const parts = [
     source ?? '',
     weight === 1 ? '' : `weight ${weight}`,
-    `${inCount(totals.requests)} requests`,
+    `${inCount(totalRequests)} requests${share}`,
+    successRate === null ? '' : `${inPercent(successRate / 100)} fine`,
   ];
   return parts.filter((part) => part !== '').join(' · ');
 }

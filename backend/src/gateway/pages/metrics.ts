@@ -76,6 +76,12 @@ const own: readonly Family[] = [
   counter('client_connections_total', 'Client connections accepted.', [], ({ ledger }) => [
     one(ledger.clients.accepted),
   ]),
+  gauge(
+    'sessions',
+    'Sessions seen in the last 30 minutes: sticky cookies that came back, or addresses of clients.',
+    [],
+    ({ status }) => [one(status.activeSessions)],
+  ),
   counter(
     'answers_total',
     'Answers to clients by class of status, of the gateway as well as of upstreams; without own pages.',

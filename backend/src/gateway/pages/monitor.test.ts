@@ -113,10 +113,34 @@ describe('changes', () => {
     expect(changes()).toEqual([
       '127.0.0.1:13006 in wordpecker-backend takes traffic again',
       '127.0.0.1:13006 in wordpecker-backend was ejected: its traffic failed',
-      '127.0.0.1:13005 in wordpecker-backend drains',
+      '127.0.0.1:13005 in wordpecker-backend drains: its source withdrew it',
       '127.0.0.1:13004 in wordpecker-backend is up',
       '127.0.0.1:13004 in wordpecker-backend is down: HTTP 503, expected 200–399',
     ]);
+  });
+
+  it.each([
+    [
+      'a planned leave: its source withdrew it',
+      true,
+      true,
+      'neutral',
+      'draining',
+      'drains: its source withdrew it',
+    ],
+    ['a failure: its checks fail as well', true, false, 'bad', 'down', 'is down: refused'],
+    ['a failure: its checks fail', false, false, 'bad', 'down', 'is down: refused'],
+  ] as const)('the last of a pool, %s', (_why, kept, ok, tone, state, text) => {
+    scene.pass(1);
+    const id = '127.0.0.1:13100';
+    scene.setState(id, 'down', ok ? '' : 'refused');
+    const fact = scene.facts.upstreams.get(id)!;
+    const seen = { ...fact, kept, lastCheck: { ...fact.lastCheck!, ok } };
+    scene.facts = { ...scene.facts, upstreams: new Map(scene.facts.upstreams).set(id, seen) };
+    scene.pass(1);
+    const { changes: notes, pools } = scene.monitor.status();
+    expect(notes[0]).toMatchObject({ tone, text: `${id} in wordpecker-frontend ${text}` });
+    expect(pools[1]!.upstreams[0]).toMatchObject({ state });
   });
 
   it('tells of sources, problems, workers and algorithms', () => {

@@ -20,6 +20,7 @@ import { messageOf } from '../../domain/errors.js';
 import type { WorkerStats } from '../../domain/gatewayStats.js';
 import { upstreamKey, TrafficLedger } from '../../domain/trafficLedger.js';
 import { sumOfAnswers } from '../../domain/trafficCounters.js';
+import { rounded } from '../../lib/numbers.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { Clock, Logger, StateStore } from '../../ports.js';
 import { changesBetween, eachUpstream, sceneOf, type Scene } from './changes.js';
@@ -55,6 +56,7 @@ export class GatewayMonitor {
   #day: AvailabilityDay = {};
   #lookedAtMs: number;
   #savedAtMs: number;
+  #countedSinceMs: number;
   #answersSeen = 0;
   #errorsSeen = 0;
   #saveFailing = false;
@@ -63,6 +65,7 @@ export class GatewayMonitor {
     this.#options = options;
     this.#lookedAtMs = options.clock.nowMs();
     this.#savedAtMs = this.#lookedAtMs;
+    this.#countedSinceMs = options.clock.wallMs();
   }
 
   /** Reads the day that was saved and begins to look. Never rejects. */
@@ -115,6 +118,16 @@ export class GatewayMonitor {
     if (nowMs - this.#savedAtMs >= SAVE_MS) void this.#save();
   }
 
+  /** Figures for people count from now on; totals, and Prometheus's counters, grow on. @returns since when, ISO 8601. */
+  resetFigures(): string {
+    this.ledger.begin();
+    this.#countedSinceMs = this.#options.clock.wallMs();
+    const at = new Date(this.#countedSinceMs).toISOString();
+    this.#changes.push({ at, tone: 'neutral', text: 'The figures were reset' });
+    this.#options.logger.info('the figures of the gateway were reset');
+    return at;
+  }
+
   status(): GatewayStatus {
     const { clock, facts } = this.#options;
     return buildStatus({
@@ -122,10 +135,11 @@ export class GatewayMonitor {
       ledger: this.ledger,
       history: {
         stepMs: LOOK_MS,
-        requestsPerSecond: this.#requests.toArray(),
-        errorsPerSecond: this.#errors.toArray(),
+        requestsPerSecond: this.#requests.toArray().map((value) => rounded(value, 2)),
+        errorsPerSecond: this.#errors.toArray().map((value) => rounded(value, 2)),
       },
       changes: this.#changes.toArray().reverse(),
+      countedSinceMs: this.#countedSinceMs,
       nowMs: clock.nowMs(),
       wallMs: clock.wallMs(),
     });
@@ -136,11 +150,12 @@ export class GatewayMonitor {
     const { clock, facts } = this.#options;
     const nowMs = clock.nowMs();
     const wallMs = clock.wallMs();
+    const known = facts();
     return {
       wallMs,
-      services: facts().snapshot.pools.map((pool) => ({
+      services: known.snapshot.pools.map((pool) => ({
         name: pool.name,
-        condition: poolCondition(pool, this.ledger, nowMs),
+        condition: poolCondition(pool, known, this.ledger, nowMs),
         slots: slotsOfDay(this.#day[pool.name] ?? [], wallMs),
       })),
     };
@@ -176,7 +191,7 @@ export class GatewayMonitor {
     const nowMs = clock.nowMs();
     const wallMs = clock.wallMs();
     const sampled = facts.snapshot.pools.slice(0, MOST_SERVICES).map((pool) => {
-      const condition = poolCondition(pool, this.ledger, nowMs);
+      const condition = poolCondition(pool, facts, this.ledger, nowMs);
       return [pool.name, addSample(this.#day[pool.name] ?? [], wallMs, condition, seconds)] as const;
     });
     this.#day = { ...this.#day, ...Object.fromEntries(sampled) };

@@ -1,7 +1,10 @@
 /** The paths that are the gateway's own. Everything else belongs to the application. */
 
-/** Rendered by the primary, who knows everything. */
-const PRIMARY_PATHS = ['/lb', '/lb/status', '/metrics', '/status.html'] as const;
+/** Begins the figures for people anew. Not to be read: it takes POST. */
+export const RESET_PATH = '/lb/reset';
+
+/** Answered by the primary, which knows everything. */
+const PRIMARY_PATHS = ['/lb', '/lb/status', RESET_PATH, '/metrics', '/status.html'] as const;
 export type PrimaryPath = (typeof PRIMARY_PATHS)[number];
 
 const primaryPaths: ReadonlySet<string> = new Set(PRIMARY_PATHS);

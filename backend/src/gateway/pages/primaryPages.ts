@@ -4,7 +4,7 @@ import type { OwnAnswer, Problem } from '../answer.js';
 import { livePage, renderLivePage } from './livePage.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import type { GatewayMonitor } from './monitor.js';
-import type { PrimaryPath } from './ownPaths.js';
+import { RESET_PATH, type PrimaryPath } from './ownPaths.js';
 import { publicPage, renderPublicPage } from './publicPage.js';
 
 const HTML = 'text/html; charset=utf-8';
@@ -12,9 +12,9 @@ const HTML = 'text/html; charset=utf-8';
 /** Figures of a moment; nothing on the way may keep them. */
 const PRIVATE =
   'Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n';
-/** The same for everybody; a cache in front may answer for a few seconds, and for longer when we can't. */
+/** The same for everybody; a cache in front may answer for a moment, and for longer when we can't. */
 const PUBLIC =
-  'Cache-Control: public, max-age=10, stale-if-error=60\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n';
+  'Cache-Control: public, max-age=2, stale-if-error=60\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n';
 
 /** Never rejects: what can't be rendered is a problem with status 500. */
 export async function renderPage(path: PrimaryPath, monitor: GatewayMonitor): Promise<OwnAnswer | Problem> {
@@ -34,6 +34,10 @@ async function render(path: PrimaryPath, monitor: GatewayMonitor): Promise<OwnAn
     }
     case '/lb/status': {
       const body = `${JSON.stringify(monitor.status())}\n`;
+      return { status: 200, lines: PRIVATE, contentType: 'application/json; charset=utf-8', body };
+    }
+    case RESET_PATH: {
+      const body = `${JSON.stringify({ success: true, data: { countedSince: monitor.resetFigures() } })}\n`;
       return { status: 200, lines: PRIVATE, contentType: 'application/json; charset=utf-8', body };
     }
     case '/metrics': {

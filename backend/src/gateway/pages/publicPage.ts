@@ -44,7 +44,7 @@ const INCIDENTS: Readonly<Record<'degraded' | 'down', string>> = {
   down: 'Not available',
 };
 
-export const publicPage = loadPageKind('public', 'Service status', 60);
+export const publicPage = loadPageKind('public', 'Service status', 5);
 
 export function renderPublicPage(status: PublicStatus): string {
   const { services, wallMs } = status;

@@ -1,12 +1,12 @@
 /** Puts together what `/lb` and `/lb/status` show, from what the primary knows and what the workers counted. */
-import { percentilesOf } from '../../domain/histogram.js';
+import { addHistograms, meanMsOf, percentilesOf } from '../../domain/histogram.js';
 import type { PoolSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
 import { conditionOf, overall } from '../../domain/serviceCondition.js';
 import type { Condition } from '../../domain/serviceCondition.js';
-import { errorsOf, requestsOf } from '../../domain/trafficCounters.js';
 import type { Lately, TrafficLedger } from '../../domain/trafficLedger.js';
-import { addCounters, NO_TRAFFIC } from '../../domain/trafficCounters.js';
-import type { GatewayFacts } from './facts.js';
+import { addCounters, errorsOf, NO_TRAFFIC, requestsOf, sumOfAnswers } from '../../domain/trafficCounters.js';
+import { percentOf, rounded } from '../../lib/numbers.js';
+import { isLeaving, type GatewayFacts, type UpstreamFact } from './facts.js';
 import type { Change, GatewayStatus, PoolStatus, UpstreamStatus, WorkerStatus } from './statusSchema.js';
 
 /** Rates look back this far: long enough to be calm, short enough to be now. */
@@ -18,6 +18,8 @@ export interface StatusInput {
   readonly history: GatewayStatus['history'];
   /** Newest first. */
   readonly changes: readonly Change[];
+  /** Wall clock, ms: since when figures for people count. */
+  readonly countedSinceMs: number;
   /** Monotonic, ms. */
   readonly nowMs: number;
   readonly wallMs: number;
@@ -36,10 +38,14 @@ export function buildStatus(input: StatusInput): GatewayStatus {
     version: facts.version,
     startedAt: isoOf(facts.startedAtMs),
     condition: overall(pools.map(({ condition }) => condition)),
+    ...buildFigures(input),
     snapshotVersion: facts.snapshot.version,
     traffic: {
-      requestsPerSecond: sum(pools, ({ requestsPerSecond }) => requestsPerSecond),
-      latencyMs: percentilesOf(minute.latency),
+      requestsPerSecond: rounded(
+        sum(pools, ({ requestsPerSecond }) => requestsPerSecond),
+        2,
+      ),
+      latencyMs: latencyOf(minute),
       errorRate: errorRateOf(minute),
       inFlight: sum(pools, ({ inFlight }) => inFlight),
       clientConnections: clients.connections,
@@ -71,9 +77,33 @@ export function buildStatus(input: StatusInput): GatewayStatus {
   };
 }
 
+/** What is asked for under the usual names. */
+function buildFigures({ facts, ledger, countedSinceMs, nowMs }: StatusInput) {
+  const answers = ledger.answersCounted;
+  const total = sumOfAnswers(answers);
+  const latency = facts.snapshot.pools
+    .map(({ name }) => ledger.poolCounted(name).latency)
+    .reduce(addHistograms, NO_TRAFFIC.latency);
+  return {
+    countedSince: isoOf(countedSinceMs),
+    totalRequests: total,
+    successRate: percentOf(total - answers[4], total),
+    averageResponseTime: rounded(meanMsOf(latency), 2),
+    requestsPerSecond: rounded(ledger.answersPerSecond(nowMs), 2),
+    activeSessions: ledger.sessions(nowMs),
+  };
+}
+
 /** How a pool fares; also what the public page is told. */
-export function poolCondition(pool: PoolSnapshot, ledger: TrafficLedger, nowMs: number): Condition {
-  const states = pool.upstreams.map((upstream) => stateOf(pool.name, upstream, ledger));
+export function poolCondition(
+  pool: PoolSnapshot,
+  { upstreams }: GatewayFacts,
+  ledger: TrafficLedger,
+  nowMs: number,
+): Condition {
+  const states = pool.upstreams.map((upstream) =>
+    stateOf(pool.name, upstream, upstreams.get(upstream.id), ledger),
+  );
   return conditionOf({
     usable: states.filter((state) => state === 'up').length,
     missing: states.filter((state) => state === 'down' || state === 'ejected').length,
@@ -81,12 +111,17 @@ export function poolCondition(pool: PoolSnapshot, ledger: TrafficLedger, nowMs: 
   });
 }
 
-/** Ejected only when no worker would send traffic there: each judges by its own. */
+/**
+ * Ejected only when no worker would send traffic there: each judges by its own. One that its source has withdrawn drains,
+ * though it is kept as the last of its pool: it is down only when its checks say so.
+ */
 function stateOf(
   pool: string,
   { id, state }: UpstreamSnapshot,
+  fact: UpstreamFact | undefined,
   ledger: TrafficLedger,
 ): UpstreamStatus['state'] {
+  if (state === 'down' && isLeaving(fact)) return 'draining';
   if (state !== 'up') return state;
   const { ejectedBy } = ledger.gauges(pool, id);
   return ejectedBy > 0 && ejectedBy >= ledger.reporting ? 'ejected' : 'up';
@@ -99,7 +134,7 @@ function buildPool(pool: PoolSnapshot, input: StatusInput): PoolStatus {
   const upstreams = pool.upstreams.map((upstream) => buildUpstream(pool, upstream, moment, input));
   return {
     name: pool.name,
-    condition: poolCondition(pool, ledger, nowMs),
+    condition: poolCondition(pool, facts, ledger, nowMs),
     algorithm: pool.algorithm,
     hashOn: pool.algorithm === 'consistent-hash' ? pool.hashOn : null,
     sticky: pool.sticky !== null,
@@ -108,7 +143,7 @@ function buildPool(pool: PoolSnapshot, input: StatusInput): PoolStatus {
       .map(({ host, pathPrefix }) => `${host ?? '*'}${pathPrefix}`),
     requestsPerSecond: rateOf(moment),
     inFlight: sum(upstreams, ({ inFlight }) => inFlight),
-    latencyMs: percentilesOf(minute.latency),
+    latencyMs: latencyOf(minute),
     errorRate: errorRateOf(minute),
     upstreams,
   };
@@ -127,17 +162,26 @@ function buildUpstream(
   const total = ledger.upstreamTotal(pool.name, id);
   const fact = facts.upstreams.get(id);
   const ofPool = requestsOf(poolMoment.counters);
+  const counted = ledger.upstreamCounted(pool.name, id);
+  const requests = requestsOf(counted);
   return {
     id,
-    state: stateOf(pool.name, upstream, ledger),
-    detail: detailOf(upstream, gauges, ledger.reporting, fact?.lastCheck?.detail ?? ''),
+    state: stateOf(pool.name, upstream, fact, ledger),
+    detail: detailOf(upstream, gauges, ledger.reporting, fact),
     upSince: upstream.state === 'up' ? isoOf(upstream.upSinceMs) : null,
     weight,
-    share: ofPool === 0 ? null : Math.min(1, requestsOf(moment.counters) / ofPool),
+    share: ofPool === 0 ? null : rounded(Math.min(1, requestsOf(moment.counters) / ofPool), 4),
     requestsPerSecond: rateOf(moment),
+    totalRequests: requests,
+    percentage: percentOf(
+      requests,
+      sum(pool.upstreams, (each) => requestsOf(ledger.upstreamCounted(pool.name, each.id))),
+    ),
+    successRate: percentOf(requests - errorsOf(counted), requests),
+    averageResponseTime: rounded(meanMsOf(counted.latency), 2),
     inFlight: gauges.inFlight,
     connections: gauges.connections,
-    latencyMs: percentilesOf(minute.latency),
+    latencyMs: latencyOf(minute),
     errorRate: errorRateOf(minute),
     totals: {
       requests: requestsOf(total),
@@ -152,7 +196,7 @@ function buildUpstream(
       ? {
           at: isoOf(fact.lastCheck.atMs),
           ok: fact.lastCheck.ok,
-          latencyMs: fact.lastCheck.latencyMs,
+          latencyMs: rounded(fact.lastCheck.latencyMs, 2),
           detail: fact.lastCheck.detail,
         }
       : null,
@@ -163,9 +207,11 @@ function detailOf(
   { state }: UpstreamSnapshot,
   { ejectedBy, ejectedForMs }: { ejectedBy: number; ejectedForMs: number },
   workers: number,
-  checkDetail: string,
+  fact: UpstreamFact | undefined,
 ): string {
+  const checkDetail = fact?.lastCheck?.detail ?? '';
   if (state === 'draining') return 'finishes what is in flight';
+  if (state === 'down' && isLeaving(fact)) return 'withdrawn by its source; kept until another one serves';
   if (state === 'down') return checkDetail === '' ? 'failed its checks' : checkDetail;
   if (ejectedBy === 0) return '';
   const seconds = Math.max(1, Math.ceil(ejectedForMs / 1000));
@@ -186,12 +232,19 @@ function buildWorker(worker: GatewayFacts['workers'][number], ledger: TrafficLed
 }
 
 function rateOf({ counters, elapsedMs }: Lately): number {
-  return elapsedMs <= 0 ? 0 : requestsOf(counters) / (elapsedMs / 1000);
+  return elapsedMs <= 0 ? 0 : rounded(requestsOf(counters) / (elapsedMs / 1000), 2);
+}
+
+function latencyOf({ latency }: Lately['counters']): GatewayStatus['traffic']['latencyMs'] {
+  const percentiles = percentilesOf(latency);
+  if (percentiles === null) return null;
+  const { p50, p95, p99 } = percentiles;
+  return { p50: rounded(p50, 3), p95: rounded(p95, 3), p99: rounded(p99, 3) };
 }
 
 function errorRateOf(counters: Lately['counters']): number | null {
   const requests = requestsOf(counters);
-  return requests === 0 ? null : errorsOf(counters) / requests;
+  return requests === 0 ? null : rounded(errorsOf(counters) / requests, 6);
 }
 
 function isoOf(wallMs: number): string {

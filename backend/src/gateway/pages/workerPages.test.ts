@@ -55,7 +55,7 @@ const withToken = (token: string): Partial<OwnPageRequest> => ({
 describe('which pages', () => {
   it('are the ones of the contract and nothing near them', () => {
     const pages = createPages();
-    const own = ['/lb', '/lb/status', '/health', '/api/client-ip', '/status.html', '/metrics'];
+    const own = ['/lb', '/lb/status', '/lb/reset', '/health', '/api/client-ip', '/status.html', '/metrics'];
     expect(own.every((path) => pages.handles(path))).toBe(true);
     const others = [
       '/',
@@ -179,5 +179,37 @@ describe('asking the primary', () => {
       expect(lines).toContain('Retry-After: 1');
     }
     expect(asks).toBe(2);
+  });
+});
+
+describe('POST /lb/reset', () => {
+  const reset = (more: Partial<OwnPageRequest> = {}): OwnPageRequest =>
+    request('/lb/reset', { method: 'POST', ...more });
+  const headers =
+    (fields: Record<string, string>): OwnPageRequest['header'] =>
+    (name) =>
+      fields[name] ?? null;
+
+  it('is carried out by the primary, for programs on this machine and for the token', async () => {
+    const pages = createPages();
+    expect((await pages.answer(reset())).status).toBe(200);
+    expect((await pages.answer(reset(withToken('right')))).status).toBe(200);
+    expect((await pages.answer(reset(elsewhere))).status).toBe(401);
+    expect(asked).toEqual(['/lb/reset', '/lb/reset']);
+  });
+
+  it('leads a person back to the page', async () => {
+    const header = headers({ accept: 'text/html', origin: 'http://127.0.0.1:13003' });
+    const { status, lines } = await createPages().answer(reset({ header }));
+    expect([status, lines]).toEqual([303, expect.stringContaining('Location: /lb\r\n')]);
+  });
+
+  it('is refused to a page of another origin, and to a method that reads', async () => {
+    const pages = createPages();
+    const foreign = await pages.answer(reset({ header: headers({ origin: 'http://evil.example' }) }));
+    expect([foreign.status, JSON.parse(foreign.body).error.code]).toEqual([403, 'origin.foreign']);
+    const { status, lines } = await pages.answer(request('/lb/reset'));
+    expect([status, lines]).toEqual([405, expect.stringContaining('Allow: POST\r\n')]);
+    expect([asked, refused]).toEqual([[], ['origin.foreign']]);
   });
 });

@@ -11,7 +11,7 @@ import { prefersPage } from '../accept.js';
 import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../answer.js';
 import type { OwnPageRequest, OwnPages } from '../context.js';
 import { createAccessRule, type AccessOptions, type Verdict, type Visitor } from './access.js';
-import { isOwnPath, isPrimaryPath, type PrimaryPath } from './ownPaths.js';
+import { isOwnPath, isPrimaryPath, RESET_PATH, type PrimaryPath } from './ownPaths.js';
 
 export interface WorkerPagesOptions extends AccessOptions {
   /** Asks the primary to render a page. May reject, may never answer. */
@@ -60,9 +60,11 @@ export class WorkerPages implements OwnPages {
 
   async #find(request: OwnPageRequest): Promise<OwnAnswer | Problem> {
     const { path, method } = request;
-    if (method !== 'GET' && method !== 'HEAD') {
-      const message = `${path} can only be read.`;
-      return { status: 405, code: 'method.unknown', message, lines: 'Allow: GET, HEAD\r\n' };
+    const changes = path === RESET_PATH;
+    if (changes ? method !== 'POST' : method !== 'GET' && method !== 'HEAD') {
+      const message = changes ? `${path} takes POST.` : `${path} can only be read.`;
+      const lines = `Allow: ${changes ? 'POST' : 'GET, HEAD'}\r\n`;
+      return { status: 405, code: 'method.unknown', message, lines };
     }
     if (path === '/health') return healthAnswer(this.#options.health());
     if (path === '/api/client-ip') return json(200, { success: true, ip: request.clientAddress });
@@ -71,9 +73,16 @@ export class WorkerPages implements OwnPages {
     }
     if (path === PUBLIC_PAGE) return this.#publicPage();
     const verdict = this.#judge(visitorOf(request));
-    if (verdict.allowed) return this.#ask(path);
+    if (verdict.allowed) return changes ? this.#change(path, request) : this.#ask(path);
     this.#options.onRefused(verdict.code);
     return refusalOf(verdict);
+  }
+
+  /** A person who pressed the button on `/lb` is led back there. */
+  async #change(path: PrimaryPath, request: OwnPageRequest): Promise<OwnAnswer | Problem> {
+    const answer = await this.#ask(path);
+    if (isProblem(answer) || !prefersPage(request.header('accept'))) return answer;
+    return { ...answer, status: 303, lines: `${answer.lines}Location: /lb\r\n` };
   }
 
   async #publicPage(): Promise<OwnAnswer | Problem> {
@@ -124,6 +133,10 @@ function visitorOf(request: OwnPageRequest): Visitor {
     host: request.host,
     authorization: request.header('authorization') ?? undefined,
     forwarded: request.passedOn,
+    change:
+      request.method === 'POST'
+        ? { origin: request.header('origin'), fetchSite: request.header('sec-fetch-site') }
+        : null,
   };
 }
 

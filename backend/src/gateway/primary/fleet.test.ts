@@ -15,6 +15,7 @@ const STATS: FromWorker = {
     clients: { connections: 0, upgraded: 0, accepted: 0, answers: [0, 0, 0, 0, 0] },
     refusals: {},
     accessLogDropped: 0,
+    seen: [],
   },
 };
 

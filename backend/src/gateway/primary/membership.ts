@@ -130,6 +130,15 @@ export class Membership {
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
+  /** Ids of those that their source has withdrawn, and that stay because their pool would be empty without them. */
+  kept(): ReadonlySet<string> {
+    return new Set(
+      [...this.#entries.values()]
+        .filter(({ kept, announced }) => kept && !announced)
+        .map(({ member }) => member.id),
+    );
+  }
+
   /** Where each upstream comes from, by id. */
   sources(): ReadonlyMap<string, string> {
     return new Map([...this.#entries.values()].map(({ member, source }) => [member.id, source]));

@@ -142,7 +142,8 @@ function isStats(value: unknown): value is WorkerStats {
     isList(value['upstreams'], isUpstreamRow) &&
     [connections, upgraded, accepted, value['accessLogDropped']].every(isCount) &&
     isAnswers(answers) &&
-    isList(Object.values(value['refusals']), isCount)
+    isList(Object.values(value['refusals']), isCount) &&
+    isList(value['seen'], isCount)
   );
 }
 

@@ -208,7 +208,10 @@ export class Primary<Settings> {
   facts(): GatewayFacts {
     const from = this.#membership.sources();
     const upstreams = new Map<string, UpstreamFact>();
-    for (const [id, source] of from) upstreams.set(id, { source, lastCheck: this.#checker.lastCheck(id) });
+    const kept = this.#membership.kept();
+    for (const [id, source] of from) {
+      upstreams.set(id, { source, kept: kept.has(id), lastCheck: this.#checker.lastCheck(id) });
+    }
     return {
       version: this.#options.version,
       startedAtMs: this.#startedAtMs,

@@ -50,6 +50,7 @@ function statsOf(good: number, bad: number, inFlight: number): WorkerStats {
     clients: { connections: 0, upgraded: 0, accepted: 0, answers: [0, 0, 0, 0, 0] },
     refusals: {},
     accessLogDropped: 0,
+    seen: [],
   };
 }
 

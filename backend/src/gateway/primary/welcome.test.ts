@@ -12,6 +12,7 @@ const here = {
 
 const fact = (ok: boolean, detail = ''): UpstreamFact => ({
   source: 'static',
+  kept: false,
   lastCheck: { atMs: 0, ok, latencyMs: 1, detail },
 });
 

@@ -1,5 +1,5 @@
 /** What a gateway says to whoever started it by hand: where it listens, for whom, and what to try next. */
-import type { UpstreamSnapshot } from '../../domain/pool.js';
+import { addressHint, isKeyedByAddress, type UpstreamSnapshot } from '../../domain/pool.js';
 import type { GatewayFacts, UpstreamFact } from '../pages/facts.js';
 import { STAND_IN_SOURCE } from './standIn.js';
 
@@ -31,6 +31,7 @@ export function welcomeLines(facts: GatewayFacts, { url, host, tlsPort, logFile 
       '',
       `${pool.name}, ${pool.algorithm}:`,
       ...upstreamLines(pool.upstreams, facts.upstreams),
+      ...(pool.upstreams.length > 1 && isKeyedByAddress(pool) ? [`  ${addressHint('upstream')}`] : []),
     ]),
     ...standInLines(facts, upstreams),
     ...(upstreams.length === 0 ? nobodyLines(facts) : []),

@@ -17,6 +17,7 @@ it.each([
   const page = renderStatusPage('wordpecker-backend', state, NOON);
   expect(page).toContain(words);
   expect(page).toContain('12:03 UTC');
+  expect(page).toContain('<meta http-equiv="refresh" content="5">');
 });
 
 it('allows exactly its own style', () => {
@@ -52,7 +53,7 @@ it.each([
     const { port } = server.address() as AddressInfo;
     const answer = await fetch(`http://127.0.0.1:${port}/status.html`);
     const page = await answer.text();
-    expect([answer.status, answer.headers.get('cache-control')]).toEqual([status, 'public, max-age=10']);
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([status, 'public, max-age=2']);
     expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(page).toContain(words);
     for (const inside of [name, 'ECONNREFUSED', '10.0.0.7', '9.8.7', String(port)]) {

@@ -68,7 +68,7 @@ export function statusRoutes(options: StatusRoutesOptions): Router {
   router.get('/status.html', async (_request, response) => {
     const { status } = await judge(options);
     response.status(status === 'unhealthy' ? 503 : 200).type('html');
-    response.setHeader('Cache-Control', 'public, max-age=10');
+    response.setHeader('Cache-Control', 'public, max-age=2');
     response.setHeader('Content-Security-Policy', PLAIN_PAGE_POLICY);
     response.send(renderStatusPage(service, status, new Date()));
   });

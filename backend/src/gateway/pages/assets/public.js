@@ -1,8 +1,8 @@
 (() => {
   const notice = document.getElementById('notice');
   keepUpToDate({
-    periodMs: 30_000,
-    timeoutMs: 10_000,
+    periodMs: 5_000,
+    timeoutMs: 4_000,
     /** The reader's own time instead of UTC. */
     prepare(view) {
       for (const time of view.querySelectorAll('time')) {
