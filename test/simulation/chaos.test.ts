@@ -4,14 +4,12 @@
  * of the everyday run are fixed, so that it finds the same on every machine; `SEED=random` goes looking for more.
  */
 import { expect, it } from 'vitest';
-import { SURGE } from '../../backend/src/domain/reconcile.js';
 import type { Behaviour } from './fakePm2.js';
 import { policyOf, seeded, World } from './world.js';
 
 const TICKS = 10_000;
 const SERVICES = ['api', 'web'] as const;
 const GOOD: Behaviour = { readyAfterMs: 100, exitsAfterMs: null, answers: 'ok' };
-const MAX = 4;
 
 const asked = process.env['SEED'];
 const seeds = asked === undefined ? [1, 2, 3] : [asked === 'random' ? randomSeed() : Number(asked)];
@@ -39,9 +37,11 @@ const faults: Record<string, Fault> = {
   killed: withRow((world, row) => world.pm2.kill(row, { exitCode: 0, signal: 'SIGKILL' })),
   hang: withRow((world, row) => world.pm2.setAnswers(row, 'never')),
   sick: withRow((world, row) => world.pm2.setAnswers(row, 'error')),
+  losesItsPath: withRow((world, row) => world.pm2.setAnswers(row, 'elsewhere')),
   heals: withRow((world, row) => world.pm2.setAnswers(row, 'ok')),
   badBuild: (world) => void (world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 70 })),
   flakyBuild: (world) => void (world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 30_000 })),
+  buildWithoutPath: (world) => void (world.pm2.behave = () => ({ ...GOOD, answers: 'elsewhere' })),
   silentBuild: (world) => void (world.pm2.behave = () => ({ ...GOOD, readyAfterMs: 1e12 })),
   buildThatStaysDown: (world) =>
     void (world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 5_000, staysDown: true })),
@@ -55,6 +55,8 @@ const faults: Record<string, Fault> = {
     void world.ha.failover({ serviceName: service, timeoutMs: 60_000 }).catch(ignore),
   deploy: (world, service) => void world.ha.deploy({ serviceName: service, timeoutMs: 60_000 }).catch(ignore),
   reset: (world, service) => void world.ha.resetFailure(service, 'chaos').catch(ignore),
+  release: (world, service) => void world.ha.release(service, 'chaos').catch(ignore),
+  adopt: (world, service) => void world.ha.adopt(service, 'chaos').catch(ignore),
   switchOff: (world) => void world.ha.stop('chaos'),
   switchOn: (world) => void world.ha.start('chaos'),
   operatorStop: (world, service) => world.pm2.operatorStop(service),
@@ -78,23 +80,6 @@ const faults: Record<string, Fault> = {
     await world.startSupervisor();
   },
 };
-
-/** What must be true at every moment. Returns what is not. */
-function broken(world: World): readonly string[] {
-  const problems = [...world.pm2.violations];
-  for (const name of SERVICES) {
-    const service = world.loop.services.get(name);
-    if (service === undefined) continue;
-    const alive = world.pm2.alive(name);
-    if (new Set(alive.map(({ port }) => port)).size !== alive.length) problems.push(`${name}: a port twice`);
-    if (service.desired > MAX || service.desired < 1) problems.push(`${name}: desired ${service.desired}`);
-    const draining = service.processes.filter((one) => service.isDraining(one)).length;
-    if (alive.length - draining > MAX + SURGE) {
-      problems.push(`${name}: ${alive.length} alive, ${draining} of them draining`);
-    }
-  }
-  return problems;
-}
 
 it.each(seeds)(
   `keeps its rules through ${TICKS} ticks of random faults (seed %i)`,
@@ -131,7 +116,7 @@ it.each(seeds)(
       // Also between the ticks: one instance too many for a quarter of a second is one too many.
       for (let part = 0; part < 4; part++) {
         await world.clock.advance(250);
-        expect(broken(world), `seed ${seed}, tick ${tick}`).toEqual([]);
+        expect(world.rules.broken(), `seed ${seed}, tick ${tick}`).toEqual([]);
       }
     }
     expect(withdrawnLast).toEqual([]);
@@ -156,6 +141,7 @@ async function expectRecovery(world: World, seed: number): Promise<void> {
     for (const row of world.pm2.alive(name)) row.cancelExit();
   }
   await world.ha.start('chaos');
+  for (const name of SERVICES) await world.ha.adopt(name, 'chaos');
   await world.clock.advance(1_800_000);
   for (const name of SERVICES) {
     const service = world.loop.services.get(name)!;

@@ -16,7 +16,7 @@ async function begin(instances = 2, changes: Partial<ServicePolicy> = {}): Promi
 }
 
 afterEach(async () => {
-  expect(world.pm2.violations).toEqual([]);
+  expect(world.rules.broken()).toEqual([]);
   await world.killSupervisor();
 });
 

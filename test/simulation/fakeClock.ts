@@ -12,6 +12,9 @@ export class FakeClock implements Clock {
   #order = 0;
   #wallShiftMs = 0;
   readonly #timers = new Set<Timer>();
+  /** Called at least every quarter of a second of its time, and whenever it stops. */
+  onAdvanced: () => void = () => undefined;
+  #advancedMs = 0;
   static readonly epochMs = 1_700_000_000_000;
 
   nowMs(): number {
@@ -46,8 +49,15 @@ export class FakeClock implements Clock {
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
       next.run();
       await settle();
+      if (this.#nowMs - this.#advancedMs >= 250) this.#tellAdvanced();
     }
     this.#nowMs = endMs;
+    this.#tellAdvanced();
+  }
+
+  #tellAdvanced(): void {
+    this.#advancedMs = this.#nowMs;
+    this.onAdvanced();
   }
 
   get pending(): number {

@@ -15,12 +15,13 @@ export interface Behaviour {
   readonly readyAfterMs: number;
   /** Exits with code 1 that long after its start; null: never. */
   readonly exitsAfterMs: number | null;
-  readonly answers: 'ok' | 'error' | 'never';
+  /** `elsewhere`: it serves, and answers 404 where it is probed. */
+  readonly answers: 'ok' | 'elsewhere' | 'error' | 'never';
   /** `autorestart: false`, or an exit code that PM2 is told to stop at: the row stays, stopped. Default false. */
   readonly staysDown?: boolean;
 }
 
-interface Row {
+export interface Row {
   service: string;
   pmId: number;
   pid: number;
@@ -32,6 +33,8 @@ interface Row {
   restarts: number;
   behaviour: Behaviour;
   cancelExit: () => void;
+  /** Started by Holdfast, not by an operator or from an ecosystem file. */
+  readonly isOurs: boolean;
 }
 
 type DaemonState = 'answering' | 'stopped' | 'dead';
@@ -51,6 +54,8 @@ export class FakePm2 implements ProcessManager, Prober {
   /** How old a list may be when it arrives. */
   listLagMs = 0;
   starts = 0;
+  /** Told whenever an instance is about to be ended on Holdfast's demand. */
+  onEnd: (row: Row) => void = () => undefined;
   /** What kinds of probes were sent. */
   readonly probed: string[] = [];
 
@@ -139,6 +144,13 @@ export class FakePm2 implements ProcessManager, Prober {
     this.#launch(service);
   }
 
+  /** Whether a request to it would be answered now, whatever a probe would say. */
+  serves(row: Row): boolean {
+    const { readyAfterMs, answers } = row.behaviour;
+    const isUp = row.status === 'online' && this.#clock.wallMs() - row.startedAtMs >= readyAfterMs;
+    return isUp && (answers === 'ok' || answers === 'elsewhere');
+  }
+
   setAnswers(row: Row, answers: Behaviour['answers']): void {
     row.behaviour = { ...row.behaviour, answers };
   }
@@ -177,7 +189,7 @@ export class FakePm2 implements ProcessManager, Prober {
     return this.#mutate(service, () => {
       if (this.#random() < this.startRefusal) throw new HoldfastError('pm2.refused', 'spawn EAGAIN');
       this.starts += 1;
-      return processOf(this.#launch(service));
+      return processOf(this.#launch(service, true));
     });
   }
 
@@ -185,6 +197,7 @@ export class FakePm2 implements ProcessManager, Prober {
     await this.#mutate(target.service, () => {
       const row = this.#identified(target);
       if (row === undefined) return;
+      this.onEnd(row);
       this.#stop(row);
       this.#rows.delete(row.pmId);
     });
@@ -193,7 +206,9 @@ export class FakePm2 implements ProcessManager, Prober {
   async haltInstance(target: InstanceId): Promise<void> {
     await this.#mutate(target.service, () => {
       const row = this.#identified(target);
-      if (row !== undefined) this.#stop(row);
+      if (row === undefined) return;
+      this.onEnd(row);
+      this.#stop(row);
     });
   }
 
@@ -261,6 +276,9 @@ export class FakePm2 implements ProcessManager, Prober {
     }
     await this.#clock.sleep(2);
     if (row.behaviour.answers === 'ok') return { ok: true, latencyMs: 2 };
+    if (row.behaviour.answers === 'elsewhere') {
+      return { ok: false, latencyMs: 2, kind: 'status', detail: 'HTTP 404, expected 200–399' };
+    }
     return { ok: false, latencyMs: 2, kind: 'status', detail: 'HTTP 500, expected 200–399' };
   }
 
@@ -297,7 +315,7 @@ export class FakePm2 implements ProcessManager, Prober {
     return row;
   }
 
-  #launch(service: string): Row {
+  #launch(service: string, isOurs = false): Row {
     const used = new Set([...this.#rows.values()].map(({ port }) => port));
     let port = 13_004;
     while (used.has(port)) port += 1;
@@ -313,6 +331,7 @@ export class FakePm2 implements ProcessManager, Prober {
       restarts: 0,
       behaviour: this.behave(service),
       cancelExit: () => undefined,
+      isOurs,
     };
     this.#rows.set(row.pmId, row);
     this.#run(row);

@@ -28,7 +28,7 @@ async function begin(instances = 2, how = well): Promise<void> {
 }
 
 afterEach(async () => {
-  expect(world.pm2.violations).toEqual([]);
+  expect(world.rules.broken()).toEqual([]);
   await world.killSupervisor();
 });
 

@@ -18,7 +18,7 @@ async function begin(killTimeoutMs = 10_000): Promise<void> {
 }
 
 afterEach(async () => {
-  expect(world.pm2.violations).toEqual([]);
+  expect(world.rules.broken()).toEqual([]);
   await world.killSupervisor();
 });
 

@@ -14,7 +14,7 @@ async function begin(instances = 2, changes = {}): Promise<void> {
 }
 
 afterEach(async () => {
-  expect(world.pm2.violations).toEqual([]);
+  expect(world.rules.broken()).toEqual([]);
   await world.killSupervisor();
 });
 

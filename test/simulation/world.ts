@@ -17,6 +17,7 @@ import { noFacts } from '../support/noFacts.js';
 import { FakeAgents } from './fakeAgents.js';
 import { FakeClock } from './fakeClock.js';
 import { FakePm2 } from './fakePm2.js';
+import { RuleBook } from './rules.js';
 
 export function policyOf(name: string, changes: Partial<ServicePolicy> = {}): ServicePolicy {
   return {
@@ -139,6 +140,8 @@ export class World {
   readonly pm2: FakePm2;
   readonly agents = new FakeAgents(this.clock);
   readonly store = new MemoryStore();
+  /** What no moment may break. */
+  readonly rules: RuleBook;
   readonly history = new MemoryHistory();
   readonly blackBoxes = new MemoryBlackBoxes();
   readonly random: () => number;
@@ -157,6 +160,8 @@ export class World {
     this.random = seeded(seed);
     this.policies = policies;
     this.pm2 = new FakePm2(this.clock, this.random);
+    this.rules = new RuleBook(this);
+    this.clock.onAdvanced = () => this.rules.look();
   }
 
   /** A supervisor starts, with whatever its predecessor left behind. */

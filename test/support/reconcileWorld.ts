@@ -21,7 +21,7 @@ export function idOf(pmId: number, startedAtMs = 1_000 + pmId): InstanceId {
   return { service: SERVICE, pmId, startedAtMs };
 }
 
-export const UNFIT: SlotState = { kind: 'unfit', cause: 'unhealthy', detail: 'HTTP 503' };
+export const UNFIT: SlotState = { kind: 'unfit', cause: 'unhealthy', detail: 'HTTP 503', wasReady: true };
 
 /** One row per state given; numbered from 0, the later ones younger. */
 export function slotsOf(...states: readonly (SlotState['kind'] | SlotState)[]): Slot[] {
@@ -35,7 +35,9 @@ export function slotsOf(...states: readonly (SlotState['kind'] | SlotState)[]): 
 function plain(kind: SlotState['kind']): SlotState {
   switch (kind) {
     case 'starting':
+    case 'unknown':
     case 'fit':
+    case 'unverified':
       return { kind };
     case 'unfit':
       return UNFIT;
@@ -56,6 +58,7 @@ export function inputOf(desired: number, slots: readonly Slot[], rest: Partial<R
     desired,
     slots,
     rollout: null,
+    shrinking: false,
     holes: slots.filter(({ state }) => state.kind === 'quarantined').length,
     trial: null,
     startNotBeforeMs: 0,

@@ -125,6 +125,8 @@ describe('real answers', () => {
     ['POST', '/api/ha/failover', { body }],
     ['POST', '/api/ha/deploy', { body }],
     ['POST', '/api/ha/reset-failure/words', {}],
+    ['POST', '/api/ha/release/words', {}],
+    ['POST', '/api/ha/adopt/words', {}],
     [
       'POST',
       '/api/ha/gateway/report',

@@ -10,6 +10,8 @@ const STATE_COLOURS = {
   healthy: 'green',
   degraded: 'yellow',
   stopped: 'yellow',
+  unverified: 'yellow',
+  released: 'yellow',
   unhealthy: 'red',
   quarantined: 'red',
 } as const satisfies Record<ServiceState, 'green' | 'yellow' | 'red'>;
@@ -39,6 +41,9 @@ export function serviceLines(terminal: Terminal, services: readonly ServiceView[
 export function fitnessText({ fitness, serving, draining, quarantined }: InstanceView): string {
   if (quarantined) return 'quarantined';
   if (draining) return 'draining';
+  if (fitness.kind === 'unverified') {
+    return `${serving ? 'serving' : 'no answer'}, unverified: ${fitness.detail}`;
+  }
   if (fitness.kind === 'unfit') return `unfit: ${fitness.cause}, ${fitness.detail}`;
   return serving ? 'serving' : fitness.kind === 'fit' ? 'fit, withdrawn' : fitness.kind;
 }

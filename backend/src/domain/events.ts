@@ -35,7 +35,7 @@ export interface EventMap {
 
   /** It was started and is not ready yet. `replaces`: the number whose place it takes. */
   'instance.started': { service: string; instance: InstanceRef; why: string; replaces?: number };
-  /** It passed its probes: traffic may go there from now on. */
+  /** It passed its probes, or is unverified and answers: traffic may go there from now on. */
   'instance.serving': { service: string; instance: InstanceRef; afterMs: number };
   /** Traffic must not go there any more. */
   'instance.withdrawn': { service: string; instance: InstanceRef; why: string };
@@ -62,6 +62,11 @@ export interface EventMap {
     /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
     blackBox?: string;
   };
+  /**
+   * It was there before Holdfast and has never passed its probe: it is kept, and gets traffic while it answers. `detail`:
+   * what was asked, what came, and what to set.
+   */
+  'instance.unverified': { service: string; instance: InstanceRef; detail: string };
   /**
    * Its agent reports a blocked main thread; `at` is the innermost frame. Comes a second time when the stack becomes
    * known only later, because native code was running.
@@ -117,6 +122,12 @@ export interface EventMap {
   };
   /** An operator cleared the service's failures; a quarantine is over. */
   'service.reset': { service: string; by: string };
+  /** An operator let it go: it is shown, but neither restarted nor stopped nor scaled from now on. */
+  'service.released': { service: string; by: string };
+  /** Holdfast takes care of it again; `desired`: what was found running. */
+  'service.adopted': { service: string; by: string; desired: number };
+  /** It is neither in the ecosystem file nor in the configuration any more: it is left alone. */
+  'service.unconfigured': { service: string };
   /** Instances stall and replacing one did not help: what they share is likely the cause. No more are replaced for it. */
   'service.stalled': { service: string; detail: string };
   /** An operator stopped every instance through PM2; Holdfast holds still until one is started again. */
@@ -163,6 +174,7 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
     case 'state.unwritable':
       return 'error';
     case 'instance.unfit':
+    case 'instance.unverified':
     case 'instance.quarantined':
     case 'service.diagnosed':
     case 'operation.failed':

@@ -6,6 +6,7 @@ import {
   condemned,
   fitnessOf,
   isUnsettled,
+  mayServe,
   probeDelayMs,
   released,
   starting,
@@ -23,11 +24,18 @@ const POLICY: HealthPolicy = {
   startTimeoutMs: 30_000,
 };
 const PASS: Verdict = { ok: true };
-const FAIL: Verdict = { ok: false, timedOut: false, detail: 'HTTP 503' };
-const SILENCE: Verdict = { ok: false, timedOut: true, detail: 'no answer in 5000 ms' };
+const FAIL: Verdict = { ok: false, timedOut: false, answered: true, detail: 'HTTP 503' };
+const SILENCE: Verdict = { ok: false, timedOut: true, answered: false, detail: 'no answer in 5000 ms' };
 
 const FIT: HealthState = { kind: 'fit', sinceMs: 0, failures: 0, problem: null };
-const ILL: HealthState = { kind: 'unfit', sinceMs: 0, passes: 0, cause: 'unhealthy', detail: 'HTTP 503' };
+const ILL: HealthState = {
+  kind: 'unfit',
+  sinceMs: 0,
+  passes: 0,
+  cause: 'unhealthy',
+  detail: 'HTTP 503',
+  wasReady: true,
+};
 
 /** The state after these results, a second apart. */
 function after(state: HealthState, ...verdicts: readonly Verdict[]): HealthState {
@@ -36,7 +44,7 @@ function after(state: HealthState, ...verdicts: readonly Verdict[]): HealthState
 
 describe('rise', () => {
   test('a starting instance is fit after that many passes in a row', () => {
-    const fresh = starting(0, false);
+    const fresh = starting(0, 'started', POLICY);
     expect(after(fresh, PASS).kind).toBe('starting');
     expect(after(fresh, PASS, PASS)).toEqual({ ...FIT, sinceMs: 2_000 });
     expect(after(fresh, PASS, FAIL, PASS).kind).toBe('starting');
@@ -59,6 +67,7 @@ describe('fall', () => {
       passes: 0,
       cause: 'unhealthy',
       detail: '3 probes in a row failed: HTTP 503',
+      wasReady: true,
     });
   });
 
@@ -80,7 +89,7 @@ describe('fall', () => {
 
 describe('starting', () => {
   test('failures are how starting looks: they do not end it before the time-out', () => {
-    expect(after(starting(0, false), ...Array.from({ length: 20 }, () => FAIL))).toMatchObject({
+    expect(after(starting(0, 'started', POLICY), ...Array.from({ length: 20 }, () => FAIL))).toMatchObject({
       kind: 'starting',
       failures: 20,
     });
@@ -88,20 +97,20 @@ describe('starting', () => {
 
   test('is unfit when the time-out is over, at a probe or without one', () => {
     const late = { kind: 'unfit', cause: 'not-ready', passes: 0 };
-    expect(afterTime(starting(0, false), POLICY, 29_999).kind).toBe('starting');
-    expect(afterTime(starting(0, false), POLICY, 30_000)).toMatchObject({
+    expect(afterTime(starting(0, 'started', POLICY), POLICY, 29_999).kind).toBe('starting');
+    expect(afterTime(starting(0, 'started', POLICY), POLICY, 30_000)).toMatchObject({
       ...late,
       sinceMs: 30_000,
       detail: 'not ready 30 s after its start: no probe passed',
     });
-    expect(afterProbe(starting(0, false), FAIL, POLICY, 30_000)).toMatchObject({
+    expect(afterProbe(starting(0, 'started', POLICY), FAIL, POLICY, 30_000)).toMatchObject({
       ...late,
       detail: 'not ready 30 s after its start: HTTP 503',
     });
   });
 
   test('a pass at the very end still counts', () => {
-    const nearly = after(starting(0, false), PASS);
+    const nearly = after(starting(0, 'started', POLICY), PASS);
     expect(afterTime(afterProbe(nearly, PASS, POLICY, 30_000), POLICY, 30_000).kind).toBe('fit');
   });
 
@@ -111,11 +120,58 @@ describe('starting', () => {
   });
 
   test('one that was already running has no start-up excuse: it falls like a fit one', () => {
-    const adopted = starting(0, true);
+    const adopted = starting(0, 'known', POLICY);
     expect(after(adopted, FAIL, FAIL).kind).toBe('starting');
     expect(after(adopted, FAIL, FAIL, SILENCE)).toMatchObject({ kind: 'unfit', cause: 'unresponsive' });
     expect(after(adopted, FAIL, FAIL, PASS, FAIL, FAIL).kind).toBe('starting');
     expect(after(adopted, PASS, PASS).kind).toBe('fit');
+  });
+});
+
+describe('one that never passed and was not started by Holdfast', () => {
+  const found = starting(0, 'found', POLICY);
+  const launched = starting(0, 'launched', POLICY);
+  const unverified = after(found, FAIL, FAIL, FAIL);
+
+  test('is unverified when it was there before, whatever its probes say', () => {
+    expect(unverified).toMatchObject({ kind: 'unverified', answers: true, detail: 'HTTP 503' });
+    expect(after(found, SILENCE, SILENCE, SILENCE)).toMatchObject({ kind: 'unverified', answers: false });
+    expect(afterTime(after(found, FAIL, PASS, FAIL), POLICY, 30_000).kind).toBe('unverified');
+  });
+
+  test('has its start time-out when PM2 has just started it, and is unverified only if it answers', () => {
+    expect(after(launched, ...Array.from({ length: 20 }, () => FAIL)).kind).toBe('starting');
+    const late = after(launched, FAIL, FAIL);
+    expect(afterProbe(late, FAIL, POLICY, 30_000).kind).toBe('unverified');
+    expect(afterProbe(late, SILENCE, POLICY, 30_000)).toMatchObject({ kind: 'unfit', cause: 'not-ready' });
+  });
+
+  test('stays so for as long as it is watched, and gets traffic while it answers', () => {
+    const day = Array.from({ length: 2_880 }, () => FAIL);
+    expect(after(unverified, ...day)).toMatchObject({ kind: 'unverified', answers: true });
+    expect(mayServe(after(unverified, SILENCE, SILENCE))).toBe(true);
+    const silent = after(unverified, SILENCE, SILENCE, SILENCE);
+    expect([silent.kind, mayServe(silent)]).toEqual(['unverified', false]);
+    expect(mayServe(after(silent, FAIL))).toBe(true);
+  });
+
+  test('is verified by passing, and from then on falls like any other', () => {
+    expect(after(unverified, PASS, FAIL, PASS).kind).toBe('unverified');
+    expect(after(unverified, PASS, PASS).kind).toBe('fit');
+    expect(after(unverified, PASS, PASS, FAIL, FAIL, FAIL).kind).toBe('unfit');
+  });
+
+  test('is unfit while its agent says that it hangs, and unverified again afterwards', () => {
+    const hung = condemned(unverified, { cause: 'hung', detail: 'blocked', held: false }, 5)!;
+    expect(hung).toMatchObject({ kind: 'unfit', cause: 'hung', wasReady: true });
+    expect(after(hung, SILENCE, SILENCE, SILENCE, SILENCE).kind).toBe('unfit');
+    expect(released(hung, 9)).toMatchObject({ kind: 'unverified', answers: true, sinceMs: 9 });
+  });
+
+  test('that is older than its start time-out still gets as many probes as it takes to fall', () => {
+    const old = starting(0, 'started', POLICY, 3_600_000);
+    expect(after(old, FAIL, FAIL).kind).toBe('starting');
+    expect(afterProbe(after(old, FAIL, FAIL), FAIL, POLICY, 3_000)).toMatchObject({ cause: 'not-ready' });
   });
 });
 
@@ -124,13 +180,20 @@ describe('condemned', () => {
   const STALLED = { cause: 'stalled', detail: 'nothing finishes', held: true } as const;
 
   test('a fit one is unfit at once, and so is one that was running when it was first seen', () => {
-    const unfit = { kind: 'unfit', sinceMs: 7, passes: 0, cause: 'hung', detail: 'blocked in f' };
+    const unfit = {
+      kind: 'unfit',
+      sinceMs: 7,
+      passes: 0,
+      cause: 'hung',
+      detail: 'blocked in f',
+      wasReady: true,
+    };
     expect(condemned(FIT, HUNG, 7)).toEqual(unfit);
-    expect(condemned(starting(0, true), HUNG, 7)).toEqual(unfit);
+    expect(condemned(starting(0, 'known', POLICY), HUNG, 7)).toEqual(unfit);
   });
 
   test('one that is starting may block for as long as a start may take; an unfit one keeps its cause', () => {
-    expect(condemned(starting(0, false), HUNG, 7)).toBeNull();
+    expect(condemned(starting(0, 'started', POLICY), HUNG, 7)).toBeNull();
     expect(condemned(ILL, HUNG, 7)).toBeNull();
   });
 
@@ -142,9 +205,9 @@ describe('condemned', () => {
     const held = condemned(FIT, STALLED, 0)!;
     expect(after(held, ...Array.from({ length: 50 }, () => PASS))).toEqual(held);
     expect(isUnsettled(after(held, PASS))).toBe(false);
-    expect(after(released(held), PASS)).toMatchObject({ kind: 'unfit', cause: 'stalled', passes: 1 });
-    expect(after(released(held), PASS, PASS).kind).toBe('fit');
-    expect(released(FIT)).toBe(FIT);
+    expect(after(released(held, 0), PASS)).toMatchObject({ kind: 'unfit', cause: 'stalled', passes: 1 });
+    expect(after(released(held, 0), PASS, PASS).kind).toBe('fit');
+    expect(released(FIT, 0)).toBe(FIT);
   });
 });
 
@@ -165,13 +228,15 @@ describe('the pause between probes', () => {
   });
 
   test('starting: often at first, growing with its age to the fast interval', () => {
-    const delays = [0, 100, 500, 2_000, 10_000, 20_000].map((ageMs) => delay(starting(0, false), ageMs));
+    const delays = [0, 100, 500, 2_000, 10_000, 20_000].map((ageMs) =>
+      delay(starting(0, 'started', POLICY), ageMs),
+    );
     expect(delays).toEqual([20, 20, 50, 200, 1_000, 1_000]);
   });
 
   test('doubt is what contradicts the state', () => {
     expect([FIT, ILL].map(isUnsettled)).toEqual([false, false]);
-    expect([after(FIT, FAIL), after(ILL, PASS), starting(0, true)].map(isUnsettled)).toEqual([
+    expect([after(FIT, FAIL), after(ILL, PASS), starting(0, 'known', POLICY)].map(isUnsettled)).toEqual([
       true,
       true,
       true,
@@ -180,7 +245,7 @@ describe('the pause between probes', () => {
 });
 
 test('what others see of it carries only what they need', () => {
-  expect(fitnessOf(starting(5, true))).toEqual({ kind: 'starting' });
+  expect(fitnessOf(starting(5, 'known', POLICY))).toEqual({ kind: 'starting' });
   expect(fitnessOf({ ...FIT, sinceMs: 5 })).toEqual({ kind: 'fit', sinceMs: 5 });
   expect(fitnessOf(ILL)).toEqual({ kind: 'unfit', sinceMs: 0, cause: 'unhealthy', detail: 'HTTP 503' });
 });
@@ -233,7 +298,7 @@ describe('any sequence of results', () => {
   test('gives what a naive look at the whole history gives', () => {
     fc.assert(
       fc.property(policies, fc.boolean(), histories, (policy, adopted, history) => {
-        let state = starting(0, adopted);
+        let state = starting(0, adopted ? 'known' : 'started', policy);
         let nowMs = 0;
         const seen: Seen[] = [];
         for (const { verdict, afterMs } of history) {
@@ -250,7 +315,7 @@ describe('any sequence of results', () => {
   test('is unsettled exactly while starting or when the last result contradicts it', () => {
     fc.assert(
       fc.property(policies, fc.boolean(), histories, (policy, adopted, history) => {
-        let state = starting(0, adopted);
+        let state = starting(0, adopted ? 'known' : 'started', policy);
         let nowMs = 0;
         for (const { verdict, afterMs } of history) {
           nowMs += afterMs;
@@ -272,7 +337,7 @@ describe('any sequence of results', () => {
         histories,
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
         (policy, adopted, history, random) => {
-          let state = starting(0, adopted);
+          let state = starting(0, adopted ? 'known' : 'started', policy);
           let nowMs = 0;
           for (const { verdict, afterMs } of history) {
             nowMs += afterMs;

@@ -2,9 +2,14 @@
  * Is one instance fit for traffic? A state machine fed by probe results, with rise and fall:
  *
  *   starting ──rise passes──▶ fit ──fall failures──▶ unfit ──rise passes──▶ fit
- *      └── start time-out (or, when it was already running when first seen, fall failures) ──▶ unfit
+ *      ├── start time-out, or fall failures of one that was ready before ──▶ unfit
+ *      └── never passed, and not started by Holdfast ──▶ unverified ──rise passes──▶ fit
  *
- *   fit ──an agent says that it hangs, is stopped, stalls──▶ unfit
+ *   fit, unverified ──an agent says that it hangs, is stopped, stalls──▶ unfit
+ *
+ * *Unverified* is what runs without ever having passed our probe although Holdfast did not start it: the probe may be
+ * wrong as well as the instance. It keeps what it had: nobody stops or replaces it for that, and it gets traffic for as
+ * long as it answers at all.
  *
  * Both counters are of *consecutive* results: the opposite result resets them. "Unsettled" means that the last
  * result contradicts the state; probes then come at the fast interval, so that a doubt is resolved in seconds.
@@ -12,12 +17,24 @@
 import type { FailureCause, Fitness } from './model.js';
 import type { HealthPolicy } from './policy.js';
 
+/** What is known of an instance before its first probe. */
+export type Origin =
+  /** Started by Holdfast, or by PM2 in a place whose processes pass: it has its start time-out, then it is unfit. */
+  | 'started'
+  /** Started by PM2 in a place where none has passed yet: it has its start time-out, then it may be unverified. */
+  | 'launched'
+  /** Was there before Holdfast, and has never passed: no start time-out, and never unfit by probes. */
+  | 'found'
+  /** Passed in a former life of the supervisor: no start time-out, unfit after `fall` failures. */
+  | 'known';
+
 export type HealthState =
   | {
       readonly kind: 'starting';
       readonly sinceMs: number;
-      /** Already running when the supervisor first saw it: no start-up excuse for failing. */
-      readonly adopted: boolean;
+      readonly origin: Origin;
+      /** When it must have passed; the process may be older than `sinceMs`. */
+      readonly deadlineMs: number;
       readonly passes: number;
       readonly failures: number;
       readonly problem: string | null;
@@ -29,21 +46,46 @@ export type HealthState =
       readonly problem: string | null;
     }
   | {
+      readonly kind: 'unverified';
+      readonly sinceMs: number;
+      readonly passes: number;
+      /** Results in a row without any answer. */
+      readonly silences: number;
+      /** Whether it answers, if not as the probe expects. Only then it gets traffic. */
+      readonly answers: boolean;
+      readonly detail: string;
+    }
+  | {
       readonly kind: 'unfit';
       readonly sinceMs: number;
       readonly passes: number;
       readonly cause: FailureCause;
       readonly detail: string;
+      /** It has taken traffic before: it goes only when something better is there. */
+      readonly wasReady: boolean;
       /** Passing probes say nothing: they passed all the time. Only whoever condemned it can take that back. */
       readonly held?: true;
+      /** It was unverified: when what it was condemned for is over, it is so again. */
+      readonly unverified?: true;
     };
 
 /** The part of a probe's result that matters here. */
 export type Verdict =
-  { readonly ok: true } | { readonly ok: false; readonly timedOut: boolean; readonly detail: string };
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      readonly timedOut: boolean;
+      /** Something came back, though not what was expected. */
+      readonly answered: boolean;
+      readonly detail: string;
+    };
 
-export function starting(nowMs: number, adopted: boolean): HealthState {
-  return { kind: 'starting', sinceMs: nowMs, adopted, passes: 0, failures: 0, problem: null };
+/** @param ageMs how long the process has run when it is first seen: its start time-out began then. */
+export function starting(nowMs: number, origin: Origin, policy: HealthPolicy, ageMs = 0): HealthState {
+  // Also the oldest gets time for `fall` probes: one that failed says nothing.
+  const leastMs = Math.min(policy.startTimeoutMs, policy.fall * policy.fastIntervalMs);
+  const deadlineMs = nowMs + Math.max(leastMs, policy.startTimeoutMs - Math.max(0, ageMs));
+  return { kind: 'starting', sinceMs: nowMs, origin, deadlineMs, passes: 0, failures: 0, problem: null };
 }
 
 /** The state after one probe result. */
@@ -61,6 +103,7 @@ function afterPass(state: HealthState, policy: HealthPolicy, nowMs: number): Hea
   if (state.kind === 'unfit' && state.held === true) return state;
   const passes = state.passes + 1;
   if (passes >= policy.rise) return { kind: 'fit', sinceMs: nowMs, failures: 0, problem: null };
+  if (state.kind === 'unverified') return { ...state, passes, silences: 0, answers: true };
   return state.kind === 'starting' ? { ...state, passes, failures: 0, problem: null } : { ...state, passes };
 }
 
@@ -70,19 +113,32 @@ function afterFailure(
   policy: HealthPolicy,
   nowMs: number,
 ): HealthState {
-  const cause: FailureCause = verdict.timedOut ? 'unresponsive' : 'unhealthy';
   if (state.kind === 'unfit') return { ...state, passes: 0 };
-  const failures = state.failures + 1;
-  if (state.kind === 'fit' || state.adopted) {
-    if (failures >= policy.fall) {
-      const detail = `${failures} probes in a row failed: ${verdict.detail}`;
-      return { kind: 'unfit', sinceMs: nowMs, passes: 0, cause, detail };
-    }
-    return state.kind === 'fit'
-      ? { ...state, failures, problem: verdict.detail }
-      : { ...state, passes: 0, failures, problem: verdict.detail };
+  if (state.kind === 'unverified') {
+    const silences = verdict.answered ? 0 : state.silences + 1;
+    const answers = verdict.answered || (state.answers && silences < policy.fall);
+    return { ...state, passes: 0, silences, answers, detail: verdict.detail };
   }
-  return afterTime({ ...state, passes: 0, failures, problem: verdict.detail }, policy, nowMs);
+  const failures = state.failures + 1;
+  if (failures >= policy.fall) {
+    if (state.kind === 'fit' || state.origin === 'known') {
+      const detail = `${failures} probes in a row failed: ${verdict.detail}`;
+      const cause: FailureCause = verdict.timedOut ? 'unresponsive' : 'unhealthy';
+      return { kind: 'unfit', sinceMs: nowMs, passes: 0, cause, detail, wasReady: true };
+    }
+    const isLate = state.origin === 'launched' && nowMs >= state.deadlineMs;
+    if (state.origin === 'found' || (isLate && verdict.answered)) return unverified(verdict, nowMs);
+  }
+  const failed = { failures, problem: verdict.detail };
+  if (state.kind === 'fit') return { ...state, ...failed };
+  return afterTime({ ...state, passes: 0, ...failed }, policy, nowMs);
+}
+
+function unverified(
+  { answered, detail }: { readonly answered: boolean; readonly detail: string },
+  nowMs: number,
+): HealthState {
+  return { kind: 'unverified', sinceMs: nowMs, passes: 0, silences: 0, answers: answered, detail };
 }
 
 /**
@@ -95,22 +151,39 @@ export function condemned(
   { cause, detail, held }: { readonly cause: FailureCause; readonly detail: string; readonly held: boolean },
   nowMs: number,
 ): HealthState | null {
-  if (state.kind === 'unfit' || (state.kind === 'starting' && !state.adopted)) return null;
-  return { kind: 'unfit', sinceMs: nowMs, passes: 0, cause, detail, ...(held ? { held } : {}) };
+  if (state.kind === 'unfit') return null;
+  if (state.kind === 'starting' && !wasThere(state)) return null;
+  const isUnverified = state.kind === 'unverified' || (state.kind === 'starting' && state.origin === 'found');
+  const base = { kind: 'unfit', sinceMs: nowMs, passes: 0, cause, detail, wasReady: true } as const;
+  return { ...base, ...(held ? { held } : {}), ...(isUnverified ? { unverified: true } : {}) };
 }
 
-/** Passing probes bring it back from now on. */
-export function released(state: HealthState): HealthState {
+/** What it was condemned for is over: passing probes bring it back from now on; unverified it is again at once. */
+export function released(state: HealthState, nowMs: number): HealthState {
   if (state.kind !== 'unfit') return state;
+  if (state.unverified === true) return unverified({ answered: true, detail: state.detail }, nowMs);
   const { held: _held, ...rest } = state;
   return rest;
 }
 
 /** A starting instance that took too long is unfit, whether or not a probe said so. */
 export function afterTime(state: HealthState, policy: HealthPolicy, nowMs: number): HealthState {
-  if (state.kind !== 'starting' || nowMs - state.sinceMs < policy.startTimeoutMs) return state;
-  const detail = `not ready ${Math.round(policy.startTimeoutMs / 1000)} s after its start: ${state.problem ?? 'no probe passed'}`;
-  return { kind: 'unfit', sinceMs: nowMs, passes: 0, cause: 'not-ready', detail };
+  if (state.kind !== 'starting' || nowMs < state.deadlineMs) return state;
+  const problem = state.problem ?? 'no probe passed';
+  if (state.origin === 'found') return unverified({ answered: true, detail: problem }, nowMs);
+  const wasReady = state.origin === 'known';
+  const detail = `not ready ${Math.round(policy.startTimeoutMs / 1000)} s after its start: ${problem}`;
+  return { kind: 'unfit', sinceMs: nowMs, passes: 0, cause: 'not-ready', detail, wasReady };
+}
+
+/** Whether it ran before it was first seen. */
+export function wasThere({ origin }: Extract<HealthState, { kind: 'starting' }>): boolean {
+  return origin === 'found' || origin === 'known';
+}
+
+/** Whether traffic may go there, by what is known of its health. */
+export function mayServe(state: HealthState | null): boolean {
+  return state?.kind === 'fit' || (state?.kind === 'unverified' && state.answers);
 }
 
 /** Whether the last result contradicts the state. */
@@ -120,6 +193,8 @@ export function isUnsettled(state: HealthState): boolean {
       return true;
     case 'fit':
       return state.failures > 0;
+    case 'unverified':
+      return state.passes > 0 || state.silences > 0 || !state.answers;
     case 'unfit':
       return state.passes > 0;
   }
@@ -155,6 +230,13 @@ export function fitnessOf(state: HealthState): Fitness {
       return { kind: 'starting' };
     case 'fit':
       return { kind: 'fit', sinceMs: state.sinceMs };
+    case 'unverified':
+      return {
+        kind: 'unverified',
+        sinceMs: state.sinceMs,
+        answers: state.answers,
+        detail: state.detail,
+      };
     case 'unfit':
       return { kind: 'unfit', sinceMs: state.sinceMs, cause: state.cause, detail: state.detail };
   }

@@ -63,6 +63,14 @@ export type Fitness =
   /** Running, not yet verified. */
   | { readonly kind: 'starting' }
   | { readonly kind: 'fit'; readonly sinceMs: number }
+  /** Runs, was not started by Holdfast, and has never passed the probe: left as it is. */
+  | {
+      readonly kind: 'unverified';
+      readonly sinceMs: number;
+      /** It answers, if not as the probe expects: then it gets traffic. */
+      readonly answers: boolean;
+      readonly detail: string;
+    }
   | {
       readonly kind: 'unfit';
       readonly sinceMs: number;
@@ -92,7 +100,7 @@ export type AgentPresence = 'connected' | 'silent' | 'absent';
 /** An instance as it is shown and decided upon. */
 export interface InstanceView extends ManagedProcess {
   readonly fitness: Fitness;
-  /** Whether traffic may go there now: fit, and neither withdrawn nor draining. */
+  /** Whether traffic may go there now: fit, or unverified and answering, and neither withdrawn nor draining. */
   readonly serving: boolean;
   readonly draining: boolean;
   /** Stopped for good after its budget was spent, until a trial or a reset. */
@@ -120,8 +128,12 @@ export type ServiceState =
   | 'unhealthy'
   /** Its restart budget is spent: held until a trial passes or an operator resets it. */
   | 'quarantined'
+  /** As many serve as are wanted, but some of them have never passed the probe. */
+  | 'unverified'
   /** Stopped by an operator through PM2. */
-  | 'stopped';
+  | 'stopped'
+  /** Let go by an operator, or no longer configured: shown, and left alone. */
+  | 'released';
 
 export interface ServiceView {
   readonly name: string;

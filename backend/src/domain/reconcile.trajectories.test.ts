@@ -120,7 +120,7 @@ describe('when every start succeeds', () => {
 });
 
 function emptyInput(desired: number): ReconcileInput {
-  const rest = { rollout: null, holes: 0, trial: null, startNotBeforeMs: 0 };
+  const rest = { rollout: null, shrinking: false, holes: 0, trial: null, startNotBeforeMs: 0 };
   return {
     service: 'shop',
     desired,

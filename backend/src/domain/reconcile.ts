@@ -4,21 +4,35 @@
  *
  * Slots fall in groups:
  *
- *   keep       starting or fit, and current            counts towards the target
- *   condemned  unfit, or outdated                      leaves, once its replacement is fit
- *   draining   withdrawn from traffic                  stops after its grace
- *   debris     listed without a process, not by us     discarded
- *   quarantined                                        halted, then left alone; each is a hole that is not filled
+ *   keep       starting, unknown, fit, unverified; current   counts towards the target
+ *   condemned  unfit, or outdated                            leaves, once its replacement is fit
+ *   held       condemned, but the budget of its replacement  counts towards the target, and stays
+ *              is spent
+ *   spare      on trial beside the one it would replace      counts for nothing until the trial has ended
+ *   draining   withdrawn from traffic                        stops after its grace
+ *   debris     listed without a process, not by us           discarded
+ *   quarantined                                              halted, then left alone; each is a hole, not filled
  *
- * Make before break: a condemned slot goes only while those that are fit, without it, still make the target, so
- * there is never more than one surplus instance and never less than what served before.
+ * Make before break: a condemned slot goes only while those that serve, without it, still make the target, so
+ * there is never more than one surplus instance and never less than what served before. While none is fit, what has
+ * served before counts as serving (the gateway fails open), and only what never did may go.
  */
 import type { FailureCause, InstanceId } from './model.js';
 
 export type SlotState =
   | { readonly kind: 'starting' }
+  /** Was there before the supervisor, and its first probe is outstanding: nothing is done to it until then. */
+  | { readonly kind: 'unknown' }
   | { readonly kind: 'fit' }
-  | { readonly kind: 'unfit'; readonly cause: FailureCause; readonly detail: string }
+  /** Runs, was not started by us, and has never passed the probe: it is left as it is. */
+  | { readonly kind: 'unverified' }
+  | {
+      readonly kind: 'unfit';
+      readonly cause: FailureCause;
+      readonly detail: string;
+      /** It has taken traffic before, and may again when all fail. */
+      readonly wasReady: boolean;
+    }
   | {
       readonly kind: 'draining';
       readonly sinceMs: number;
@@ -39,6 +53,10 @@ export interface Slot {
   readonly state: SlotState;
   /** To be replaced though nothing is wrong with it: by a rollout, or because its memory nears the limit. */
   readonly outdated: boolean;
+  /** The budget of its replacement is spent, or that is on trial: it stays as it is meanwhile. */
+  readonly held?: boolean;
+  /** On trial beside the one whose place it would take. */
+  readonly spare?: boolean;
 }
 
 /** Replacing every instance that was there when it began (failover), behind a canary (deploy). */
@@ -54,7 +72,9 @@ export interface ReconcileInput {
   readonly desired: number;
   readonly slots: readonly Slot[];
   readonly rollout: RolloutStage | null;
-  /** Slots whose budget is spent, including those with no process left. */
+  /** An operator's scale-down is under way: it may take unverified instances, too. */
+  readonly shrinking: boolean;
+  /** Slots whose budget is spent, including those with no process left; not those whose predecessor still runs. */
   readonly holes: number;
   /** A half-open trial is due; `target` is the halted instance to resume, or null to start a new one. */
   readonly trial: { readonly target: InstanceId | null } | null;
@@ -101,32 +121,47 @@ export function reconcile(input: ReconcileInput): Action {
 
 interface Groups {
   readonly keep: readonly Slot[];
-  readonly keepFit: readonly Slot[];
+  readonly keepServing: readonly Slot[];
   readonly condemned: readonly Slot[];
+  readonly held: readonly Slot[];
   readonly draining: readonly Slot[];
   readonly debris: readonly Slot[];
   /** Fit ones, outdated included: those that can take traffic now. */
   readonly fit: readonly Slot[];
+  /** The same, and the unverified. */
+  readonly serving: readonly Slot[];
+  /** What could serve while nothing is fit, because it has served before. */
+  readonly failingOpen: readonly Slot[];
   /** Processes that are not on their way out, quarantined ones that still run included. */
   readonly running: number;
 }
 
+const isServing = ({ state }: Slot): boolean => state.kind === 'fit' || state.kind === 'unverified';
+
 function groupSlots(slots: readonly Slot[]): Groups {
-  const isCondemned = ({ state, outdated }: Slot): boolean =>
-    state.kind === 'unfit' || (outdated && (state.kind === 'fit' || state.kind === 'starting'));
-  const keep = slots.filter(
-    (slot) => !slot.outdated && (slot.state.kind === 'starting' || slot.state.kind === 'fit'),
+  const living = slots.filter(({ state }) =>
+    ['starting', 'unknown', 'fit', 'unverified', 'unfit'].includes(state.kind),
   );
-  const condemned = slots.filter(isCondemned);
-  const failingOpen = slots.filter(({ state }) => state.kind === 'quarantined' && state.running);
+  const isCondemned = ({ state, outdated }: Slot): boolean => state.kind === 'unfit' || outdated;
+  const placed = living.filter(({ spare }) => spare !== true);
+  const keep = placed.filter((slot) => !isCondemned(slot));
+  const stillRunning = slots.filter(({ state }) => state.kind === 'quarantined' && state.running);
   return {
     keep,
-    keepFit: keep.filter(({ state }) => state.kind === 'fit'),
-    condemned,
+    keepServing: keep.filter(isServing),
+    condemned: placed.filter((slot) => isCondemned(slot) && slot.held !== true),
+    held: placed.filter((slot) => isCondemned(slot) && slot.held === true),
     draining: slots.filter(({ state }) => state.kind === 'draining'),
     debris: slots.filter(({ state }) => state.kind === 'debris'),
-    fit: slots.filter(({ state }) => state.kind === 'fit'),
-    running: keep.length + condemned.length + failingOpen.length,
+    fit: living.filter(({ state }) => state.kind === 'fit'),
+    serving: living.filter(isServing),
+    failingOpen: slots.filter(
+      ({ state }) =>
+        (state.kind === 'unfit' && state.wasReady) ||
+        state.kind === 'unknown' ||
+        (state.kind === 'quarantined' && state.running && state.failOpen),
+    ),
+    running: living.length + stillRunning.length,
   };
 }
 
@@ -147,15 +182,18 @@ function stopAtMs(
   return sinceMs + (drained === false ? Math.max(drainGraceMs, drainTimeoutMs) : drainGraceMs);
 }
 
-function haltQuarantined({ slots, desired }: ReconcileInput, { keep, fit, running }: Groups): Action | null {
-  // Failed trials leave one more behind each time: those beyond what is wanted are of no use to anybody.
-  const mayFailOpen = fit.length === 0 && (keep.length > 0 || running <= desired);
-  for (const { id, state } of slots) {
-    if (state.kind !== 'quarantined' || !state.running) continue;
-    if (state.failOpen && mayFailOpen) continue;
-    return { kind: 'halt', target: id, reason: `pm ${id.pmId} is quarantined: its restart budget is spent` };
-  }
-  return null;
+/** What may be better than nothing runs on while nothing serves, as many as are wanted; the youngest goes first. */
+function haltQuarantined(
+  { slots, desired }: ReconcileInput,
+  { serving, failingOpen }: Groups,
+): Action | null {
+  const mayFailOpen = serving.length === 0 && failingOpen.length <= Math.max(1, desired);
+  const victim = slots
+    .filter(({ state }) => state.kind === 'quarantined' && state.running && !(state.failOpen && mayFailOpen))
+    .sort(youngestFirst)[0];
+  if (victim === undefined) return null;
+  const { id } = victim;
+  return { kind: 'halt', target: id, reason: `pm ${id.pmId} is quarantined: its restart budget is spent` };
 }
 
 function discardDebris({ debris }: Groups): Action | null {
@@ -179,14 +217,18 @@ function startTrial({ trial, service, desired }: ReconcileInput, { running }: Gr
 }
 
 /** Start what is missing, one at a time and never more than the surge allows. */
-function fill(input: ReconcileInput, { keep, condemned, draining }: Groups, target: number): Action | null {
-  const missing = target - keep.length;
+function fill(input: ReconcileInput, groups: Groups, target: number): Action | null {
+  const { keep, condemned, held, draining } = groups;
+  const missing = target - keep.length - held.length;
   if (missing <= 0) return null;
-  if (keep.length + condemned.length >= target + SURGE) return null;
+  const present = keep.length + condemned.length + held.length;
+  if (present >= target + SURGE || groups.running >= input.desired + SURGE) return null;
   if (isAwaitingCanary(input) && keep.length > 0) return null;
   // One replacement at a time: the one that leaves is still there until it has stopped.
-  const isReplacement = keep.length + condemned.length >= target;
+  const isReplacement = present >= target;
   if (isReplacement && draining.length > 0) return null;
+  const unverified = whyNothingIsStarted(input, groups);
+  if (unverified !== null) return { kind: 'hold', untilMs: null, reason: unverified };
   if (input.nowMs < input.startNotBeforeMs) {
     const leftSeconds = ((input.startNotBeforeMs - input.nowMs) / 1000).toFixed(1);
     return {
@@ -195,11 +237,9 @@ function fill(input: ReconcileInput, { keep, condemned, draining }: Groups, targ
       reason: `backing off: next start in ${leftSeconds} s`,
     };
   }
-  const replaced = isReplacement ? worst(condemned) : undefined;
-  if (replaced === undefined) {
-    const reason = `${keep.length + condemned.length} of ${target} instances run`;
-    return { kind: 'start', replaces: null, reason };
-  }
+  const replaced = isReplacement ? nextToReplace(condemned) : undefined;
+  if (replaced === undefined)
+    return { kind: 'start', replaces: null, reason: `${present} of ${target} instances run` };
   return {
     kind: 'start',
     replaces: replaced.id,
@@ -207,12 +247,19 @@ function fill(input: ReconcileInput, { keep, condemned, draining }: Groups, targ
   };
 }
 
+/** Where what runs has never passed the probe, what is started could not pass it either. A deploy finds that out. */
+function whyNothingIsStarted({ slots, rollout }: ReconcileInput, { fit }: Groups): string | null {
+  const unverified = slots.filter(({ state }) => state.kind === 'unverified');
+  if (rollout !== null || unverified.length === 0 || fit.length > 0) return null;
+  return `${names(unverified)} never passed the health probe, so nothing is started or replaced that could not pass it either`;
+}
+
 function isAwaitingCanary({ rollout }: ReconcileInput): boolean {
   return rollout?.kind === 'deploy' && !rollout.canaryVerified;
 }
 
 /** Unfit before merely outdated, and of these the ones that still start: who serves leaves last. */
-function worst(condemned: readonly Slot[]): Slot | undefined {
+function nextToReplace(condemned: readonly Slot[]): Slot | undefined {
   return (
     condemned.find(({ state }) => state.kind === 'unfit') ??
     condemned.find(({ state }) => state.kind === 'starting') ??
@@ -225,17 +272,17 @@ function whyCondemned({ state }: Slot, { rollout }: ReconcileInput): string {
   return rollout === null ? 'recycled before its memory limit' : 'superseded by the rollout';
 }
 
-function removeCondemned(
-  input: ReconcileInput,
-  { keep, keepFit, condemned, fit }: Groups,
-  target: number,
-): Action | null {
-  const victim = worst(condemned);
-  if (victim === undefined || keepFit.length + condemned.length - 1 < target) return null;
+function removeCondemned(input: ReconcileInput, groups: Groups, target: number): Action | null {
+  const { keep, keepServing, condemned, held, serving } = groups;
+  const victim = nextToRemove(groups);
+  if (victim === undefined) return null;
+  if (keepServing.length + condemned.length + held.length - 1 < target) return null;
   if (victim.state.kind === 'unfit') {
     // Better than nothing while there is nothing else (fail open).
-    if (keep.length + condemned.length <= 1) return null;
-  } else if (fit.length <= 1 || (isAwaitingCanary(input) && keep.length > 0)) {
+    if (groups.running <= 1 || !maySpare(victim, groups, target)) return null;
+  } else if (victim.state.kind === 'unknown') {
+    return null;
+  } else if (serving.length <= 1 || (isAwaitingCanary(input) && keep.length > 0)) {
     // Whoever takes traffic now goes only while another one does, and not before the canary has proved itself.
     return null;
   } else if (isAwaitingCanary(input)) {
@@ -246,21 +293,39 @@ function removeCondemned(
   return { kind: 'withdraw', target: victim.id, reason: whyCondemned(victim, input) };
 }
 
+/** While something serves, an unfit one takes no traffic. While nothing does, those that have served before share it. */
+function maySpare({ state }: Slot, { serving, failingOpen }: Groups, target: number): boolean {
+  if (state.kind !== 'unfit' || !state.wasReady || serving.length > 0) return true;
+  return failingOpen.length - 1 >= Math.max(1, target);
+}
+
+/** What never served goes first, the youngest of it: it is a replacement that failed. */
+function nextToRemove({ condemned, serving }: Groups): Slot | undefined {
+  const unfit = condemned.filter(({ state }) => state.kind === 'unfit');
+  const neverReady = unfit.filter(({ state }) => state.kind === 'unfit' && !state.wasReady);
+  if (neverReady.length > 0) return [...neverReady].sort(youngestFirst)[0];
+  if (unfit.length > 0 && serving.length === 0) return [...unfit].sort(youngestFirst)[0];
+  return nextToReplace(condemned);
+}
+
 /** More than wanted: those still starting first, then the youngest, whose caches are the coldest. */
 function removeSurplus(
   input: ReconcileInput,
-  { keep, keepFit, fit, condemned }: Groups,
+  { keep, held, serving, condemned, running }: Groups,
   target: number,
 ): Action | null {
-  if (keep.length <= target || isAwaitingCanary(input) || condemned.length > 0) return null;
+  if (keep.length + held.length <= target || isAwaitingCanary(input) || condemned.length > 0) return null;
   const starting = keep.filter(({ state }) => state.kind === 'starting');
-  const candidates = starting.length > 0 ? starting : keepFit;
+  const idle = keep.filter(
+    ({ state }) => state.kind === 'fit' || (input.shrinking && state.kind === 'unverified'),
+  );
+  const candidates = starting.length > 0 ? starting : idle;
   const victim = [...candidates].sort(youngestFirst)[0];
-  if (victim === undefined || (victim.state.kind === 'fit' && fit.length <= 1)) return null;
+  if (victim === undefined || running <= 1 || (isServing(victim) && serving.length <= 1)) return null;
   return {
     kind: 'withdraw',
     target: victim.id,
-    reason: `${keep.length} instances run, ${target} are wanted`,
+    reason: `${keep.length + held.length} instances run, ${target} are wanted`,
   };
 }
 
@@ -268,10 +333,13 @@ function youngestFirst(a: Slot, b: Slot): number {
   return b.id.startedAtMs - a.id.startedAtMs || b.id.pmId - a.id.pmId;
 }
 
-function settle(input: ReconcileInput, { keep, condemned, draining, fit }: Groups, target: number): Action {
+function settle(input: ReconcileInput, groups: Groups, target: number): Action {
+  const { keep, condemned, held, draining, serving } = groups;
   const hold = (reason: string, untilMs: number | null = null): Action => ({ kind: 'hold', untilMs, reason });
   const starting = keep.filter(({ state }) => state.kind === 'starting');
   if (starting.length > 0) return hold(`waiting for ${names(starting)} to become ready`);
+  const unknown = keep.filter(({ state }) => state.kind === 'unknown');
+  if (unknown.length > 0) return hold(`waiting for the first probe of ${names(unknown)}`);
   if (isAwaitingCanary(input) && keep.length > 0) return hold(`watching the canary ${names(keep)}`);
   if (draining.length > 0) {
     const stops = draining.map(({ state }) =>
@@ -282,8 +350,9 @@ function settle(input: ReconcileInput, { keep, condemned, draining, fit }: Group
     return hold(`draining ${names(draining)}${suffix}`, Math.min(...stops));
   }
   if (condemned.length > 0) return hold(`${names(condemned)} stays until a replacement is fit`);
-  if (input.holes > 0) return hold(`${fit.length} serving, ${input.holes} quarantined`);
-  return hold(fit.length === target ? 'nothing to do' : `${fit.length} of ${target} serving`);
+  if (held.length > 0) return hold(`${names(held)} stays: the restart budget of its replacement is spent`);
+  if (input.holes > 0) return hold(`${serving.length} serving, ${input.holes} quarantined`);
+  return hold(serving.length === target ? 'nothing to do' : `${serving.length} of ${target} serving`);
 }
 
 function names(slots: readonly Slot[]): string {

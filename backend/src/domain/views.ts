@@ -245,7 +245,7 @@ export interface FailoverView {
     readonly lastRecovery: { readonly at: string; readonly afterMs: number } | null;
     readonly instances: readonly {
       readonly pmId: number;
-      readonly state: 'starting' | 'fit' | 'unfit' | 'draining' | 'quarantined' | 'stopped';
+      readonly state: 'starting' | 'fit' | 'unfit' | 'unverified' | 'draining' | 'quarantined' | 'stopped';
       readonly detail: string;
       readonly attemptsUsed: number;
       readonly consecutiveFailures: number;
@@ -257,6 +257,16 @@ export interface FailoverView {
       } | null;
     }[];
   }[];
+}
+
+/** Whether Holdfast takes care of a service, after a call that settles it. */
+export interface CustodyView {
+  readonly serviceName: string;
+  readonly released: boolean;
+  /** Whether this call changed it. */
+  readonly changed: boolean;
+  /** One sentence: what follows. */
+  readonly message: string;
 }
 
 /** One black box as it is shown. */
@@ -297,6 +307,10 @@ export interface ControlPlane {
     serviceName: string,
     by: string,
   ): Promise<{ readonly serviceName: string; readonly cleared: { attempts: number; quarantined: boolean } }>;
+  /** Leaves the service alone from now on, over restarts of the supervisor, until `adopt`. Idempotent. */
+  release(serviceName: string, by: string): Promise<CustodyView>;
+  /** Takes care of it again, with what runs then as what is wanted. Idempotent. */
+  adopt(serviceName: string, by: string): Promise<CustodyView>;
   loadBalancer(): LoadBalancerView;
   failoverManager(): FailoverView;
   events(filter: { sinceMs?: number; service?: string; limit: number }): readonly EventRecord[];

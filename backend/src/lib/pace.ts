@@ -33,6 +33,11 @@ export class Pace {
     if (this.#outstanding === 0) this.#schedule();
   }
 
+  /** Asks now, and counts the pause from there. */
+  hurry(): void {
+    if (this.#outstanding === 0 && !this.#stopped) this.#ask();
+  }
+
   /** Asks no more. Answers under way still come. */
   stop(): void {
     this.#stopped = true;

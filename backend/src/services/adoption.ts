@@ -7,6 +7,9 @@
 import { isAlive } from '../domain/model.js';
 import { clampInstances } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
+import type { EventLog } from './eventLog.js';
+import type { FailoverManager } from './failoverManager.js';
+import { putBackWithdrawn } from './reconciler.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface AdoptionOptions {
@@ -63,4 +66,28 @@ export class Adoption {
 export function takeCount(service: SupervisedService): void {
   const live = service.processes.filter(isAlive).length;
   if (service.adopted && live > 0) service.desired = clampInstances(live, service.policy);
+}
+
+/** An operator lets the service go: it stays as it is. False when it was left alone already. */
+export function letGo(
+  service: SupervisedService,
+  failover: FailoverManager,
+  world: { readonly events: EventLog; readonly clock: Clock },
+): boolean {
+  if (service.letGo !== null) return false;
+  service.letGo = 'released';
+  service.incident = null;
+  service.stopRecycling();
+  // What was spent is no longer counted, and what Holdfast stopped for it is the operator's.
+  failover.reset(service.name);
+  putBackWithdrawn(service, world, 'the service was released');
+  return true;
+}
+
+/** What runs now is what is wanted. False when it is taken care of already. */
+export function takeBack(service: SupervisedService): boolean {
+  if (service.letGo === null) return false;
+  service.letGo = null;
+  takeCount(service);
+  return true;
 }

@@ -93,11 +93,13 @@ export class Autoscaler {
 
   #blocked(service: SupervisedService): ScalingFacts['blocked'] {
     const { operation } = service;
+    if (service.letGo !== null) return { by: 'released', reason: 'Holdfast leaves the service alone' };
     if (operation !== null) return { by: 'operation', reason: `${operation.kind} is under way` };
     if (service.isStoppedByOperator()) return { by: 'stopped', reason: 'stopped through PM2' };
     if (this.#options.failover.quarantine(service.name).kind !== 'none') {
       return { by: 'quarantine', reason: 'the service is quarantined' };
     }
+    if (service.isUnverified()) return { by: 'unverified', reason: 'no instance has ever passed the probe' };
     return null;
   }
 

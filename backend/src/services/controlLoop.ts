@@ -2,12 +2,12 @@
  * observe → decide → reconcile → verify, once per look at PM2 and whenever something happens in between. Wires the
  * owners of state together; decides nothing itself.
  */
-import { instanceKey, isAlive, type ManagedProcess } from '../domain/model.js';
+import { instanceKey, isAlive, type InstanceId, type ManagedProcess } from '../domain/model.js';
 import type { ServicePolicy } from '../domain/policy.js';
 import type { ControlLoopOptions } from './controlLoopOptions.js';
 import { AgentWatch } from './agentWatch.js';
 import { Autoscaler } from './autoscaler.js';
-import { Adoption, takeCount } from './adoption.js';
+import { Adoption, letGo, takeBack, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
 import { Diagnostician } from './diagnostician.js';
@@ -30,8 +30,6 @@ import { StrayWatch } from './strayWatch.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
 
-/** Older than this when first seen: it is no longer starting. */
-const ADOPTED_AGE_MS = 10_000;
 /** The state is written at least this often, for what changes all the time (availability). */
 const SAVE_INTERVAL_MS = 30_000;
 
@@ -105,9 +103,9 @@ export class ControlLoop {
       ...this.#options,
       daemonAnswers: () => this.observer.answersNow(),
       isOverloaded: (instance) => isOverloaded(instance, this, this.#options.clock.nowMs()),
-      onChange: (instance, _before, after) => {
+      onChange: (instance, before, after) => {
         const service = this.services.get(instance.service);
-        if (service !== undefined) this.#watch.healthChanged(service, instance, after);
+        if (service !== undefined) this.#watch.healthChanged(service, instance, after, before);
       },
     });
   }
@@ -122,9 +120,9 @@ export class ControlLoop {
   }
 
   #createBlackBox(): BlackBox {
-    const { failover, health, agents } = this;
-    const { blackBoxes: store } = this.#options;
-    return new BlackBox({ ...this.#options, failover, health, store, recordOf: (id) => agents.record(id) });
+    const { failover, health } = this;
+    const recordOf = (id: InstanceId) => this.agents.record(id);
+    return new BlackBox({ ...this.#options, failover, health, store: this.#options.blackBoxes, recordOf });
   }
 
   #createAutoscaler(): Autoscaler {
@@ -238,10 +236,17 @@ export class ControlLoop {
     for (const service of changed ? this.services.values() : []) {
       if (service.operation !== null) continue;
       if (running) takeCount(service);
-      else putBackWithdrawn(service, this.#options);
+      else putBackWithdrawn(service, this.#options, 'management was switched off');
     }
     await this.desiredState.save();
     this.observer.poke();
+    return changed;
+  }
+
+  /** Leaves that service alone, or takes care of it again. False when it was so already. */
+  async setReleased(service: SupervisedService, released: boolean): Promise<boolean> {
+    const changed = released ? letGo(service, this.failover, this.#options) : takeBack(service);
+    await this.touch(service);
     return changed;
   }
 
@@ -258,10 +263,7 @@ export class ControlLoop {
   #supervise(policy: ServicePolicy): void {
     this.failover.supervise(policy.name, policy.failure);
     const known = this.services.get(policy.name);
-    if (known !== undefined) {
-      known.policy = policy;
-      return;
-    }
+    if (known !== undefined) return void (known.policy = policy);
     const { failover, health, traffic, agents } = this;
     const { clock } = this.#options;
     const collaborators = { clock, failover, health, traffic, agents, diagnostician: this.diagnostician };
@@ -270,6 +272,7 @@ export class ControlLoop {
 
   #mayAct(service: SupervisedService): boolean {
     if (this.#closed || !service.adopted || !this.observer.isConnected()) return false;
+    if (service.letGo !== null) return false;
     if (service.isStoppedByOperator() && service.operation === null) return false;
     return this.running || service.operation !== null;
   }
@@ -326,13 +329,11 @@ export class ControlLoop {
   #see(service: SupervisedService, processes: readonly ManagedProcess[], newDaemon: boolean): void {
     const { clock, events } = this.#options;
     const before = service.processes;
-    service.see(processes);
+    service.see(processes, newDaemon);
     if (!newDaemon) this.#watch.compare(service, before, processes);
     this.#adoption.review(service);
-    for (const process of processes) {
-      if (process.pid === null || process.status !== 'online') continue;
-      const adopted = clock.wallMs() - process.startedAtMs > ADOPTED_AGE_MS;
-      this.health.track(process, service.policy.health, adopted);
+    for (const process of service.online()) {
+      this.health.track(process, service.policy.health, service.originOf(process));
     }
     announce(service, events, clock, newDaemon ? "PM2's daemon died" : 'it is gone');
   }

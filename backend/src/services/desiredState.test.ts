@@ -178,6 +178,8 @@ describe('reading back', () => {
     services: {
       api: {
         desired: 3,
+        released: true,
+        provenance: { proven: [1], unverified: [2], ready: ['api#1@5'] },
         rollout: { kind: 'deploy', outdated: ['api#1@5'], canaryVerified: false },
         operation: {
           id: 'op-1',

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { messageOf } from '../domain/errors.js';
 import type { StateStore } from '../ports.js';
 import type { EventLog } from './eventLog.js';
+import { NOTHING_KNOWN } from './provenance.js';
 import { failoverSnapshotSchema } from './failoverSnapshot.js';
 import type { SupervisedService } from './supervisedService.js';
 
@@ -18,6 +19,10 @@ const instanceRefSchema = z.object({
 
 const serviceSchema = z.object({
   desired: z.number().int().min(0),
+  released: z.boolean().default(false),
+  provenance: z
+    .object({ proven: z.array(z.number()), unverified: z.array(z.number()), ready: z.array(z.string()) })
+    .default(() => ({ ...NOTHING_KNOWN })),
   rollout: z
     .object({
       kind: z.enum(['failover', 'deploy']),
@@ -59,9 +64,16 @@ export function capturedService({
   desired,
   rollout,
   operation,
-}: Pick<SupervisedService, 'desired' | 'rollout' | 'operation'>): PersistedState['services'][string] {
+  letGo,
+  provenance,
+}: Pick<
+  SupervisedService,
+  'desired' | 'rollout' | 'operation' | 'letGo' | 'provenance'
+>): PersistedState['services'][string] {
   return {
     desired,
+    released: letGo === 'released',
+    provenance: provenance.snapshot(),
     rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
     operation:
       operation === null

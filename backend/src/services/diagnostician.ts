@@ -207,7 +207,7 @@ export class Diagnostician {
 /** Nothing is missing, and nothing is on its way either. */
 function isWhole(service: SupervisedService): boolean {
   const state = service.state();
-  return state === 'stopped' || (state === 'healthy' && service.operation === null);
+  return state === 'stopped' || state === 'released' || (state === 'healthy' && service.operation === null);
 }
 
 function portsOf(services: readonly SupervisedService[]): ReadonlySet<number> {

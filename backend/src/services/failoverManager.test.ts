@@ -45,10 +45,10 @@ describe('a budget', () => {
   test('goes over to the replacement, which begins where its predecessor ended', () => {
     it.fail(0);
     it.fail(0);
-    it.manager.inherit(SERVICE, 0, 7);
+    it.manager.succeed(SERVICE, 0, 7);
     expect(it.manager.attemptsUsed(SERVICE, 0)).toBe(0);
     expect(it.manager.attemptsUsed(SERVICE, 7)).toBe(2);
-    it.manager.inherit(SERVICE, 99, 8);
+    it.manager.succeed(SERVICE, 99, 8);
     expect(it.manager.attemptsUsed(SERVICE, 8)).toBe(0);
   });
 
@@ -341,7 +341,7 @@ async function take(
     case 'newDaemon':
       return manager.forgetNumbers();
     case 'inherit':
-      return manager.inherit(SERVICE, step.pmId, step.other);
+      return manager.succeed(SERVICE, step.pmId, step.other);
     case 'forget':
       return manager.forgetSlot(SERVICE, step.pmId);
     case 'fit':

@@ -9,19 +9,30 @@
  *
  * A quarantined slot is a *hole*: counted in the desired number, not filled. It touches no process itself; the
  * reconciler halts what is quarantined and carries out the trial that is due.
+ *
+ * When a replacement spends the budget while its predecessor still runs (`budgetSlots`), nothing is missing: the
+ * predecessor stays as it is, and no other replacement is started until a trial passes.
  */
 import { charge, isTrialDue, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
 import type { Charge } from '../domain/failover.js';
-import { mayFailOpen } from '../domain/quarantine.js';
+import {
+  emptyPlaces,
+  holdsBack,
+  mayFailOpen,
+  withoutGone,
+  withoutNumbers,
+  withoutTrial,
+} from '../domain/quarantine.js';
 import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { FailurePolicy } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
+import { BudgetSlots } from './budgetSlots.js';
 import type { FailoverSnapshot } from './failoverSnapshot.js';
 
 interface Budget {
   policy: FailurePolicy;
-  readonly slots: Map<number, readonly Charge[]>;
+  readonly slots: BudgetSlots;
   quarantine: Quarantine;
   /** Clock.nowMs() before which no start is tried. */
   startNotBeforeMs: number;
@@ -32,8 +43,6 @@ export type FailureOutcome =
   | { readonly kind: 'retry'; readonly attemptsUsed: number }
   | { readonly kind: 'quarantined'; readonly nextTrialMs: number; readonly attempts: number }
   | { readonly kind: 'trial-failed'; readonly nextTrialMs: number };
-
-const MAX_SLOTS = 1000;
 
 export class FailoverManager {
   readonly #clock: Clock;
@@ -54,7 +63,7 @@ export class FailoverManager {
     }
     this.#services.set(service, {
       policy,
-      slots: new Map(),
+      slots: new BudgetSlots(),
       quarantine: { kind: 'none' },
       startNotBeforeMs: 0,
       lastFailure: null,
@@ -71,7 +80,7 @@ export class FailoverManager {
       return { kind: 'trial-failed', nextTrialMs: this.#trialFailed(record, record.quarantine, failure) };
     }
     const { charges, verdict } = charge(
-      record.slots.get(id.pmId) ?? [],
+      record.slots.chargesOf(id.pmId),
       failure,
       record.policy,
       this.#random(),
@@ -79,7 +88,6 @@ export class FailoverManager {
     if (verdict.kind === 'retry') {
       record.slots.set(id.pmId, charges);
       record.startNotBeforeMs = Math.max(record.startNotBeforeMs, this.#clock.nowMs() + verdict.backoffMs);
-      this.#bound(record);
       return { kind: 'retry', attemptsUsed: charges.length };
     }
     const nextTrialMs = this.#quarantine(record, id, charges, `${cause}: ${detail}`);
@@ -88,7 +96,8 @@ export class FailoverManager {
 
   #quarantine(record: Budget, id: InstanceId, charges: readonly Charge[], reason: string): number {
     record.slots.delete(id.pmId);
-    const hole: Hole = { pmId: id.pmId, charges, failOpen: mayFailOpen(charges.at(-1)?.cause) };
+    const replaces = record.slots.predecessorOf(id.pmId);
+    const hole: Hole = { pmId: id.pmId, charges, failOpen: mayFailOpen(charges.at(-1)?.cause), replaces };
     const { quarantine } = record;
     const now = this.#clock.wallMs();
     if (quarantine.kind === 'none') {
@@ -113,7 +122,8 @@ export class FailoverManager {
     const trials = trial.trials + 1;
     const delayMs = trialDelayMs(trials, record.policy, this.#random());
     const failOpen = mayFailOpen(failure.cause);
-    const hole: Hole = { pmId: trial.pmId, charges: [...trial.trialCharges, failure], failOpen };
+    const { pmId, replaces } = trial;
+    const hole: Hole = { pmId, charges: [...trial.trialCharges, failure], failOpen, replaces };
     record.quarantine = {
       kind: 'quarantined',
       sinceMs: trial.sinceMs,
@@ -134,12 +144,16 @@ export class FailoverManager {
     return { pmId: quarantine.holes[0]?.pmId ?? null };
   }
 
-  trialStarted(service: string, pmId: number): void {
+  /** @param present numbers of those that run: one that was not halted is replaced by the one on trial. */
+  trialStarted(service: string, pmId: number, present: ReadonlySet<number> = new Set()): void {
     const record = this.#record(service);
     const { quarantine } = record;
     if (quarantine.kind !== 'quarantined') return;
     const [first, ...holes] = quarantine.holes;
     const trialCharges = first?.charges ?? [];
+    const former = first?.pmId ?? null;
+    const replaces =
+      former !== null && former !== pmId && present.has(former) ? former : (first?.replaces ?? null);
     record.quarantine = {
       kind: 'trial',
       sinceMs: quarantine.sinceMs,
@@ -148,6 +162,7 @@ export class FailoverManager {
       trials: quarantine.trials,
       startedAtMs: this.#clock.wallMs(),
       pmId,
+      replaces,
       trialCharges,
       mustLastMs: trialStableMs(trialCharges, record.policy),
     };
@@ -183,41 +198,34 @@ export class FailoverManager {
     return true;
   }
 
-  /** A replacement takes over its predecessor's slot, charges included. */
-  inherit(service: string, fromPmId: number, toPmId: number): void {
-    const { slots } = this.#record(service);
-    const charges = slots.get(fromPmId);
-    if (charges === undefined) return;
-    slots.delete(fromPmId);
-    slots.set(toPmId, [...charges, ...(slots.get(toPmId) ?? [])]);
+  /** A replacement shares its predecessor's slot from now on, and has its charges. */
+  succeed(service: string, fromPmId: number, toPmId: number): void {
+    this.#record(service).slots.succeed(fromPmId, toPmId);
+  }
+
+  /** One that replaces none fills the place of one that is gone, and has its charges. */
+  fillGap(service: string, toPmId: number, present: ReadonlySet<number>): void {
+    this.#record(service).slots.fillGap(toPmId, present);
+  }
+
+  /** Which numbers have a process, and which are listed at all. */
+  see(service: string, running: ReadonlySet<number>, listed: ReadonlySet<number>): void {
+    const record = this.#record(service);
+    record.slots.see(running, listed);
+    record.quarantine = withoutGone(record.quarantine, running);
   }
 
   /**
-   * A new instance that replaces nobody fills the place of one that is gone: of the most charged among them. Without
-   * it, what ends and is not restarted by PM2 would begin with a whole budget every time.
-   * @param present numbers that PM2 lists.
+   * That one is gone for good: its charges and its hole with it, unless its predecessor is still there and has them
+   * again.
+   * @param forgiven what it failed of was the fault of a build that is taken back: only what it inherited goes back.
    */
-  fillGap(service: string, toPmId: number, present: ReadonlySet<number>): void {
-    const gone = [...this.#record(service).slots].filter(([pmId]) => pmId !== toPmId && !present.has(pmId));
-    const [heaviest] = gone.sort(([, a], [, b]) => b.length - a.length);
-    if (heaviest !== undefined) this.inherit(service, heaviest[0], toPmId);
-  }
-
-  /** The slot is gone for good: its charges and its hole with it. */
-  forgetSlot(service: string, pmId: number): void {
+  forgetSlot(service: string, pmId: number, forgiven = false): void {
     const record = this.#record(service);
-    record.slots.delete(pmId);
+    record.slots.forget(pmId, forgiven);
     this.#withHoles(record, (holes) => holes.filter((hole) => hole.pmId !== pmId));
     if (record.quarantine.kind === 'trial' && record.quarantine.pmId === pmId) {
-      const {
-        kind: _kind,
-        startedAtMs: _at,
-        pmId: _id,
-        trialCharges: _charges,
-        mustLastMs,
-        ...held
-      } = record.quarantine;
-      record.quarantine = { kind: 'quarantined', ...held, nextTrialAtMs: this.#clock.wallMs() + mustLastMs };
+      record.quarantine = withoutTrial(record.quarantine, this.#clock.wallMs());
       this.#withHoles(record, (holes) => holes);
     }
   }
@@ -238,25 +246,8 @@ export class FailoverManager {
   /** PM2's daemon is a new one: its numbers mean other processes now. Holes and their charges stay. */
   forgetNumbers(): void {
     for (const record of this.#services.values()) {
-      record.slots.clear();
-      const { quarantine } = record;
-      if (quarantine.kind === 'none') continue;
-      const nameless = quarantine.holes.map((hole) => ({ ...hole, pmId: null }));
-      if (quarantine.kind === 'trial') {
-        const hole: Hole = { pmId: null, charges: quarantine.trialCharges, failOpen: false };
-        const { sinceMs, reason, trials } = quarantine;
-        const nextTrialAtMs = this.#clock.wallMs();
-        record.quarantine = {
-          kind: 'quarantined',
-          sinceMs,
-          reason,
-          trials,
-          holes: [hole, ...nameless],
-          nextTrialAtMs,
-        };
-      } else {
-        record.quarantine = { ...quarantine, holes: nameless };
-      }
+      record.slots.forgetNumbers();
+      record.quarantine = withoutNumbers(record.quarantine, this.#clock.wallMs());
     }
   }
 
@@ -266,7 +257,7 @@ export class FailoverManager {
     const attempts = this.attemptsUsed(service);
     const quarantined = record.quarantine.kind !== 'none';
     this.#clear(record);
-    record.slots.clear();
+    record.slots.clearCharges();
     record.startNotBeforeMs = 0;
     return { attempts, quarantined };
   }
@@ -275,16 +266,29 @@ export class FailoverManager {
     return this.#record(service).quarantine;
   }
 
+  /** How many places are empty because their budget is spent. */
   holes(service: string): number {
+    return emptyPlaces(this.#record(service).quarantine);
+  }
+
+  /** Whether the budget of its replacement is spent, or that is on trial: it stays as it is meanwhile. */
+  isHeld(service: string, pmId: number): boolean {
+    return holdsBack(this.#record(service).quarantine, pmId);
+  }
+
+  /** Whether that one is on trial beside the one whose place it would take. */
+  isSpare(service: string, pmId: number): boolean {
     const { quarantine } = this.#record(service);
-    return quarantine.kind === 'none' ? 0 : quarantine.holes.length;
+    return quarantine.kind === 'trial' && quarantine.pmId === pmId && quarantine.replaces !== null;
   }
 
   /** Whether that slot is quarantined, and if so whether it may stay while nothing else is fit. */
   quarantinedSlot(service: string, pmId: number): { readonly failOpen: boolean } | null {
     const { quarantine } = this.#record(service);
     if (quarantine.kind === 'none') return null;
-    return quarantine.holes.find((hole) => hole.pmId === pmId) ?? null;
+    const hole = quarantine.holes.find((candidate) => candidate.pmId === pmId);
+    // Beside the one that it was to replace it is of no use.
+    return hole === undefined ? null : { failOpen: hole.failOpen && hole.replaces === null };
   }
 
   attemptsUsed(service: string, pmId?: number): number {
@@ -294,10 +298,11 @@ export class FailoverManager {
       Math.min(policy.maxRestartAttempts, withinWindow(charges, policy, now).length);
     if (pmId !== undefined) {
       if (this.quarantinedSlot(service, pmId) !== null) return policy.maxRestartAttempts;
-      return count(slots.get(pmId) ?? []);
+      return count(slots.chargesOf(pmId));
     }
-    const held = this.holes(service) > 0 ? policy.maxRestartAttempts : 0;
-    return Math.max(held, ...[...slots.values()].map(count), 0);
+    const { quarantine } = this.#record(service);
+    const held = quarantine.kind !== 'none' && quarantine.holes.length > 0 ? policy.maxRestartAttempts : 0;
+    return Math.max(held, ...slots.all().map(count), 0);
   }
 
   startNotBeforeMs(service: string): number {
@@ -318,20 +323,16 @@ export class FailoverManager {
     return Object.fromEntries(
       [...this.#services].map(([service, { slots, quarantine, lastFailure }]) => [
         service,
-        {
-          slots: [...slots].map(([pmId, charges]) => ({ pmId, charges: [...charges] })),
-          quarantine,
-          lastFailure,
-        },
+        { ...slots.snapshot(), quarantine, lastFailure },
       ]),
     ) as FailoverSnapshot;
   }
 
   restore(snapshot: FailoverSnapshot): void {
-    for (const [service, { slots, quarantine, lastFailure }] of Object.entries(snapshot)) {
+    for (const [service, { quarantine, lastFailure, ...slots }] of Object.entries(snapshot)) {
       const record = this.#services.get(service);
       if (record === undefined) continue;
-      for (const { pmId, charges } of slots.slice(0, MAX_SLOTS)) record.slots.set(pmId, charges);
+      record.slots.restore(slots);
       record.quarantine = quarantine;
       record.lastFailure = lastFailure;
     }
@@ -340,11 +341,6 @@ export class FailoverManager {
   #clear(record: Budget): void {
     record.quarantine = { kind: 'none' };
     record.startNotBeforeMs = 0;
-  }
-
-  #bound({ slots }: Budget): void {
-    const oldest = slots.keys().next();
-    if (slots.size > MAX_SLOTS && oldest.done !== true) slots.delete(oldest.value);
   }
 
   #record(service: string): Budget {

@@ -22,7 +22,14 @@ import { TrafficFeed } from './trafficFeed.js';
 
 const SERVICE = 'api';
 const POLICY = policyOf(SERVICE, { memoryLimitBytes: 100e6 });
-const SICK = { kind: 'unfit', sinceMs: 0, passes: 0, cause: 'unhealthy', detail: 'HTTP 503' } as const;
+const SICK = {
+  kind: 'unfit',
+  sinceMs: 0,
+  passes: 0,
+  cause: 'unhealthy',
+  detail: 'HTTP 503',
+  wasReady: true,
+} as const;
 
 async function watching() {
   const clock = new FakeClock();
@@ -99,7 +106,7 @@ async function watching() {
     service.see(processes);
     watch.compare(service, before, processes);
     health.retain(new Set(processes.map(instanceKey)));
-    for (const one of processes) if (one.pid !== null) health.track(one, POLICY.health, true);
+    for (const one of processes) if (one.pid !== null) health.track(one, POLICY.health, 'known');
     await clock.advance(500);
   };
   await clock.advance(60_000);
@@ -284,7 +291,7 @@ describe('an exit', () => {
 
 describe('one that turned unfit', () => {
   test('is told and charged', () => {
-    it.watch.healthChanged(it.service, row(0), SICK);
+    it.watch.healthChanged(it.service, row(0), SICK, SICK);
     expect(it.events.of('instance.unfit').map(({ data }) => data)).toMatchObject([
       { instance: { pmId: 0 }, cause: 'unhealthy', detail: 'HTTP 503' },
     ]);
@@ -293,14 +300,14 @@ describe('one that turned unfit', () => {
 
   test('while it drains is not: it leaves anyway', () => {
     it.service.drain(row(0), { sinceMs: it.clock.nowMs(), why: 'to shrink' });
-    it.watch.healthChanged(it.service, row(0), SICK);
+    it.watch.healthChanged(it.service, row(0), SICK, SICK);
     expect(it.events.of('instance.unfit')).toEqual([]);
     expect(used(0)).toBe(0);
   });
 
   test('and then dies is charged once: it is the same failure', () => {
     it.health.condemn(instanceKey(row(0)), { cause: 'unhealthy', detail: 'reset', held: false });
-    it.watch.healthChanged(it.service, row(0), SICK);
+    it.watch.healthChanged(it.service, row(0), SICK, SICK);
     it.watch.exited(it.service, exitOf(0));
     expect(exits()).toMatchObject([{ charged: false, cause: 'crashed', blackBox: expect.any(String) }]);
     expect(used(0)).toBe(1);
@@ -310,7 +317,7 @@ describe('one that turned unfit', () => {
   });
 
   test('too often is quarantined, told once as its own and once as the service’s', () => {
-    for (let i = 0; i < 10; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    for (let i = 0; i < 10; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
     const { failure } = POLICY;
     expect(it.events.of('instance.quarantined').map(({ data }) => data)).toMatchObject([
       { instance: { pmId: 0 }, attempts: failure.maxRestartAttempts, detail: 'HTTP 503' },
@@ -323,10 +330,10 @@ describe('one that turned unfit', () => {
   });
 
   test('on trial fails the trial, which is told with the next one', async () => {
-    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
     await it.clock.advance(POLICY.failure.restartCooldownMs);
     it.failover.trialStarted(SERVICE, 0);
-    it.watch.healthChanged(it.service, row(0), SICK);
+    it.watch.healthChanged(it.service, row(0), SICK, SICK);
     expect(it.events.of('service.trialFailed').map(({ data }) => data)).toEqual([
       { service: SERVICE, detail: 'HTTP 503', nextTrialMs: 2 * POLICY.failure.restartCooldownMs },
     ]);
@@ -335,7 +342,7 @@ describe('one that turned unfit', () => {
 
 describe('a trial', () => {
   beforeEach(async () => {
-    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
     await it.clock.advance(POLICY.failure.restartCooldownMs);
     it.failover.trialStarted(SERVICE, 0);
   });
@@ -394,7 +401,7 @@ describe('an incident', () => {
   });
 
   test('is open while a hole is', async () => {
-    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK);
+    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
     it.service.desired = 1;
     for (let look = 0; look < 5; look++) {
       it.watch.review(it.service);

@@ -12,6 +12,7 @@ import type { ExitVerdict } from '../domain/failover.js';
 import type { HealthState } from '../domain/health.js';
 import { instanceKey, refOf, sameInstance } from '../domain/model.js';
 import type { FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
+import { explainUnverified } from '../domain/unverified.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, HostMeter, ProcessExit } from '../ports.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
@@ -67,14 +68,16 @@ export class FailureWatch {
     const asked = exit.asked || service.isRemoving(exit.pmId) || ended?.status === 'stopping';
     const heap = blackBox.heapOf(id);
     const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap });
+    const isOurs = service.letGo === null;
     service.noteEnd(exit.pmId, asked);
     const ranMs = Math.max(0, clock.wallMs() - id.startedAtMs);
     // Found unfit before, it has been charged for what it now died of.
-    const charged = verdict.charged && (ended === undefined || health.state(key)?.kind !== 'unfit');
+    const charged = isOurs && verdict.charged && (ended === undefined || health.state(key)?.kind !== 'unfit');
     const fault = verdict.charged
       ? { cause: verdict.cause, detail: describeEnd(exit, verdict, ranMs) }
       : null;
-    const kept = fault === null ? undefined : blackBox.ended(service, exit, fault.cause, fault.detail);
+    const kept =
+      fault === null || !isOurs ? undefined : blackBox.ended(service, exit, fault.cause, fault.detail);
     events.emit('instance.exited', {
       service: service.name,
       instance: { pmId: exit.pmId, pid: exit.pid, port: this.#portLeft(service, id) },
@@ -90,7 +93,7 @@ export class FailureWatch {
       health.untrack(instanceKey(ended));
       announce(service, events, clock, exit.signal === null ? 'it exited' : `it exited (${exit.signal})`);
     }
-    if (asked) return this.#options.onFailure(service);
+    if (asked || !isOurs) return this.#options.onFailure(service);
     if (fault !== null) this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
     this.#openIncident(service);
     if (charged && fault !== null) this.#charge(service, id, fault.cause, fault.detail);
@@ -147,12 +150,22 @@ export class FailureWatch {
     this.#options.failover.forgetNumbers();
   }
 
-  /** A probe changed what is thought of an instance. */
-  healthChanged(service: SupervisedService, instance: ManagedProcess, after: HealthState): void {
+  /** A probe or an agent changed what is thought of an instance. */
+  healthChanged(
+    service: SupervisedService,
+    instance: ManagedProcess,
+    after: HealthState,
+    before: HealthState,
+  ): void {
     const { events, clock } = this.#options;
     const why = after.kind === 'unfit' ? `${after.cause}: ${after.detail}` : after.kind;
+    if (after.kind === 'fit') service.provenance.passed(instance);
+    if (after.kind === 'unverified') {
+      service.provenance.neverPassed(instance);
+      if (before.kind === 'starting') this.#tellUnverified(service, instance, after.detail);
+    }
     announce(service, events, clock, why);
-    if (after.kind === 'unfit' && !service.isDraining(instance)) {
+    if (after.kind === 'unfit' && !service.isDraining(instance) && service.letGo === null) {
       const { cause, detail } = after;
       this.#emitUnfit(service, instance, cause, detail);
       this.#openIncident(service);
@@ -173,6 +186,15 @@ export class FailureWatch {
     this.#reviewOperatorStop(service);
     this.#reviewQuarantine(service);
     this.#reviewIncident(service);
+  }
+
+  #tellUnverified(service: SupervisedService, process: ManagedProcess, came: string): void {
+    const detail = explainUnverified(process, service.policy, came);
+    this.#options.events.emit('instance.unverified', {
+      service: service.name,
+      instance: refOf(process),
+      detail,
+    });
   }
 
   #emitUnfit(service: SupervisedService, process: ManagedProcess, cause: FailureCause, detail: string): void {
@@ -222,6 +244,7 @@ export class FailureWatch {
 
   #reviewQuarantine(service: SupervisedService): void {
     const { failover, health, clock, events } = this.#options;
+    if (service.letGo !== null) return;
     const quarantine = failover.quarantine(service.name);
     if (quarantine.kind === 'none') return;
     // Somebody deleted the one on trial: its slot is gone with it.

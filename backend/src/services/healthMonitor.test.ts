@@ -79,7 +79,7 @@ const KEY = instanceKey(INSTANCE);
 /** Tracks one instance and waits until it is fit and settled. */
 async function fit(instance = INSTANCE, policy: HealthPolicy = POLICY, random?: () => number) {
   const it = monitoring(random);
-  it.monitor.track(instance, policy, false);
+  it.monitor.track(instance, policy, 'started');
   await it.clock.advance(1_000);
   expect(it.monitor.state(instanceKey(instance))?.kind).toBe('fit');
   return it;
@@ -239,7 +239,7 @@ describe("while PM2's daemon does not answer", () => {
     const instance = processAt(0, { mode: 'cluster' });
     const it = monitoring();
     it.daemon.answers = false;
-    it.monitor.track(instance, POLICY, true);
+    it.monitor.track(instance, POLICY, 'known');
     await it.clock.advance(1_000);
     expect(it.monitor.state(instanceKey(instance))?.kind).toBe('fit');
   });
@@ -303,7 +303,7 @@ describe('condemned by an agent', () => {
   test('who is starting is left to its start time-out; who is unknown, to nobody', async () => {
     const it = monitoring();
     it.prober.answer = () => 'never';
-    it.monitor.track(INSTANCE, POLICY, false);
+    it.monitor.track(INSTANCE, POLICY, 'started');
     expect(it.monitor.condemn(KEY, HUNG)).toBe(false);
     expect(it.monitor.condemn('api#9@1', HUNG)).toBe(false);
     it.monitor.release('api#9@1');
@@ -326,7 +326,7 @@ describe('tracking', () => {
   test('twice is once', async () => {
     const it = await fit();
     const sent = it.prober.sentAtMs.length;
-    it.monitor.track(INSTANCE, POLICY, true);
+    it.monitor.track(INSTANCE, POLICY, 'known');
     expect(it.prober.sentAtMs).toHaveLength(sent);
     expect(it.monitor.state(KEY)?.kind).toBe('fit');
   });
@@ -334,7 +334,7 @@ describe('tracking', () => {
   test('a new start of the same number begins anew', async () => {
     const it = await fit();
     const again = processAt(0, { startedAtMs: FakeClock.epochMs + 500 });
-    it.monitor.track(again, POLICY, false);
+    it.monitor.track(again, POLICY, 'started');
     expect(it.monitor.state(instanceKey(again))?.kind).toBe('starting');
     expect(it.monitor.state(KEY)?.kind).toBe('fit');
   });
@@ -356,8 +356,8 @@ describe('tracking', () => {
   test('only those that are still there are kept', async () => {
     const it = await fit();
     const [second, third] = [processAt(1), processAt(2)];
-    it.monitor.track(second, POLICY, false);
-    it.monitor.track(third, POLICY, false);
+    it.monitor.track(second, POLICY, 'started');
+    it.monitor.track(third, POLICY, 'started');
     it.monitor.retain(new Set([instanceKey(second), 'api#9@1']));
     const kept = [INSTANCE, second, third].map((one) => it.monitor.state(instanceKey(one)) !== null);
     expect(kept).toEqual([false, true, false]);
@@ -365,7 +365,7 @@ describe('tracking', () => {
 
   test('closing ends every pace', async () => {
     const it = await fit();
-    it.monitor.track(processAt(1), POLICY, false);
+    it.monitor.track(processAt(1), POLICY, 'started');
     it.monitor.close();
     await it.clock.advance(120_000);
     expect(it.clock.pending).toBe(0);
@@ -391,7 +391,7 @@ describe('tracking', () => {
     const it = await fit();
     expect(it.monitor.isUnsettled('api')).toBe(false);
     expect(it.monitor.isUnsettled('web')).toBe(false);
-    it.monitor.track(processAt(1, { service: 'web' }), POLICY, false);
+    it.monitor.track(processAt(1, { service: 'web' }), POLICY, 'started');
     expect(it.monitor.isUnsettled('web')).toBe(true);
     expect(it.monitor.isUnsettled('api')).toBe(false);
   });
@@ -404,7 +404,7 @@ describe('figures', () => {
       afterMs: 1,
       result: probe < 3 ? { ok: false, latencyMs: 1, kind: 'refused', detail: 'connection refused' } : OK,
     });
-    it.monitor.track(INSTANCE, POLICY, false);
+    it.monitor.track(INSTANCE, POLICY, 'started');
     await it.clock.advance(1_000);
     expect(it.monitor.figures(KEY)).toEqual({ responseTimeMs: { p50: 2, p95: 2, p99: 2 }, errorRate: 0 });
   });

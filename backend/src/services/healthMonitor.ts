@@ -9,11 +9,12 @@ import {
   afterTime,
   condemned,
   isUnsettled,
+  mayServe,
   probeDelayMs,
   released,
   starting,
 } from '../domain/health.js';
-import type { HealthState } from '../domain/health.js';
+import type { HealthState, Origin } from '../domain/health.js';
 import { instanceKey } from '../domain/model.js';
 import type { FailureCause, ManagedProcess } from '../domain/model.js';
 import type { HealthPolicy } from '../domain/policy.js';
@@ -40,7 +41,7 @@ export interface HealthMonitorOptions {
   readonly daemonAnswers: () => boolean;
   /** Whether a probe of that instance that is late has only waited its turn (overload.ts): shown, not counted. */
   readonly isOverloaded: (instance: ManagedProcess) => boolean;
-  /** Called after an instance's state changed its kind. */
+  /** Called after an instance's state changed its kind, or whether traffic may go there. */
   readonly onChange: (instance: ManagedProcess, before: HealthState, after: HealthState) => void;
 }
 
@@ -69,23 +70,27 @@ export class HealthMonitor {
   }
 
   /**
-   * Begins to probe; `adopted` when it was running before the supervisor saw it. Idempotent; for one that is tracked
-   * already only a new policy counts, from now on.
+   * Begins to probe. Idempotent; for one that is tracked already only a new policy counts, from now on.
+   * @param origin what is known of it before its first probe.
    */
-  track(instance: ManagedProcess, policy: HealthPolicy, adopted: boolean): void {
+  track(instance: ManagedProcess, policy: HealthPolicy, origin: Origin): void {
     const key = instanceKey(instance);
     const known = this.#tracked.get(key);
     if (known !== undefined) {
       if (known.policy === policy) return;
       known.policy = policy;
-      known.pace?.reschedule();
+      // A changed probe is the remedy for what is unverified: it need not wait its turn.
+      if (known.state.kind === 'unverified') known.pace?.hurry();
+      else known.pace?.reschedule();
       return;
     }
+    const { clock } = this.#options;
+    const ageMs = clock.wallMs() - instance.startedAtMs;
     const tracked: Tracked = {
       instance,
       policy,
       results: new RingBuffer(RESULTS_KEPT),
-      state: starting(this.#options.clock.nowMs(), adopted),
+      state: starting(clock.nowMs(), origin, policy, ageMs),
       lastProbe: null,
       sent: 0,
       counted: 0,
@@ -161,7 +166,9 @@ export class HealthMonitor {
   /** What was condemned and held is for the probes to judge again. */
   release(key: string): void {
     const tracked = this.#tracked.get(key);
-    if (tracked !== undefined) tracked.state = released(tracked.state);
+    if (tracked === undefined) return;
+    const before = tracked.state;
+    this.#become(tracked, before, released(before, this.#options.clock.nowMs()));
   }
 
   /** One more probe, now, that counts like the others. */
@@ -217,10 +224,24 @@ export class HealthMonitor {
     const before = tracked.state;
     const verdict = result.ok
       ? ({ ok: true } as const)
-      : ({ ok: false, timedOut: result.kind === 'timeout', detail: result.detail } as const);
+      : ({
+          ok: false,
+          timedOut: result.kind === 'timeout',
+          answered: result.kind !== 'timeout' && result.kind !== 'refused',
+          detail: result.detail,
+        } as const);
     const now = clock.nowMs();
-    tracked.state = afterTime(afterProbe(before, verdict, tracked.policy, now), tracked.policy, now);
-    if (before.kind !== tracked.state.kind) this.#options.onChange(tracked.instance, before, tracked.state);
+    this.#become(
+      tracked,
+      before,
+      afterTime(afterProbe(before, verdict, tracked.policy, now), tracked.policy, now),
+    );
+  }
+
+  #become(tracked: Tracked, before: HealthState, after: HealthState): void {
+    tracked.state = after;
+    if (before.kind === after.kind && mayServe(before) === mayServe(after)) return;
+    this.#options.onChange(tracked.instance, before, after);
   }
 
   #isLive(tracked: Tracked): boolean {

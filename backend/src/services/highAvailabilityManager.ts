@@ -6,11 +6,12 @@ import type { BlackBoxEntry, BlackBoxFile } from '../domain/blackBox.js';
 import { diagnosisText } from '../domain/diagnosis/facts.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
-import type { OperationReport } from '../domain/model.js';
+import type { OperationReport, ServiceState } from '../domain/model.js';
 import type { TrafficReport } from '../domain/traffic.js';
 import type {
   BlackBoxView,
   ControlPlane,
+  CustodyView,
   FailoverView,
   HealthCheckView,
   HealthView,
@@ -22,6 +23,7 @@ import type { HostMeter } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
 import type { EventLog } from './eventLog.js';
 import { failoverView, insideView, metricsView } from './views.js';
+import { assertNotQuarantined, assertReady, assertVerifiable, refuse } from './refusals.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface HighAvailabilityManagerOptions {
@@ -38,6 +40,8 @@ export interface HighAvailabilityManagerOptions {
 }
 
 const LAST_EVENTS = 20;
+/** What an operator stopped is down because it should be, and what was let go is its own affair. */
+const NEED_NOT_SERVE: ReadonlySet<ServiceState> = new Set(['stopped', 'released']);
 
 export class HighAvailabilityManager implements ControlPlane {
   readonly #options: HighAvailabilityManagerOptions;
@@ -101,9 +105,8 @@ export class HighAvailabilityManager implements ControlPlane {
     });
     const services = [...loop.services.values()].map(serviceCheck);
     const checks = [pm2, ...services, ...instances];
-    // What an operator stopped is down because it should be.
     const isDown = [...loop.services.values()].some(
-      (service) => service.serving().length === 0 && service.state() !== 'stopped',
+      (service) => service.serving().length === 0 && !NEED_NOT_SERVE.has(service.state()),
     );
     const status = isDown ? 'unhealthy' : checks.every(({ ok }) => ok) ? 'healthy' : 'degraded';
     return { status, checks };
@@ -156,11 +159,13 @@ export class HighAvailabilityManager implements ControlPlane {
       );
     }
     loop.operations.assertNone(service);
-    this.#assertReady(service);
+    assertReady(loop, service);
     const kind = request.direction === 'up' ? 'scale-up' : 'scale-down';
     if (to === desired) return loop.operations.nothingToDo(service, kind);
-    if (request.direction === 'up') this.#assertNotQuarantined(service);
-    else loop.failover.dropHoles(service.name, desired - to);
+    if (request.direction === 'up') {
+      assertNotQuarantined(loop, service);
+      assertVerifiable(service);
+    } else loop.failover.dropHoles(service.name, desired - to);
     const reason = `asked for ${to} instances`;
     return loop.operations.run(service, { kind, to, reason, timeoutMs: request.timeoutMs });
   }
@@ -173,8 +178,9 @@ export class HighAvailabilityManager implements ControlPlane {
     const { loop } = this.#options;
     const service = this.#service(request.serviceName);
     loop.operations.assertNone(service);
-    this.#assertReady(service);
-    this.#assertNotQuarantined(service);
+    assertReady(loop, service);
+    assertNotQuarantined(loop, service);
+    assertVerifiable(service);
     const reason = request.reason ?? 'asked for by an operator';
     return loop.operations.run(service, {
       kind: 'failover',
@@ -188,7 +194,7 @@ export class HighAvailabilityManager implements ControlPlane {
     const { loop } = this.#options;
     const service = this.#service(request.serviceName);
     loop.operations.assertNone(service);
-    this.#assertReady(service);
+    assertReady(loop, service);
     // A new build is how most quarantines end: its canary is the trial.
     loop.failover.reset(service.name);
     return loop.operations.run(service, {
@@ -209,6 +215,34 @@ export class HighAvailabilityManager implements ControlPlane {
     events.emit('service.reset', { service: service.name, by });
     await loop.touch(service);
     return { serviceName: service.name, cleared: { ...cleared } };
+  }
+
+  async release(serviceName: string, by: string): Promise<CustodyView> {
+    const service = this.#service(serviceName);
+    this.#options.loop.operations.assertNone(service);
+    const changed = await this.#options.loop.setReleased(service, true);
+    if (changed) this.#options.events.emit('service.released', { service: service.name, by });
+    const message =
+      `${service.name} is released: Holdfast shows it, and neither restarts, stops, replaces nor scales it, ` +
+      `until it is adopted again (POST /api/ha/adopt/${service.name}).`;
+    return { serviceName: service.name, released: true, changed, message };
+  }
+
+  async adopt(serviceName: string, by: string): Promise<CustodyView> {
+    const { loop, events } = this.#options;
+    const service = this.#service(serviceName);
+    if (service.letGo === 'unconfigured') {
+      throw refuse(
+        'service.unconfigured',
+        409,
+        `${service.name} is neither in the ecosystem file nor in the configuration any more; name it there first.`,
+      );
+    }
+    const changed = await loop.setReleased(service, false);
+    const { name, desired } = service;
+    if (changed) events.emit('service.adopted', { service: name, by, desired });
+    const message = `Holdfast takes care of ${name}; ${desired} ${desired === 1 ? 'instance is' : 'instances are'} wanted.`;
+    return { serviceName: name, released: false, changed, message };
   }
 
   loadBalancer(): LoadBalancerView {
@@ -268,38 +302,6 @@ export class HighAvailabilityManager implements ControlPlane {
       status: 404,
     });
   }
-
-  #assertNotQuarantined(service: SupervisedService): void {
-    const quarantine = this.#options.loop.failover.quarantine(service.name);
-    if (quarantine.kind === 'none') return;
-    throw refuse(
-      'service.quarantined',
-      409,
-      `${service.name} is quarantined (${quarantine.reason}). Mend it, then deploy, or POST /api/ha/reset-failure/${service.name} first.`,
-    );
-  }
-
-  /** PM2 answers, and it is known what was wanted of the service before this was asked for. */
-  #assertReady(service: SupervisedService): void {
-    const { state, problem } = this.#options.loop.observer.daemon();
-    if (state !== 'connected') {
-      throw new HoldfastError(
-        state === 'unresponsive' ? 'pm2.timeout' : 'pm2.unreachable',
-        `PM2's daemon is ${state} (${problem ?? 'no detail'}); nothing can be started or stopped until it answers.`,
-        { status: 503, retryable: true },
-      );
-    }
-    if (service.adopted) return;
-    throw new HoldfastError(
-      'service.not-adopted',
-      `The supervisor has just started and is still looking at what runs of ${service.name}. Try again in a few seconds.`,
-      { status: 503, retryable: true },
-    );
-  }
-}
-
-function refuse(code: string, status: number, message: string): HoldfastError {
-  return new HoldfastError(code, message, { status });
 }
 
 function serviceCheck(service: SupervisedService): HealthCheckView {
@@ -307,7 +309,7 @@ function serviceCheck(service: SupervisedService): HealthCheckView {
   const why = diagnosis === null ? '' : `; ${diagnosisText(diagnosis)}`;
   return {
     name,
-    ok: state === 'healthy',
+    ok: state === 'healthy' || state === 'released',
     latencyMs: null,
     detail: `${state}: ${serving} of ${desired} serving; ${reason}${why}`,
   };

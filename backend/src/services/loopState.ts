@@ -34,13 +34,17 @@ export function captureLoop(loop: LoopState, observer: Observer, adoption: Adopt
 
 export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Adoption): void {
   loop.running = state.running;
-  for (const [name, { desired, rollout, operation }] of Object.entries(state.services)) {
+  for (const [name, { desired, rollout, operation, released, provenance }] of Object.entries(
+    state.services,
+  )) {
     const service = loop.services.get(name);
     if (service === undefined) continue;
     adoption.remember(name, desired);
     service.desired = desired;
     service.rollout = rollout;
     service.operation = operation;
+    if (released) service.letGo = 'released';
+    service.provenance.restore(provenance);
   }
   loop.failover.restore(state.failover);
   loop.loadBalancer.restore(state.scaling, loop.moment());

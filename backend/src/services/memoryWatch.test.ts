@@ -107,7 +107,7 @@ class Scene {
 
   #show(service: SupervisedService, processes: readonly ManagedProcess[]): void {
     service.see(processes);
-    for (const one of processes) this.#health.track(one, service.policy.health, true);
+    for (const one of processes) this.#health.track(one, service.policy.health, 'known');
   }
 
   #row(service: string, pmId: number): ManagedProcess {

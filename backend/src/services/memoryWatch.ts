@@ -60,7 +60,7 @@ export class MemoryWatch {
       this.#look(services, nowMs);
     }
     for (const service of services) {
-      if (running) this.#reviewService(service, services, nowMs);
+      if (running && service.letGo === null) this.#reviewService(service, services, nowMs);
       // What was decided before management was switched off may not be true any more when it is back.
       else if (service.operation === null) service.stopRecycling();
     }
@@ -105,7 +105,11 @@ export class MemoryWatch {
   /** One at a time in a service, and not while an operation moves it anyway. */
   #reviewService(service: SupervisedService, all: readonly SupervisedService[], nowMs: number): void {
     if (service.isRecycling() || service.operation !== null) return;
-    const candidates = service.serving().map((process) => this.#candidate(service, process));
+    // Its replacement could not be verified, or an earlier one's failed.
+    if (service.isQuarantined()) return;
+    const unverified = new Set(service.unverified().map(({ process }) => process));
+    const verified = service.serving().filter((process) => !unverified.has(process));
+    const candidates = verified.map((process) => this.#candidate(service, process));
     const last = this.#recycled.get(service.name);
     const process = nextToRecycle({
       candidates,

@@ -201,7 +201,8 @@ export class Operations {
   ): void {
     const { failover } = this.#options;
     for (const { pmId } of operation.started) {
-      if (failover.quarantinedSlot(service.name, pmId) !== null) failover.forgetSlot(service.name, pmId);
+      if (failover.quarantinedSlot(service.name, pmId) !== null)
+        failover.forgetSlot(service.name, pmId, true);
       const process = service.find(pmId);
       // A canary that failed goes, even if it should come back to life before it is removed.
       if (process !== undefined && failure.code === 'deploy.canary-failed') {

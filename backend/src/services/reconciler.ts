@@ -128,6 +128,7 @@ export class Reconciler {
       desired: service.desired,
       slots: service.slots(),
       rollout: service.rollout,
+      shrinking: service.operation?.kind === 'scale-down',
       holes: failover.holes(service.name),
       trial: due === null ? null : { target: trialTarget },
       startNotBeforeMs: failover.startNotBeforeMs(service.name),
@@ -192,9 +193,10 @@ export class Reconciler {
     const started = await manager.startInstance(service.name);
     service.refusedStarts = null;
     service.add(started);
-    health.track(started, service.policy.health, false);
+    service.provenance.started(started);
+    health.track(started, service.policy.health, 'started');
     if (replaces === null) failover.fillGap(service.name, started.pmId, service.numbers());
-    else failover.inherit(service.name, replaces.pmId, started.pmId);
+    else failover.succeed(service.name, replaces.pmId, started.pmId);
     const instance = refOf(started);
     this.#noteInOperation(service, 'started', instance);
     const inPlaceOf = replaces === null ? {} : { replaces: replaces.pmId };
@@ -210,8 +212,9 @@ export class Reconciler {
       ? await manager.resumeInstance(halted)
       : await manager.startInstance(service.name);
     service.add(started);
-    health.track(started, service.policy.health, false);
-    failover.trialStarted(service.name, started.pmId);
+    service.provenance.started(started);
+    health.track(started, service.policy.health, 'started');
+    failover.trialStarted(service.name, started.pmId, service.runningNumbers());
     events.emit('service.trialStarted', { service: service.name, instance: refOf(started) });
     onChange();
   }
@@ -299,7 +302,8 @@ export function announce(service: SupervisedService, events: EventLog, clock: Cl
 export function putBackWithdrawn(
   service: SupervisedService,
   { events, clock }: { readonly events: EventLog; readonly clock: Clock },
+  why: string,
 ): void {
   service.stopAllDraining();
-  announce(service, events, clock, 'management was switched off');
+  announce(service, events, clock, why);
 }

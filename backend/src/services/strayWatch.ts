@@ -74,9 +74,9 @@ export class StrayWatch {
   }
 
   #mayEnd(stray: StrayProcess, seenForMs: number): boolean {
-    if (stray.kind === 'ghost') return seenForMs >= GHOST_GRACE_MS;
     const service = this.#options.find(stray.service);
-    if (service === undefined) return false;
+    if (service === undefined || service.letGo !== null) return false;
+    if (stray.kind === 'ghost') return seenForMs >= GHOST_GRACE_MS;
     const isWhole = service.adopted && service.settledServing().length >= service.desired;
     return isWhole || seenForMs >= ORPHAN_PATIENCE_MS;
   }

@@ -41,7 +41,7 @@ test('what is added up every second is what people are shown', async () => {
   });
   const [busy, idle, draining, starting] = [row(1), row(2), row(3), row(4)];
   service.see([busy!, idle!, draining!, starting!]);
-  for (const one of [busy!, idle!, draining!]) health.track(one, policy.health, false);
+  for (const one of [busy!, idle!, draining!]) health.track(one, policy.health, 'started');
   await clock.advance(500);
   service.drain(draining!, { sinceMs: 0, why: 'surplus' });
   service.measure(

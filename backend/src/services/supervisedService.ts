@@ -3,14 +3,12 @@
  * last seen of it in PM2, which instances are on their way out, and which are announced as serving. The rules that
  * decide are in domain/; this turns its state into their input and into views.
  */
-import { fitnessOf } from '../domain/health.js';
-import type { HealthState } from '../domain/health.js';
+import { mayServe, wasThere } from '../domain/health.js';
+import type { Origin } from '../domain/health.js';
 import type { MemoryTrend } from '../domain/memoryTracker.js';
 import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
 import type {
-  Fitness,
   InstanceId,
-  InstanceView,
   ManagedProcess,
   Operation,
   Rollout,
@@ -26,6 +24,8 @@ import type { Diagnostician } from './diagnostician.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { InstanceFigures } from './loadMeter.js';
+import { Provenance } from './provenance.js';
+import { loadOf, viewOf } from './serviceView.js';
 import type { TrafficFeed } from './trafficFeed.js';
 
 interface Draining {
@@ -35,7 +35,6 @@ interface Draining {
 
 /** How long PM2 may take to restart what exited, before its row counts as abandoned. */
 const RESTART_GRACE_MS = 1_500;
-const STARTING: Fitness = { kind: 'starting' };
 
 export interface Collaborators {
   readonly clock: Clock;
@@ -55,6 +54,8 @@ export class SupervisedService {
   rollout: Rollout | null = null;
   operation: Operation | null = null;
   lastAction: Action = { kind: 'hold', untilMs: null, reason: 'not looked at yet' };
+  /** Why Holdfast leaves it alone, though it is shown: an operator let it go, or it is no longer configured. */
+  letGo: 'released' | 'unconfigured' | null = null;
   /** Starts that were refused (PM2 could not, no port is free) since the last one that worked. */
   refusedStarts: { readonly count: number; readonly problem: string } | null = null;
   /** Since when (Clock.nowMs) fewer serve than a scale decision wants; null when it was reached. */
@@ -75,6 +76,7 @@ export class SupervisedService {
   /** Numbers whose last end was not an operator's doing. */
   readonly #endedUnasked = new Set<number>();
   readonly #collaborators: Collaborators;
+  readonly provenance = new Provenance();
 
   constructor(policy: ServicePolicy, collaborators: Collaborators) {
     this.name = policy.name;
@@ -88,7 +90,8 @@ export class SupervisedService {
   }
 
   /** Replaces what was seen; whatever is remembered of processes that are gone is forgotten. */
-  see(processes: readonly ManagedProcess[]): void {
+  see(processes: readonly ManagedProcess[], newDaemon = false): void {
+    if (newDaemon) this.provenance.forget();
     this.#processes = processes;
     const keys = new Set(processes.map(instanceKey));
     const lifeless = new Set(processes.filter((process) => !isAlive(process)).map(instanceKey));
@@ -102,6 +105,12 @@ export class SupervisedService {
     for (const pmId of this.#endedUnasked) if (!numbers.has(pmId)) this.#endedUnasked.delete(pmId);
     // Halting it is asked for, too, but by us: once its quarantine has ended it is to be replaced.
     for (const pmId of numbers) if (this.#isQuarantined(pmId)) this.#endedUnasked.add(pmId);
+    this.provenance.retain(processes);
+    const { failover, health } = this.#collaborators;
+    // One that drains because it is unfit is as good as gone: it does not come back.
+    const stays = (process: ManagedProcess): boolean =>
+      isAlive(process) && (!this.isDraining(process) || health.state(instanceKey(process))?.kind === 'fit');
+    failover.see(this.name, new Set(processes.filter(stays).map(({ pmId }) => pmId)), numbers);
   }
 
   /** When (Clock.nowMs) what runs was last changed by us. */
@@ -120,13 +129,28 @@ export class SupervisedService {
     this.see(this.#processes.filter(({ pmId }) => pmId !== target.pmId));
   }
 
+  /** What a process that is seen for the first time is taken for. */
+  originOf(process: ManagedProcess): Origin {
+    const ageMs = this.#collaborators.clock.wallMs() - process.startedAtMs;
+    return this.provenance.originOf(process, ageMs, this.policy.health.startTimeoutMs);
+  }
+
   find(pmId: number): ManagedProcess | undefined {
     return this.#processes.find((candidate) => candidate.pmId === pmId);
+  }
+
+  online(): readonly ManagedProcess[] {
+    return this.#processes.filter(({ pid, status }) => pid !== null && status === 'online');
   }
 
   /** PM2's numbers of all that it lists. */
   numbers(): ReadonlySet<number> {
     return new Set(this.#processes.map(({ pmId }) => pmId));
+  }
+
+  /** … and of those that have a process. */
+  runningNumbers(): ReadonlySet<number> {
+    return new Set(this.#processes.filter(isAlive).map(({ pmId }) => pmId));
   }
 
   measure(figures: ReadonlyMap<number, InstanceFigures>): void {
@@ -215,8 +239,8 @@ export class SupervisedService {
 
   isServing(process: ManagedProcess): boolean {
     const key = instanceKey(process);
-    const isFit = this.#collaborators.health.state(key)?.kind === 'fit';
-    return isFit && isAlive(process) && process.status !== 'stopping' && !this.#draining.has(key);
+    const isWell = mayServe(this.#collaborators.health.state(key));
+    return isWell && isAlive(process) && process.status !== 'stopping' && !this.#draining.has(key);
   }
 
   serving(): readonly ManagedProcess[] {
@@ -241,11 +265,32 @@ export class SupervisedService {
   }
 
   slots(): readonly Slot[] {
+    const { failover } = this.#collaborators;
     return this.#processes.map((process) => ({
       id: { service: process.service, pmId: process.pmId, startedAtMs: process.startedAtMs },
       state: this.#slotState(process),
       outdated: this.#isOutdated(process),
+      held: failover.isHeld(this.name, process.pmId),
+      spare: failover.isSpare(this.name, process.pmId),
     }));
+  }
+
+  /** Those that run without ever having passed the probe, and what came instead. */
+  unverified(): readonly { readonly process: ManagedProcess; readonly detail: string }[] {
+    return this.#processes.filter(isAlive).flatMap((process) => {
+      const state = this.#collaborators.health.state(instanceKey(process));
+      return state?.kind === 'unverified' ? [{ process, detail: state.detail }] : [];
+    });
+  }
+
+  /** Whether all that runs is unverified: then nothing that is started could be verified either. */
+  isUnverified(): boolean {
+    return (
+      this.unverified().length > 0 &&
+      !this.#processes.some(
+        (process) => this.#collaborators.health.state(instanceKey(process))?.kind === 'fit',
+      )
+    );
   }
 
   #slotState(process: ManagedProcess): SlotState {
@@ -270,9 +315,19 @@ export class SupervisedService {
     }
     // Being restarted or stopped by an operator: the next look tells which.
     if (process.status === 'stopping') return { kind: 'starting' };
-    if (health?.kind === 'fit') return { kind: 'fit' };
-    if (health?.kind === 'unfit') return { kind: 'unfit', cause: health.cause, detail: health.detail };
-    return { kind: 'starting' };
+    switch (health?.kind) {
+      case 'fit':
+      case 'unverified':
+        return { kind: health.kind };
+      case 'unfit': {
+        const { cause, detail, wasReady } = health;
+        return { kind: 'unfit', cause, detail, wasReady };
+      }
+      case 'starting':
+        return { kind: wasThere(health) ? 'unknown' : 'starting' };
+      case undefined:
+        return { kind: 'starting' };
+    }
   }
 
   #isOutdated(id: InstanceId): boolean {
@@ -280,86 +335,30 @@ export class SupervisedService {
     return this.#recycle.has(key) || (this.rollout?.outdated.includes(key) ?? false);
   }
 
+  isQuarantined(): boolean {
+    return this.#collaborators.failover.quarantine(this.name).kind !== 'none';
+  }
+
   #isQuarantined(pmId: number): boolean {
     return this.#collaborators.failover.quarantinedSlot(this.name, pmId) !== null;
   }
 
   state(): ServiceState {
+    if (this.letGo !== null) return 'released';
     if (this.isStoppedByOperator()) return 'stopped';
     if (this.#collaborators.failover.quarantine(this.name).kind !== 'none') return 'quarantined';
     const serving = this.serving().length;
     if (serving === 0) return 'unhealthy';
+    if (this.unverified().length > 0) return 'unverified';
     return serving < this.desired ? 'degraded' : 'healthy';
   }
 
   view(): ServiceView {
-    const { operation } = this;
-    return {
-      name: this.name,
-      state: this.state(),
-      desired: this.desired,
-      serving: this.serving().length,
-      min: this.policy.scaling.minInstances,
-      max: this.policy.scaling.maxInstances,
-      reason: this.#reason(),
-      diagnosis: this.#collaborators.diagnostician.of(this.name),
-      operation:
-        operation === null
-          ? null
-          : { id: operation.id, kind: operation.kind, since: new Date(operation.sinceMs).toISOString() },
-      instances: this.#processes.map((process) => this.#instanceView(process)),
-    };
+    return viewOf(this, this.#collaborators);
   }
 
-  #reason(): string {
-    if (this.isStoppedByOperator())
-      return `stopped through PM2; \`pm2 start ${this.name}\` or a scale-up starts it`;
-    const quarantine = this.#collaborators.failover.quarantine(this.name);
-    if (quarantine.kind === 'none') return this.lastAction.reason;
-    const next =
-      quarantine.kind === 'trial'
-        ? `pm ${quarantine.pmId} is on trial`
-        : `next trial at ${new Date(quarantine.nextTrialAtMs).toISOString()}`;
-    return `restart budget spent (${quarantine.reason}); ${next}; \`reset-failure\` ends it`;
-  }
-
-  /** What deciding how many there should be looks at, every second: of each instance, no more than that. */
+  /** What deciding how many there should be looks at, of each instance. */
   loads(): readonly InstanceLoad[] {
-    return this.#processes.map((process) => this.#instanceLoad(process, instanceKey(process)));
-  }
-
-  #instanceLoad(process: ManagedProcess, key: string): InstanceLoad {
-    const figures = this.figuresOf(process);
-    return {
-      fitness: this.#collaborators.health.state(key) ?? STARTING,
-      serving: this.isServing(process),
-      draining: this.#draining.has(key),
-      quarantined: this.#isQuarantined(process.pmId),
-      cpuPercent: figures?.cpuPercent ?? null,
-      memoryBytes: figures?.memoryBytes ?? null,
-      eluPercent: figures?.eluPercent ?? null,
-      backlogPercent: figures?.backlogPercent ?? null,
-    };
-  }
-
-  #instanceView(process: ManagedProcess): InstanceView {
-    const { failover, health, agents } = this.#collaborators;
-    const key = instanceKey(process);
-    return {
-      ...process,
-      ...this.#instanceLoad(process, key),
-      fitness: this.#fitness(health.state(key)),
-      attemptsUsed: failover.attemptsUsed(this.name, process.pmId),
-      agent: agents.presence(process),
-      memoryTrend: this.memoryTrendOf(process),
-    };
-  }
-
-  /** With the time it began in wall-clock time: for display. */
-  #fitness(state: HealthState | null): Fitness {
-    const fitness: Fitness = state === null ? STARTING : fitnessOf(state);
-    if (fitness.kind === 'starting') return fitness;
-    const { clock } = this.#collaborators;
-    return { ...fitness, sinceMs: Math.round(clock.wallMs() - (clock.nowMs() - fitness.sinceMs)) };
+    return this.#processes.map((process) => loadOf(this, process, this.#collaborators));
   }
 }

@@ -12,6 +12,7 @@ import type {
   MetricsView,
   ServiceMetrics,
 } from '../domain/views.js';
+import { explainUnverified } from '../domain/unverified.js';
 import type { HostFigures } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
 import type { SupervisedService } from './supervisedService.js';
@@ -202,6 +203,9 @@ function describe(
   const health = loop.health.state(instanceKey(process));
   if (health === null || health.kind === 'starting') return { state: 'starting', detail: 'not verified yet' };
   if (health.kind === 'unfit') return { state: 'unfit', detail: `${health.cause}: ${health.detail}` };
+  if (health.kind === 'unverified') {
+    return { state: 'unverified', detail: explainUnverified(process, service.policy, health.detail) };
+  }
   return { state: 'fit', detail: health.problem ?? 'serving' };
 }
 

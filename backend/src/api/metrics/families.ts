@@ -4,7 +4,15 @@ import { flag, one, perService, perServiceStatus, ratio, seconds } from './famil
 import type { Family } from './family.js';
 import { instanceFamilies } from './instanceFamilies.js';
 
-const SERVICE_STATES = ['healthy', 'degraded', 'unhealthy', 'quarantined', 'stopped'] as const;
+const SERVICE_STATES = [
+  'healthy',
+  'degraded',
+  'unhealthy',
+  'quarantined',
+  'unverified',
+  'stopped',
+  'released',
+] as const;
 
 const ha =
   (pick: (figures: HighAvailabilityFigures) => number | null) => (service: MetricsView['services'][number]) =>

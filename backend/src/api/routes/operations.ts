@@ -7,7 +7,7 @@ import type { OperationReport } from '../../domain/model.js';
 import type { ControlPlane } from '../../domain/views.js';
 import { ok, route } from '../route.js';
 import type { AnswerDoc, Reply, Route } from '../route.js';
-import { failureReset, operationReport } from '../schemas/operation.js';
+import { custody, failureReset, operationReport } from '../schemas/operation.js';
 import { reason, serviceName, targetInstances, timeoutMs } from '../schemas/primitives.js';
 
 const answers: Readonly<Record<number, AnswerDoc>> = {
@@ -21,9 +21,13 @@ const answers: Readonly<Record<number, AnswerDoc>> = {
 const CONFLICT = '`operation.conflict`: another operation on this service is under way.';
 const QUARANTINED = '`service.quarantined`: a deploy or reset-failure ends that.';
 
+const RELEASED = '`service.released`: it was let go; adopt takes it back.';
+const UNVERIFIED =
+  '`service.unverified`: no instance has ever passed the health probe, so that a new one could not be verified either.';
+
 const refusals = {
   404: '`service.unknown`',
-  409: CONFLICT,
+  409: `${CONFLICT} ${RELEASED}`,
   502: '`operation.failed`',
   503:
     '`pm2.unreachable`, `pm2.timeout`: the PM2 daemon does not answer. ' +
@@ -38,7 +42,7 @@ const scaleBody = z.strictObject({
   timeoutMs,
 });
 
-/** The operation routes: scale-up, scale-down, failover, deploy, reset-failure. */
+/** The operation routes: scale-up, scale-down, failover, deploy, reset-failure, release, adopt. */
 export function operationRoutes(controlPlane: ControlPlane): Route[] {
   return [
     scaleRoute(controlPlane, 'up'),
@@ -51,7 +55,7 @@ export function operationRoutes(controlPlane: ControlPlane): Route[] {
       description: 'One at a time; the new one is healthy before the old one leaves.',
       body: z.strictObject({ serviceName, reason: reason.optional(), timeoutMs }),
       answers,
-      refusals: { ...refusals, 409: `${CONFLICT} ${QUARANTINED}` },
+      refusals: { ...refusals, 409: `${CONFLICT} ${QUARANTINED} ${RELEASED} ${UNVERIFIED}` },
       handle: async ({ body }) => report(await controlPlane.failover(withoutUndefined(body))),
     }),
     route({
@@ -67,6 +71,8 @@ export function operationRoutes(controlPlane: ControlPlane): Route[] {
       handle: async ({ body }) => report(await controlPlane.deploy(body)),
     }),
     resetFailureRoute(controlPlane),
+    releaseRoute(controlPlane),
+    adoptRoute(controlPlane),
   ];
 }
 
@@ -104,6 +110,36 @@ function resetFailureRoute(controlPlane: ControlPlane): Route {
     answers: { 200: { description: 'Cleared.', data: failureReset } },
     refusals: { 404: '`service.unknown`' },
     handle: async ({ params }, { by }) => ok(await controlPlane.resetFailure(params.serviceName, by)),
+  });
+}
+
+function releaseRoute(controlPlane: ControlPlane): Route {
+  return route({
+    method: 'post',
+    path: '/api/ha/release/:serviceName',
+    tag: 'operations',
+    summary: 'Let a service go',
+    description:
+      'Its instances run on as they are. Holdfast still shows them, and neither restarts, stops, replaces nor scales ' +
+      'them, over its own restarts too, until `adopt`. Its restart budget is forgotten. Idempotent.',
+    params: z.strictObject({ serviceName }),
+    answers: { 200: { description: 'It is left alone.', data: custody } },
+    refusals: { 404: '`service.unknown`', 409: CONFLICT },
+    handle: async ({ params }, { by }) => ok(await controlPlane.release(params.serviceName, by)),
+  });
+}
+
+function adoptRoute(controlPlane: ControlPlane): Route {
+  return route({
+    method: 'post',
+    path: '/api/ha/adopt/:serviceName',
+    tag: 'operations',
+    summary: 'Take a released service back',
+    description: 'As many instances as run then are wanted from now on. Idempotent.',
+    params: z.strictObject({ serviceName }),
+    answers: { 200: { description: 'Holdfast takes care of it.', data: custody } },
+    refusals: { 404: '`service.unknown`', 409: '`service.unconfigured`: it is not configured any more.' },
+    handle: async ({ params }, { by }) => ok(await controlPlane.adopt(params.serviceName, by)),
   });
 }
 

@@ -50,6 +50,7 @@ export const eventData = {
     blackBox,
   }),
   'instance.unfit': z.object({ ...aboutInstance, cause: failureCause, detail: text, blackBox }),
+  'instance.unverified': z.object({ ...aboutInstance, detail: text }),
   'instance.hung': z.object({
     ...aboutInstance,
     silentMs: durationMs,
@@ -85,6 +86,9 @@ export const eventData = {
     instance: instanceRef.exactOptional(),
   }),
   'service.reset': z.object({ service, by: text }),
+  'service.released': z.object({ service, by: text }),
+  'service.adopted': z.object({ service, by: text, desired: count }),
+  'service.unconfigured': z.object({ service }),
   'service.stalled': z.object({ service, detail: text }),
   'service.stoppedByOperator': z.object({ service }),
   'operation.started': z.object({ ...aboutOperation, reason: text }),

@@ -7,7 +7,7 @@ import { serviceState } from './status.js';
 
 const instance = z.object({
   pmId: count,
-  state: z.enum(['starting', 'fit', 'unfit', 'draining', 'quarantined', 'stopped']),
+  state: z.enum(['starting', 'fit', 'unfit', 'unverified', 'draining', 'quarantined', 'stopped']),
   detail: z.string(),
   attemptsUsed: count,
   consecutiveFailures: count,

@@ -1,6 +1,7 @@
 /** What operations answer. */
 import { z } from 'zod';
 import type { OperationReport } from '../../domain/model.js';
+import type { CustodyView } from '../../domain/views.js';
 import { count, durationMs, instanceRef } from './primitives.js';
 
 export const operationKind = z.enum(['scale-up', 'scale-down', 'failover', 'deploy']);
@@ -31,6 +32,13 @@ export const managementStopped = z.object({
   running: z.literal(false),
   changed: z.boolean().describe('False when it was off already.'),
 });
+
+export const custody = z.object({
+  serviceName: z.string(),
+  released: z.boolean().describe('Whether Holdfast leaves the service alone from now on.'),
+  changed: z.boolean().describe('False when it was so already.'),
+  message: z.string().describe('What follows, one sentence.'),
+}) satisfies z.ZodType<CustodyView>;
 
 export const failureReset = z.object({
   serviceName: z.string(),

@@ -5,7 +5,15 @@ import { diagnosisCode, failureCause, eventRecord } from './events.js';
 import { operationKind } from './operation.js';
 import { bytes, count, durationMs, instanceRef, maybeBytes, maybePercent, timestamp } from './primitives.js';
 
-export const serviceState = z.enum(['healthy', 'degraded', 'unhealthy', 'quarantined', 'stopped']);
+export const serviceState = z.enum([
+  'healthy',
+  'degraded',
+  'unhealthy',
+  'quarantined',
+  'unverified',
+  'stopped',
+  'released',
+]);
 export const overallState = z
   .enum(['healthy', 'degraded', 'unhealthy'])
   .describe(
@@ -27,6 +35,14 @@ const wallMs = z.number().describe('Milliseconds since 1970, UTC.');
 const fitness = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('starting') }),
   z.object({ kind: z.literal('fit'), sinceMs: wallMs }),
+  z
+    .object({
+      kind: z.literal('unverified'),
+      sinceMs: wallMs,
+      answers: z.boolean().describe('It answers, if not as the probe expects: then it gets traffic.'),
+      detail: z.string(),
+    })
+    .describe('Was there before Holdfast and has never passed the probe: kept as it is.'),
   z.object({ kind: z.literal('unfit'), sinceMs: wallMs, cause: failureCause, detail: z.string() }),
 ]);
 

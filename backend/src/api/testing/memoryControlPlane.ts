@@ -11,6 +11,7 @@ import type { TrafficReport } from '../../domain/traffic.js';
 import type {
   BlackBoxView,
   ControlPlane,
+  CustodyView,
   FailoverView,
   HealthView,
   LoadBalancerView,
@@ -129,6 +130,22 @@ export class MemoryControlPlane implements ControlPlane {
       });
     }
     return this.#operate(service, 'deploy', request.timeoutMs, () => this.#replaceAll(service));
+  }
+
+  async release(serviceName: string, by: string): Promise<CustodyView> {
+    this.#note('release');
+    await Promise.resolve();
+    this.#find(serviceName);
+    this.emit('service.released', serviceName, { service: serviceName, by });
+    return { serviceName, released: true, changed: true, message: `${serviceName} is released.` };
+  }
+
+  async adopt(serviceName: string, by: string): Promise<CustodyView> {
+    this.#note('adopt');
+    await Promise.resolve();
+    this.#find(serviceName);
+    this.emit('service.adopted', serviceName, { service: serviceName, by, desired: 2 });
+    return { serviceName, released: false, changed: true, message: `Holdfast takes care of ${serviceName}.` };
   }
 
   async resetFailure(

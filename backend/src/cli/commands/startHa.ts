@@ -43,8 +43,11 @@ service is healthy, but for those that an operator stopped. Exits 0 when it is s
   },
 };
 
-/** What an operator stopped is down because it should be; this starts no service. */
-const AS_WANTED: readonly ServiceState[] = ['healthy', 'stopped'];
+/**
+ * What an operator stopped is down because it should be, and what was let go is left alone; this starts no service. An
+ * unverified one serves, and says what is to be set.
+ */
+const AS_WANTED: readonly ServiceState[] = ['healthy', 'stopped', 'released', 'unverified'];
 
 /** @returns the exit code. */
 export async function startHighAvailability(

@@ -21,7 +21,9 @@ export type LimitedBy =
   | 'min'
   | 'quarantine'
   | 'operation'
-  | 'stopped';
+  | 'stopped'
+  | 'unverified'
+  | 'released';
 
 /** What the decision rests on; with `limitedBy` and `action` it says whether a hold is still the same hold. */
 export type ScalingCause =
@@ -38,7 +40,7 @@ export interface ScalingInput {
   readonly host: { readonly memoryTotalBytes: number; readonly memoryAvailableBytes: number } | null;
   /** Why nothing may be moved now, or null. */
   readonly blocked: {
-    readonly by: 'quarantine' | 'operation' | 'stopped';
+    readonly by: 'quarantine' | 'operation' | 'stopped' | 'unverified' | 'released';
     readonly reason: string;
   } | null;
 }

@@ -68,7 +68,7 @@ export class Checker {
     const checked: Checked = {
       target,
       policy,
-      state: verified ? this.#fit() : starting(this.#options.clock.nowMs(), true),
+      state: verified ? this.#fit() : starting(this.#options.clock.nowMs(), 'known', policy),
       last: null,
       sent: 0,
       counted: 0,
@@ -123,7 +123,7 @@ export class Checker {
     checked.last = { atMs: clock.wallMs(), ok, latencyMs, detail };
     const verdict = ok
       ? ({ ok: true } as const)
-      : ({ ok: false, timedOut: result.kind === 'timeout', detail } as const);
+      : ({ ok: false, timedOut: result.kind === 'timeout', answered: false, detail } as const);
     this.#become(checked, afterProbe(checked.state, verdict, policy, clock.nowMs()));
   }
 
