@@ -53,6 +53,16 @@ export class Policies {
     return this.#current.find(({ name }) => name === service);
   }
 
+  /** Whether the ecosystem file or config.yml names it now. A file that can't be read says nothing. */
+  async isConfigured(service: string): Promise<boolean> {
+    if (this.#config.services.has(service)) return true;
+    try {
+      return (await loadDefinitions(this.#start)).some(({ name }) => name === service);
+    } catch {
+      return true;
+    }
+  }
+
   configure(config: Config): void {
     this.#config = config;
     this.#renew();

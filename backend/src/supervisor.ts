@@ -198,6 +198,7 @@ class Supervisor {
       logger: this.#logger,
       policies: this.#policies.current,
       initialInstances: (service) => this.#initialInstances(service),
+      isConfigured: (service) => this.#policies.isConfigured(service),
       observeIntervalMs,
       onDaemonReplaced: (processes) => this.#handOver(processes, events),
     });

@@ -87,10 +87,49 @@ it('is joined by one that PM2 runs already, as soon as config.yml names it', asy
   expect(await ask(port + 1)).toMatch(/^hello from \d+\n$/);
 });
 
+it('does no harm to one that never passes the probe: its originals serve on, also through the gateway’s list', async () => {
+  const port = checkout.frontendPort + 10;
+  const source = [
+    "const { createServer } = require('node:http');",
+    "const answer = (q, s) => s.writeHead(q.url === '/' ? 200 : 404).end(`bare ${process.pid}`);",
+    "createServer(answer).listen(process.env.PORT, '127.0.0.1');",
+  ];
+  writeFileSync(join(folder, 'bare.js'), source.join('\n'));
+  const app = { name: 'bare', script: 'bare.js', cwd: folder, instances: 2, exec_mode: 'cluster' };
+  const definition = { apps: [{ ...app, increment_var: 'PORT', env: { PORT: port } }] };
+  writeFileSync(join(folder, 'bare.json'), JSON.stringify(definition));
+  await checkout.pm2.pm2('start', join(folder, 'bare.json'));
+  const pidsOf = async (): Promise<readonly number[]> =>
+    (await checkout.pm2.jlist()).filter(({ name }) => name === 'bare').map(({ pid }) => pid ?? 0);
+  const originals = await pidsOf();
+  const settings = { startPort: port, minInstances: 2, startTimeout: 1_000, unhealthyThreshold: 2 };
+  const lines = Object.entries({ ...settings, healthCheckFastInterval: 100 });
+  appendFileSync(
+    join(checkout.root, 'config.yml'),
+    ['  bare:', ...lines.map(([name, value]) => `    ${name}: ${value}`), ''].join('\n'),
+  );
+  const { state, reason } = await waitFor(
+    async () => {
+      const { services } = await checkout.api<StatusView>('/api/ha/status');
+      return services.find((service) => service.name === 'bare' && service.state === 'unverified');
+    },
+    { what: 'bare to be found unverified', deadlineMs: 30_000 },
+  );
+  expect({ state, reason }).toMatchObject({ reason: expect.stringContaining(`:${port}/health: HTTP 404`) });
+  // Former versions had stopped both by then: a replacement had its second to start, and was not ready.
+  const until = Date.now() + 6_000;
+  while (Date.now() < until) {
+    expect(await ask(port)).toBe(`bare ${originals[0]}`);
+    expect(await ask(port + 1)).toBe(`bare ${originals[1]}`);
+    expect(await pidsOf()).toEqual(originals);
+  }
+  expect(await serving('bare', 2)).toMatchObject({ state: 'unverified' });
+});
+
 it('is stopped without what the ecosystem file does not define', async () => {
   const { code, stdout } = await checkout.npm('stop');
   expect(code).toBe(0);
   expect(stdout).toContain('Stopped my-api (2 processes).');
-  expect(stdout).toContain("PM2's other applications go on: legacy.");
+  expect(stdout).toContain("PM2's other applications go on: legacy, bare.");
   expect(await ask(checkout.frontendPort)).toMatch(/^hello from \d+\n$/);
 });

@@ -236,6 +236,27 @@ describe('every instance is unhealthy', () => {
   );
 });
 
+describe('a service that is removed from the configuration and deleted in PM2', () => {
+  it.each([false, true])('stays away (supervisor restarted: %s)', async (isRestarted) => {
+    await adopt(GOOD);
+    world.unconfigured.add(SERVICE);
+    for (const row of world.pm2.alive(SERVICE)) world.pm2.operatorDelete(row);
+    if (isRestarted) await restartSupervisor();
+    await world.clock.advance(120_000);
+    expect(world.pm2.rows(SERVICE)).toEqual([]);
+    expect(world.pm2.starts).toBe(0);
+    expect(world.eventsOf('service.unconfigured').length).toBeGreaterThan(0);
+    expect(service().state()).toBe('released');
+  });
+
+  it('is started again while it is configured', async () => {
+    await adopt(GOOD);
+    for (const row of world.pm2.alive(SERVICE)) world.pm2.operatorDelete(row);
+    await world.clock.advance(10_000);
+    expect(service().serving()).toHaveLength(2);
+  });
+});
+
 describe('a service that is released', () => {
   it('is left alone by everything, over a restart of the supervisor, until it is adopted again', async () => {
     await adopt(GOOD);
@@ -255,7 +276,7 @@ describe('a service that is released', () => {
     expect(world.eventsOf('instance.unfit')).toEqual([]);
     expect(service().view().reason).toMatch(/^released by an operator.*holdfast adopt legacy/);
     await expect(world.ha.deploy({ serviceName: SERVICE, timeoutMs: 1_000 })).rejects.toMatchObject({
-      code: 'service.released',
+      code: 'service.not-managed',
       status: 409,
     });
     world.pm2.setAnswers(world.pm2.alive(SERVICE)[0]!, 'ok');

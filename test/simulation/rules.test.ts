@@ -25,7 +25,11 @@ const planted: readonly (readonly [Rule, () => void | Promise<void>])[] = [
   ],
   [
     'desired within bounds',
-    () => void Object.defineProperty(world.loop.services.get(SERVICE)!, 'desired', { get: () => 9 }),
+    () =>
+      void Object.defineProperty(world.loop.services.get(SERVICE)!, 'desired', {
+        get: () => 9,
+        set() {},
+      }),
   ],
   ['at most max plus surge', () => world.pm2.seed(SERVICE, 4)],
   [

@@ -150,6 +150,8 @@ export class World {
   readonly cpu = new Map<string, number | null>();
   /** What is found out about instances that do not serve. */
   facts: FactFinder = noFacts;
+  /** Services that neither the ecosystem file nor config.yml names any more. */
+  readonly unconfigured = new Set<string>();
   /** What the process does when PM2's daemon is a new one. */
   handOver: () => Promise<void> = () => Promise.resolve();
   loop!: ControlLoop;
@@ -187,6 +189,7 @@ export class World {
       logger: silent,
       policies: this.policies,
       initialInstances: () => 2,
+      isConfigured: (service) => Promise.resolve(!this.unconfigured.has(service)),
       observeIntervalMs: 1_000,
       onDaemonReplaced: () => this.handOver(),
     });

@@ -16,6 +16,12 @@ const operations: CodeGroup = {
   codes: {
     'service.unknown': 'There is no service of this name.',
     'service.quarantined': 'The service is quarantined; a deploy or `reset-failure` ends that.',
+    'service.not-managed':
+      'The service was released, or is not configured any more. Adopt it, or name it in config.yml.',
+    'service.not-configured':
+      'Neither the ecosystem file nor config.yml names the service. Name it there, then adopt it.',
+    'service.unverified':
+      'No instance has ever passed its health probe, so that a new one could not be verified. Set healthPath to what it answers.',
     'service.not-adopted': 'The supervisor has just started and is still looking at what runs. Try again.',
     'service.undefined': 'No ecosystem file defines the service, and PM2 lists no instance to copy.',
     'operation.conflict': 'Another operation on this service is under way.',

@@ -14,6 +14,8 @@ export interface Member {
   readonly weight: number;
   /** Its source does not vouch for it, and names it only because it can vouch for nobody. */
   readonly doubtful?: true | undefined;
+  /** It runs and answers, and has never passed the source's probe: checks of it say nothing, its traffic does. */
+  readonly unverified?: true | undefined;
 }
 
 /** What a weight may be. */
@@ -42,7 +44,12 @@ export function sameMembers(a: readonly Member[], b: readonly Member[]): boolean
     a.length === b.length &&
     a.every((one, index) => {
       const other = b[index];
-      return one.id === other?.id && one.weight === other.weight && one.doubtful === other.doubtful;
+      return (
+        one.id === other?.id &&
+        one.weight === other.weight &&
+        one.doubtful === other.doubtful &&
+        one.unverified === other.unverified
+      );
     })
   );
 }

@@ -40,6 +40,8 @@ export interface ControlLoopOptions {
   readonly policies: readonly ServicePolicy[];
   /** How many instances a service begins with when nothing is remembered of it. */
   readonly initialInstances: (service: string) => number;
+  /** Whether the ecosystem file or config.yml still names it. Asked before a service of which nothing is left is started. */
+  readonly isConfigured: (service: string) => Promise<boolean>;
   readonly observeIntervalMs: number;
   /** PM2's daemon is a new one and our own process may be unknown to it. Called after each list until it resolves. */
   readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;

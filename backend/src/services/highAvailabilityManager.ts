@@ -233,7 +233,7 @@ export class HighAvailabilityManager implements ControlPlane {
     const service = this.#service(serviceName);
     if (service.letGo === 'unconfigured') {
       throw refuse(
-        'service.unconfigured',
+        'service.not-configured',
         409,
         `${service.name} is neither in the ecosystem file nor in the configuration any more; name it there first.`,
       );

@@ -21,6 +21,8 @@ export interface ReconcilerOptions {
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
   /** Whether nothing in it can answer a signal: its main thread is blocked, or all of it is stopped. */
+  /** Whether it is still defined anywhere. */
+  readonly isConfigured: (service: string) => Promise<boolean>;
   readonly cannotReact: (process: ManagedProcess) => boolean;
   /** Whether anything may be done to that service now. */
   readonly mayAct: (service: SupervisedService) => boolean;
@@ -189,7 +191,13 @@ export class Reconciler {
   }
 
   async #start(service: SupervisedService, replaces: InstanceId | null, why: string): Promise<void> {
-    const { manager, events, failover, health, onChange } = this.#options;
+    const { manager, events, failover, health, onChange, isConfigured } = this.#options;
+    if (service.processes.length === 0 && !(await isConfigured(service.name))) {
+      // Deleted in PM2 and defined nowhere: what is remembered of it is no reason to bring it back.
+      service.letGo = 'unconfigured';
+      events.emit('service.unconfigured', { service: service.name });
+      return onChange();
+    }
     const started = await manager.startInstance(service.name);
     service.refusedStarts = null;
     service.add(started);

@@ -40,7 +40,7 @@ export function assertVerifiable(service: SupervisedService): void {
 
 /**
  * PM2 answers, the service is not left alone, and it is known what was wanted of it before this was asked for.
- * @throws `service.released` (409), `service.not-adopted`, `pm2.timeout`, `pm2.unreachable` (503)
+ * @throws `service.not-managed` (409), `service.not-adopted`, `pm2.timeout`, `pm2.unreachable` (503)
  */
 export function assertReady(
   { observer }: { readonly observer: Observer },
@@ -51,7 +51,7 @@ export function assertReady(
       letGo === 'released'
         ? `${name} is released: Holdfast leaves it alone. POST /api/ha/adopt/${name} takes it back.`
         : `${name} is not configured any more: Holdfast leaves it alone. Name it in the ecosystem file or in config.yml.`;
-    throw refuse('service.released', 409, message);
+    throw refuse('service.not-managed', 409, message);
   }
   const { state, problem } = observer.daemon();
   if (state !== 'connected') {

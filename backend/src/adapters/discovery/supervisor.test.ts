@@ -118,6 +118,35 @@ describe('SupervisorDiscovery', () => {
     await source.hears('127.0.0.1:1');
   });
 
+  it('names those that serve without having passed as unverified, and so again after a restart of the supervisor', async () => {
+    serving = null;
+    const source = listen();
+    await asked(1);
+    const answer = (...kinds: readonly string[]): void => {
+      const daemon = { state: 'connected', problem: null };
+      const instances = kinds.map((kind, index) => {
+        const port = index + 1;
+        const isServing = kind !== 'starting';
+        return { pid: port, port, serving: isServing, draining: false, fitness: { kind } };
+      });
+      questions.at(-1)?.end(JSON.stringify({ data: { daemon, services: [{ name: 'shop', instances }] } }));
+    };
+    answer('unverified', 'fit');
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    expect(source.lists.at(-1)?.map(({ unverified }) => unverified)).toEqual([true, undefined]);
+    emit('instance.started', 3);
+    await asked(2);
+    answer('starting', 'starting', 'starting');
+    emit('instance.started', 3);
+    await asked(3);
+    answer('fit', 'fit');
+    await waitFor(() => source.lists.at(-1)?.every((one) => one.unverified === undefined), {
+      what: 'a pass',
+    });
+    expect(source.ids).toEqual(['127.0.0.1:1', '127.0.0.1:2']);
+    expect(source.lists.some((list) => list.length < 2)).toBe(false);
+  });
+
   it('names those that live when nobody serves, as doubtful, and nobody else once somebody does', async () => {
     const source = listen();
     await source.hears('127.0.0.1:1', '127.0.0.1:2');

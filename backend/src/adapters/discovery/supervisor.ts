@@ -7,7 +7,7 @@
  * fetched anew, one fetch at a time. Only a withdrawal acts by itself, at once: traffic must stop before the instance is
  * told to, and a fetch would be a round trip too late. An answer that was asked for before a withdrawal may still show
  * the instance as serving; it does not bring it back, only the next answer does. When no instance serves, those that
- * live and have served are named as doubtful.
+ * live and have served are named as doubtful. What serves without ever having passed the probe is named as unverified.
  *
  * While the supervisor is away the last list stays. That is what makes a supervisor that dies cost nothing.
  */
@@ -213,7 +213,10 @@ export class SupervisorDiscovery implements Discovery {
       const known = before.get(port);
       const isUnjudged = fitness.kind === 'starting' && !draining && known !== undefined && !known.doubtful;
       const wasReady = !draining && fitness.kind !== 'starting' && fitness.cause !== 'not-ready';
-      return [{ member: memberOf(INSTANCE_HOST, port), isGood: serving || isUnjudged, wasReady }];
+      const isUnverified = serving ? fitness.kind === 'unverified' : isUnjudged && known.unverified === true;
+      const member = memberOf(INSTANCE_HOST, port);
+      const named = isUnverified ? { ...member, unverified: true as const } : member;
+      return [{ member: named, isGood: serving || isUnjudged, wasReady }];
     });
     const good = alive.filter(({ isGood }) => isGood);
     if (good.length > 0) return good.map(({ member }) => member);

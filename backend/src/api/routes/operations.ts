@@ -21,7 +21,7 @@ const answers: Readonly<Record<number, AnswerDoc>> = {
 const CONFLICT = '`operation.conflict`: another operation on this service is under way.';
 const QUARANTINED = '`service.quarantined`: a deploy or reset-failure ends that.';
 
-const RELEASED = '`service.released`: it was let go; adopt takes it back.';
+const RELEASED = '`service.not-managed`: it was let go; adopt takes it back.';
 const UNVERIFIED =
   '`service.unverified`: no instance has ever passed the health probe, so that a new one could not be verified either.';
 
@@ -138,7 +138,7 @@ function adoptRoute(controlPlane: ControlPlane): Route {
     description: 'As many instances as run then are wanted from now on. Idempotent.',
     params: z.strictObject({ serviceName }),
     answers: { 200: { description: 'Holdfast takes care of it.', data: custody } },
-    refusals: { 404: '`service.unknown`', 409: '`service.unconfigured`: it is not configured any more.' },
+    refusals: { 404: '`service.unknown`', 409: '`service.not-configured`: it is not configured any more.' },
     handle: async ({ params }, { by }) => ok(await controlPlane.adopt(params.serviceName, by)),
   });
 }

@@ -151,6 +151,16 @@ describe('reset', () => {
   });
 });
 
+describe('release and adopt', () => {
+  it('say what follows', async () => {
+    expect(await run('release', SPACED)).toBe(0);
+    expect(out).toContain(`${SPACED} is released`);
+    expect(await run('adopt', SPACED)).toBe(0);
+    expect(out).toContain(`Holdfast takes care of ${SPACED}`);
+    expect(harness.controlPlane.calls).toEqual(expect.arrayContaining(['release', 'adopt']));
+  });
+});
+
 describe('explain', () => {
   it('shows decision, instances, budget, quarantine and black box of one service', async () => {
     expect(await run('explain words')).toBe(0);

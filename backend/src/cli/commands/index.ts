@@ -3,6 +3,7 @@
  * command; a new one is a line here.
  */
 import type { Command } from '../command.js';
+import { adopt } from './adopt.js';
 import { balancer } from './balancer.js';
 import { cluster } from './cluster.js';
 import { deploy } from './deploy.js';
@@ -12,6 +13,7 @@ import { explain } from './explain.js';
 import { failover } from './failover.js';
 import { health } from './health.js';
 import { logs } from './logs.js';
+import { release } from './release.js';
 import { reset } from './reset.js';
 import { scale } from './scale.js';
 import { startHa } from './startHa.js';
@@ -32,6 +34,8 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   failover,
   deploy,
   reset,
+  release,
+  adopt,
   'start-ha': startHa,
   'stop-ha': stopHa,
   'test-ha': testHa,

@@ -14,6 +14,7 @@ const member = z.strictObject({
   port: z.int().min(1).max(65_535),
   weight: z.number().min(1).max(1_000),
   doubtful: z.literal(true).optional(),
+  unverified: z.literal(true).optional(),
 });
 
 const remembered = z.array(

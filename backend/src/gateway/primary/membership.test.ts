@@ -57,6 +57,17 @@ describe('members', () => {
     expect(world.states()).toEqual(['1 up', '2 up']);
   });
 
+  it('that never passed are up whatever our checks say, and are checked like others once they are verified', async () => {
+    world.peer.answer = { ok: false, latencyMs: 1, kind: 'status', detail: 'HTTP 404' };
+    world.announce([member(1, { unverified: true }), member(2)]);
+    await world.clock.advance(300_000);
+    expect(world.states()).toEqual(['1 up', '2 down']);
+    world.announce([member(1), member(2)]);
+    expect(world.states()).toEqual(['1 up', '2 down']);
+    await world.clock.advance(300_000);
+    expect(world.states()).toEqual(['1 down', '2 down']);
+  });
+
   it('that are withdrawn drain, though nothing else is left; what another source has taken over stays', () => {
     world.announce([member(1), member(2)], true, 'ports');
     world.announce([member(2)], true, 'supervisor');

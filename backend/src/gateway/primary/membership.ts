@@ -8,7 +8,8 @@
  * An upstream that its source no longer announces takes nothing new at once, and stays until its last request is
  * finished, which every worker must say. A source that suddenly announces *nobody* for a pool is not believed that
  * far: its last members stay as down, so that the pool fails open instead of answering 503 to everybody. One that can
- * tell names those that live but are not well (`doubtful`): they are down until our own checks say otherwise.
+ * tell names those that live but are not well (`doubtful`): they are down until our own checks say otherwise. What it
+ * names `unverified` answers, but not as it is probed: it is up whatever our checks say, and judged by its traffic alone.
  */
 import type { HealthPolicy } from '../../domain/policy.js';
 import type { UpstreamSnapshot, UpstreamState } from '../../domain/pool.js';
@@ -161,7 +162,7 @@ export class Membership {
     }
     const isDoubtful = member.doubtful === true;
     // One that comes back while it was leaving is another process at the same address: it is judged anew.
-    const isNew = known === undefined || !known.announced || known.member.doubtful !== member.doubtful;
+    const isNew = known === undefined || !known.announced || isOtherwise(known.member, member);
     const isTrusted = verified && !isDoubtful;
     // A source that has verified it vouches for one that another source named without that.
     const isTakenOver = known !== undefined && known.source !== source;
@@ -179,7 +180,8 @@ export class Membership {
   }
 
   #stateOf({ member, announced, kept }: Entry): UpstreamState {
-    if (announced) return this.#options.checker.isFit(member.id) ? 'up' : 'down';
+    const isUp = member.unverified === true || this.#options.checker.isFit(member.id);
+    if (announced) return isUp ? 'up' : 'down';
     return kept ? 'down' : 'draining';
   }
 
@@ -190,4 +192,9 @@ export class Membership {
     const isUsedElsewhere = [...this.#entries.values()].some(({ member }) => member.id === entry.member.id);
     if (!isUsedElsewhere) this.#options.checker.untrack(entry.member.id);
   }
+}
+
+/** Whether its source thinks otherwise of it than before. */
+function isOtherwise(before: Member, now: Member): boolean {
+  return before.doubtful !== now.doubtful || before.unverified !== now.unverified;
 }
