@@ -27,7 +27,7 @@ const BEAT_MS = 50;
 const SWEEP_MS = 5 * BEAT_MS - BEAT_MS / 2;
 
 /** Part of the limit that V8 tells, but not of the one that a process dies of. */
-const YOUNG_BYTES = youngSpaceBytes(process.versions.node, ownFlags());
+const YOUNG_BYTES = youngSpaceBytes(getHeapStatistics().heap_size_limit, ownFlags(), process.versions.node);
 
 /**
  * Never keeps the process alive. `onFirst` is called with the first heartbeat: the application has been loaded by then, or
