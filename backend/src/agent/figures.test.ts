@@ -1,12 +1,12 @@
 /** What the main thread leaves in shared memory, and what the supervisor gets to see of it. */
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FiguresReader } from './figures.js';
 import { bucketOf } from './latency.js';
 import { viewMainThread } from './mainThread.js';
 import { add, METHODS, PATH_BYTES, RECENT, RECENT_FIELDS, sharedMemory, SLOT } from './memory.js';
 
 let nowMs = 0;
-vi.mock('./clock.js', () => ({ nowMs: () => nowMs }));
+const clock = (): number => nowMs;
 
 let memory: ReturnType<typeof sharedMemory>;
 let reader: FiguresReader;
@@ -14,7 +14,7 @@ let reader: FiguresReader;
 beforeEach(() => {
   nowMs = 1_000;
   memory = sharedMemory();
-  reader = new FiguresReader(memory, nowMs);
+  reader = new FiguresReader(memory, nowMs, clock);
 });
 afterEach(() => {
   expect(memory.breadcrumbs.text.some((byte) => byte !== 0)).toBe(false); // nothing writes over its neighbour
@@ -87,7 +87,7 @@ it('lets the age of the oldest request grow while nobody writes it', () => {
 it('goes on counting where another thread left off', () => {
   reader.next(0);
   reader.next(0);
-  expect(new FiguresReader(memory, nowMs).next(0).seq).toBe(3);
+  expect(new FiguresReader(memory, nowMs, clock).next(0).seq).toBe(3);
 });
 
 it('adds up what both threads left out', () => {
@@ -105,7 +105,7 @@ it('shows the requests under way: oldest first, ten at most', () => {
     add(numbers, SLOT.begun, 1);
   }
   nowMs += 7;
-  const requests = viewMainThread(memory, 0).requests();
+  const requests = viewMainThread(memory, 0, clock).requests();
   expect(requests).toHaveLength(10);
   expect(requests[0]).toEqual({ method: METHODS[20 % METHODS.length], path: '/r/20', ageMs: 7 });
 });

@@ -11,21 +11,23 @@ const STALE_MS = 3 * BEAT_MS;
 export class FiguresReader {
   readonly #memory: SharedMemory;
   readonly #startedAtMs: number;
+  readonly #clock: () => number;
   readonly #latencyBefore = new Float64Array(LATENCY_BUCKETS);
   #latencySumBeforeMs = 0;
   #beatsBefore = 0;
   #elu = { untilMs: 0, idleMs: 0, value: 1 };
 
-  constructor(memory: SharedMemory, startedAtMs: number) {
+  constructor(memory: SharedMemory, startedAtMs: number, clock = nowMs) {
     this.#memory = memory;
     this.#startedAtMs = startedAtMs;
+    this.#clock = clock;
     this.#elu.untilMs = startedAtMs;
   }
 
   /** Of the time since the call before. `dropped`: what the agent thread has left out. */
   next(dropped: number): Figures {
     const { numbers } = this.#memory;
-    const atMs = nowMs();
+    const atMs = this.#clock();
     const beatAtMs = read(numbers, SLOT.beatAtMs) || this.#startedAtMs;
     const beatAgeMs = Math.max(0, atMs - beatAtMs);
     const aliveAtMs = Math.max(beatAtMs, read(numbers, SLOT.lastStepAtMs));

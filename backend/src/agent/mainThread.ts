@@ -13,9 +13,9 @@ import type { MainThreadView, RequestUnderWay } from './seams.js';
 const MOST_REQUESTS = 10;
 
 /** `startedAtMs`: when the preload ran, for the time before the first heartbeat. */
-export function viewMainThread(memory: SharedMemory, startedAtMs: number): MainThreadView {
+export function viewMainThread(memory: SharedMemory, startedAtMs: number, clock = nowMs): MainThreadView {
   const { numbers } = memory;
-  const signs = new Signs(numbers, startedAtMs);
+  const signs = new Signs(numbers, startedAtMs, clock);
   return {
     beats: () => signs.count(),
     beatAgeMs: () => signs.ageMs(),
@@ -23,7 +23,7 @@ export function viewMainThread(memory: SharedMemory, startedAtMs: number): MainT
     heapUsedBytes: () => read(numbers, SLOT.heapUsedBytes),
     heapLimitBytes: () => read(numbers, SLOT.heapLimitBytes),
     externalBytes: () => read(numbers, SLOT.externalBytes),
-    requests: () => requestsUnderWay(memory),
+    requests: () => requestsUnderWay(memory, clock()),
   };
 }
 
@@ -34,14 +34,16 @@ export function viewMainThread(memory: SharedMemory, startedAtMs: number): MainT
 class Signs {
   readonly #numbers: Float64Array;
   readonly #startedAtMs: number;
+  readonly #clock: () => number;
   #counted = 0;
   #lookedAtMs = 0;
   /** The last sign is not older than this. */
   #notBeforeMs = 0;
 
-  constructor(numbers: Float64Array, startedAtMs: number) {
+  constructor(numbers: Float64Array, startedAtMs: number, clock: () => number) {
     this.#numbers = numbers;
     this.#startedAtMs = startedAtMs;
+    this.#clock = clock;
   }
 
   count(): number {
@@ -50,7 +52,7 @@ class Signs {
   }
 
   ageMs(): number {
-    const atMs = nowMs();
+    const atMs = this.#clock();
     const counted = this.count();
     if (counted !== this.#counted) this.#notBeforeMs = this.#lookedAtMs;
     this.#counted = counted;
@@ -60,10 +62,9 @@ class Signs {
   }
 }
 
-function requestsUnderWay({ numbers, recent, paths }: SharedMemory): RequestUnderWay[] {
+function requestsUnderWay({ numbers, recent, paths }: SharedMemory, atMs: number): RequestUnderWay[] {
   const found: RequestUnderWay[] = [];
   const begun = read(numbers, SLOT.begun);
-  const atMs = nowMs();
   for (let number = Math.max(0, begun - RECENT); number < begun; number += 1) {
     const place = number % RECENT;
     const at = place * RECENT_FIELDS;
