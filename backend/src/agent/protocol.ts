@@ -92,7 +92,7 @@ export interface Hang {
   readonly hang: number;
   readonly silentMs: number;
   /** In JavaScript (its stack was taken) or in native code that lets nobody in until it returns. */
-  readonly where: 'javascript' | 'native';
+  readonly where: 'javascript' | 'native' | 'unknown';
   /** Innermost first, "blockHere (/app/server.js:10:5)". Empty when nothing is known. */
   readonly stack: readonly string[];
   /** One sentence for people: "blocked for 1.0 s in blockHere (/app/server.js:10:5)". */

@@ -42,7 +42,7 @@ export interface Hang {
   /** The same for every message of one silence. */
   readonly hang: number;
   readonly silentMs: number;
-  readonly where: 'javascript' | 'native';
+  readonly where: 'javascript' | 'native' | 'unknown';
   /** Innermost first; empty when it is not known. */
   readonly stack: readonly string[];
   /** One sentence. */

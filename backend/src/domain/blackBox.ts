@@ -77,7 +77,7 @@ export interface BlackBoxSummary {
   /** Where it was blocked; the stack is in stack.txt. */
   readonly hang: {
     readonly silentMs: number;
-    readonly where: 'javascript' | 'native';
+    readonly where: 'javascript' | 'native' | 'unknown';
     readonly detail: string;
     readonly requests: readonly { readonly method: string; readonly path: string; readonly ageMs: number }[];
   } | null;

@@ -75,7 +75,7 @@ export interface EventMap {
     service: string;
     instance: InstanceRef;
     silentMs: number;
-    where: 'javascript' | 'native';
+    where: 'javascript' | 'native' | 'unknown';
     at: string | null;
     detail: string;
   };

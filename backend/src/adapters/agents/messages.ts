@@ -157,7 +157,8 @@ function readLatency(value: unknown): readonly number[] {
 
 function readHang(fields: Fields): Hang {
   const { where, stack, requests } = fields;
-  if (where !== 'javascript' && where !== 'native') throw new Bad('where must be javascript or native');
+  if (where !== 'javascript' && where !== 'native' && where !== 'unknown')
+    throw new Bad('where must be javascript, native or unknown');
   if (!Array.isArray(stack)) throw new Bad('stack must be a list');
   if (!Array.isArray(requests)) throw new Bad('requests must be a list');
   return {

@@ -5,6 +5,7 @@
 import { nowMs } from '../clock.js';
 import type { Hang } from '../protocol.js';
 import type { HangWatchContext, MainThreadView } from '../seams.js';
+import { difference, isPromptEntry, startOwing, verdictWithoutStack } from './answerTime.js';
 import { collectingMs, longestCollectionMs } from './collection.js';
 import { readCrumb } from './crumb.js';
 import { Inspection } from './inspection.js';
@@ -13,8 +14,8 @@ import { sentence } from './sentence.js';
 import type { Look } from './silence.js';
 import { isAnyoneRunning, readChildren, readMainThread, type ThreadStat } from './threadStat.js';
 
-/** A hang is reported without its stack when that has not come this long after the time-out. */
-const STACK_WAIT_MS = 120;
+/** How often it is looked whether a hang is to be reported without its stack. */
+const STACK_LOOK_MS = 20;
 
 /** A heap whose collection takes at most so long (128 MB) is not asked about: no collection makes a hang of a stall. */
 const WORTH_ASKING_MS = 250;
@@ -58,8 +59,8 @@ export class Episode {
     const { queuedMs, ranMs, processShare } = this.#thread(atMs);
     const longestMs = longestCollectionMs(heapAtMost(this.#context.main));
     const hasBreadcrumb = readCrumb(this.#context.breadcrumbs) !== null;
-    if (longestMs >= WORTH_ASKING_MS && !hasBreadcrumb) this.#inspection.ask(atMs);
-    const unansweredMs = this.#inspection.unansweredMs(atMs);
+    if (longestMs >= WORTH_ASKING_MS && !hasBreadcrumb) this.#inspection.ask();
+    const unansweredMs = this.#inspection.unansweredMs();
     if (unansweredMs === 0) return { watchedMs, queuedMs, collectingMs: 0 };
     const isWorking = processShare >= WORKING || isAnyoneRunning();
     return {
@@ -76,21 +77,28 @@ export class Episode {
       this.#send(hang, 'native', crumb.stack);
       return;
     }
-    // With a heap of gigabytes, which the debugger walks through for scripts, the stack comes late.
-    let where: Hang['where'] = this.#inspection.isLetIn(nowMs()) ? 'javascript' : 'native';
-    this.#stackTimer = setTimeout(() => this.#send(hang, where, []), STACK_WAIT_MS);
+    const askedAtMs = nowMs();
+    const owedMs = startOwing();
+    let isJavaScript = this.#inspection.isLetIn();
+    this.#stackTimer = setInterval(() => {
+      const verdict = verdictWithoutStack(owedMs(), nowMs() - askedAtMs);
+      if (verdict === null) return;
+      clearInterval(this.#stackTimer);
+      // With a heap of gigabytes, which the debugger walks through for scripts, the stack of JavaScript comes late.
+      this.#send(hang, isJavaScript ? 'javascript' : verdict, []);
+    }, STACK_LOOK_MS);
     const enter = (): void => {
-      if (this.#sent === null) where = 'javascript';
+      isJavaScript ||= isPromptEntry(owedMs());
     };
     this.#inspection.takeStack(enter, (outcome) => {
-      clearTimeout(this.#stackTimer);
-      if (outcome.kind === 'stack') this.#send(hang, where, outcome.frames);
+      clearInterval(this.#stackTimer);
+      if (outcome.kind === 'stack') this.#send(hang, isJavaScript ? 'javascript' : 'native', outcome.frames);
     });
   }
 
   /** It is over. Returns whether it was reported as a hang. */
   end(): boolean {
-    clearTimeout(this.#stackTimer);
+    clearInterval(this.#stackTimer);
     this.#inspection.end();
     return this.#sent !== null;
   }
@@ -148,8 +156,4 @@ function heapAtMost(main: MainThreadView): number {
 function processCpuMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
-}
-
-function difference(now: number | null, before: number | null): number | null {
-  return now === null || before === null ? null : now - before;
 }

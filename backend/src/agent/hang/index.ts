@@ -5,8 +5,9 @@
  *      after 200 ms    of silence an episode begins (./episode.ts): what Linux says of the thread is noted, and one with a
  *                      large heap is asked something harmless with every look (./inspection.ts); whether it answers
  *                      tells a hang from a garbage collection (./collection.ts)
- *      time-out        `hang` is sent: at once with a breadcrumb (./crumb.ts), when the stack is there, or STACK_WAIT_MS
- *                      later without it; again when the stack comes afterwards. A diagnostic report follows (./report.ts)
+ *      time-out        `hang` is sent: at once with a breadcrumb (./crumb.ts), when the stack is there, or without it when
+ *                      it could have come and did not (./answerTime.ts); again when it comes afterwards. A diagnostic
+ *                      report follows (./report.ts)
  *      a beat          the episode ends, and `recovered` is sent if it was a hang
  *
  * Nothing is looked at while no supervisor listens. When one comes (back) amid a silence, the silence counts from then

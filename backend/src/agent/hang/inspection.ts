@@ -16,10 +16,9 @@
  * breakpoint, we leave without resuming it, and it is `held`, not hung. One inspection serves one silence.
  */
 import type { Debugger, Session } from 'node:inspector';
-import { nowMs as clockMs } from '../clock.js';
+import { nowMs } from '../clock.js';
+import { startOwing } from './answerTime.js';
 
-/** An answer within this time says that JavaScript was running; what takes longer was closed to everybody. */
-const PROMPT_MS = 40;
 const MAX_FRAMES = 64;
 const MAX_FRAME_LENGTH = 300;
 /** Names of scripts that are remembered while a stack is taken. */
@@ -32,37 +31,48 @@ export type Outcome =
   /** Somebody else's debugger holds it. */
   | { readonly kind: 'held' };
 
+/** A question that is answered within this time has met JavaScript; what takes longer was closed to everybody. */
+const PROMPT_MS = 40;
+
+interface Question {
+  readonly askedAtMs: number;
+  /** How long the main thread has owed the answer: on a busy machine JavaScript answers late, too. */
+  readonly owedMs: () => number;
+}
+
 export class Inspection {
   readonly #open = new Set<Session>();
-  #askedAtMs: number | null = null;
+  #question: Question | null = null;
   #closedMs = 0;
   #lastWasPrompt = false;
 
   /** Asks, unless a question is still open. */
-  ask(nowMs: number): void {
-    if (this.#askedAtMs !== null) return;
-    this.#askedAtMs = nowMs;
+  ask(): void {
+    if (this.#question !== null) return;
+    const question = { askedAtMs: nowMs(), owedMs: startOwing() };
+    this.#question = question;
     const session = this.#connect();
     // Nobody can be asked: a question for good without an answer.
     if (session === null) return;
     // The cheapest there is: needs no domain to be enabled and touches nothing.
     session.post('Runtime.getIsolateId' as 'Runtime.getHeapUsage', () => {
-      this.#askedAtMs = null;
-      const tookMs = clockMs() - nowMs;
-      this.#lastWasPrompt = tookMs <= PROMPT_MS;
-      if (!this.#lastWasPrompt) this.#closedMs += tookMs;
+      this.#question = null;
+      this.#lastWasPrompt = isPrompt(question);
+      if (!this.#lastWasPrompt) this.#closedMs += nowMs() - question.askedAtMs;
       this.#close(session);
     });
   }
 
-  /** For how long questions stayed, or stay, without a prompt answer, ms. 0 when none was asked. */
-  unansweredMs(nowMs: number): number {
-    return this.#closedMs + (this.#askedAtMs === null ? 0 : nowMs - this.#askedAtMs);
+  /** For how long questions stayed, or stay, without a prompt answer, ms by the clock. 0 when none was asked. */
+  unansweredMs(): number {
+    const question = this.#question;
+    const openMs = question === null || isPrompt(question) ? 0 : nowMs() - question.askedAtMs;
+    return this.#closedMs + openMs;
   }
 
   /** Whether questions are answered at once: JavaScript runs. False when none was asked. */
-  isLetIn(nowMs: number): boolean {
-    return this.#lastWasPrompt && (this.#askedAtMs === null || nowMs - this.#askedAtMs <= PROMPT_MS);
+  isLetIn(): boolean {
+    return this.#lastWasPrompt && (this.#question === null || isPrompt(this.#question));
   }
 
   /**
@@ -132,6 +142,10 @@ export class Inspection {
   #close(session: Session): void {
     if (this.#open.delete(session)) session.disconnect();
   }
+}
+
+function isPrompt({ owedMs }: Question): boolean {
+  return owedMs() <= PROMPT_MS;
 }
 
 /** "blockHere (/app/server.js:10:5)" */

@@ -53,6 +53,9 @@ describe('the sentence of a hang', () => {
   });
 
   it('invents nothing where nothing is known', () => {
+    expect(sentence({ ...base, where: 'unknown', cpuShare: 0.02 })).toBe(
+      'blocked for 1.0 s; where is not known, because the machine is so busy that its main thread hardly ran',
+    );
     expect(sentence({ ...base, state: null, cpuShare: null })).toBe(
       'blocked for 1.0 s in native code, such as parsing, sorting or an addon',
     );

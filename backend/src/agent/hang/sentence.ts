@@ -4,7 +4,7 @@ import type { ChildStat } from './threadStat.js';
 
 export interface Circumstances {
   readonly silentMs: number;
-  readonly where: 'javascript' | 'native';
+  readonly where: 'javascript' | 'native' | 'unknown';
   /** Innermost first. */
   readonly stack: readonly string[];
   readonly crumb: Crumb | null;
@@ -24,6 +24,8 @@ const HEAP_FULL = 0.9;
 export function sentence(circumstances: Circumstances): string {
   const { silentMs, stack } = circumstances;
   const blocked = `blocked for ${(silentMs / 1000).toFixed(1)} s`;
+  if (circumstances.where === 'unknown' && circumstances.crumb === null)
+    return `${blocked}; where is not known, because the machine is so busy that its main thread hardly ran`;
   const frame = ownFrame(stack);
   const what = nativeWork(circumstances);
   if (what === null) return frame === null ? `${blocked} in JavaScript` : `${blocked} in ${frame}`;

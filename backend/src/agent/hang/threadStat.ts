@@ -26,7 +26,15 @@ const MAX_CHILDREN = 3;
 
 /** The main thread of this process; callable from any of its threads. */
 export function readMainThread(): ThreadStat {
-  const task = `/proc/self/task/${process.pid}`;
+  return readThread(`/proc/self/task/${process.pid}`);
+}
+
+/** The thread that calls. */
+export function readOwnThread(): ThreadStat {
+  return readThread('/proc/thread-self');
+}
+
+function readThread(task: string): ThreadStat {
   const schedstat = read(`${task}/schedstat`)?.split(' ');
   return {
     state: parseStat(read(`${task}/stat`))?.state ?? null,

@@ -72,7 +72,7 @@ const summary = z.object({
   hang: z
     .object({
       silentMs: durationMs,
-      where: z.enum(['javascript', 'native']),
+      where: z.enum(['javascript', 'native', 'unknown']),
       detail: z.string(),
       requests: z.array(inFlight),
     })

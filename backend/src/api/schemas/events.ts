@@ -54,7 +54,7 @@ export const eventData = {
   'instance.hung': z.object({
     ...aboutInstance,
     silentMs: durationMs,
-    where: z.enum(['javascript', 'native']),
+    where: z.enum(['javascript', 'native', 'unknown']),
     at: text.nullable(),
     detail: text,
   }),
