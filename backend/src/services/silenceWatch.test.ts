@@ -78,6 +78,20 @@ describe('SilenceWatch', () => {
     expect(silent).toHaveLength(1);
   });
 
+  test('judges what it has heard, though it is held up look after look', () => {
+    const { watch, advance, heldUp, silent, looks } = watching();
+    watch.heard(1);
+    advance(1_000);
+    const before = looks();
+    for (let late = 1; late <= 4; late += 1) {
+      heldUp(800);
+      advance(0);
+      // What was said before the first of them is heard only after it.
+      expect(looks() - before).toBe(late - 1);
+    }
+    expect(silent).toEqual([]);
+  });
+
   test('forgets who left, and looks no more when it is closed', () => {
     const { watch, advance, silent, looks } = watching();
     watch.heard(1);

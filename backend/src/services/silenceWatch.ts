@@ -10,7 +10,10 @@ export interface SilenceWatchOptions {
   readonly clock: Clock;
   /** Called at the first look at which that process counts as silent, and then every few looks while it stays so. */
   readonly onSilent: (pid: number, silentMs: number) => void;
-  /** After every look that came in time. */
+  /**
+   * After every look, but for the first of those that come late in a row: what was said meanwhile is heard after that one,
+   * and before the next, however late that is.
+   */
   readonly onLook: () => void;
 }
 
@@ -26,6 +29,7 @@ export class SilenceWatch {
   /** Looks since the last word. */
   readonly #looks = new Map<number, number>();
   #lookedAtMs: number;
+  #lastWasLate = false;
   #cancelTimer: () => void;
 
   constructor(options: SilenceWatchOptions) {
@@ -58,10 +62,13 @@ export class SilenceWatch {
   #look(): void {
     const { clock, onSilent, onLook } = this.#options;
     const wasHeldUp = this.isHeldUp();
+    const isFirstLate = wasHeldUp && !this.#lastWasLate;
+    this.#lastWasLate = wasHeldUp;
     this.#lookedAtMs = clock.nowMs();
     this.#cancelTimer = clock.after(LOOK_INTERVAL_MS, () => this.#look());
     if (wasHeldUp) {
       for (const pid of this.#looks.keys()) this.#looks.set(pid, 0);
+      if (!isFirstLate) onLook();
       return;
     }
     for (const [pid, before] of this.#looks) {

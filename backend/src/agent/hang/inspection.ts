@@ -63,11 +63,12 @@ export class Inspection {
     });
   }
 
-  /** For how long questions stayed, or stay, without a prompt answer, ms by the clock. 0 when none was asked. */
+  /**
+   * For how long questions stayed, or stay, without a prompt answer, ms by the clock. 0 when none was asked. An open one
+   * counts on a busy machine as well: until it is answered, nothing says that it is no collection.
+   */
   unansweredMs(): number {
-    const question = this.#question;
-    const openMs = question === null || isPrompt(question) ? 0 : nowMs() - question.askedAtMs;
-    return this.#closedMs + openMs;
+    return this.#closedMs + (this.#question === null ? 0 : nowMs() - this.#question.askedAtMs);
   }
 
   /** Whether questions are answered at once: JavaScript runs. False when none was asked. */
