@@ -95,7 +95,9 @@ export class Diagnostician {
   ended(service: SupervisedService, exit: ProcessExit, ranMs: number, hadServed: boolean): void {
     const found = this.#caseOf(service.name);
     found.ends = hadServed ? 1 : found.ends + 1;
-    found.reading = this.#examine(service, exit, ranMs, found);
+    found.reading = this.#examine(service, exit, ranMs, found).catch((thrown: unknown) =>
+      this.#options.logger.warn('a diagnosis failed', { service: service.name, problem: messageOf(thrown) }),
+    );
   }
 
   async #examine(service: SupervisedService, exit: ProcessExit, ranMs: number, found: Case): Promise<void> {

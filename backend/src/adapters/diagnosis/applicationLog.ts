@@ -17,11 +17,8 @@ export interface LogFiles {
 }
 
 /** stderr, or stdout where nothing came there since its start; null when both are silent. Never rejects. */
-export async function applicationLog(
-  { errorLogOf, outputLogOf }: LogFiles,
-  id: InstanceId,
-): Promise<LogTail | null> {
-  for (const path of [errorLogOf(id), outputLogOf(id)]) {
+export async function applicationLog(files: LogFiles, id: InstanceId): Promise<LogTail | null> {
+  for (const path of [files.errorLogOf(id), files.outputLogOf(id)]) {
     const tail = path === null ? null : await tailSince(path, id.startedAtMs - SLACK_MS).catch(() => null);
     if (tail !== null) return tail;
   }

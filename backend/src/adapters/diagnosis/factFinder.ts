@@ -45,7 +45,7 @@ export function createFactFinder(files: LogFiles): FactFinder {
 
     async ofExit(id) {
       await new Promise((resolve) => setTimeout(resolve, LOG_SETTLES_MS));
-      const log = await applicationLog(files, id);
+      const log = await applicationLog(files, id).catch(() => null);
       const error = log === null ? null : fatalErrorIn(log.lines);
       const port = Number(PORT_IN_ERROR.exec(error?.headline ?? '')?.[1] ?? 0);
       const holder = port === 0 ? null : await portHolder(port);
