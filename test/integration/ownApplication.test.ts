@@ -51,7 +51,7 @@ const ask = async (port: number): Promise<string> => (await fetch(`http://127.0.
 it('starts from its own ecosystem file, and is found where npm start says', async () => {
   const { code, stdout, stderr } = await checkout.type(here(section.takeBlock('cd /opt/holdfast')));
   expect({ code, stderr }).toMatchObject({ code: 0 });
-  const printed = linesOf(checkout.asDocumented(stdout).replaceAll(String(checkout.backendPort), '14000'));
+  const printed = linesOf(checkout.asDocumented(stdout.replaceAll(String(checkout.backendPort), '14000')));
   const documented = section.printed('Started ha-supervisor');
   expect(printed.filter((line) => documented.includes(line))).toEqual(documented);
   expect(await ask(checkout.backendPort)).toMatch(/^hello from \d+\n$/);
