@@ -56,9 +56,9 @@ export function charge(
 
 /** Wait before the n-th half-open trial (0-based): doubles each time, at most ten cooldowns, ±10 % jitter. */
 export function trialDelayMs(trials: number, policy: FailurePolicy, random: number): number {
-  return (
-    Math.min(policy.restartCooldownMs * 2 ** trials, policy.restartCooldownMs * 10) * (0.9 + 0.2 * random)
-  );
+  // Bounded before it is multiplied: 0 × 2^1024 is not a number.
+  const factor = Math.min(2 ** Math.min(trials, 4), 10);
+  return policy.restartCooldownMs * factor * (0.9 + 0.2 * random);
 }
 
 /**

@@ -14,6 +14,7 @@ import type { SupervisedService } from './supervisedService.js';
 
 export interface AdoptionOptions {
   readonly clock: Clock;
+  readonly failover: FailoverManager;
   /** How many instances a service begins with when nothing is remembered of it. */
   readonly initialInstances: (service: string) => number;
 }
@@ -50,7 +51,7 @@ export class Adoption {
   /** Adopts the service as soon as what is wanted of it is known. Idempotent. */
   review(service: SupervisedService): void {
     if (service.adopted) return;
-    const { clock, initialInstances } = this.#options;
+    const { clock, initialInstances, failover } = this.#options;
     const live = service.processes.filter(isAlive).length;
     const remembered = this.#remembered.get(service.name);
     const wanted = remembered ?? Math.max(live, initialInstances(service.name));
@@ -58,14 +59,48 @@ export class Adoption {
     const mayBeStarting = remembered === undefined || this.#daemonChanged;
     if (isBooting && (live === 0 || (mayBeStarting && live < wanted))) return;
     service.desired = clampInstances(wanted, service.policy);
+    failover.dropHoles(service.name, Math.max(0, wanted - service.desired));
     service.adopted = true;
   }
 }
 
-/** While management was off, operators may have scaled through PM2: what they left is what is wanted. */
-export function takeCount(service: SupervisedService): void {
-  const live = service.processes.filter(isAlive).length;
-  if (service.adopted && live > 0) service.desired = clampInstances(live, service.policy);
+/** Management is switched off: what was on its way out stays, and what runs now is remembered. */
+export function leaveAlone(
+  service: SupervisedService,
+  world: { readonly events: EventLog; readonly clock: Clock },
+): void {
+  putBackWithdrawn(service, world, 'management was switched off');
+  service.runningWhenOff = [...service.runningNumbers()];
+}
+
+/**
+ * While management was off, operators may have scaled through PM2: what they added or took away changes what is wanted by
+ * as much. What was starting, leaving, or quarantined when it was switched off was never wanted on top, so it changes
+ * nothing.
+ */
+export function takeCount(service: SupervisedService, failover: FailoverManager): void {
+  const before = service.runningWhenOff;
+  service.runningWhenOff = null;
+  if (!service.adopted || before === null) return;
+  const known = new Set(before);
+  const now = service.runningNumbers();
+  const added = [...now].filter((pmId) => !known.has(pmId));
+  // A quarantined instance that an operator started again fills its own place.
+  const resumed = added.filter((pmId) => failover.quarantinedSlot(service.name, pmId) !== null);
+  for (const pmId of resumed) failover.forgetSlot(service.name, pmId);
+  const removed = before.filter((pmId) => !now.has(pmId) && !service.hasEndedUnasked(pmId));
+  const change = added.length - resumed.length - removed.length;
+  if (change !== 0) setWanted(service, service.desired + change, failover);
+}
+
+/** Never fewer than run: places that would be taken from them are the empty ones. */
+function setWanted(service: SupervisedService, count: number, failover: FailoverManager): void {
+  const { name } = service;
+  const running = service.runningNumbers().size;
+  const to = clampInstances(count, service.policy);
+  failover.dropHoles(name, Math.max(0, service.desired - to));
+  service.desired = to;
+  failover.dropHoles(name, Math.max(0, running - (to - failover.holes(name))));
 }
 
 /** An operator lets the service go: it stays as it is. False when it was left alone already. */
@@ -88,6 +123,7 @@ export function letGo(
 export function takeBack(service: SupervisedService): boolean {
   if (service.letGo === null) return false;
   service.letGo = null;
-  takeCount(service);
+  const running = service.runningNumbers().size;
+  if (service.adopted && running > 0) service.desired = clampInstances(running, service.policy);
   return true;
 }

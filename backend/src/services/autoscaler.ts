@@ -64,8 +64,9 @@ export class Autoscaler {
     const { memoryTotalBytes, memoryAvailableBytes } = hostMeter.figures();
     const { policy } = service;
     const blocked = this.#blocked(service);
-    // The rule keeps the bounds as well, but not while autoscaling is off.
-    if (running && blocked === null && !policy.scaling.autoscale) this.#keepBounds(service);
+    // Also while a slot is quarantined, or autoscaling is off: only an operation has bounds of its own.
+    const isSettled = blocked === null || blocked.by === 'quarantine' || blocked.by === 'unverified';
+    if (running && isSettled) this.#keepBounds(service);
     const decision = loadBalancer.decide(
       running ? policy : { ...policy, scaling: { ...policy.scaling, autoscale: false } },
       {
@@ -109,6 +110,8 @@ export class Autoscaler {
     const from = service.desired;
     if (from === to) return;
     service.desired = to;
+    // Holes are inside the desired count: the places that go are the empty ones.
+    if (to < from) this.#options.failover.dropHoles(service.name, from - to);
     service.scaleSinceMs = clock.nowMs();
     loadBalancer.noteMove(service.name, from, to, clock.nowMs(), by);
     events.emit('service.scaled', { service: service.name, from, to, by, reason });

@@ -7,7 +7,7 @@ import type { ServicePolicy } from '../domain/policy.js';
 import type { ControlLoopOptions } from './controlLoopOptions.js';
 import { AgentWatch } from './agentWatch.js';
 import { Autoscaler } from './autoscaler.js';
-import { Adoption, letGo, takeBack, takeCount } from './adoption.js';
+import { Adoption, leaveAlone, letGo, takeBack, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
 import { Diagnostician } from './diagnostician.js';
@@ -25,7 +25,7 @@ import { captureLoop, restoreLoop } from './loopState.js';
 import { Observer } from './observer.js';
 import { Operations } from './operations.js';
 import { isOverloaded } from './overload.js';
-import { announce, putBackWithdrawn, Reconciler } from './reconciler.js';
+import { announce, Reconciler } from './reconciler.js';
 import { StrayWatch } from './strayWatch.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
@@ -63,9 +63,9 @@ export class ControlLoop {
   private constructor(options: ControlLoopOptions, restored: PersistedState | null) {
     this.#options = options;
     const { clock, random, events, store } = options;
-    this.#adoption = new Adoption(options);
     this.#handOver = new HandOver(options);
     this.failover = new FailoverManager({ clock, random });
+    this.#adoption = new Adoption({ ...options, failover: this.failover });
     this.availability = new AvailabilityKeeper(clock);
     this.health = this.#createHealthMonitor();
     this.agents = this.#createAgentWatch();
@@ -235,8 +235,8 @@ export class ControlLoop {
     this.running = running;
     for (const service of changed ? this.services.values() : []) {
       if (service.operation !== null) continue;
-      if (running) takeCount(service);
-      else putBackWithdrawn(service, this.#options, 'management was switched off');
+      if (running) takeCount(service, this.failover);
+      else leaveAlone(service, this.#options);
     }
     await this.desiredState.save();
     this.observer.poke();

@@ -179,6 +179,7 @@ describe('reading back', () => {
       api: {
         desired: 3,
         released: true,
+        runningWhenOff: [1, 2],
         provenance: { proven: [1], unverified: [2], ready: ['api#1@5'] },
         rollout: { kind: 'deploy', outdated: ['api#1@5'], canaryVerified: false },
         operation: {

@@ -20,6 +20,7 @@ const instanceRefSchema = z.object({
 const serviceSchema = z.object({
   desired: z.number().int().min(0),
   released: z.boolean().default(false),
+  runningWhenOff: z.array(z.number()).nullable().default(null),
   provenance: z
     .object({ proven: z.array(z.number()), unverified: z.array(z.number()), ready: z.array(z.string()) })
     .default(() => ({ ...NOTHING_KNOWN })),
@@ -66,13 +67,15 @@ export function capturedService({
   operation,
   letGo,
   provenance,
+  runningWhenOff,
 }: Pick<
   SupervisedService,
-  'desired' | 'rollout' | 'operation' | 'letGo' | 'provenance'
+  'desired' | 'rollout' | 'operation' | 'letGo' | 'provenance' | 'runningWhenOff'
 >): PersistedState['services'][string] {
   return {
     desired,
     released: letGo === 'released',
+    runningWhenOff: runningWhenOff === null ? null : [...runningWhenOff],
     provenance: provenance.snapshot(),
     rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
     operation:

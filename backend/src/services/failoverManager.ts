@@ -230,9 +230,13 @@ export class FailoverManager {
     }
   }
 
-  /** When fewer are wanted, holes go first. */
+  /** When fewer are wanted, empty places go first, the latest of them. */
   dropHoles(service: string, count: number): void {
-    this.#withHoles(this.#record(service), (holes) => holes.slice(0, Math.max(0, holes.length - count)));
+    const record = this.#record(service);
+    if (record.quarantine.kind === 'none') return;
+    const empty = record.quarantine.holes.filter(({ replaces }) => replaces === null);
+    const dropped = new Set(empty.slice(Math.max(0, empty.length - count)));
+    this.#withHoles(record, (holes) => holes.filter((hole) => !dropped.has(hole)));
   }
 
   #withHoles(record: Budget, change: (holes: readonly Hole[]) => readonly Hole[]): void {

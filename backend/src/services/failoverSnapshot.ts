@@ -29,7 +29,12 @@ export const failoverSnapshotSchema = z.record(
       .default([]),
     quarantine: z.discriminatedUnion('kind', [
       z.object({ kind: z.literal('none') }),
-      z.object({ kind: z.literal('quarantined'), nextTrialAtMs: z.number(), ...heldShape }),
+      z.object({
+        kind: z.literal('quarantined'),
+        // What can't be read means: now. A quarantine always ends.
+        nextTrialAtMs: z.number().catch(0),
+        ...heldShape,
+      }),
       z.object({
         kind: z.literal('trial'),
         startedAtMs: z.number(),

@@ -165,7 +165,7 @@ export class HighAvailabilityManager implements ControlPlane {
     if (request.direction === 'up') {
       assertNotQuarantined(loop, service);
       assertVerifiable(service);
-    } else loop.failover.dropHoles(service.name, desired - to);
+    }
     const reason = `asked for ${to} instances`;
     return loop.operations.run(service, { kind, to, reason, timeoutMs: request.timeoutMs });
   }

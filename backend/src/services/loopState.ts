@@ -34,7 +34,7 @@ export function captureLoop(loop: LoopState, observer: Observer, adoption: Adopt
 
 export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Adoption): void {
   loop.running = state.running;
-  for (const [name, { desired, rollout, operation, released, provenance }] of Object.entries(
+  for (const [name, { desired, rollout, operation, released, runningWhenOff, provenance }] of Object.entries(
     state.services,
   )) {
     const service = loop.services.get(name);
@@ -44,6 +44,7 @@ export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Ad
     service.rollout = rollout;
     service.operation = operation;
     if (released) service.letGo = 'released';
+    service.runningWhenOff = runningWhenOff;
     service.provenance.restore(provenance);
   }
   loop.failover.restore(state.failover);

@@ -56,6 +56,8 @@ export class SupervisedService {
   lastAction: Action = { kind: 'hold', untilMs: null, reason: 'not looked at yet' };
   /** Why Holdfast leaves it alone, though it is shown: an operator let it go, or it is no longer configured. */
   letGo: 'released' | 'unconfigured' | null = null;
+  /** Numbers that ran when management was switched off; null while it is on, or when they mean nothing any more. */
+  runningWhenOff: readonly number[] | null = null;
   /** Starts that were refused (PM2 could not, no port is free) since the last one that worked. */
   refusedStarts: { readonly count: number; readonly problem: string } | null = null;
   /** Since when (Clock.nowMs) fewer serve than a scale decision wants; null when it was reached. */
@@ -91,7 +93,10 @@ export class SupervisedService {
 
   /** Replaces what was seen; whatever is remembered of processes that are gone is forgotten. */
   see(processes: readonly ManagedProcess[], newDaemon = false): void {
-    if (newDaemon) this.provenance.forget();
+    if (newDaemon) {
+      this.provenance.forget();
+      this.runningWhenOff = null;
+    }
     this.#processes = processes;
     const keys = new Set(processes.map(instanceKey));
     const lifeless = new Set(processes.filter((process) => !isAlive(process)).map(instanceKey));
@@ -222,6 +227,10 @@ export class SupervisedService {
   noteEnd(pmId: number, asked: boolean): void {
     if (asked) this.#endedUnasked.delete(pmId);
     else this.#endedUnasked.add(pmId);
+  }
+
+  hasEndedUnasked(pmId: number): boolean {
+    return this.#endedUnasked.has(pmId);
   }
 
   /** Every row stopped, or still ending beside one that is, and none by us: an operator wants it so. */
