@@ -3,6 +3,7 @@
  * Host and Origin → token → route → body → validation → the ControlPlane; whatever throws ends in the one error
  * mapper. Nothing of the control plane is touched before all of that has passed.
  */
+import { withoutNoise } from '../lib/numbers.js';
 import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { HoldfastError } from '../domain/errors.js';
@@ -64,6 +65,7 @@ export function createApi(options: ApiOptions): Api {
 
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.set('json replacer', withoutNoise);
   // A call has one spelling, the one that the access rule knows.
   app.enable('strict routing').enable('case sensitive routing');
   app.use(

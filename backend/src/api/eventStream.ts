@@ -9,6 +9,7 @@
  * `streamBufferBytes` is cut off and counted; it may resume. One subscription and one timer serve all clients,
  * and neither exists while there are none.
  */
+import { withoutNoise } from '../lib/numbers.js';
 import type { Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
@@ -145,7 +146,7 @@ export class EventStream {
 }
 
 function frameOf(event: EventRecord): string {
-  return `event: ${event.type}\nid: ${Date.parse(event.at)}-${event.seq}\ndata: ${JSON.stringify(event)}\n\n`;
+  return `event: ${event.type}\nid: ${Date.parse(event.at)}-${event.seq}\ndata: ${JSON.stringify(event, withoutNoise)}\n\n`;
 }
 
 /** Between the last event a client had and the next one it gets, some may be missing. */

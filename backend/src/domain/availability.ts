@@ -5,6 +5,7 @@
  * Every function returns a new tally. Time that nobody watched (the supervisor was down or suspended) is neither
  * up nor down; it is not counted.
  */
+import { percentOf } from '../lib/numbers.js';
 import type { HighAvailabilityFigures } from './views.js';
 
 export interface AvailabilityTally {
@@ -93,11 +94,11 @@ export function mergeTallies(tallies: readonly AvailabilityTally[]): Availabilit
 export function figuresOf(tally: AvailabilityTally): HighAvailabilityFigures {
   const ended = tally.recoveries + tally.lost;
   return {
-    availabilityPercent: tally.observedMs < 1000 ? null : (100 * tally.servingMs) / tally.observedMs,
+    availabilityPercent: tally.observedMs < 1000 ? null : percentOf(tally.servingMs, tally.observedMs, 4),
     observedSeconds: Math.floor(tally.observedMs / 1000),
     mttrMs: tally.recoveries === 0 ? null : Math.round(tally.recoveryMs / tally.recoveries),
     scaleReactionMs: tally.scalings === 0 ? null : Math.round(tally.scalingMs / tally.scalings),
-    failoverSuccessPercent: ended === 0 ? null : (100 * tally.recoveries) / ended,
+    failoverSuccessPercent: percentOf(tally.recoveries, ended),
     failures: tally.failures,
     recoveries: tally.recoveries,
   };

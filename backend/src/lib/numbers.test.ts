@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { percentOf, rounded } from './numbers.js';
+import { percentOf, rounded, withoutNoise } from './numbers.js';
 
 describe('rounded', () => {
   it.each([
@@ -35,5 +35,20 @@ describe('percentOf', () => {
         expect(percent === 0).toBe(part === 0);
       }),
     );
+  });
+});
+
+it('withoutNoise rounds every figure of an answer, however deep, and touches nothing else', () => {
+  const answer = {
+    a: [{ availabilityPercent: 99.99999999999999, n: 0.1 + 0.2 }],
+    text: '0.30000000000000004',
+    at: 1764500000123,
+    no: null,
+  };
+  expect(JSON.parse(JSON.stringify(answer, withoutNoise))).toEqual({
+    a: [{ availabilityPercent: 100, n: 0.3 }],
+    text: '0.30000000000000004',
+    at: 1764500000123,
+    no: null,
   });
 });

@@ -7,14 +7,23 @@ export function rounded(value: number | null, digits: number): number | null {
   return value === null || !Number.isFinite(value) ? null : Number(value.toFixed(digits));
 }
 
+const API_DIGITS = 4;
+
+/** For JSON.stringify: every figure that an API hands out goes through here. */
+export function withoutNoise(_key: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isInteger(value) ? rounded(value, API_DIGITS) : value;
+}
+
 /**
- * `part` of `whole` in percent, 0–100, with two digits behind the point; null of nothing. Only all of it reads as 100
- * and only nothing as 0, however close the rest comes.
+ * `part` of `whole` in percent, 0–100; null of nothing. Only all of it reads as 100 and only nothing as 0, however close
+ * the rest comes.
+ * @param digits behind the point.
  */
-export function percentOf(part: number, whole: number): number | null {
+export function percentOf(part: number, whole: number, digits = 2): number | null {
   if (!(whole > 0)) return null;
   const ratio = part / whole;
   if (ratio <= 0) return 0;
   if (ratio >= 1) return 100;
-  return Math.min(99.99, Math.max(0.01, Number((100 * ratio).toFixed(2))));
+  const least = 1 / 10 ** digits;
+  return rounded(Math.min(100 - least, Math.max(least, 100 * ratio)), digits);
 }

@@ -2,6 +2,7 @@
  * `npm start`: from whatever state the deployment is in to one that serves. Running it on a deployment that already
  * runs changes nothing: it checks, and says where everything is.
  */
+import { addressHint, isKeyedByAddress } from '../../domain/pool.js';
 import { join } from 'node:path';
 import { parse, seconds, type Command } from '../command.js';
 import { withEcosystem, type CliContext } from '../context.js';
@@ -69,6 +70,8 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   }
   terminal.line();
   for (const line of await addresses(context, defined)) terminal.line(line);
+  if (definesGateway(defined) && isKeyedByAddress(config.gateway.pool))
+    terminal.line(addressHint('instance'));
   terminal.line();
   terminal.line(
     `Try next: ${terminal.paint('bold', holdfast(context, 'status'))}, or ${terminal.paint('bold', holdfast(context, 'test-ha'))}`,
