@@ -58,7 +58,8 @@ function progressText(missing: readonly ServiceView[]): string {
 
 /** Each kind of finding once: how many seconds have passed since is no news. */
 function tell({ terminal }: CliContext, { name, diagnosis }: ServiceView, told: Map<string, string>): void {
-  if (diagnosis === null || told.get(name) === diagnosis.code) return;
+  // A supervisor of before an update shows none.
+  if (!diagnosis || told.get(name) === diagnosis.code) return;
   told.set(name, diagnosis.code);
   const [first = '', ...others] = diagnosisLines(terminal, diagnosis);
   terminal.problem(first);

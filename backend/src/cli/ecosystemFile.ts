@@ -1,6 +1,7 @@
 /** The applications an ecosystem file defines, as far as starting and stopping them needs. */
 import { createRequire } from 'node:module';
 import { HoldfastError, messageOf } from '../domain/errors.js';
+import type { CliContext } from './context.js';
 
 export const SUPERVISOR_NAME = 'ha-supervisor';
 export const GATEWAY_NAME = 'ha-gateway';
@@ -22,6 +23,16 @@ export interface DefinedApp {
 /** Whether it is one of those that Holdfast looks after, not one of Holdfast's own. */
 export function isService({ name }: Pick<DefinedApp, 'name'>): boolean {
   return name !== SUPERVISOR_NAME && name !== GATEWAY_NAME;
+}
+
+/** Names of the applications; a file that can't be used is a warning, and defines none. */
+export function definedNames({ terminal }: Pick<CliContext, 'terminal'>, file: string): readonly string[] {
+  try {
+    return readEcosystem(file).map(({ name }) => name);
+  } catch (error) {
+    terminal.warning(messageOf(error));
+    return [];
+  }
 }
 
 /** @throws HoldfastError `ecosystem.unusable` with the file's own complaint. */

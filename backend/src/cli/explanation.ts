@@ -47,7 +47,8 @@ function headLines(terminal: Terminal, { service, managed }: Explained): string[
   const count = `${serving} of ${desired} serving`;
   return [
     `${terminal.paint('bold', name)}: ${state}, ${count}${reason === count ? '' : ` (${reason})`}; ${min} to ${max} allowed`,
-    ...(diagnosis === null ? [] : diagnosisLines(terminal, diagnosis)),
+    // A supervisor of before an update shows none.
+    ...(diagnosis ? diagnosisLines(terminal, diagnosis) : []),
     ...(operation === null ? [] : [`Under way since ${clockTime(operation.since)}: ${operation.kind}.`]),
     ...(managed ? [] : ['Automatic management is off: nothing is replaced or scaled by itself.']),
   ];

@@ -22,6 +22,12 @@ function canListen(port: number, host: string | undefined): Promise<boolean> {
   });
 }
 
+/** The first free port from `first` on; `first` itself where there is none. */
+export async function freePortFrom(first: number): Promise<number> {
+  for (let port = first; port <= 65_535; port += 1) if (await isPortFree(port)) return port;
+  return first;
+}
+
 interface WantedPort {
   readonly name: string;
   readonly port: number;

@@ -78,6 +78,8 @@ const pm2: CodeGroup = {
     'pm2.timeout': "PM2's daemon runs and does not answer in time.",
     'pm2.overloaded': "Too many calls wait for PM2's daemon.",
     'pm2.not-permitted': 'The PM2 in PM2_HOME belongs to another user.',
+    'deployment.other':
+      'Holdfast runs here already for another ecosystem file, project folder or PM2; the message says which, and what to do.',
     'pm2.not-started':
       'PM2 does not list an application after it was told to start it; the message has what it said.',
     'pm2.refused': 'PM2 refused the call; the message has its reason.',

@@ -29,6 +29,13 @@ export async function describePortHolder(port: number): Promise<string | null> {
   return (await portHolder(port))?.text ?? null;
 }
 
+/** The TCP ports that the process listens on; none where that may not be seen. Never rejects. */
+export async function listeningPorts(pid: number): Promise<ReadonlySet<number>> {
+  const own = new Set(await socketsOf(pid));
+  const sockets = (await listeningSockets()) ?? [];
+  return new Set(sockets.filter(({ inode }) => own.has(inode)).map(({ port }) => port));
+}
+
 /** "pid 4711 (node server.js)". */
 async function processText(pid: number): Promise<string> {
   const command = await commandOf(pid);

@@ -27,6 +27,7 @@ import {
   revertBuild,
   revertInstall,
 } from '../release.js';
+import { findRunning, requireOwn } from '../running.js';
 import { findService, unknownService } from '../services.js';
 import { duration } from '../terminal.js';
 import { startHighAvailability } from './startHa.js';
@@ -73,6 +74,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
     const timeoutMs = seconds('timeout', values.timeout) * 1_000;
     if (words[0] !== undefined) return deployOne(context, words[0], { timeoutMs, json: values.json });
     requireSoundConfig(context);
+    await requireOwnDeployment(context);
     const log = openLog(context, 'ha-startup.log');
     try {
       const before = await whatRuns(context);
@@ -101,6 +103,12 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
     }
   },
 };
+
+/** A release of this project is not for what another one runs. */
+async function requireOwnDeployment(context: CliContext): Promise<void> {
+  const names = readEcosystem(context.config.ecosystemFile).map(({ name }) => name);
+  await requireOwn(context, await findRunning(context, await context.pm2.list(), names), 'up --replace');
+}
 
 /** Rolls one service through the supervisor. @returns the exit code. */
 async function deployOne(

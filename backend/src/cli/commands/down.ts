@@ -1,25 +1,26 @@
 /**
- * `npm stop`: the supervisor first, or it would replace what is being stopped; then the gateway, which finishes what
- * clients have under way while the services still answer; then the services. Only applications
- * that the ecosystem file defines are touched. PM2's daemon is ended only when nothing at all is left in its list. What
- * runs here without PM2 (`npm run balancer`, `npm run cluster`) is found by its lock in the data folder.
+ * `npm stop`: what this project runs under PM2, by the ecosystem file that is configured now and by the one that it was
+ * started with. Nothing of another project is touched. PM2's daemon is ended only when nothing at all is left in its list.
+ * What runs here without PM2 (`npm run balancer`, `npm run cluster`) is found by its lock in the data folder.
  */
+import type { StatusView } from '../../domain/views.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { GATEWAY_NAME, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { definedNames, GATEWAY_NAME, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { quoted } from '../invocation.js';
 import { endManual, manualProcesses } from '../manual.js';
 import type { Pm2App } from '../pm2Command.js';
-
-/** Every instance may take its whole kill time-out, one after the other. */
-const STOP_TIMEOUT_MS = 300_000;
+import { findRunning, isSamePath, projectOf } from '../running.js';
+import { STOP_TIMEOUT_MS, stopApps } from '../stopApps.js';
 
 export const down: Command = {
   summary: 'stop the supervisor, the gateway, then the services (npm stop)',
   usage: `Usage: npm stop
        npx holdfast down
 
-Stops the supervisor first, then the gateway and the services it looks after, and removes them from PM2's list. Other applications
-of the same PM2 are left alone; its daemon is ended only when its list is empty afterwards. \`npm run balancer\` and
+Stops the supervisor first, then the gateway and the services, and removes them from PM2's list: those of the ecosystem file
+that is configured, and those of the one that Holdfast was started with, where that is another one. Other applications of
+the same PM2 are left alone; its daemon is ended only when its list is empty afterwards. \`npm run balancer\` and
 \`npm run cluster\` that run here without PM2 are ended, too.
 
   --help   this text`,
@@ -27,24 +28,85 @@ of the same PM2 are left alone; its daemon is ended only when its list is empty 
 
   async run(args, context) {
     parse(args, {});
-    const { terminal, pm2 } = context;
-    const ours = new Set(readEcosystem(context.config.ecosystemFile).map(({ name }) => name));
-    const running = (await pm2.list()).filter(({ name }) => ours.has(name));
-    if (running.length === 0) {
-      const ended = await endManualProcesses(context);
-      if (ended === 0) terminal.done('Nothing of Holdfast is running.');
-      return ended === null ? 1 : 0;
-    }
-    const names = [...new Set(running.map(({ name }) => name))];
-    const services = names.filter((name) => name !== SUPERVISOR_NAME && name !== GATEWAY_NAME);
-    for (const own of [SUPERVISOR_NAME, GATEWAY_NAME]) {
-      if (names.includes(own)) await remove(context, [own], running);
-    }
-    if (services.length > 0) await remove(context, services, running);
-    const code = await finish(context, ours);
-    return (await endManualProcesses(context)) === null ? 1 : code;
+    const rows = await context.pm2.list();
+    const names = namesToStop(context, rows, await supervisedNames(context));
+    const isOurs = (row: Pm2App): boolean => {
+      const project = projectOf(row);
+      return names.has(row.name) && (project === null || isSamePath(project, context.config.root));
+    };
+    const running = rows.filter(isOurs);
+    await stopApps(context, running);
+    const code = running.length === 0 ? 0 : await finish(context, running);
+    const ended = await endManualProcesses(context);
+    if (running.length === 0 && ended === 0) return nothingRuns(context, rows, [...names]);
+    if (running.length > 0) warnOfStrangers(context, rows);
+    return ended === null ? 1 : code;
   },
 };
+
+const OWN = [SUPERVISOR_NAME, GATEWAY_NAME];
+
+/** Of the configured ecosystem file, and of the one that the supervisor or the gateway was started with. */
+function namesToStop(
+  context: CliContext,
+  rows: readonly Pm2App[],
+  supervised: readonly string[],
+): ReadonlySet<string> {
+  const { terminal, config } = context;
+  const configured = definedNames(context, config.ecosystemFile);
+  const others = new Set(
+    rows.flatMap(({ name, holdfast: { HA_ECOSYSTEM_FILE: file, HA_ROOT: root } }) => {
+      const isOther =
+        OWN.includes(name) && root !== undefined && file !== undefined && isSamePath(root, config.root);
+      return isOther && !isSamePath(file, config.ecosystemFile) ? [file] : [];
+    }),
+  );
+  const former = [...others].flatMap((file) => {
+    terminal.line(`What runs was started with ${file}; its applications are stopped, too.`);
+    return definedNames(context, file);
+  });
+  const known = [...configured, ...former];
+  // Without a file that can be read: what the supervisor looks after, but for what it only adopted.
+  const guessed = known.length > 0 ? [] : supervised.filter((name) => !config.services.has(name));
+  return new Set([...OWN, ...known, ...guessed]);
+}
+
+async function supervisedNames({ api }: CliContext): Promise<readonly string[]> {
+  return api
+    .get<StatusView>('/api/ha/status', { timeoutMs: 3_000 })
+    .then(({ data }) => data.services.map(({ name }) => name))
+    .catch(() => []);
+}
+
+/** Nothing of this project; whether that is all there is. @returns the exit code. */
+async function nothingRuns(
+  context: CliContext,
+  rows: readonly Pm2App[],
+  names: readonly string[],
+): Promise<number> {
+  const running = await findRunning(context, rows, names);
+  if (running.kind === 'foreign') {
+    const there = quoted(`${running.root}/scripts/holdfast.sh`);
+    context.terminal.problem(
+      `Nothing of this project runs. What PM2 (${context.config.pm2Home}) runs belongs to ${running.root}; stop it there: ${there} down`,
+    );
+    return 1;
+  }
+  if (running.kind === 'elsewhere') {
+    context.terminal.problem(
+      `Nothing of this project runs under this PM2 (${context.config.pm2Home}), but a supervisor answers at ${context.api.url}: ${running.holder}. Stop it where it was started, or set PM2_HOME to its PM2.`,
+    );
+    return 1;
+  }
+  context.terminal.done('Nothing of Holdfast is running.');
+  return 0;
+}
+
+/** A Holdfast of another project under the same PM2 goes on. */
+function warnOfStrangers({ terminal, config }: CliContext, rows: readonly Pm2App[]): void {
+  const roots = rows.map(projectOf).filter((root) => root !== null && !isSamePath(root, config.root));
+  for (const root of new Set(roots)) terminal.warning(`The Holdfast of ${root} goes on.`);
+}
 
 /** What was started by hand: `npm run balancer`, then `npm run cluster`. @returns how many; null: one goes on. */
 async function endManualProcesses({ terminal, config }: CliContext): Promise<number | null> {
@@ -61,21 +123,9 @@ async function endManualProcesses({ terminal, config }: CliContext): Promise<num
   return running.length;
 }
 
-async function remove(
-  { terminal, pm2 }: CliContext,
-  names: readonly string[],
-  rows: readonly Pm2App[],
-): Promise<void> {
-  const label = names.join(', ');
-  const count = rows.filter(({ name }) => names.includes(name)).length;
-  terminal.progress(`stopping ${label}; requests in flight are finished first`);
-  await pm2.run(['delete', ...names], STOP_TIMEOUT_MS);
-  terminal.done(`Stopped ${label} (${count} ${count === 1 ? 'process' : 'processes'}).`);
-}
-
-async function finish({ terminal, pm2 }: CliContext, ours: ReadonlySet<string>): Promise<number> {
+async function finish({ terminal, pm2 }: CliContext, stopped: readonly Pm2App[]): Promise<number> {
   const left = await pm2.list();
-  const still = left.filter(({ name }) => ours.has(name));
+  const still = left.filter(({ pmId }) => stopped.some((row) => row.pmId === pmId));
   if (still.length > 0) {
     terminal.problem(
       `PM2 still lists ${still.map(({ name, pmId }) => `${name}#${pmId}`).join(', ')}; run it again.`,

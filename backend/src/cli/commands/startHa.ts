@@ -14,6 +14,7 @@ import { readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
 import { requireFreePorts } from '../portCheck.js';
 import { headLines, serviceLines } from '../render.js';
 import { duration } from '../terminal.js';
+import { findRunning, requireOwn } from '../running.js';
 import { compare, startMissing } from '../startApps.js';
 
 export const startHa: Command = {
@@ -56,6 +57,9 @@ export async function startHighAvailability(
   log: CommandLog,
 ): Promise<number> {
   const { terminal, api, config } = context;
+  const running = await findRunning(context, await context.pm2.list(), [SUPERVISOR_NAME]);
+  // One that runs without PM2 is asked as well.
+  if (running.kind !== 'elsewhere') await requireOwn(context, running, 'up --replace');
   if (await api.isUp()) {
     terminal.done(`The supervisor answers at ${api.url}.`);
   } else {

@@ -51,7 +51,8 @@ export async function printStatus({ api, terminal }: CliContext, view: StatusVie
     ...headLines(terminal, view, now),
     ...serviceLines(terminal, view.services),
     ...view.services.flatMap(({ diagnosis }) =>
-      diagnosis === null ? [] : ['', ...diagnosisLines(terminal, diagnosis)],
+      // A supervisor of before an update shows none.
+      diagnosis ? ['', ...diagnosisLines(terminal, diagnosis)] : [],
     ),
     '',
     ...instanceLines(view.services, now),

@@ -8,12 +8,15 @@ import { parse, seconds, type Command } from '../command.js';
 import { withEcosystem, type CliContext } from '../context.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
 import { awaitSupervisor } from '../deployment.js';
-import { GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
+import { definedNames, GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
 import { holdfast } from '../invocation.js';
 import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { isPortFree, requireFreePorts } from '../portCheck.js';
 import { samplePage } from '../sample.js';
+import type { Pm2App } from '../pm2Command.js';
+import { findRunning, requireOwn } from '../running.js';
+import { stopApps } from '../stopApps.js';
 import { compare, requireScripts, startMissing } from '../startApps.js';
 import { duration } from '../terminal.js';
 
@@ -23,11 +26,13 @@ export const up: Command = {
        npx holdfast up [options]
 
 Starts the clustered deployment (ecosystem.cluster.config.js) through PM2 and waits until every service is healthy.
-What already runs is left alone; run twice it is harmless.
+What already runs is left alone; run twice it is harmless. Where Holdfast runs already with another ecosystem file, of another
+project folder or under another PM2, nothing is started, and what to do is printed.
 
     npm start -- --standard
 
   --standard         the standard deployment (ecosystem.config.js): one instance each, no autoscaling
+  --replace          stop what this project runs with another ecosystem file, and start this instead
   --services-only    the services through PM2, without supervisor and gateway
   --timeout SECONDS  how long to wait for healthy services (default 60)
   --help             this text`,
@@ -36,15 +41,33 @@ What already runs is left alone; run twice it is harmless.
     const values = parse(args, {
       standard: { type: 'boolean', default: false },
       'services-only': { type: 'boolean', default: false },
+      replace: { type: 'boolean', default: false },
       timeout: { type: 'string', default: '60' },
     });
     const timeoutMs = seconds('timeout', values.timeout) * 1_000;
     const chosen = values.standard
       ? withEcosystem(context, join(context.config.root, 'ecosystem.config.js'))
       : context;
+    await makeRoom(chosen, values.replace, `up${values.standard ? ' --standard' : ''} --replace`);
     return values['services-only'] ? startServices(chosen, timeoutMs) : startAll(chosen, timeoutMs);
   },
 };
+
+/**
+ * Looks what runs already.
+ * @throws HoldfastError `deployment.other` when that is something else, unless it is this project's and to be replaced.
+ */
+async function makeRoom(context: CliContext, replace: boolean, command: string): Promise<void> {
+  const names = readEcosystem(context.config.ecosystemFile).map(({ name }) => name);
+  const rows = await context.pm2.list();
+  const running = await findRunning(context, rows, names);
+  if (!replace || running.kind !== 'changed') return requireOwn(context, running, command);
+  const former = running.file === null ? [] : definedNames(context, running.file);
+  // A service that both files define goes on, and the new supervisor takes it over.
+  const isGone = (row: Pm2App): boolean =>
+    !isService(row) || (former.includes(row.name) && !names.includes(row.name));
+  await stopApps(context, rows.filter(isGone));
+}
 
 /** Starts what is missing, waits until it serves, says where everything is. @returns the exit code. */
 export async function startAll(context: CliContext, timeoutMs: number): Promise<number> {
@@ -82,7 +105,8 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
 
 /** Starts what is missing or halted. @returns whether there was anything to do. */
 async function bringUp(context: CliContext, apps: readonly DefinedApp[]): Promise<boolean> {
-  const { missing, halted } = compare(apps, await context.pm2.list());
+  const rows = await context.pm2.list();
+  const { missing, halted } = compare(apps, rows);
   requireScripts(context.config.ecosystemFile, missing);
   await requireFreePorts(context.config, missing);
   const names = (list: readonly DefinedApp[]): string => list.map(({ name }) => name).join(', ');
@@ -93,7 +117,8 @@ async function bringUp(context: CliContext, apps: readonly DefinedApp[]): Promis
   }
   for (const { name } of halted) {
     context.terminal.progress(`starting ${name} again`);
-    await context.pm2.run(['restart', name]);
+    const numbers = rows.filter((row) => row.name === name).map(({ pmId }) => String(pmId));
+    await context.pm2.run(['restart', ...numbers]);
     context.terminal.done(`Started ${name}, which was stopped, again.`);
   }
   return missing.length + halted.length > 0;
