@@ -46,6 +46,10 @@ const SETTING = new RegExp(
     `CONSUL_[A-Z]+|LB_[A-Z_]+)$`,
 );
 
+/** What the supervisor only says that it has no use for (backend/src/config/unused.ts). */
+const OF_LATER_VERSIONS =
+  /^(NODE_(NAME|TYPE|ADDRESS|WEIGHT|HEARTBEAT)|SYNC_FREQUENCY|FLEET_NAME|REDIS_(PASSWORD|MASTER_NAME|CONN_POOL_SIZE)|SQL_DSN|CRYPTO_SECRET|BATCH_UPDATE_(ENABLED|INTERVAL)|FRONTEND_BASE_URL)$/;
+
 /** Settings that these files themselves need: `.env`, and over it the environment. */
 function readSettings() {
   const file = path.join(root, '.env');
@@ -157,6 +161,8 @@ function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs)
     ...common(logs),
     env: {
       ...pick(process.env, BASE, SAMPLE, SETTING),
+      // That they are set, and not to what: some are secrets.
+      ...Object.fromEntries(Object.keys(pick(process.env, OF_LATER_VERSIONS)).map((name) => [name, 'set'])),
       ...hostOf(process.env),
       SESSION_SECRET: secret,
       HA_ROOT: root,

@@ -103,6 +103,14 @@ export const COMPATIBILITY = [
     does: 'Live every second, and every 5 s.',
     test: 'in-process',
   },
+  {
+    id: 'unused-variable',
+    area: 'Settings',
+    typed:
+      'a variable that Holdfast knows and does not use where it is set, such as `BACKEND_PORT` without `BACKEND_DNS`, or `NODE_TYPE`',
+    does: 'A warning at the start that names it and says why; on `/lb`, too, where it is for the gateway.',
+    test: 'in-process',
+  },
 ] as const satisfies readonly Row[];
 
 export type CompatibilityId<Test extends Row['test']> = Extract<

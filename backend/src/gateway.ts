@@ -147,7 +147,10 @@ class Gateway {
     const { gateway, logDir } = this.#config;
     const patience = systemClock.nowMs() + WELCOME_PATIENCE_MS;
     while (!areChecked(primary.facts()) && systemClock.nowMs() < patience) await pause(WELCOME_STEP_MS);
+    // On a terminal the log shows these, too.
+    const problems = process.stdout.isTTY ? [] : primary.facts().problems;
     say(
+      ...problems,
       ...welcomeLines(primary.facts(), {
         url: reachableUrl(gateway.host, gateway.port),
         host: gateway.host,
@@ -244,10 +247,17 @@ class Gateway {
   }
 
   /** Takes over what applies at once; the rest is for the next start. */
-  async #reconfigure({ defaultService, services, serviceDefaults, gateway }: Config): Promise<void> {
+  async #reconfigure({
+    defaultService,
+    services,
+    serviceDefaults,
+    gateway,
+    mentions,
+    values,
+  }: Config): Promise<void> {
     const before = this.#workerSettings();
     const isOtherDefault = defaultService !== this.#config.defaultService;
-    const live = { defaultService, services, serviceDefaults };
+    const live = { defaultService, services, serviceDefaults, mentions, values };
     this.#config = { ...this.#config, ...live, gateway: appliedLive(this.#config.gateway, gateway) };
     const after = this.#workerSettings();
     if (isOtherDefault) void this.#findDefaultPool();

@@ -36,6 +36,7 @@ import { createApi } from './api/api.js';
 import type { Api } from './api/api.js';
 import type { Config } from './config/load.js';
 import { formatProblems } from './config/problems.js';
+import { unusedSettings } from './config/unused.js';
 import { ConfigWatcher } from './config/watch.js';
 import { HoldfastError, messageOf } from './domain/errors.js';
 import type { ManagedProcess } from './domain/model.js';
@@ -118,6 +119,8 @@ class Supervisor {
     const adopted = [...loop.services.values()].reduce((total, { processes }) => total + processes.length, 0);
     events.emit('supervisor.started', { version, adopted });
     logger.info('the control API listens', { url });
+    for (const unused of unusedSettings(config, 'supervisor', process.env['pm_id'] !== undefined))
+      logger.warn(unused);
     this.#rotateLogs();
     this.#watchConfig(events);
     this.#endOnSignal(events);

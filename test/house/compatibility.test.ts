@@ -12,6 +12,7 @@ import { startHarness } from '../../backend/src/api/testing/harness.js';
 import { COMPATIBILITY, type CompatibilityId } from '../../backend/src/compatibility.js';
 import { loadConfig, type Config } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
+import { unusedSettings } from '../../backend/src/config/unused.js';
 import { portRange } from '../../backend/src/domain/members.js';
 import { backend } from '../../examples/wordpecker/src/backendService.js';
 import { EnvReader } from '../../examples/wordpecker/src/lib/env.js';
@@ -140,6 +141,17 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
     const hostOf = (isContainer: boolean) =>
       readMysqlSettings(new EnvReader({ MYSQL_PORT: '13306' }), isContainer)?.host;
     expect([hostOf(true), hostOf(false)]).toEqual(['host.docker.internal', '127.0.0.1']);
+  },
+
+  'unused-variable': () => {
+    const told = unusedSettings(configOf({ BACKEND_PORT: '80', NODE_TYPE: 'slave' }), 'gateway', false);
+    expect(told).toEqual([
+      expect.stringContaining('BACKEND_PORT is set and not used'),
+      expect.stringContaining('NODE_TYPE is set and not used'),
+    ]);
+    expect(unusedSettings(configOf({ BACKEND_PORT: '80', BACKEND_DNS: 'shop' }), 'gateway', false)).toEqual(
+      [],
+    );
   },
 
   'group-messages': async () => {

@@ -55,3 +55,20 @@ export const SERVICE_RULES: readonly ServiceRule[] = [
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
+
+const SHORT_TOKEN_CHARACTERS = 16;
+
+/** What works and is risky all the same, a sentence each. */
+export function weaknesses({
+  host,
+  apiToken,
+}: {
+  readonly host: string;
+  readonly apiToken: string | null;
+}): string[] {
+  if (apiToken === null || apiToken.length >= SHORT_TOKEN_CHARACTERS || isLoopback(host)) return [];
+  return [
+    `haApiToken (HA_API_TOKEN) has only ${apiToken.length} characters and ${host} can be reached from other machines; ` +
+      `use at least ${SHORT_TOKEN_CHARACTERS} random ones, for example from: openssl rand -hex 32`,
+  ];
+}

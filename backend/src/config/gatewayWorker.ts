@@ -1,6 +1,7 @@
 /** From the configuration to what a gateway's workers are built from, and to how a gateway stops. */
 import { createHash } from 'node:crypto';
 import type { Config } from './load.js';
+import { unusedSettings } from './unused.js';
 
 /** Within a drain: a supervised instance is stopped after its kill time-out (10 s) even with WebSockets left. */
 const MOST_TUNNEL_DRAIN_MS = 5_000;
@@ -20,7 +21,8 @@ export function stopTimes({ gateway }: Config, killMs = Infinity) {
 
 /** What a valid configuration can't have here, a sentence each. */
 export function standingProblems(config: Config, killMs: number): readonly string[] {
-  return [stopProblem(config, killMs)].filter((problem) => problem !== null);
+  const unused = unusedSettings(config, 'gateway', Number.isFinite(killMs));
+  return [stopProblem(config, killMs), ...unused].filter((problem) => problem !== null);
 }
 
 /** Less time than configured; null: there is enough. */

@@ -6,7 +6,7 @@
 import { homedir } from 'node:os';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 
-import { isLoopback, SERVICE_RULES } from './checks.js';
+import { isLoopback, SERVICE_RULES, weaknesses } from './checks.js';
 import { GATEWAY_RULES, gatewayConfig, type GatewayConfig } from './gateway.js';
 import { GATEWAY_SETTINGS, type GatewayValues } from './gatewaySchema.js';
 import { healthPolicy } from './policy.js';
@@ -22,6 +22,7 @@ import {
   type Registry,
   type Setting,
 } from './schema.js';
+import type { Mention } from './unused.js';
 import { readDotEnvFile, readEnvironment, readYamlFile, type Entry, type Reading } from './sources.js';
 
 /** The configuration of supervisor and gateway; immutable. Paths are absolute. */
@@ -60,6 +61,8 @@ export interface Config {
   readonly serviceDefaults: ServiceValues;
   /** Services that config.yml declares, with what it says of each, maybe nothing. Policies are built by `servicePolicy`. */
   readonly services: ReadonlyMap<string, ServiceOverrides>;
+  /** The settings and other known variables that are set, and where: a stronger source after a weaker one. */
+  readonly mentions: readonly Mention[];
   /** Every value by its dotted key, to find what a reload changed. Contains secrets. */
   readonly values: ReadonlyMap<string, unknown>;
 }
@@ -94,7 +97,8 @@ export function loadConfig({ root: givenRoot, env }: LoadOptions): LoadResult {
     readEnvironment(env),
   ];
   const merged = new Merged();
-  for (const { services, entries, problems } of readings) {
+  for (const { services, entries, problems, others } of readings) {
+    merged.others.push(...others);
     merged.problems.push(...problems);
     for (const service of services) merged.services.set(service, {});
     for (const entry of entries) merged.take(entry);
@@ -138,6 +142,8 @@ function defaultsOf<T>(registry: Registry): T {
 class Merged {
   readonly problems: Problem[] = [];
   readonly services = new Map<string, ServiceOverrides>();
+  /** Known variables that are not settings. */
+  readonly others: Mention[] = [];
   readonly #global = new Map<string, unknown>();
   readonly #origins = new Map<string, Origin>();
   /** Dotted keys with a value that is not usable: rules about them would only confuse. */
@@ -160,6 +166,12 @@ class Merged {
     this.#origins.set(place, { name, source });
     if (service === null) this.#global.set(key, parsed.data);
     else this.services.set(service, { ...this.services.get(service), [key]: parsed.data });
+  }
+
+  /** Settings at the top level and other known variables, where they were set last. */
+  get mentions(): readonly Mention[] {
+    const settings = [...this.#origins].filter(([place]) => !place.includes('.'));
+    return [...settings.map(([key, { name, source }]) => ({ key, name, source })), ...this.others];
   }
 
   /** Whether the setting at the top level has a value of its own, and not its default. */
@@ -316,6 +328,7 @@ function buildConfig(
     }),
     serviceDefaults,
     services: merged.services,
+    mentions: merged.mentions,
     values: flatten({ ...global, ...gateway, ...serviceDefaults }, merged.services),
   };
 }
@@ -330,16 +343,6 @@ function flatten(
     for (const [key, value] of Object.entries(overrides)) values.set(dotted(key, service), value);
   }
   return values;
-}
-
-const SHORT_TOKEN_CHARACTERS = 16;
-
-function weaknesses({ host, apiToken }: Config): string[] {
-  if (apiToken === null || apiToken.length >= SHORT_TOKEN_CHARACTERS || isLoopback(host)) return [];
-  return [
-    `haApiToken (HA_API_TOKEN) has only ${apiToken.length} characters and ${host} can be reached from other machines; ` +
-      `use at least ${SHORT_TOKEN_CHARACTERS} random ones, for example from: openssl rand -hex 32`,
-  ];
 }
 
 /** Whether a change of the value at this dotted key applies without a restart of the supervisor. */

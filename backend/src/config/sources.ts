@@ -18,6 +18,7 @@ import {
   type Registry,
   type Setting,
 } from './schema.js';
+import { isKnownElsewhere, type Mention } from './unused.js';
 
 export interface Entry {
   /** The setting's key. */
@@ -39,9 +40,18 @@ export interface Reading {
   readonly warnings: string[];
   /** What can be read of a file that is not valid as a whole. */
   readonly salvaged: Entry[];
+  /** Variables that are not settings but known all the same. */
+  readonly others: Mention[];
 }
 
-const emptyReading = (): Reading => ({ services: [], entries: [], problems: [], warnings: [], salvaged: [] });
+const emptyReading = (): Reading => ({
+  services: [],
+  entries: [],
+  problems: [],
+  warnings: [],
+  salvaged: [],
+  others: [],
+});
 
 const TOP_LEVEL: Registry = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
 const PER_SERVICE: Registry = { ...SERVICE_SETTINGS, ...SERVICE_ONLY_SETTINGS };
@@ -229,7 +239,9 @@ function readVariables(variables: NodeJS.ProcessEnv, source: string, reading: Re
   const isFile = source !== 'environment';
   for (const [name, value] of Object.entries(variables)) {
     const known = BY_VARIABLE.get(name);
-    if (known === undefined) {
+    if (known === undefined && isKnownElsewhere(name)) {
+      if (!isUnset(value)) reading.others.push({ key: null, name, source });
+    } else if (known === undefined) {
       const warning = warnOf(name, source);
       if (warning !== null) reading.warnings.push(warning);
     } else if (isFile && NOT_IN_FILES.has(name)) {

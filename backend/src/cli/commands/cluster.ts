@@ -5,6 +5,7 @@
 import { describePortHolder } from '../../adapters/net/portHolder.js';
 import type { AppDefinition } from '../../adapters/pm2/appDefinition.js';
 import { loadEcosystem } from '../../adapters/pm2/ecosystem.js';
+import { unusedSettings } from '../../config/unused.js';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { acquirePidLock } from '../../lib/pidLock.js';
 import { parse, type Command } from '../command.js';
@@ -43,6 +44,7 @@ Settings, in the environment or in .env:
 
   async run(args, context) {
     parse(args, {});
+    for (const unused of unusedSettings(context.config, 'cluster', false)) context.terminal.warning(unused);
     const service = await chooseService(context);
     const plan = planFor(service, context);
     await requirePorts(plan, service.name);

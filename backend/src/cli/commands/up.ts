@@ -5,6 +5,7 @@
 import { addressHint, isKeyedByAddress } from '../../domain/pool.js';
 import { join } from 'node:path';
 import { parse, seconds, type Command } from '../command.js';
+import { unusedSettings } from '../../config/unused.js';
 import { withEcosystem, type CliContext } from '../context.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
 import { awaitSupervisor } from '../deployment.js';
@@ -44,6 +45,7 @@ project folder or under another PM2, nothing is started, and what to do is print
       replace: { type: 'boolean', default: false },
       timeout: { type: 'string', default: '60' },
     });
+    for (const unused of unusedSettings(context.config, 'up', false)) context.terminal.warning(unused);
     const timeoutMs = seconds('timeout', values.timeout) * 1_000;
     const chosen = values.standard
       ? withEcosystem(context, join(context.config.root, 'ecosystem.config.js'))
