@@ -22,6 +22,7 @@ import { requireWritable } from './adapters/files/writable.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { Cgroup } from './adapters/meters/cgroup.js';
 import { whyNotFree } from './adapters/net/exclusivePort.js';
+import { isOwnAddress } from './adapters/net/ownAddress.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { killTimeoutOf } from './adapters/pm2/processRow.js';
@@ -173,6 +174,8 @@ class Gateway {
       logger: this.#logger,
       prober,
       store: new FileStateStore(join(dataDir, 'gateway-pool.json')),
+      editStore: new FileStateStore(join(dataDir, 'gateway-upstreams.json')),
+      isSelf: (host, port) => (port === gateway.port || port === gateway.tls?.port) && isOwnAddress(host),
       dayStore: new FileStateStore(join(dataDir, 'gateway-day.json')),
       accessLog: accessLogFile(this.#config),
       link: supervised

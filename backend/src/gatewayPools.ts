@@ -13,7 +13,8 @@ import { reachableUrl } from './config/reachable.js';
 import { defaultPool } from './defaultPool.js';
 import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
-import type { Source } from './gateway/primary/primary.js';
+import type { UpstreamSource } from './domain/upstreamSource.js';
+import type { Source } from './gateway/primary/primaryOptions.js';
 import type { StandInPlan } from './gateway/primary/standIn.js';
 import { StartProblem } from './startProcess.js';
 
@@ -79,6 +80,7 @@ export class GatewayPools {
       pool,
       discovery,
       verified: supervised,
+      fixed: whyFixed(source),
       standIn: this.#options.isUnderPm2 ? null : standInOf(config),
     };
   }
@@ -113,6 +115,23 @@ export class GatewayPools {
     } catch (error) {
       this.#keyProblem = `There is no key to sign the sticky cookie. ${messageOf(error)}`;
     }
+  }
+}
+
+/** Why calls may not change what comes from there; null: they may. */
+function whyFixed(source: UpstreamSource): string | null {
+  const others = 'Calls change upstreams that BACKEND_HOSTS or a range of ports lists.';
+  switch (source.kind) {
+    case 'static':
+      return null;
+    case 'pm2':
+      return `The supervisor announces the upstreams: scale its services, or drain them there. ${others}`;
+    case 'file':
+      return `The upstreams are those of ${source.file}: edit it, it is watched. ${others}`;
+    case 'dns':
+      return `The upstreams are the addresses of ${source.name} in DNS: change them there. ${others}`;
+    case 'consul':
+      return `The upstreams are the instances of ${source.service} in Consul: change them there. ${others}`;
   }
 }
 

@@ -3,6 +3,7 @@
  * a worker that died is back as soon as possible and small.
  */
 import { systemClock } from './adapters/clock.js';
+import { peerUserId } from './adapters/net/peerUser.js';
 import { clusterChannel } from './gateway/clusterChannel.js';
 import { WorkerProcess } from './gateway/workerProcess.js';
 
@@ -14,5 +15,6 @@ WorkerProcess.run({
   clock: systemClock,
   random: Math.random,
   channel: clusterChannel(),
+  peerUserId: (connection) => peerUserId(connection),
   exit: (code) => process.exit(code),
 });

@@ -36,6 +36,8 @@ export async function servePages(pages: WorkerPages, port = 0): Promise<PagesSer
         secure: false,
         passedOn: ['x-forwarded-for', 'forwarded', 'via'].some((name) => name in request.headers),
         requestId: 'test',
+        connection: null,
+        body: null,
         header: (name) => request.headersDistinct[name]?.[0] ?? null,
       })
       .then(send);

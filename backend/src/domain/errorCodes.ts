@@ -141,6 +141,17 @@ const answers: CodeGroup = {
     'page.unavailable': 'The page cannot be made at the moment.',
     'page.timeout': 'The page was not ready in time.',
     'page.failed': 'The page could not be made; the log says why.',
+    'call.browser': 'A browser sent a call that changes upstreams; those are for programs.',
+    'call.other-user':
+      'Without the token, upstreams are changed by programs here that run as the user of the gateway.',
+    'call.too-many': 'Too many calls wait for upstreams to drain.',
+    'body.not-json': 'The body of a call must be JSON.',
+    'body.invalid': 'The body of a call is not JSON, or a field is missing, unknown or out of range.',
+    'upstreams.fixed': 'Calls do not change what this source lists; the message says where it is changed.',
+    'upstreams.too-many': 'The pool has as many upstreams as a pool may have.',
+    'upstream.unknown': 'The pool has no such upstream.',
+    'upstream.last': 'No other upstream would take traffic; `force` does it all the same.',
+    'upstream.self': 'The address is the gateway itself.',
   },
 };
 

@@ -16,6 +16,8 @@ export interface Member {
   readonly doubtful?: true | undefined;
   /** It runs and answers, and has never passed the source's probe: checks of it say nothing, its traffic does. */
   readonly unverified?: true | undefined;
+  /** Its source wants it to take nothing new, and to stay: it may be wanted again. */
+  readonly draining?: true | undefined;
 }
 
 /** What a weight may be. */
@@ -48,7 +50,8 @@ export function sameMembers(a: readonly Member[], b: readonly Member[]): boolean
         one.id === other?.id &&
         one.weight === other.weight &&
         one.doubtful === other.doubtful &&
-        one.unverified === other.unverified
+        one.unverified === other.unverified &&
+        one.draining === other.draining
       );
     })
   );

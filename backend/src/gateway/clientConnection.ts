@@ -286,6 +286,7 @@ export class ClientConnection implements Timed, NotedClient {
       const visit = new PageVisit(this, context, head, requestId, clientAddress);
       this.#activity = visit;
       visit.start(path);
+      this.#feed(visit);
       return;
     }
     if (context.tlsRedirectPort !== null && !this.peer.isSecure(head)) {
@@ -318,11 +319,11 @@ export class ClientConnection implements Timed, NotedClient {
     this.#context.onRequestEnd?.(recordOf(head, this.peer, outcome));
   }
 
-  /** Gives an exchange what of its body has arrived with its head. */
-  #feed(exchange: Exchange): void {
+  /** Gives an activity what of its request's body has arrived with the head. */
+  #feed(activity: Activity): void {
     const pending = this.#pending;
-    if (pending === null || !exchange.wantsBytes) return;
-    const end = exchange.readBytes(pending, 0);
+    if (pending === null || !activity.wantsBytes) return;
+    const end = activity.readBytes(pending, 0);
     if (this.#pending !== null) this.#pending = end < pending.length ? pending.subarray(end) : null;
   }
 

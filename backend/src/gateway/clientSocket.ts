@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 export interface ClientSocket extends Duplex {
   readonly localAddress?: string | undefined;
   readonly localPort?: number | undefined;
+  readonly remotePort?: number | undefined;
   /** Ends it at once, in a way that can't be taken for a proper end. */
   resetAndDestroy(): unknown;
 }

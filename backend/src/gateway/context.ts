@@ -23,6 +23,10 @@ export interface OwnPageRequest {
   /** It says that a proxy passed it on for somebody else: it carries forwarded fields or Via, true or not. */
   readonly passedOn: boolean;
   readonly requestId: string;
+  /** The ports of the connection; null where it is none of its own (a stream of HTTP/2). */
+  readonly connection: { readonly localPort: number; readonly remotePort: number } | null;
+  /** As text, of pages that take one (`takesBody`); '' when there is none. null: it was not read, or is too long. */
+  readonly body: string | null;
   /** A header's value by its name in lower case, or null. Hop-by-hop and forwarded fields are not among them. */
   header(name: string): string | null;
 }
@@ -31,6 +35,10 @@ export interface OwnPageRequest {
 export interface OwnPages {
   /** Asked for every request: a look into a set. `path` is without the query. */
   handles(path: string): boolean;
+  /** Whether the body of such a request is read, and given to `answer`. Default: never. */
+  takesBody?(path: string, method: string): boolean;
+  /** How long `answer` may take, ms. Default: as long as an upstream. */
+  patienceMs?(path: string): number;
   /** When it rejects, the client gets a 500. */
   answer(request: OwnPageRequest): Promise<OwnAnswer>;
 }

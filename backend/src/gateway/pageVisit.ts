@@ -4,9 +4,13 @@ import type { Activity } from './activity.js';
 import { problemAnswer, type OwnAnswer } from './answer.js';
 import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
+import { BodyScanner } from './http1/bodyScanner.js';
 import { valueOf } from './http1/fields.js';
 import type { RequestHead } from './http1/requestHead.js';
 import { NOBODY_ASKED, recordOf } from './requestRecord.js';
+
+/** No call needs more. */
+const MOST_BODY_BYTES = 16_384;
 
 export class PageVisit implements Activity {
   readonly #client: ClientConnection;
@@ -16,6 +20,10 @@ export class PageVisit implements Activity {
   readonly #clientAddress: string;
   readonly #startedMs: number;
   #open = true;
+  readonly #body: BodyScanner;
+  readonly #chunks: Buffer[] = [];
+  /** Asked once the body is there; null: it has been, or there is nothing to wait for. */
+  #path: string | null = null;
 
   constructor(
     client: ClientConnection,
@@ -30,18 +38,34 @@ export class PageVisit implements Activity {
     this.#requestId = requestId;
     this.#clientAddress = clientAddress;
     this.#startedMs = context.clock.nowMs();
+    this.#body = new BodyScanner(head.bodyLength, (buffer, from, to) => this.#keep(buffer, from, to));
   }
 
-  /** Pages take no bodies: a request that has one is answered, and its connection closed. */
+  /** Few pages take a body: any other request that has one is answered at once, and its connection closed. */
   get wantsBytes(): boolean {
-    return false;
+    return this.#path !== null && !this.#body.done;
   }
 
   /** @param path the target without its query. */
   start(path: string): void {
+    const { ownPages, deadlines, limits } = this.#context;
+    if (this.#head.bodyLength === 0 || ownPages.takesBody?.(path, this.#head.method) !== true) {
+      this.#ask(path, this.#head.bodyLength === 0 ? '' : null);
+      return;
+    }
+    this.#path = path;
+    this.#client.deadlineMs = deadlines.nowMs + limits.bodyTimeoutMs;
+    if (this.#head.expectsContinue) this.#client.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+  }
+
+  #ask(path: string, body: string | null): void {
     const { method, target, host, lines } = this.#head;
-    this.#client.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.responseTimeoutMs;
-    this.#context.ownPages
+    const { ownPages, deadlines, limits } = this.#context;
+    const { localPort, remotePort } = this.#client.socket;
+    this.#path = null;
+    this.#client.deadlineMs =
+      deadlines.nowMs + Math.max(limits.responseTimeoutMs, ownPages.patienceMs?.(path) ?? 0);
+    ownPages
       .answer({
         method,
         path,
@@ -52,6 +76,11 @@ export class PageVisit implements Activity {
         secure: this.#client.peer.isSecure(this.#head),
         passedOn: isPassedOn(this.#head),
         requestId: this.#requestId,
+        connection:
+          this.#client.peer.http2 || localPort === undefined || remotePort === undefined
+            ? null
+            : { localPort, remotePort },
+        body,
         header: (name) => valueOf(lines, name),
       })
       .then(
@@ -60,8 +89,19 @@ export class PageVisit implements Activity {
       );
   }
 
-  readBytes(_chunk: Buffer, from: number): number {
-    return from;
+  readBytes(chunk: Buffer, from: number): number {
+    const path = this.#path;
+    if (path === null) return from;
+    const end = this.#body.scan(chunk, from);
+    const { problem, payloadBytes, done } = this.#body;
+    if (problem !== '') this.#fail(400, 'body.malformed', `The request's body is malformed: ${problem}.`);
+    else if (payloadBytes > MOST_BODY_BYTES) this.#ask(path, null);
+    else if (done) this.#ask(path, Buffer.concat(this.#chunks).toString('utf8'));
+    return end;
+  }
+
+  #keep(buffer: Buffer, from: number, to: number): void {
+    if (this.#body.payloadBytes <= MOST_BODY_BYTES) this.#chunks.push(Buffer.from(buffer.subarray(from, to)));
   }
 
   onClientDrain(): void {
@@ -69,7 +109,8 @@ export class PageVisit implements Activity {
   }
 
   onClientEnd(): void {
-    // It may still read the answer.
+    // It may still read the answer; but a call that is cut short is none.
+    if (this.#path !== null) this.#fail(400, 'body.malformed', "The request's body is cut short.");
   }
 
   onClientGone(): void {
@@ -77,7 +118,8 @@ export class PageVisit implements Activity {
   }
 
   onTimeout(): void {
-    this.#fail(504, 'page.timeout', 'The page was not ready in time.');
+    if (this.#path !== null) this.#fail(408, 'body.timeout', "The request's body did not arrive in time.");
+    else this.#fail(504, 'page.timeout', 'The page was not ready in time.');
   }
 
   #fail(status: number, code: string, message: string): void {
@@ -91,7 +133,7 @@ export class PageVisit implements Activity {
     if (!this.#open) return;
     const bodyBytes = this.#head.method === 'HEAD' ? 0 : Buffer.byteLength(answer.body);
     this.#end(answer.status, bodyBytes, code);
-    this.#client.answer(answer, this.#head, this.#head.bodyLength === 0);
+    this.#client.answer(answer, this.#head, this.#body.done);
   }
 
   /** Logged like any other request, but not counted: what watches the gateway is no traffic. */

@@ -12,9 +12,10 @@ import { AccessLog } from './accessLog/accessLog.js';
 import type { AccessLogSettings } from './accessLog/accessLog.js';
 import type { OwnAnswer, Problem } from './answer.js';
 import type { GatewayLimits } from './limits.js';
-import type { PrimaryPath } from './pages/ownPaths.js';
+import type { CallPath, PrimaryPath } from './pages/ownPaths.js';
 import type { TlsMaterial } from './tls/contexts.js';
 import { WorkerPages } from './pages/workerPages.js';
+import type { WorkerCallsOptions } from './pages/workerCalls.js';
 import type { WorkerHealth } from './pages/workerPages.js';
 import type { FromWorker, ListenAddress, StopTimes, ToWorker } from './primary/messages.js';
 import { GatewayWorker } from './worker.js';
@@ -51,6 +52,8 @@ export interface WorkerProcessOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly channel: WorkerChannel;
+  /** The user at the other end of a loopback connection; null: not known. */
+  readonly peerUserId: WorkerCallsOptions['peerUserId'];
   /** Ends this process. */
   readonly exit: (code: number) => void;
 }
@@ -63,6 +66,8 @@ const LISTEN_RETRY_MS = 5;
 export class WorkerProcess {
   readonly #options: WorkerProcessOptions;
   readonly #questions = new Map<number, (answer: OwnAnswer | Problem) => void>();
+  /** Calls that the primary carries out; it answers each, however late. */
+  readonly #calls = new Map<number, (answer: OwnAnswer | Problem) => void>();
   #worker: GatewayWorker | null = null;
   #accessLog: AccessLog | null = null;
   #stop: StopTimes = { graceMs: 0, webSocketWindowMs: 0 };
@@ -104,6 +109,8 @@ export class WorkerProcess {
       case 'page':
         this.#questions.get(message.id)?.(message.answer);
         this.#questions.delete(message.id);
+        this.#calls.get(message.id)?.(message.answer);
+        this.#calls.delete(message.id);
         return;
       case 'logged':
         this.#accessLog?.taken();
@@ -122,6 +129,11 @@ export class WorkerProcess {
       token,
       askPrimary: (path) => this.#ask(path),
       health: () => this.#health(),
+      calls: {
+        peerUserId: this.#options.peerUserId,
+        ownUserId: process.getuid?.() ?? null,
+        askPrimary: (path, body) => this.#call(path, body),
+      },
       onRefused: (code) => this.#worker?.refusals.count(code),
       nowMs: () => clock.nowMs(),
     });
@@ -224,6 +236,14 @@ export class WorkerProcess {
     return new Promise((resolve) => {
       this.#questions.set(id, resolve);
       this.#options.channel.send({ kind: 'ask', id, path });
+    });
+  }
+
+  #call(path: CallPath, body: string | null): Promise<OwnAnswer | Problem> {
+    const id = this.#nextQuestion++;
+    return new Promise((resolve) => {
+      this.#calls.set(id, resolve);
+      this.#options.channel.send({ kind: 'call', id, path, body });
     });
   }
 

@@ -43,6 +43,8 @@ const request = (path: string, more: Partial<OwnPageRequest> = {}): OwnPageReque
   secure: false,
   passedOn: false,
   requestId: 'r',
+  connection: null,
+  body: '',
   header: () => null,
   ...more,
 });

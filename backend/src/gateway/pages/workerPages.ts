@@ -11,9 +11,19 @@ import { prefersPage } from '../accept.js';
 import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../answer.js';
 import type { OwnPageRequest, OwnPages } from '../context.js';
 import { createAccessRule, type AccessOptions, type Verdict, type Visitor } from './access.js';
-import { isOwnPath, isPrimaryPath, RESET_PATH, type PrimaryPath } from './ownPaths.js';
+import {
+  isCallPath,
+  isOwnPath,
+  isPrimaryPath,
+  RESET_PATH,
+  type CallPath,
+  type PrimaryPath,
+} from './ownPaths.js';
+import { WorkerCalls, type WorkerCallsOptions } from './workerCalls.js';
 
 export interface WorkerPagesOptions extends AccessOptions {
+  /** Default: no calls are taken. */
+  readonly calls?: Omit<WorkerCallsOptions, 'judge'>;
   /** Asks the primary to render a page. May reject, may never answer. */
   readonly askPrimary: (path: PrimaryPath) => Promise<OwnAnswer | Problem>;
   readonly health: () => WorkerHealth;
@@ -35,10 +45,13 @@ const JSON_TYPE = 'application/json; charset=utf-8';
 const NO_STORE = 'Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n';
 const PUBLIC_PAGE: PrimaryPath = '/status.html';
 const PUBLIC_KEPT_MS = 1_000;
+/** A call may wait for the last request of an upstream: ten minutes (primary/upstreamCalls.ts), and to be answered. */
+const LONGEST_CALL_MS = 610_000;
 
 export class WorkerPages implements OwnPages {
   readonly #options: WorkerPagesOptions;
   readonly #judge: (visitor: Visitor) => Verdict;
+  readonly #calls: WorkerCalls | null;
   /** Questions under way: at most one a page. */
   readonly #asked = new Map<PrimaryPath, Promise<OwnAnswer | Problem>>();
   #kept: { readonly answer: OwnAnswer; readonly atMs: number } | null = null;
@@ -46,6 +59,16 @@ export class WorkerPages implements OwnPages {
   constructor(options: WorkerPagesOptions) {
     this.#options = options;
     this.#judge = createAccessRule(options);
+    this.#calls =
+      options.calls === undefined ? null : new WorkerCalls({ ...options.calls, judge: this.#judge });
+  }
+
+  takesBody(path: string, method: string): boolean {
+    return method === 'POST' && isCallPath(path);
+  }
+
+  patienceMs(path: string): number {
+    return isCallPath(path) ? LONGEST_CALL_MS : 0;
   }
 
   handles(path: string): boolean {
@@ -60,6 +83,7 @@ export class WorkerPages implements OwnPages {
 
   async #find(request: OwnPageRequest): Promise<OwnAnswer | Problem> {
     const { path, method } = request;
+    if (isCallPath(path) && this.#calls !== null) return this.#call(this.#calls, path, request);
     const changes = path === RESET_PATH;
     if (changes ? method !== 'POST' : method !== 'GET' && method !== 'HEAD') {
       const message = changes ? `${path} takes POST.` : `${path} can only be read.`;
@@ -83,6 +107,14 @@ export class WorkerPages implements OwnPages {
     const answer = await this.#ask(path);
     if (isProblem(answer) || !prefersPage(request.header('accept'))) return answer;
     return { ...answer, status: 303, lines: `${answer.lines}Location: /lb\r\n` };
+  }
+
+  async #call(calls: WorkerCalls, path: CallPath, request: OwnPageRequest): Promise<OwnAnswer | Problem> {
+    const outcome = await calls.answer(path, request, visitorOf(request));
+    if ('body' in outcome) return outcome;
+    if ('allowed' in outcome && outcome.allowed) throw new Error('a verdict that allows is no answer');
+    this.#options.onRefused(outcome.code);
+    return 'allowed' in outcome ? refusalOf(outcome) : outcome;
   }
 
   async #publicPage(): Promise<OwnAnswer | Problem> {

@@ -85,6 +85,7 @@ function fleetOf(size: number) {
     onGone: (id) => log.gone.push(id),
     onLog: (lines) => log.lines.push(...lines),
     onAsk: (path) => Promise.resolve({ status: 200, lines: '', contentType: 'text/plain', body: path }),
+    onCall: (path) => Promise.resolve({ status: 409, code: 'upstreams.fixed', message: path }),
     onWaiting: () => (log.waiting += 1),
     onProgress: () => (log.progress += 1),
   });

@@ -16,7 +16,7 @@ import { fullJitterMs } from '../../lib/backoff.js';
 import type { Clock, Logger } from '../../ports.js';
 import type { OwnAnswer, Problem } from '../answer.js';
 import type { WorkerFact } from '../pages/facts.js';
-import type { PrimaryPath } from '../pages/ownPaths.js';
+import type { CallPath, PrimaryPath } from '../pages/ownPaths.js';
 import type { TlsMaterial } from '../tls/contexts.js';
 import type { StartOutcome } from './listenProblem.js';
 import { readWorkerMessage } from './messages.js';
@@ -53,6 +53,8 @@ export interface FleetOptions<Settings> {
   readonly onLog: (lines: readonly string[]) => void;
   /** Renders a page for a worker. Never rejects. */
   readonly onAsk: (path: PrimaryPath) => Promise<OwnAnswer | Problem>;
+  /** Carries a call out for a worker. Never rejects. @param body null: it only reads. */
+  readonly onCall: (path: CallPath, body: string | null) => Promise<OwnAnswer | Problem>;
   /** Somebody else has the port; workers go on trying. */
   readonly onWaiting: () => void;
   /** Which upstreams are drained may have changed. */
@@ -257,10 +259,9 @@ export class Fleet<Settings> {
     const { listen, onStats, onLog, onAsk, onProgress, logger } = this.#options;
     switch (message.kind) {
       case 'ready': {
-        const tls = this.#options.tls();
-        const start = { listen, snapshot: this.#snapshot, settings: this.#settings, tls };
+        const from = { snapshot: this.#snapshot, settings: this.#settings, tls: this.#options.tls() };
         worker.awaiting = true;
-        this.#send(worker, { kind: 'start', ...start });
+        this.#send(worker, { kind: 'start', listen, ...from });
         return;
       }
       case 'listening':
@@ -289,10 +290,12 @@ export class Fleet<Settings> {
         onStats(worker.id, message.stats);
         return;
       case 'ask':
-        void onAsk(message.path).then((answer) =>
-          this.#send(worker, { kind: 'page', id: message.id, answer }),
-        );
+      case 'call': {
+        const asked =
+          message.kind === 'ask' ? onAsk(message.path) : this.#options.onCall(message.path, message.body);
+        void asked.then((answer) => this.#send(worker, { kind: 'page', id: message.id, answer }));
         return;
+      }
       case 'log':
         onLog(message.batch.split('\n'));
         this.#send(worker, { kind: 'logged' });

@@ -15,6 +15,7 @@ const member = z.strictObject({
   weight: z.number().min(1).max(1_000),
   doubtful: z.literal(true).optional(),
   unverified: z.literal(true).optional(),
+  draining: z.literal(true).optional(),
 });
 
 const remembered = z.array(
@@ -95,4 +96,18 @@ export class LastGoodPool {
       this.#isFailing = true;
     }
   }
+}
+
+/** What is to be remembered of upstreams that are announced now. */
+export function byPool(
+  announced: readonly { readonly pool: string; readonly source: string; readonly member: Member }[],
+): readonly RememberedPool[] {
+  const pools = new Map<string, RememberedPool & { members: Member[] }>();
+  for (const { pool, source, member } of announced) {
+    const key = `${pool}\n${source}`;
+    const known = pools.get(key) ?? { pool, source, members: [] };
+    known.members.push(member);
+    pools.set(key, known);
+  }
+  return [...pools.values()];
 }

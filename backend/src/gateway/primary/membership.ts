@@ -33,6 +33,8 @@ export interface Announcement {
   readonly members: readonly Member[];
   /** The source has probed them: they take traffic before our own first check. */
   readonly verified: boolean;
+  /** A list without anything is meant: its last members are not kept. Default false. */
+  readonly mayBeEmpty?: boolean;
 }
 
 interface Entry {
@@ -67,10 +69,10 @@ export class Membership {
   }
 
   /** Replaces what `source` says of `pool`. */
-  announce({ pool, source, members, verified }: Announcement): void {
+  announce({ pool, source, members, verified, mayBeEmpty = false }: Announcement): void {
     const wanted = new Map(members.map((member) => [member.id, member]));
     const own = [...this.#entries.values()].filter((entry) => entry.pool === pool && entry.source === source);
-    const isSilenced = wanted.size === 0 && own.some(({ announced }) => announced);
+    const isSilenced = !mayBeEmpty && wanted.size === 0 && own.some(({ announced }) => announced);
     for (const entry of own) {
       if (wanted.has(entry.member.id)) continue;
       entry.kept = isSilenced ? entry.announced || entry.kept : entry.kept && wanted.size === 0;
@@ -109,7 +111,7 @@ export class Membership {
     let changed = false;
     for (const key of keys) {
       const entry = this.#entries.get(key);
-      if (entry === undefined || this.#stateOf(entry) !== 'draining') continue;
+      if (entry === undefined || entry.announced || this.#stateOf(entry) !== 'draining') continue;
       this.#forget(key);
       changed = true;
     }
@@ -180,6 +182,7 @@ export class Membership {
   }
 
   #stateOf({ member, announced, kept }: Entry): UpstreamState {
+    if (announced && member.draining === true) return 'draining';
     const isUp = member.unverified === true || this.#options.checker.isFit(member.id);
     if (announced) return isUp ? 'up' : 'down';
     return kept ? 'down' : 'draining';

@@ -11,7 +11,8 @@
  *      │ ◀─ swapped (version, busy) ───────┤ after the swap, and whenever a leaving upstream has finished
  *      │ ◀─ stats ─────────────────────────┤ twice a second; a worker that falls silent is replaced
  *      │ ◀─ ask (id, path) ────────────────┤ a page that only the primary can render
- *      ├─ page (id, answer) ─────────────▶ │
+ *      │ ◀─ call (id, path, body) ─────────┤ a change of upstreams that its caller may make
+ *      ├─ page (id, answer) ─────────────▶ │ of either
  *      │ ◀─ log (batch) ───────────────────┤ lines for the access log; at most one batch without its answer
  *      ├─ logged ────────────────────────▶ │
  *      ├─ stop (times) ──────────────────▶ │ finishes what is under way, then exits
@@ -24,8 +25,8 @@ import type { GatewaySnapshot } from '../../domain/pool.js';
 import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
 import type { OwnAnswer, Problem } from '../answer.js';
 import type { TlsMaterial } from '../tls/contexts.js';
-import { isPrimaryPath } from '../pages/ownPaths.js';
-import type { PrimaryPath } from '../pages/ownPaths.js';
+import { isCallPath, isPrimaryPath } from '../pages/ownPaths.js';
+import type { CallPath, PrimaryPath } from '../pages/ownPaths.js';
 
 export interface ListenAddress {
   readonly host: string;
@@ -77,12 +78,15 @@ export type FromWorker =
     }
   | { readonly kind: 'stats'; readonly stats: WorkerStats }
   | { readonly kind: 'ask'; readonly id: number; readonly path: PrimaryPath }
+  /** `body` is null with a GET. */
+  | { readonly kind: 'call'; readonly id: number; readonly path: CallPath; readonly body: string | null }
   /** Whole lines of the access log, separated by line feeds. */
   | { readonly kind: 'log'; readonly batch: string };
 
 /** More rows than this in one message are a defect. */
 const MOST_ROWS = 20_000;
 const LONGEST_TEXT = 2_048;
+const LONGEST_BODY = 16_384;
 const LONGEST_LOG_BATCH = 2 * MOST_WAITING_CHARACTERS;
 
 /** The message, or null when it is none. */
@@ -108,6 +112,10 @@ export function readWorkerMessage(raw: unknown): FromWorker | null {
       return isCount(raw['id']) && isText(raw['path']) && isPrimaryPath(raw['path'])
         ? { kind: 'ask', id: raw['id'], path: raw['path'] }
         : null;
+    case 'call':
+      return isCount(raw['id']) && isText(raw['path']) && isCallPath(raw['path']) && isBody(raw['body'])
+        ? { kind: 'call', id: raw['id'], path: raw['path'], body: raw['body'] }
+        : null;
     case 'log':
       return typeof raw['batch'] === 'string' && raw['batch'].length <= LONGEST_LOG_BATCH
         ? { kind: 'log', batch: raw['batch'] }
@@ -125,6 +133,10 @@ function isRecord(value: unknown): value is Shape {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value.length <= LONGEST_TEXT;
+}
+
+function isBody(value: unknown): value is string | null {
+  return value === null || (typeof value === 'string' && value.length <= LONGEST_BODY);
 }
 
 function isCount(value: unknown): value is number {

@@ -7,87 +7,28 @@
  *               checker
  */
 import { upstreamKey } from '../../domain/trafficLedger.js';
-import type { HealthPolicy } from '../../domain/policy.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
-import type {
-  CertificateSource,
-  Clock,
-  Discovery,
-  Logger,
-  Prober,
-  StateStore,
-  SupervisorLink,
-} from '../../ports.js';
 import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
 import { GatewayMonitor } from '../pages/monitor.js';
 import { renderPage } from '../pages/primaryPages.js';
+import type { UpstreamEdits } from '../../domain/upstreamEdits.js';
 import { Checker } from './checker.js';
+import { EditedPools, readEdits } from './editedPools.js';
 import { Fleet } from './fleet.js';
-import type { WorkerListeners, WorkerProcess } from './fleet.js';
-import { LastGoodPool } from './lastGoodPool.js';
+import { byPool, LastGoodPool } from './lastGoodPool.js';
 import type { RememberedPool } from './lastGoodPool.js';
 import type { StartOutcome } from './listenProblem.js';
 import { Membership } from './membership.js';
-import type { ListenAddress, StopTimes } from './messages.js';
+import type { StopTimes } from './messages.js';
+import type { PrimaryOptions, Source } from './primaryOptions.js';
 import { Publisher } from './publisher.js';
 import type { RoutingSettings } from './publisher.js';
-import { StandIn, type StandInPlan } from './standIn.js';
+import { StandIn } from './standIn.js';
 import { Reporter } from './reporter.js';
 import { TlsKeeper } from './tlsKeeper.js';
-import type { TlsMaterial } from '../tls/contexts.js';
+import { UpstreamCalls } from './upstreamCalls.js';
 
-/** Takes whole lines, in bounded memory, and rotates itself. */
-export interface AccessLogFile {
-  write(line: string): void;
-  /** Lines that could not be kept. */
-  dropped(): number;
-}
-
-/** Where one pool's upstreams come from. */
-export interface Source {
-  /** `supervisor`, `static`, `dns`, …; with the pool's name unique. */
-  readonly name: string;
-  readonly pool: string;
-  readonly discovery: Discovery;
-  /** It announces only what it has probed itself. */
-  readonly verified: boolean;
-  /** What the pool has until the source has answered for the first time; null: nothing. */
-  readonly standIn: StandInPlan | null;
-}
-
-export interface PrimaryOptions<Settings> {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
-  readonly prober: Prober;
-  /** Keeps the last good pool. */
-  readonly store: StateStore;
-  /** Keeps how each service fared over the day. */
-  readonly dayStore: StateStore;
-  /** Where workers' requests are logged, when they are. */
-  readonly accessLog: AccessLogFile;
-  /** null: there is no supervisor to tell. */
-  readonly link: SupervisorLink | null;
-  /** `<host>:<pid>`. */
-  readonly name: string;
-  readonly version: string;
-  readonly routing: RoutingSettings;
-  /** Where a pool's upstreams come from; asked once for each pool. */
-  readonly sourceOf: (pool: string) => Source;
-  readonly checkOf: (pool: string) => HealthPolicy;
-  readonly workers: {
-    readonly count: number;
-    readonly listen: ListenAddress;
-    readonly settings: Settings;
-    /** Of workers that are replaced. */
-    readonly stop: () => StopTimes;
-    readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
-  };
-  /** null: no TLS. */
-  readonly tls: { readonly source: CertificateSource; readonly minVersion: TlsMaterial['minVersion'] } | null;
-  /** Another process has our port; workers go on trying while their patience lasts. */
-  readonly onPortTaken: () => void;
-}
+const NOT_YET = 'The source of the upstreams has not answered yet; try again in a moment.';
 
 interface SourceState {
   readonly source: Source;
@@ -102,6 +43,8 @@ export class Primary<Settings> {
   readonly #startedAtMs: number;
   readonly #checker: Checker;
   readonly #membership: Membership;
+  readonly #edited: EditedPools;
+  readonly #calls: UpstreamCalls;
   readonly #publisher: Publisher;
   readonly #fleet: Fleet<Settings>;
   readonly #lastGood: LastGoodPool;
@@ -112,7 +55,11 @@ export class Primary<Settings> {
   /** Keys of upstreams that finish what they have. */
   #draining: readonly string[] = [];
 
-  private constructor(options: PrimaryOptions<Settings>, remembered: readonly RememberedPool[]) {
+  private constructor(
+    options: PrimaryOptions<Settings>,
+    remembered: readonly RememberedPool[],
+    edits: ReadonlyMap<string, UpstreamEdits>,
+  ) {
     this.#options = options;
     const { clock, random, prober, logger, store, checkOf, routing, sourceOf } = options;
     this.#startedAtMs = clock.wallMs();
@@ -129,13 +76,20 @@ export class Primary<Settings> {
       checker: this.#checker,
       onChange: () => this.#onMembership(),
     });
+    this.#edited = new EditedPools({ store: options.editStore, edits, membership: this.#membership });
     this.#publisher = new Publisher({
       routing,
       rows: (pool) => this.#membership.rows(pool),
       onSnapshot: (snapshot) => this.#onSnapshot(snapshot),
     });
-    this.#lastGood = new LastGoodPool({ store, clock, logger, capture: () => this.#remembered() });
+    this.#lastGood = new LastGoodPool({
+      store,
+      clock,
+      logger,
+      capture: () => byPool(this.#membership.announced()),
+    });
     this.#tls = this.#createTlsKeeper();
+    this.#calls = this.#createCalls();
     this.#fleet = this.#createFleet();
     this.#reporter = this.#createReporter();
     this.#sources = routing.pools.map(({ name }) => this.#stateOf(sourceOf(name)));
@@ -150,7 +104,7 @@ export class Primary<Settings> {
   static async create<Settings>(options: PrimaryOptions<Settings>): Promise<Primary<Settings>> {
     const { store, clock, logger } = options;
     const reader = new LastGoodPool({ store, clock, logger, capture: () => [] });
-    return new Primary(options, await reader.load());
+    return new Primary(options, await reader.load(), await readEdits(options.editStore, logger));
   }
 
   /** Starts sources and workers. Resolves when a worker listens, or with the reason why none can. */
@@ -248,8 +202,22 @@ export class Primary<Settings> {
       },
       onGone: (workerId) => this.#monitor.workerGone(workerId),
       onAsk: (path) => renderPage(path, this.#monitor),
+      onCall: (path, body) => this.#calls.answer(path, body),
       onWaiting: this.#options.onPortTaken,
       onProgress: () => this.#onProgress(),
+    });
+  }
+
+  #createCalls(): UpstreamCalls {
+    const { clock, isSelf } = this.#options;
+    return new UpstreamCalls({
+      clock,
+      isSelf,
+      pools: this.#edited,
+      whyFixed: () => this.#sources.map(({ source }) => source.fixed).find((why) => why !== null) ?? NOT_YET,
+      rows: (pool) => this.#membership.rows(pool),
+      inFlight: (pool, id) => this.#monitor.ledger.gauges(pool, id).inFlight,
+      isDrained: (key) => this.#fleet.isDrained(key),
     });
   }
 
@@ -281,17 +249,18 @@ export class Primary<Settings> {
 
   #stateOf(source: Source): SourceState {
     const { pool, standIn: plan } = source;
-    const standIn = plan === null ? null : new StandIn(pool, plan, this.#membership, this.#options.logger);
+    const standIn = plan === null ? null : new StandIn(pool, plan, this.#edited, this.#options.logger);
     return { source, standIn, state: 'stale', detail: 'has not answered yet' };
   }
 
   #follow(entry: SourceState): void {
-    const { name, pool, discovery, verified } = entry.source;
+    const { name, pool, discovery, verified, fixed } = entry.source;
+    const membership = fixed === null ? this.#edited : this.#membership;
     discovery.start(
       (members) => {
         entry.state = 'live';
         entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'}`;
-        this.#membership.announce({ pool, source: name, members, verified });
+        membership.announce({ pool, source: name, members, verified });
         entry.standIn?.sourceAnswered();
       },
       (problem) => {
@@ -331,17 +300,6 @@ export class Primary<Settings> {
     if (done.length === 0) return;
     this.#reporter?.now();
     this.#membership.drained(done);
-  }
-
-  #remembered(): readonly RememberedPool[] {
-    const pools = new Map<string, RememberedPool & { members: RememberedPool['members'][number][] }>();
-    for (const { pool, source, member } of this.#membership.announced()) {
-      const key = `${pool}\n${source}`;
-      const known = pools.get(key) ?? { pool, source, members: [] };
-      known.members.push(member);
-      pools.set(key, known);
-    }
-    return [...pools.values()];
   }
 }
 

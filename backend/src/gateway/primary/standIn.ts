@@ -10,7 +10,7 @@
 import { memberOf, type Member } from '../../domain/members.js';
 import type { Logger } from '../../ports.js';
 import type { SourceFact } from '../pages/facts.js';
-import type { Membership } from './membership.js';
+import type { Announcer } from './editedPools.js';
 
 /** Its name as a source. */
 export const STAND_IN_SOURCE = 'ports';
@@ -25,11 +25,11 @@ export interface StandInPlan {
 export class StandIn {
   readonly #pool: string;
   readonly #plan: StandInPlan;
-  readonly #membership: Membership;
+  readonly #membership: Announcer;
   readonly #logger: Logger;
   #state: 'off' | 'on' | 'over' = 'off';
 
-  constructor(pool: string, plan: StandInPlan, membership: Membership, logger: Logger) {
+  constructor(pool: string, plan: StandInPlan, membership: Announcer, logger: Logger) {
     this.#pool = pool;
     this.#plan = plan;
     this.#membership = membership;
