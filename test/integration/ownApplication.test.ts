@@ -79,7 +79,14 @@ it('is joined by one that PM2 runs already, as soon as config.yml names it', asy
   writeFileSync(join(folder, 'legacy.json'), JSON.stringify(definition));
   await checkout.pm2.pm2('start', join(folder, 'legacy.json'));
   const first = (await checkout.pm2.jlist()).find(({ name }) => name === 'legacy');
-  const lines = ['services:', '  legacy:', `    startPort: ${port}`, '    minInstances: 2', ''];
+  const lines = [
+    'services:',
+    '  legacy:',
+    `    startPort: ${port}`,
+    '    minInstances: 2',
+    '    portCount: 10',
+    '',
+  ];
   appendFileSync(join(checkout.root, 'config.yml'), lines.join('\n'));
   const { instances } = await serving('legacy', 2);
   expect(instances.map(({ pid }) => pid)).toContain(first?.pid);
@@ -87,7 +94,7 @@ it('is joined by one that PM2 runs already, as soon as config.yml names it', asy
   expect(await ask(port + 1)).toMatch(/^hello from \d+\n$/);
 });
 
-it('does no harm to one that never passes the probe: its originals serve on, also through the gateway’s list', async () => {
+it('does no harm to one that never passes the probe: its originals serve on', async () => {
   const port = checkout.frontendPort + 10;
   const source = [
     "const { createServer } = require('node:http');",
@@ -102,7 +109,13 @@ it('does no harm to one that never passes the probe: its originals serve on, als
   const pidsOf = async (): Promise<readonly number[]> =>
     (await checkout.pm2.jlist()).filter(({ name }) => name === 'bare').map(({ pid }) => pid ?? 0);
   const originals = await pidsOf();
-  const settings = { startPort: port, minInstances: 2, startTimeout: 1_000, unhealthyThreshold: 2 };
+  const settings = {
+    startPort: port,
+    minInstances: 2,
+    portCount: 10,
+    startTimeout: 1_000,
+    unhealthyThreshold: 2,
+  };
   const lines = Object.entries({ ...settings, healthCheckFastInterval: 100 });
   appendFileSync(
     join(checkout.root, 'config.yml'),
@@ -115,7 +128,9 @@ it('does no harm to one that never passes the probe: its originals serve on, als
     },
     { what: 'bare to be found unverified', deadlineMs: 30_000 },
   );
-  expect({ state, reason }).toMatchObject({ reason: expect.stringContaining(`:${port}/health: HTTP 404`) });
+  expect({ state, reason }).toMatchObject({
+    reason: expect.stringMatching(/:\d+\/health: HTTP 404, .* set healthPath of bare/),
+  });
   // Former versions had stopped both by then: a replacement had its second to start, and was not ready.
   const until = Date.now() + 6_000;
   while (Date.now() < until) {
