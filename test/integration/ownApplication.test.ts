@@ -148,3 +148,80 @@ it('is stopped without what the ecosystem file does not define', async () => {
   expect(stdout).toContain("PM2's other applications go on: legacy, bare.");
   expect(await ask(checkout.frontendPort)).toMatch(/^hello from \d+\n$/);
 });
+
+/** Mistakes of an application, each with what `npm start` says of it. PORT is its own, ELSEWHERE is another. */
+const MISTAKES: Readonly<
+  Record<string, { readonly mode: 'cluster' | 'fork'; readonly code: string; readonly says: RegExp }>
+> = {
+  'no-health': {
+    mode: 'cluster',
+    code: "require('http').createServer((q, a) => { a.statusCode = q.url === '/' ? 200 : 404; a.end() }).listen(PORT)",
+    says: /GET http:\/\/127\.0\.0\.1:PORT\/health answered 404; .* \/ answers 200\. Set healthPath: \/ for no-health/s,
+  },
+  'hard-coded': {
+    mode: 'cluster',
+    code: "require('http').createServer((q, a) => a.end('ok')).listen(ELSEWHERE)",
+    says: /GET http:\/\/127\.0\.0\.1:PORT\/health was refused: it listens on port ELSEWHERE instead\./,
+  },
+  throws: {
+    mode: 'cluster',
+    code: "throw new TypeError('boom of a build')",
+    says: /TypeError: boom of a build \(.*throws\.js:\d+:\d+\)[^]*throws-err.*\.log:\n[^]*TypeError: boom of a build/,
+  },
+  'no-module': {
+    mode: 'fork',
+    code: "require('no-such-package')",
+    says: /it cannot find the module no-such-package[^]*npm install no-such-package/,
+  },
+  done: {
+    mode: 'fork',
+    code: 'process.exit(0)',
+    says: /exit code 0, without an error: it did not stay to listen/,
+  },
+  'no-http': {
+    mode: 'fork',
+    code: "require('net').createServer((s) => s.end('220 hello\\r\\n')).listen(PORT, '127.0.0.1')",
+    says: /GET http:\/\/127\.0\.0\.1:PORT\/health brought no HTTP answer[^]*healthProbe: tcp/,
+  },
+  'on-ipv6': {
+    mode: 'fork',
+    code: "require('http').createServer((q, a) => a.end('ok')).listen(PORT, '::1')",
+    says: /it listens on \[::1\]:PORT .* and is looked for at 127\.0\.0\.1/,
+  },
+};
+
+it('says of each of many mistakes what it is, before its time is over', async () => {
+  const names = Object.keys(MISTAKES);
+  const portOf = (index: number): number => checkout.frontendPort + 13 + index;
+  const apps = names.map((name, index) => {
+    const { mode, code } = MISTAKES[name]!;
+    const elsewhere = String(portOf(names.length));
+    writeFileSync(
+      join(folder, `${name}.js`),
+      code.replaceAll('PORT', 'process.env.PORT').replaceAll('ELSEWHERE', elsewhere),
+    );
+    const [outFile, errorFile] = ['out', 'err'].map((kind) => join(folder, `${name}-${kind}.log`));
+    const logs = { out_file: outFile, error_file: errorFile, exec_mode: mode, filter_env: [''] };
+    return { name, script: `${name}.js`, cwd: folder, port: portOf(index), ...logs };
+  });
+  const text = `const { defineSupervisor, withAgent } = require(${JSON.stringify(join(checkout.root, 'backend/ecosystem.cjs'))});
+    module.exports = { apps: [defineSupervisor({ file: __filename }), ...${JSON.stringify(apps)}.map(withAgent)] };`;
+  writeFileSync(join(folder, 'ecosystem.config.js'), text);
+  const { code, stderr } = await checkout.npm('start');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/Not everything is healthy after (?:[\d.]+ ms|[1-5]?\d(?:\.\d)? s);/);
+  for (const [index, name] of names.entries()) {
+    const { says } = MISTAKES[name]!;
+    const source = says.source.replaceAll('PORT', String(portOf(index)));
+    expect(stderr).toMatch(
+      new RegExp(source.replaceAll('ELSEWHERE', String(portOf(names.length))), says.flags),
+    );
+    expect(stderr).toContain(`${name}#`);
+  }
+  const { services } = await checkout.api<StatusView>('/api/ha/status');
+  expect(services.flatMap(({ diagnosis }) => diagnosis?.service ?? [])).toEqual(
+    expect.arrayContaining(names),
+  );
+  const shown = await checkout.run('scripts/holdfast.sh', ['status']);
+  expect(shown.stdout).toContain('brought no HTTP answer');
+});

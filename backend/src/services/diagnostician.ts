@@ -10,6 +10,7 @@
  */
 import { diagnose } from '../domain/diagnosis/diagnose.js';
 import { diagnoseExit, diagnoseRefusedStart } from '../domain/diagnosis/diagnoseExit.js';
+import { tellingLines } from '../domain/diagnosis/fatalError.js';
 import { diagnosisText, type Diagnosis } from '../domain/diagnosis/facts.js';
 import { instanceKey, refOf } from '../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../domain/model.js';
@@ -36,7 +37,7 @@ const LOOK_AGAIN_MS = 2_000;
 const SETTLED_AGAIN_MS = 10_000;
 /** Of a request that a look sends. */
 const MOST_TIMEOUT_MS = 3_000;
-/** The end of its log that a diagnosis shows. */
+/** Of its log, in a diagnosis. */
 const LINES_SHOWN = 10;
 
 interface Case {
@@ -172,7 +173,7 @@ export class Diagnostician {
 
   #conclude(found: Case, diagnosis: Diagnosis, supersededAtAgeMs: number): void {
     const { service, log } = diagnosis;
-    const shown = log === null ? null : { ...log, lines: log.lines.slice(-LINES_SHOWN) };
+    const shown = log === null ? null : { ...log, lines: tellingLines(log.lines, LINES_SHOWN) };
     found.diagnosis = { ...diagnosis, log: shown };
     found.supersededAtAgeMs = supersededAtAgeMs;
     // The same finding a few seconds later, or of the next instance, is no news.

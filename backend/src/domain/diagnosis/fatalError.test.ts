@@ -1,6 +1,6 @@
 /** The error that ended an application, out of what Node.js, PM2 and loggers write. */
 import { expect, it } from 'vitest';
-import { fatalErrorIn } from './fatalError.js';
+import { fatalErrorIn, tellingLines } from './fatalError.js';
 
 it.each<[what: string, log: string, expected: ReturnType<typeof fatalErrorIn>]>([
   [
@@ -51,4 +51,10 @@ it.each<[what: string, log: string, expected: ReturnType<typeof fatalErrorIn>]>(
   ['nothing', '', null],
 ])('%s', (_what, log, expected) => {
   expect(fatalErrorIn(log.split('\n'))).toEqual(expected);
+});
+
+it('shows a log from its error on, and else its end', () => {
+  const lines = ['old', 'Error: gone', ...Array.from({ length: 30 }, (_, index) => `    at frame ${index}`)];
+  expect(tellingLines(lines, 3)).toEqual(['Error: gone', '    at frame 0', '    at frame 1']);
+  expect(tellingLines(['a', 'b', 'c'], 2)).toEqual(['b', 'c']);
 });

@@ -23,6 +23,13 @@ export function fatalErrorIn(lines: readonly string[]): FatalError | null {
   return null;
 }
 
+/** So many lines of a log that say most: from its last error on, else its end. */
+export function tellingLines(lines: readonly string[], most: number): readonly string[] {
+  const headline = fatalErrorIn(lines)?.headline;
+  const at = headline === undefined ? -1 : lines.findLastIndex((line) => line.includes(headline));
+  return at < 0 ? lines.slice(-most) : lines.slice(at, at + most);
+}
+
 /** Of an error that is a `[cause]`, the line of the error around it. */
 function causedBy(lines: readonly string[], at: number): number | null {
   if (!/\[cause\]:/.test(lines[at] ?? '')) return null;
