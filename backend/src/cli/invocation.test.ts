@@ -21,7 +21,8 @@ describe('holdfast', () => {
   beforeAll(() => {
     root = realpathSync(mkdtempSync(join(tmpdir(), 'hold fast-')));
     mkdirSync(join(root, 'docs'));
-    mkdirSync(join(root, 'backend'));
+    for (const folder of ['backend', 'scripts']) mkdirSync(join(root, folder));
+    writeFileSync(join(root, 'scripts/holdfast.sh'), '');
     for (const folder of [root, join(root, 'backend')]) writeFileSync(join(folder, 'package.json'), '{}');
   });
   afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -1,8 +1,9 @@
 /**
  * Commands as they are printed for people to type. `npx holdfast` works in the project's folder only: anywhere else npx
- * would look for a package of that name. There, the path of the script is printed.
+ * would look for a package of that name. It makes the script executable each time, which only its owner may. Where it would
+ * not work, the path of the script is printed.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CliContext } from './context.js';
 
@@ -13,8 +14,9 @@ export function holdfast(
 ): string {
   // npm runs its scripts in the project's folder; INIT_CWD is where the command was typed.
   const where = env['INIT_CWD'] || process.cwd();
-  const program = nearestPackage(where) === root ? 'npx holdfast' : quoted(join(root, 'scripts/holdfast.sh'));
-  return `${program} ${words}`;
+  const script = join(root, 'scripts/holdfast.sh');
+  const worksByNpx = nearestPackage(where) === root && isOwner(script);
+  return `${worksByNpx ? 'npx holdfast' : quoted(script)} ${words}`;
 }
 
 /** What to do about a supervisor that does not answer. */
@@ -25,6 +27,12 @@ export function startAdvice(context: Pick<CliContext, 'config' | 'env'>): string
 /** A word as a shell takes it: in single quotes where it needs them. */
 export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+function isOwner(file: string): boolean {
+  const uid = process.getuid?.();
+  if (uid === undefined || uid === 0) return true;
+  return statSync(file, { throwIfNoEntry: false })?.uid === uid;
 }
 
 function nearestPackage(folder: string): string | null {

@@ -28,6 +28,7 @@ import {
   revertInstall,
 } from '../release.js';
 import { findRunning, requireOwn } from '../running.js';
+import { requireWritableFolders } from '../startApps.js';
 import { findService, unknownService } from '../services.js';
 import { duration } from '../terminal.js';
 import { startHighAvailability } from './startHa.js';
@@ -106,6 +107,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
 
 /** A release of this project is not for what another one runs. */
 async function requireOwnDeployment(context: CliContext): Promise<void> {
+  requireWritableFolders(context);
   const names = readEcosystem(context.config.ecosystemFile).map(({ name }) => name);
   await requireOwn(context, await findRunning(context, await context.pm2.list(), names), 'up --replace');
 }

@@ -18,7 +18,7 @@ import { samplePage } from '../sample.js';
 import type { Pm2App } from '../pm2Command.js';
 import { findRunning, requireOwn } from '../running.js';
 import { stopApps } from '../stopApps.js';
-import { compare, requireScripts, startMissing } from '../startApps.js';
+import { compare, requireScripts, requireWritableFolders, startMissing } from '../startApps.js';
 import { duration } from '../terminal.js';
 
 export const up: Command = {
@@ -60,6 +60,8 @@ project folder or under another PM2, nothing is started, and what to do is print
  * @throws HoldfastError `deployment.other` when that is something else, unless it is this project's and to be replaced.
  */
 async function makeRoom(context: CliContext, replace: boolean, command: string): Promise<void> {
+  // The ecosystem file itself keeps a secret in the data folder, and would blame that.
+  requireWritableFolders(context);
   const names = readEcosystem(context.config.ecosystemFile).map(({ name }) => name);
   const rows = await context.pm2.list();
   const running = await findRunning(context, rows, names);
