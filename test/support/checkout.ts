@@ -151,6 +151,7 @@ export function runToEnd(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   cwd: string = tmpdir(),
+  timeoutMs: number = RUN_TIMEOUT_MS,
 ): Promise<Run> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -160,10 +161,8 @@ export function runToEnd(
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(
-        new Error(`${program} ${args.join(' ')} did not end in ${RUN_TIMEOUT_MS} ms:\n${stdout}${stderr}`),
-      );
-    }, RUN_TIMEOUT_MS);
+      reject(new Error(`${program} ${args.join(' ')} did not end in ${timeoutMs} ms:\n${stdout}${stderr}`));
+    }, timeoutMs);
     child.once('error', reject);
     child.once('close', (code) => {
       clearTimeout(timer);
