@@ -46,6 +46,43 @@ export const COMPATIBILITY = [
     test: 'in-process',
   },
   {
+    id: 'load-balancer-file',
+    area: 'The gateway',
+    typed:
+      '`./load-balancer-config.json` with `algorithm`, `healthCheck.healthPath`, `interval`, `timeout`, `unhealthyThreshold`, `healthyThreshold`, `servers[].host`, `port`, `weight`, `id`',
+    does: 'Read and watched without being named where it lies in the project root and no other source is set. `load-balancer-config.example.json` is a sample.',
+    test: 'in-process',
+  },
+  {
+    id: 'algorithm-names',
+    area: 'The gateway',
+    typed:
+      '`round_robin`, `weighted`, `least_conn`, `ip_hash`, in any case, in that file and as `LB_ALGORITHM`',
+    does: 'The algorithms `round-robin`, `weighted-round-robin`, `least-connections`, `ip-hash`.',
+    test: 'in-process',
+  },
+  {
+    id: 'consul-weight',
+    area: 'The gateway',
+    typed: '`Service.Meta.weight` in Consul',
+    does: 'The weight of that upstream, where `Weights.Passing` says nothing (1).',
+    test: 'in-process',
+  },
+  {
+    id: 'sticky-cookie',
+    area: 'The gateway',
+    typed: '`LB_STICKY_COOKIE=JSESSIONID`',
+    does: 'Works alone: the key that signs the cookie is made once and kept in `session-secret` in the data folder.',
+    test: 'in-process',
+  },
+  {
+    id: 'upstream-calls',
+    area: 'The gateway',
+    typed: '`POST` to `/lb/upstreams`, and below it to `change`, `drain`, `undrain`, `remove`',
+    does: 'Add, change, drain and remove an upstream while the gateway runs, weights included; kept over a restart.',
+    test: 'in-process',
+  },
+  {
     id: 'scale-again',
     area: 'The control API',
     typed: '`POST /api/ha/scale-up` or `scale-down` to a number that is reached already',

@@ -36,11 +36,13 @@ import { reachableUrl } from './config/reachable.js';
 import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
 import { messageOf } from './domain/errors.js';
+import { watchForFile, withFile, withFoundFile } from './foundFile.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
 import { explainListenProblem, type StartOutcome } from './gateway/primary/listenProblem.js';
 import type { StopTimes } from './gateway/primary/messages.js';
 import { Primary } from './gateway/primary/primary.js';
+import { STAND_IN_SOURCE } from './gateway/primary/standIn.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
 import { GatewayPools } from './gatewayPools.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
@@ -88,10 +90,13 @@ class Gateway {
   #primary: Primary<WorkerSettings> | null = null;
   #watcher: ConfigWatcher | null = null;
   #pools: GatewayPools | null = null;
+  /** What stands against a load-balancer-config.json that came while we run. */
+  #fileProblem: string | null = null;
+  #stopWatchingForFile: () => void = () => undefined;
   #ending = false;
 
   constructor(config: Config, logger: ClosableLogger) {
-    this.#config = config;
+    this.#config = withFoundFile(config);
     this.#logger = logger;
     this.#lock = new GatewayLock(join(config.dataDir, 'gateway.lock'));
   }
@@ -117,6 +122,7 @@ class Gateway {
     }
     await this.#takeOver();
     this.#watchConfig();
+    this.#watchForFile(this.#primary);
     this.#report();
     const { host, port } = this.#config.gateway;
     this.#logger.info('the gateway listens', { host, port, workers: this.#primary.workersServing });
@@ -241,10 +247,25 @@ class Gateway {
     });
   }
 
+  #watchForFile(primary: Primary<WorkerSettings>): void {
+    this.#stopWatchingForFile = watchForFile({
+      config: () => this.#config,
+      isAlone: () => primary.facts().sources.every(({ name }) => name === STAND_IN_SOURCE),
+      onTaken: (file) => {
+        this.#config = withFile(this.#config, file);
+        void this.#findDefaultPool();
+      },
+      onProblem: (problem) => {
+        this.#fileProblem = problem;
+        this.#report();
+      },
+    });
+  }
+
   /** Shows what stays wrong until a person acts. */
   #report(...problems: readonly string[]): void {
-    const unsigned = this.#pools?.keyProblem ?? null;
-    const standing = [...standingProblems(this.#config, KILL_MS), ...(unsigned === null ? [] : [unsigned])];
+    const found = [...standingProblems(this.#config, KILL_MS), this.#pools?.keyProblem, this.#fileProblem];
+    const standing = found.filter((problem) => typeof problem === 'string');
     for (const problem of standing) this.#logger.warn(problem);
     this.#primary?.report([...problems, ...standing]);
   }
@@ -321,6 +342,7 @@ class Gateway {
     this.#ending = true;
     this.#lock.release();
     this.#watcher?.close();
+    this.#stopWatchingForFile();
     await this.#primary?.stop(times);
     await this.#logger.close();
     process.exit(code);

@@ -81,6 +81,7 @@ export class GatewayPools {
       discovery,
       verified: supervised,
       fixed: whyFixed(source),
+      whence: whenceOf(source),
       standIn: this.#options.isUnderPm2 ? null : standInOf(config),
     };
   }
@@ -116,6 +117,16 @@ export class GatewayPools {
       this.#keyProblem = `There is no key to sign the sticky cookie. ${messageOf(error)}`;
     }
   }
+}
+
+/** Where they come from and why from there, for people; completes "3 upstreams". */
+function whenceOf(source: UpstreamSource): string {
+  if (source.kind !== 'file') return '';
+  const why =
+    source.found === true
+      ? 'it lies in the project root, and no setting chooses another source'
+      : 'LB_CONFIG_FILE names it';
+  return ` of ${source.file}: ${why}`;
 }
 
 /** Why calls may not change what comes from there; null: they may. */

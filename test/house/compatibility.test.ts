@@ -2,7 +2,7 @@
  * Every row of docs/reference/compatibility.md that needs no process of its own (the others:
  * test/integration/compatibility.test.ts). A row without a test does not compile.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,18 @@ import { COMPATIBILITY, type CompatibilityId } from '../../backend/src/compatibi
 import { loadConfig, type Config } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
 import { unusedSettings } from '../../backend/src/config/unused.js';
-import { portRange } from '../../backend/src/domain/members.js';
+import { memberOf, portRange, type Member } from '../../backend/src/domain/members.js';
+import { systemClock } from '../../backend/src/adapters/clock.js';
+import { ConsulDiscovery } from '../../backend/src/adapters/discovery/consul.js';
+import { sessionSecretIn } from '../../backend/src/adapters/state/sessionSecret.js';
+import { gatewayRouting } from '../../backend/src/config/gateway.js';
+import { readLoadBalancerFile } from '../../backend/src/config/loadBalancerFile.js';
+import { withFoundFile } from '../../backend/src/foundFile.js';
+import type { CallPath } from '../../backend/src/gateway/pages/ownPaths.js';
+import { EditedPools, readEdits } from '../../backend/src/gateway/primary/editedPools.js';
+import { UpstreamCalls } from '../../backend/src/gateway/primary/upstreamCalls.js';
+import type { StateStore } from '../../backend/src/ports.js';
+import { ConsulServer } from '../support/consulServer.js';
 import { backend } from '../../examples/wordpecker/src/backendService.js';
 import { EnvReader } from '../../examples/wordpecker/src/lib/env.js';
 import { startInProcess } from '../../examples/wordpecker/src/lib/testing/startInProcess.js';
@@ -35,6 +46,9 @@ function configOf(env: NodeJS.ProcessEnv = {}): Config {
   if (!result.ok) throw new Error(formatProblems(result.problems));
   return result.config;
 }
+
+const nothing = (): void => undefined;
+const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 const sourceOf = (env: NodeJS.ProcessEnv) => configOf(env).gateway.source;
 
@@ -119,6 +133,102 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
       members: portRange('127.0.0.1', 13_004, 2),
     });
     expect(sourceOf({ BACKEND_DNS: 'backend' })).toMatchObject({ kind: 'dns', port: 13_004 });
+  },
+
+  'load-balancer-file': () => {
+    const file = join(folder, 'load-balancer-config.json');
+    copyFileSync(join(repository, 'load-balancer-config.example.json'), file);
+    try {
+      expect(withFoundFile(configOf()).gateway.source).toEqual({ kind: 'file', file, found: true });
+      const named = configOf({ BACKEND_HOSTS: 'a:1' });
+      expect(withFoundFile(named)).toBe(named);
+      const reading = readLoadBalancerFile(readFileSync(file, 'utf8'), configOf().serviceDefaults);
+      expect(reading).toMatchObject({
+        ok: true,
+        members: { length: 5 },
+        document: { algorithm: 'round-robin' },
+      });
+    } finally {
+      rmSync(file);
+    }
+    expect(withFoundFile(configOf()).gateway.source.kind).toBe('pm2');
+  },
+
+  'algorithm-names': () => {
+    const nameOf = (LB_ALGORITHM: string): string => configOf({ LB_ALGORITHM }).gateway.pool.algorithm;
+    expect(['round_robin', 'Weighted', 'least_conn', 'IP_HASH'].map(nameOf)).toEqual([
+      'round-robin',
+      'weighted-round-robin',
+      'least-connections',
+      'ip-hash',
+    ]);
+  },
+
+  'consul-weight': async () => {
+    const server = await ConsulServer.start();
+    server.register('shop', [{ id: 'a', address: '10.0.0.1', port: 80, meta: { weight: '7' } }]);
+    const { url } = server;
+    const source = {
+      kind: 'consul',
+      url,
+      service: 'shop',
+      datacenter: null,
+      tag: null,
+      token: null,
+    } as const;
+    const discovery = new ConsulDiscovery({ source, clock: systemClock, random: Math.random });
+    try {
+      const members = await new Promise<readonly Member[]>((resolve) =>
+        discovery.start(resolve, () => undefined),
+      );
+      expect(members).toMatchObject([{ id: '10.0.0.1:80', weight: 7 }]);
+    } finally {
+      await discovery.close();
+      await server.close();
+    }
+  },
+
+  'sticky-cookie': () => {
+    const { gateway } = configOf({ LB_STICKY_COOKIE: 'JSESSIONID', BACKEND_HOSTS: 'a:1' });
+    const key = sessionSecretIn(join(folder, 'data'));
+    expect(sessionSecretIn(join(folder, 'data'))).toBe(key);
+    expect(gatewayRouting(gateway, 'default', key).pools[0]?.sticky).toMatchObject({
+      cookieName: 'JSESSIONID',
+      keys: [key],
+    });
+  },
+
+  'upstream-calls': async () => {
+    let state: unknown = null;
+    let members: readonly Member[] = [];
+    const start = async (): Promise<UpstreamCalls> => {
+      const store: StateStore = {
+        load: () => Promise.resolve({ state }),
+        save: (next) => Promise.resolve(void (state = next)),
+        setAside: () => Promise.resolve(''),
+      };
+      const pools = new EditedPools({
+        store,
+        edits: await readEdits(store, silent),
+        membership: { announce: (said) => void (members = said.members), withdraw: () => undefined },
+      });
+      pools.announce({ pool: 'default', source: 'static', members: [memberOf('a', 1)], verified: false });
+      const none = { whyFixed: () => '', rows: () => [], inFlight: () => 0, isSelf: () => false };
+      return new UpstreamCalls({ clock: systemClock, pools, isDrained: () => true, ...none });
+    };
+    const calls = await start();
+    const said = async (path: CallPath, body: object): Promise<number> =>
+      (await calls.answer(path, JSON.stringify(body))).status;
+    expect(await said('/lb/upstreams', { host: 'b', port: 1, weight: 3 })).toBe(200);
+    expect(await said('/lb/upstreams/change', { upstream: 'b:1', weight: 5 })).toBe(200);
+    expect(await said('/lb/upstreams/drain', { upstream: 'a:1' })).toBe(200);
+    expect(members).toMatchObject([
+      { id: 'a:1', draining: true },
+      { id: 'b:1', weight: 5 },
+    ]);
+    expect(await said('/lb/upstreams/remove', { upstream: 'a:1' })).toBe(200);
+    await start();
+    expect(members).toMatchObject([{ id: 'b:1', weight: 5 }]);
   },
 
   'scale-again': async () => {

@@ -1,6 +1,6 @@
 /** A gateway as `npm run balancer` runs it: where its upstreams come from, and what it keeps over a restart. */
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -224,5 +224,92 @@ describe('calls that change the upstreams of a gateway that runs', () => {
     });
     const empty = await fetch(gateway.url());
     expect([empty.status, ((await empty.json()) as CallAnswer).error.code]).toEqual([503, 'upstream.none']);
+  });
+});
+
+describe('load-balancer-config.json in the project root', () => {
+  const fileOf = (ports: readonly number[], more: object = {}): string =>
+    JSON.stringify({
+      algorithm: 'round_robin',
+      servers: ports.map((port) => ({ host: '127.0.0.1', port })),
+      ...more,
+    });
+
+  it('is the source without being named, and goes on being read; mistakes change nothing', async () => {
+    const [first, second] = [await application(), await application()];
+    const gateway = await home({});
+    const file = gateway.write('load-balancer-config.json', fileOf([first]));
+    await gateway.start({ HA_ROOT: gateway.folder });
+    const started = await gateway.until('the file to be read', ({ sources }) => sources[0]?.state === 'live');
+    expect(started.pools).toMatchObject([{ name: 'default', algorithm: 'round-robin' }]);
+    expect(started.sources).toMatchObject([
+      {
+        name: 'file',
+        detail: `1 upstream of ${file}: it lies in the project root, and no setting chooses another source`,
+      },
+    ]);
+    expect(gateway.log()).toContain('it lies in the project root');
+    expect(await (await fetch(gateway.url())).text()).toBe(String(first));
+
+    gateway.write('load-balancer-config.json', fileOf([first, second], { healthCheck: { helthPath: '/' } }));
+    await gateway.until('the mistake', ({ sources }) =>
+      sources[0]!.detail.includes('healthCheck.helthPath is not known'),
+    );
+    expect(await (await fetch(gateway.url())).text()).toBe(String(first));
+    gateway.write('load-balancer-config.json', fileOf([second]));
+    await gateway.until('the other one', ({ pools }) =>
+      pools[0]!.upstreams.some(({ id, state }) => id.endsWith(`:${second}`) && state === 'up'),
+    );
+    expect(await (await fetch(gateway.url())).text()).toBe(String(second));
+    rmSync(file);
+    await gateway.until('its absence', ({ sources }) => sources[0]!.detail.includes('does not exist'));
+    expect(await (await fetch(gateway.url())).text()).toBe(String(second));
+    expect((await call(gateway, '', { host: 'a', port: 1 })).error).toMatchObject({
+      code: 'upstreams.fixed',
+    });
+  });
+
+  it('is taken over by a gateway that is alone when it comes later, and only when it is right', async () => {
+    const [standIn, later] = [await application(), await application()];
+    const gateway = await home({
+      BACKEND_START_PORT: '',
+      START_PORT: String(standIn),
+      INSTANCE_COUNT: '1',
+      HA_PORT: '1',
+    });
+    gateway.write(
+      'ecosystem.cluster.config.js',
+      "module.exports = { apps: [{ name: 'shop', script: 'shop.js' }] };",
+    );
+    await gateway.start({ HA_ROOT: gateway.folder });
+    await gateway.until(
+      'the usual ports',
+      ({ sources, pools }) => sources[0]?.name === 'ports' && pools[0]!.upstreams[0]?.state === 'up',
+    );
+    gateway.write('load-balancer-config.json', '{"servers": [');
+    await gateway.until('the mistake', ({ problems }) =>
+      problems.some((one) => one.includes('is not taken over: not valid JSON')),
+    );
+    expect(await (await fetch(gateway.url())).text()).toBe(String(standIn));
+    const traffic = await GatewayTraffic.start({ port: gateway.port, concurrency: 4 });
+    gateway.write('load-balancer-config.json', fileOf([later]));
+    await gateway.until(
+      'the file',
+      ({ sources, problems }) =>
+        sources[0]?.name === 'file' && sources[0].state === 'live' && problems.length === 0,
+    );
+    traffic.answers.length = 0;
+    await traffic.more(60);
+    expect((await traffic.stop()).lost).toEqual([]);
+    expect(new Set(traffic.answers.slice(-40))).toEqual(new Set([String(later)]));
+  });
+
+  it('does not go before a source that is set', async () => {
+    const [named, other] = [await application(), await application()];
+    const gateway = await home({ BACKEND_HOSTS: `127.0.0.1:${named}` });
+    gateway.write('load-balancer-config.json', fileOf([other]));
+    await gateway.start({ HA_ROOT: gateway.folder });
+    expect((await gateway.status()).sources).toMatchObject([{ name: 'static' }]);
+    expect(await (await fetch(gateway.url())).text()).toBe(String(named));
   });
 });

@@ -28,4 +28,9 @@ export type UpstreamSource =
       readonly token: string | null;
     }
   /** A load-balancer-config.json. */
-  | { readonly kind: 'file'; readonly file: string };
+  | {
+      readonly kind: 'file';
+      readonly file: string;
+      /** No setting names it: it was found in the project root. */
+      readonly found?: true;
+    };

@@ -254,12 +254,15 @@ export class Primary<Settings> {
   }
 
   #follow(entry: SourceState): void {
-    const { name, pool, discovery, verified, fixed } = entry.source;
+    const { name, pool, discovery, verified, fixed, whence } = entry.source;
     const membership = fixed === null ? this.#edited : this.#membership;
     discovery.start(
       (members) => {
+        const detail = `${members.length} upstream${members.length === 1 ? '' : 's'}${whence}`;
+        if (detail !== entry.detail)
+          this.#options.logger.info('a source lists upstreams', { source: name, pool, detail });
         entry.state = 'live';
-        entry.detail = `${members.length} upstream${members.length === 1 ? '' : 's'}`;
+        entry.detail = detail;
         membership.announce({ pool, source: name, members, verified });
         entry.standIn?.sourceAnswered();
       },

@@ -30,6 +30,8 @@ export interface Source {
   readonly discovery: Discovery;
   /** It announces only what it has probed itself. */
   readonly verified: boolean;
+  /** Where they come from and why from there, for people; completes "3 upstreams". */
+  readonly whence: string;
   /** Why calls may not change its upstreams, a sentence; null: they may. */
   readonly fixed: string | null;
   /** What the pool has until the source has answered for the first time; null: nothing. */
