@@ -91,6 +91,20 @@ describe('the reference', () => {
   });
 });
 
+describe('plain English', () => {
+  const pages = documents.filter(
+    (name) =>
+      name === 'README.md' ||
+      /^docs\/(?:guides|reference)\/|^docs\/(?:README|troubleshooting|guarantees)\.md$/.test(name),
+  );
+
+  it.each(pages)('%s names the process, the request or the caller that it means', (name) => {
+    // Titles of tests and links are quoted as they are.
+    const prose = read(name).replaceAll(/"[^"\n]*"|\]\([^)]*\)|```[^]*?```/g, '');
+    expect(prose.match(/\b(?:who|whoever|nobody|somebody|everybody)\b/gi) ?? []).toEqual([]);
+  });
+});
+
 describe('guarantees', () => {
   const page = read('docs/guarantees.md');
   const rows = all(page, /^\| (.*\S) +\|$/gm).filter((row) => !/^(promise +\||-)/.test(row));

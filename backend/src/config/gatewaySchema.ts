@@ -58,7 +58,7 @@ const LISTENING = {
   ),
   trustedProxies: optional(
     addressRanges(),
-    'Proxies in front whose X-Forwarded-… fields are believed. Unset: nobody is.',
+    'Proxies in front whose X-Forwarded-… fields are believed. Unset: none is.',
   ),
   proxyProtocolFrom: optional(
     addressRanges(),
@@ -195,7 +195,7 @@ const FAILURES = {
   lbMinHealthyShare: setting(
     percent(),
     50,
-    'Share of a pool below which traffic ejects nobody. A pool in which nobody is healthy gets traffic all the same.',
+    'Share of a pool that traffic never ejects. A pool in which no upstream is healthy gets traffic all the same.',
   ),
 } as const satisfies Registry;
 

@@ -256,7 +256,7 @@ const LIFECYCLE = {
   drainGrace: setting(
     durationMs(0, HOUR_MS),
     1_000,
-    'From "no longer serving" to the stop signal, so that whoever routes has learnt it.',
+    'From "no longer serving" to the stop signal, so that proxies have learnt it.',
   ),
   killTimeout: setting(
     durationMs(100, HOUR_MS),
