@@ -318,6 +318,23 @@ export interface FactFinder {
   ofExit(id: InstanceId): Promise<Pick<ExitFacts, 'error' | 'holder' | 'log'>>;
 }
 
+export type KeptBuild = { readonly ok: true } | { readonly ok: false; readonly problem: string };
+
+/** Copies of what services were started from: one a service, bounded in files and size. */
+export interface BuildStore {
+  /** Copies the code around that script, if nothing of it is newer than `startedAtMs`. Never rejects. */
+  keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild>;
+  /** Files and links that are no longer as they were kept; null when nothing is kept. */
+  differences(service: string): Promise<readonly string[] | null>;
+  /**
+   * Makes them so again. What lay there is copied to `aside` before, null when nothing lay there. Resolves with null when
+   * nothing is kept; rejects with the file system's error.
+   */
+  putBack(
+    service: string,
+  ): Promise<{ readonly restored: readonly string[]; readonly aside: string | null } | null>;
+}
+
 /** What PM2 keeps of an instance's stderr. */
 export interface StderrLog {
   /** Its last lines, at most some kilobytes; null when there are none. Never rejects. */

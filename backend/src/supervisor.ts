@@ -22,6 +22,7 @@ import { createConnectionMeter } from './adapters/meters/connectionMeter.js';
 import { SystemProcessMeter } from './adapters/meters/processMeter.js';
 import { processStates } from './adapters/meters/processStates.js';
 import { selfMeter } from './adapters/meters/selfMeter.js';
+import { FileBuildStore } from './adapters/builds/fileBuildStore.js';
 import { createFactFinder } from './adapters/diagnosis/factFinder.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
@@ -196,6 +197,8 @@ class Supervisor {
       blackBoxes: await this.#openBlackBoxes(),
       stderr: stderrLog((id) => this.#manager.errorLogOf(id)),
       facts: createFactFinder(this.#manager),
+      builds: new FileBuildStore(join(dataDir, 'builds')),
+      scriptOf: (service) => this.#manager.scriptOf(service),
       version,
       events,
       logger: this.#logger,

@@ -2,7 +2,15 @@
  * The README's "Your own application", done as it stands there: its files are taken from the document, only places
  * and ports are others. In this order.
  */
-import { appendFileSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -66,6 +74,29 @@ it('is rolled out behind a canary', async () => {
   expect({ code, stdout, stderr }).toMatchObject({ code: 0 });
   const after = (await serving('my-api', 2)).instances.map(({ pid }) => pid);
   expect(after.filter((pid) => before.includes(pid))).toEqual([]);
+});
+
+it('has its files put back after a deploy that failed', async () => {
+  const file = join(folder, 'server.js');
+  const good = readFileSync(file, 'utf8');
+  const kept = join(checkout.root, 'data/builds/my-api/files/server.js');
+  await waitFor(() => existsSync(kept) && readFileSync(kept, 'utf8') === good, {
+    what: 'a copy of what serves',
+    deadlineMs: 30_000,
+  });
+  writeFileSync(file, "throw new Error('a bad build');\n");
+  const failed = await checkout.run('scripts/holdfast.sh', ['deploy', 'my-api']);
+  expect(failed).toMatchObject({ code: 1, stderr: expect.stringMatching(/a bad build[^]*--put-back/) });
+  expect(await serving('my-api', 2)).toMatchObject({
+    unprovenFiles: { problem: expect.stringContaining('did not verify') },
+  });
+  expect((await checkout.run('scripts/holdfast.sh', ['status'])).stdout).toContain(
+    'deploy my-api --put-back',
+  );
+  const done = await checkout.run('scripts/holdfast.sh', ['deploy', 'my-api', '--put-back']);
+  expect(done).toMatchObject({ code: 0 });
+  expect(readFileSync(file, 'utf8')).toBe(good);
+  expect(await serving('my-api', 2)).toMatchObject({ unprovenFiles: null });
 });
 
 it('has run every command of the section', () => {
@@ -156,12 +187,12 @@ const MISTAKES: Readonly<
   'no-health': {
     mode: 'cluster',
     code: "require('http').createServer((q, a) => { a.statusCode = q.url === '/' ? 200 : 404; a.end() }).listen(PORT)",
-    says: /GET http:\/\/127\.0\.0\.1:PORT\/health answered 404; .* \/ answers 200\. Set healthPath: \/ for no-health/s,
+    says: /GET http:\/\/127\.0\.0\.1:PORT\/health answered 404; .* \/ answers 200\.\s+Set healthPath: \/ for no-health/,
   },
   'hard-coded': {
     mode: 'cluster',
     code: "require('http').createServer((q, a) => a.end('ok')).listen(ELSEWHERE)",
-    says: /GET http:\/\/127\.0\.0\.1:PORT\/health was refused: it listens on port ELSEWHERE instead\./,
+    says: /GET http:\/\/127\.0\.0\.1:PORT\/health was refused: (?:it listens|PM2 listens for applications like it) on port ELSEWHERE instead\./,
   },
   throws: {
     mode: 'cluster',
@@ -192,6 +223,8 @@ const MISTAKES: Readonly<
 
 it('says of each of many mistakes what it is, before its time is over', async () => {
   const names = Object.keys(MISTAKES);
+  // What was said there of others is over.
+  rmSync(join(checkout.root, 'config.yml'), { force: true });
   const portOf = (index: number): number => checkout.frontendPort + 13 + index;
   const apps = names.map((name, index) => {
     const { mode, code } = MISTAKES[name]!;

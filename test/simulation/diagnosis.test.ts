@@ -117,3 +117,46 @@ it.each([
     details: { diagnosis: { service: SERVICE } },
   });
 });
+
+it('a deploy that failed leaves files that are told of until they are put back', async () => {
+  await begin(2, 'ok');
+  let differences: readonly string[] = ['/srv/app.js'];
+  let putBack = 0;
+  world.builds = {
+    keep: () => Promise.resolve({ ok: true }),
+    differences: () => Promise.resolve(differences),
+    putBack: () => {
+      putBack += 1;
+      differences = [];
+      return Promise.resolve({ restored: ['/srv/app.js'], aside: '/data/aside' });
+    },
+  };
+  await world.killSupervisor();
+  await world.startSupervisor();
+  await world.clock.advance(5_000);
+  const files = () => world.ha.status().services[0]?.unprovenFiles ?? null;
+  const deploy = async (request: object): Promise<unknown> => {
+    let outcome: unknown;
+    const body = { serviceName: SERVICE, timeoutMs: 300_000, ...request };
+    world.ha.deploy(body).then(
+      (report) => (outcome = report),
+      (error: unknown) => (outcome = error),
+    );
+    for (let waited = 0; outcome === undefined && waited < 120_000; waited += 100)
+      await world.clock.advance(100);
+    return outcome;
+  };
+  world.pm2.behave = () => ({ readyAfterMs: 100, exitsAfterMs: 40, answers: 'ok' });
+  expect(await deploy({})).toMatchObject({ message: expect.stringContaining('--put-back') });
+  expect(files()).toMatchObject({ problem: expect.stringContaining('did not verify') });
+  await world.clock.advance(30_000);
+  // It is remembered over a restart of the supervisor.
+  await world.killSupervisor();
+  await world.startSupervisor();
+  await world.clock.advance(15_000);
+  expect(files()).not.toBeNull();
+  world.pm2.behave = () => ({ readyAfterMs: 100, exitsAfterMs: null, answers: 'ok' });
+  expect(await deploy({ putBack: true })).toMatchObject({ done: true });
+  expect(putBack).toBe(1);
+  expect(files()).toBeNull();
+});

@@ -2,6 +2,7 @@
 import type { EventRecord } from '../../backend/src/domain/events.js';
 import type { ServicePolicy } from '../../backend/src/domain/policy.js';
 import type {
+  BuildStore,
   FactFinder,
   History,
   HostMeter,
@@ -13,7 +14,7 @@ import { ControlLoop } from '../../backend/src/services/controlLoop.js';
 import { EventLog } from '../../backend/src/services/eventLog.js';
 import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
 import { MemoryBlackBoxes, noStderr } from '../support/memoryBlackBoxes.js';
-import { noFacts } from '../support/noFacts.js';
+import { noBuilds, noFacts } from '../support/noFacts.js';
 import { FakeAgents } from './fakeAgents.js';
 import { FakeClock } from './fakeClock.js';
 import { FakePm2 } from './fakePm2.js';
@@ -152,6 +153,7 @@ export class World {
   facts: FactFinder = noFacts;
   /** Services that neither the ecosystem file nor config.yml names any more. */
   readonly unconfigured = new Set<string>();
+  builds: BuildStore = noBuilds;
   /** What the process does when PM2's daemon is a new one. */
   handOver: () => Promise<void> = () => Promise.resolve();
   loop!: ControlLoop;
@@ -184,6 +186,8 @@ export class World {
       blackBoxes: this.blackBoxes,
       stderr: noStderr,
       facts: this.facts,
+      builds: this.builds,
+      scriptOf: () => '/srv/app.js',
       version: '0.0.0',
       events,
       logger: silent,

@@ -1,8 +1,15 @@
 /** A FactFinder that finds nothing out, for tests that are about something else. */
-import type { FactFinder } from '../../backend/src/ports.js';
+import type { BuildStore, FactFinder } from '../../backend/src/ports.js';
 
 export const noFacts: FactFinder = {
   ofRunning: () =>
     Promise.resolve({ answer: null, otherPaths: [], listening: null, holder: null, log: null }),
   ofExit: () => Promise.resolve({ error: null, holder: null, log: null }),
+};
+
+/** A BuildStore that keeps nothing. */
+export const noBuilds: BuildStore = {
+  keep: () => Promise.resolve({ ok: false, problem: 'nothing is kept here' }),
+  differences: () => Promise.resolve(null),
+  putBack: () => Promise.resolve(null),
 };

@@ -25,6 +25,7 @@ const service = (name: string, state: ServiceState, found: Diagnosis | null = nu
   max: 1,
   reason: '',
   diagnosis: found,
+  unprovenFiles: null,
   operation: null,
   instances: [],
 });

@@ -2,6 +2,7 @@
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceView } from '../domain/model.js';
 import type { BlackBoxView, DecisionView, FailoverView, LoadBalancerView } from '../domain/views.js';
+import { unprovenText } from '../domain/unprovenFiles.js';
 import { clockTime, diagnosisLines, eventLine, fitnessText, memoryText, outcomeText } from './render.js';
 import { duration, percent, table, type Terminal } from './terminal.js';
 
@@ -43,12 +44,13 @@ export function explanation(terminal: Terminal, about: Explained, nowMs: number)
 }
 
 function headLines(terminal: Terminal, { service, managed }: Explained): string[] {
-  const { name, state, serving, desired, min, max, reason, operation, diagnosis } = service;
+  const { name, state, serving, desired, min, max, reason, operation, diagnosis, unprovenFiles } = service;
   const count = `${serving} of ${desired} serving`;
   return [
     `${terminal.paint('bold', name)}: ${state}, ${count}${reason === count ? '' : ` (${reason})`}; ${min} to ${max} allowed`,
     // A supervisor of before an update shows none.
     ...(diagnosis ? diagnosisLines(terminal, diagnosis) : []),
+    ...(unprovenFiles ? [unprovenText(name)] : []),
     ...(operation === null ? [] : [`Under way since ${clockTime(operation.since)}: ${operation.kind}.`]),
     ...(managed ? [] : ['Automatic management is off: nothing is replaced or scaled by itself.']),
   ];

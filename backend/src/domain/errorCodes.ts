@@ -31,6 +31,7 @@ const operations: CodeGroup = {
     'scale.not-above-current': 'The target is not above the current count.',
     'scale.not-below-current': 'The target is not below the current count.',
     'deploy.canary-failed': 'The first new instance did not pass. It is removed; the old instances stayed.',
+    'deploy.nothing-kept': 'No files are kept that could be put back.',
     'blackbox.unknown': 'No black box of this id is kept.',
     'blackbox.no-file': 'This black box has no such file.',
     'blackbox.damaged': 'The files of this black box cannot be read.',

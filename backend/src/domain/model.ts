@@ -146,8 +146,18 @@ export interface ServiceView {
   readonly reason: string;
   /** Why it does not serve as it should; null when it does, or when that is not known (yet). */
   readonly diagnosis: Diagnosis | null;
+  /** Files that did not verify in a deploy lie in its folder; null when none do. */
+  readonly unprovenFiles: UnprovenFiles | null;
   readonly operation: { readonly id: string; readonly kind: OperationKind; readonly since: string } | null;
   readonly instances: readonly InstanceView[];
+}
+
+/** What a failed deploy leaves: the next instance that is started runs it. */
+export interface UnprovenFiles {
+  /** ISO 8601, UTC. */
+  readonly since: string;
+  /** Why the deploy failed. */
+  readonly problem: string;
 }
 
 export type OperationKind = 'scale-up' | 'scale-down' | 'failover' | 'deploy';

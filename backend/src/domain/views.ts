@@ -281,7 +281,7 @@ export interface BlackBoxView {
  * The control plane as the API sees it. Operations resolve when done or when `timeoutMs` ran out (then
  * `done: false`), and reject with a HoldfastError whose `status` is the HTTP status: `service.unknown` 404,
  * `operation.conflict` 409, `scale.not-above-current` / `scale.not-below-current` 409 (the other way), `service.quarantined` 409 (scale-up,
- * failover), `scale.above-max` / `scale.below-min` 422, `deploy.canary-failed` 424, `operation.failed` 502,
+ * failover), `scale.above-max` / `scale.below-min` 422, `deploy.canary-failed` 424, `deploy.nothing-kept` 409, `operation.failed` 502,
  * `pm2.unreachable` / `pm2.timeout` 503, `service.not-adopted` 503, `service.unverified` 409 (scale-up, failover),
  * `service.not-managed` 409 (of a released service), `service.not-configured` 409 (adopt).
  */
@@ -303,7 +303,8 @@ export interface ControlPlane {
     timeoutMs: number;
   }): Promise<OperationReport>;
   failover(request: { serviceName: string; reason?: string; timeoutMs: number }): Promise<OperationReport>;
-  deploy(request: { serviceName: string; timeoutMs: number }): Promise<OperationReport>;
+  /** `putBack`: the files that served last, instead of those that lie there now. */
+  deploy(request: { serviceName: string; putBack?: boolean; timeoutMs: number }): Promise<OperationReport>;
   resetFailure(
     serviceName: string,
     by: string,

@@ -11,6 +11,7 @@ import { Adoption, leaveAlone, letGo, takeBack, takeCount } from './adoption.js'
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
 import { Diagnostician } from './diagnostician.js';
+import { BuildWatch } from './buildWatch.js';
 import { DesiredState, loadState } from './desiredState.js';
 import type { PersistedState } from './desiredState.js';
 import { FailoverManager } from './failoverManager.js';
@@ -44,6 +45,7 @@ export class ControlLoop {
   readonly availability: AvailabilityKeeper;
   readonly blackBox: BlackBox;
   readonly diagnostician: Diagnostician;
+  readonly builds: BuildWatch;
   readonly memory: MemoryWatch;
   readonly observer: Observer;
   readonly desiredState: DesiredState;
@@ -70,6 +72,7 @@ export class ControlLoop {
     this.health = this.#createHealthMonitor();
     this.agents = this.#createAgentWatch();
     this.blackBox = this.#createBlackBox();
+    this.builds = new BuildWatch(options);
     this.diagnostician = new Diagnostician({ ...options, health: this.health, agents: this.agents });
     const onDrained = (port: number): void => this.#reconciler.drained(this.services.values(), port);
     this.traffic = new TrafficFeed({ clock, events, onDrained });
@@ -264,9 +267,8 @@ export class ControlLoop {
     this.failover.supervise(policy.name, policy.failure);
     const known = this.services.get(policy.name);
     if (known !== undefined) return void (known.policy = policy);
-    const { failover, health, traffic, agents } = this;
-    const { clock } = this.#options;
-    const collaborators = { clock, failover, health, traffic, agents, diagnostician: this.diagnostician };
+    const { failover, health, traffic, agents, diagnostician } = this;
+    const collaborators = { clock: this.#options.clock, failover, health, traffic, agents, diagnostician };
     this.services.set(policy.name, new SupervisedService(policy, collaborators));
   }
 
@@ -296,23 +298,21 @@ export class ControlLoop {
         this.observer.poke();
         continue;
       }
-      this.#see(
-        service,
-        processes.filter((process) => process.service === service.name),
-        newDaemon,
-      );
+      const own = processes.filter((process) => process.service === service.name);
+      this.#see(service, own, newDaemon);
     }
-    this.agents.see([...this.services.values()].flatMap((service) => service.processes));
-    // Who is stopping closes its port: that is no failure.
-    const judged = [...this.services.values()].flatMap((service) =>
-      service.processes.filter((process) => isAlive(process) && process.status !== 'stopping'),
-    );
+    const services = [...this.services.values()];
+    const all = services.flatMap((service) => service.processes);
+    this.agents.see(all);
+    // One that is stopping closes its port: that is no failure.
+    const judged = all.filter((process) => isAlive(process) && process.status !== 'stopping');
     this.health.retain(new Set(judged.map(instanceKey)));
-    await this.#autoscaler.measure([...this.services.values()]);
-    this.blackBox.look(this.services.values());
-    this.diagnostician.review([...this.services.values()]);
-    this.memory.review([...this.services.values()], this.running);
-    for (const service of this.services.values()) {
+    await this.#autoscaler.measure(services);
+    this.blackBox.look(services);
+    this.diagnostician.review(services, processes);
+    this.builds.review(services);
+    this.memory.review(services, this.running);
+    for (const service of services) {
       this.#watch.review(service);
       if (service.adopted) this.#autoscaler.apply(service, this.running);
       this.#afterStep(service);

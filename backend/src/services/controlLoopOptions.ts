@@ -4,6 +4,7 @@ import type { ServicePolicy } from '../domain/policy.js';
 import type {
   AgentLink,
   BlackBoxStore,
+  BuildStore,
   Clock,
   ConnectionMeter,
   FactFinder,
@@ -33,6 +34,9 @@ export interface ControlLoopOptions {
   readonly blackBoxes: BlackBoxStore;
   readonly stderr: StderrLog;
   readonly facts: FactFinder;
+  readonly builds: BuildStore;
+  /** What instances of a service run, as PM2 was told; null while none is listed. */
+  readonly scriptOf: (service: string) => string | null;
   /** Of Holdfast, for what is kept of a failure. */
   readonly version: string;
   readonly events: EventLog;

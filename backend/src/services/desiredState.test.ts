@@ -181,6 +181,7 @@ describe('reading back', () => {
         released: true,
         runningWhenOff: [1, 2],
         provenance: { proven: [1], unverified: [2], ready: ['api#1@5'] },
+        unproven: { since: '2026-01-01T00:00:00.000Z', problem: 'The canary did not verify.' },
         rollout: { kind: 'deploy', outdated: ['api#1@5'], canaryVerified: false },
         operation: {
           id: 'op-1',

@@ -31,6 +31,8 @@ const serviceSchema = z.object({
       canaryVerified: z.boolean(),
     })
     .nullable(),
+  /** Absent in what an earlier version wrote. */
+  unproven: z.object({ since: z.string(), problem: z.string() }).nullable().default(null),
   operation: z
     .object({
       id: z.string(),
@@ -68,12 +70,14 @@ export function capturedService({
   letGo,
   provenance,
   runningWhenOff,
+  unproven,
 }: Pick<
   SupervisedService,
-  'desired' | 'rollout' | 'operation' | 'letGo' | 'provenance' | 'runningWhenOff'
+  'desired' | 'rollout' | 'operation' | 'letGo' | 'provenance' | 'runningWhenOff' | 'unproven'
 >): PersistedState['services'][string] {
   return {
     desired,
+    unproven,
     released: letGo === 'released',
     runningWhenOff: runningWhenOff === null ? null : [...runningWhenOff],
     provenance: provenance.snapshot(),

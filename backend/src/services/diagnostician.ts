@@ -74,8 +74,8 @@ export class Diagnostician {
     return pmId !== undefined && pmIds.includes(pmId) ? (found?.diagnosis ?? null) : null;
   }
 
-  /** Called every look at PM2. */
-  review(services: readonly SupervisedService[]): void {
+  /** Called every look at PM2. `listed`: the processes of all its applications. */
+  review(services: readonly SupervisedService[], listed: readonly ManagedProcess[]): void {
     for (const service of services) {
       if (isWhole(service)) {
         this.#cases.delete(service.name);
@@ -88,7 +88,7 @@ export class Diagnostician {
         continue;
       }
       const suspect = this.#suspect(service);
-      if (suspect !== null) void this.#look(service, suspect, services);
+      if (suspect !== null) void this.#look(service, suspect, listed);
     }
   }
 
@@ -143,7 +143,7 @@ export class Diagnostician {
   async #look(
     service: SupervisedService,
     process: ManagedProcess,
-    services: readonly SupervisedService[],
+    listed: readonly ManagedProcess[],
   ): Promise<void> {
     const { clock, facts, agents, logger } = this.#options;
     const found = this.#caseOf(service.name);
@@ -153,7 +153,7 @@ export class Diagnostician {
       const learnt = await facts.ofRunning(process, {
         probe,
         timeoutMs: Math.min(timeoutMs, MOST_TIMEOUT_MS),
-        knownPorts: portsOf(services),
+        knownPorts: new Set(listed.flatMap(({ port }) => port ?? [])),
         listening: agents.listening(process),
       });
       if (this.#cases.get(service.name) !== found || isWhole(service)) return;
@@ -211,8 +211,4 @@ export class Diagnostician {
 function isWhole(service: SupervisedService): boolean {
   const state = service.state();
   return state === 'stopped' || state === 'released' || (state === 'healthy' && service.operation === null);
-}
-
-function portsOf(services: readonly SupervisedService[]): ReadonlySet<number> {
-  return new Set(services.flatMap(({ processes }) => processes.flatMap(({ port }) => port ?? [])));
 }

@@ -190,17 +190,22 @@ export class HighAvailabilityManager implements ControlPlane {
     });
   }
 
-  async deploy(request: { serviceName: string; timeoutMs: number }): Promise<OperationReport> {
+  async deploy(request: {
+    serviceName: string;
+    putBack?: boolean;
+    timeoutMs: number;
+  }): Promise<OperationReport> {
     const { loop } = this.#options;
     const service = this.#service(request.serviceName);
     loop.operations.assertNone(service);
     assertReady(loop, service);
+    const reason = request.putBack === true ? await loop.builds.putBack(service) : 'a new build';
     // A new build is how most quarantines end: its canary is the trial.
     loop.failover.reset(service.name);
     return loop.operations.run(service, {
       kind: 'deploy',
       to: service.desired,
-      reason: 'a new build',
+      reason,
       timeoutMs: request.timeoutMs,
     });
   }

@@ -34,9 +34,10 @@ export function captureLoop(loop: LoopState, observer: Observer, adoption: Adopt
 
 export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Adoption): void {
   loop.running = state.running;
-  for (const [name, { desired, rollout, operation, released, runningWhenOff, provenance }] of Object.entries(
-    state.services,
-  )) {
+  for (const [
+    name,
+    { desired, rollout, operation, released, runningWhenOff, provenance, unproven },
+  ] of Object.entries(state.services)) {
     const service = loop.services.get(name);
     if (service === undefined) continue;
     adoption.remember(name, desired);
@@ -46,6 +47,7 @@ export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Ad
     if (released) service.letGo = 'released';
     service.runningWhenOff = runningWhenOff;
     service.provenance.restore(provenance);
+    service.unproven = unproven;
   }
   loop.failover.restore(state.failover);
   loop.loadBalancer.restore(state.scaling, loop.moment());

@@ -8,6 +8,7 @@
  */
 import { diagnosisText } from '../domain/diagnosis/facts.js';
 import { HoldfastError } from '../domain/errors.js';
+import { unprovenText } from '../domain/unprovenFiles.js';
 import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
 import type { Operation, OperationKind, OperationReport } from '../domain/model.js';
 import type { Clock } from '../ports.js';
@@ -250,9 +251,19 @@ export class Operations {
     } else {
       events.emit('operation.failed', { service: service.name, operationId, kind, problem: failure.message });
     }
+    if (kind === 'deploy' || kind === 'failover') this.#noteFiles(service, operation);
     if (failure === null) this.#answer(operationId, { report });
     else void this.#refuse(service, operation, failure);
     void this.#options.onChange(service);
+  }
+
+  /** New instances have run what lies in the folder: it has verified, or it has not and lies there all the same. */
+  #noteFiles(service: SupervisedService, { kind, failure }: Operation): void {
+    if (failure === null) service.unproven = null;
+    else if (kind === 'deploy') {
+      const since = new Date(this.#options.clock.wallMs()).toISOString();
+      service.unproven = { since, problem: failure.message };
+    }
   }
 
   #answer(operationId: string, ending: Ending): void {
@@ -262,12 +273,13 @@ export class Operations {
   /** With what the instances that failed left behind: that is what has to be mended. */
   async #refuse(
     service: SupervisedService,
-    { id: operationId, started, stopped }: Operation,
+    { id: operationId, kind, started, stopped }: Operation,
     { code, message }: NonNullable<Operation['failure']>,
   ): Promise<void> {
     const pmIds = started.map(({ pmId }) => pmId);
     const diagnosis = await this.#options.diagnostician.about(service.name, pmIds);
-    const why = diagnosis === null ? '' : ` ${diagnosisText(diagnosis)}`;
+    const files = kind === 'deploy' ? ` ${unprovenText(service.name)}` : '';
+    const why = `${diagnosis === null ? '' : ` ${diagnosisText(diagnosis)}`}${files}`;
     const error = new HoldfastError(code, `${message}${why}`, {
       status: code === 'deploy.canary-failed' ? 424 : 502,
       details: { operationId, started, stopped, ...(diagnosis === null ? {} : { diagnosis }) },

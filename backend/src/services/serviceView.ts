@@ -20,6 +20,7 @@ export function viewOf(service: SupervisedService, collaborators: Collaborators)
     max: policy.scaling.maxInstances,
     reason: reasonOf(service, collaborators),
     diagnosis: collaborators.diagnostician.of(name),
+    unprovenFiles: service.unproven,
     operation:
       operation === null
         ? null

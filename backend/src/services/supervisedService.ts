@@ -12,6 +12,7 @@ import type {
   ManagedProcess,
   Operation,
   Rollout,
+  UnprovenFiles,
   ServiceState,
   ServiceView,
 } from '../domain/model.js';
@@ -53,6 +54,8 @@ export class SupervisedService {
   adopted = false;
   rollout: Rollout | null = null;
   operation: Operation | null = null;
+  /** Files that a deploy did not verify lie in its folder: what starts next runs them. Null when they do not. */
+  unproven: UnprovenFiles | null = null;
   lastAction: Action = { kind: 'hold', untilMs: null, reason: 'not looked at yet' };
   /** Why Holdfast leaves it alone, though it is shown: an operator let it go, or it is no longer configured. */
   letGo: 'released' | 'unconfigured' | null = null;

@@ -71,6 +71,8 @@ export interface Pm2ProcessManager extends ProcessManager {
   errorLogOf(id: InstanceId): string | null;
   /** The same of its stdout. */
   outputLogOf(id: InstanceId): string | null;
+  /** What instances of a service run, as of the last list; null when none is listed. */
+  scriptOf(service: string): string | null;
   /** Makes PM2 and its workers open their log files anew, after a rotation. */
   reopenLogs(): Promise<void>;
 }
@@ -216,6 +218,11 @@ class Pm2 implements Pm2ProcessManager {
 
   outputLogOf(id: InstanceId): string | null {
     return outputLogOf(this.#rows, id);
+  }
+
+  scriptOf(service: string): string | null {
+    const script = this.#rows.find(({ process }) => process.service === service)?.record['pm_exec_path'];
+    return typeof script === 'string' ? script : null;
   }
 
   async reopenLogs(): Promise<void> {

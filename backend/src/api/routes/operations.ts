@@ -65,10 +65,21 @@ export function operationRoutes(controlPlane: ControlPlane): Route[] {
       summary: 'Roll a service to its new build',
       description:
         'A canary first. If it does not verify, it is removed and the old instances go on serving.',
-      body: z.strictObject({ serviceName, timeoutMs }),
+      body: z.strictObject({
+        serviceName,
+        putBack: z
+          .boolean()
+          .optional()
+          .describe('First put back the files that served last; those that lie there now are moved aside.'),
+        timeoutMs,
+      }),
       answers,
-      refusals: { ...refusals, 424: '`deploy.canary-failed`: nothing changed; the message says why.' },
-      handle: async ({ body }) => report(await controlPlane.deploy(body)),
+      refusals: {
+        ...refusals,
+        409: `${CONFLICT} \`deploy.nothing-kept\`: no files are kept that could be put back.`,
+        424: '`deploy.canary-failed`: nothing changed; the message says why.',
+      },
+      handle: async ({ body }) => report(await controlPlane.deploy(withoutUndefined(body))),
     }),
     resetFailureRoute(controlPlane),
     releaseRoute(controlPlane),

@@ -118,6 +118,12 @@ const service = z.object({
   max: count,
   reason: z.string().describe('Why it is in this state and what happens next.'),
   diagnosis: diagnosis.nullable().describe('Why it does not serve as it should, where that was found out.'),
+  unprovenFiles: z
+    .object({ since: timestamp, problem: z.string() })
+    .nullable()
+    .describe(
+      'Files that a deploy did not verify lie in its folder: the next instance that starts runs them.',
+    ),
   operation: z.object({ id: z.string(), kind: operationKind, since: timestamp }).nullable(),
   instances: z.array(instance),
 });

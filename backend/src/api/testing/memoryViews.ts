@@ -70,6 +70,7 @@ export function viewOf(service: MemoryService): ServiceView {
     max,
     reason: `${serving} of ${pmIds.length} serve`,
     diagnosis: null,
+    unprovenFiles: null,
     operation: null,
     instances: pmIds.map((pmId, index) => instanceView(name, pmId, index < serving)),
   };

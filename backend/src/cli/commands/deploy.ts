@@ -41,7 +41,7 @@ export const deploy: Command = {
   summary: 'install, build, roll out with canary and rollback, turn HA on',
   usage: `Usage: scripts/deploy.sh [--skip-install] [--skip-build] [--service NAME]...
        npx holdfast deploy [the same options]
-       npx holdfast deploy SERVICE [--timeout SECONDS] [--json]
+       npx holdfast deploy SERVICE [--put-back] [--timeout SECONDS] [--json]
 
 Installs the dependencies, builds, and starts the deployment, or, when it already runs, replaces its instances one at a
 time through the supervisor: first a canary, then the rest, then gateway and supervisor. If the canary does not verify,
@@ -55,6 +55,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
   --skip-install   take node_modules as it is
   --skip-build     take the build as it is (there is then nothing to go back to)
   --service NAME   roll only this service; may be repeated (default: all that are not stopped)
+  --put-back         with SERVICE: first put back the files that served last; those that lie there are moved aside
   --timeout SECONDS  with SERVICE: how long to wait until it is done (default 600)
   --json             with SERVICE: the supervisor's own answer, for machines
   --help           this text`,
@@ -69,11 +70,13 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
         service: { type: 'string', multiple: true },
         timeout: { type: 'string', default: String(SERVICE_TIMEOUT_MS / 1_000) },
         json: { type: 'boolean', default: false },
+        'put-back': { type: 'boolean', default: false },
       },
       ['[SERVICE]'],
     );
     const timeoutMs = seconds('timeout', values.timeout) * 1_000;
-    if (words[0] !== undefined) return deployOne(context, words[0], { timeoutMs, json: values.json });
+    if (words[0] !== undefined)
+      return deployOne(context, words[0], values['put-back'], { timeoutMs, json: values.json });
     requireSoundConfig(context);
     await requireOwnDeployment(context);
     const log = openLog(context, 'ha-startup.log');
@@ -116,11 +119,17 @@ async function requireOwnDeployment(context: CliContext): Promise<void> {
 async function deployOne(
   context: CliContext,
   service: string,
+  putBack: boolean,
   options: { readonly timeoutMs: number; readonly json: boolean },
 ): Promise<number> {
   const { name } = await findService(context.api, service);
   const progress = `rolling ${name}: one canary, then the rest`;
-  return operate(context, { call: 'deploy', body: { serviceName: name }, progress, ...options });
+  return operate(context, {
+    call: 'deploy',
+    body: { serviceName: name, ...(putBack ? { putBack } : {}) },
+    progress,
+    ...options,
+  });
 }
 
 /** What lies on disk now, compared with what runs. */

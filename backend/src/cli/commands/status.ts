@@ -1,5 +1,6 @@
 /** `status`: what runs, how loaded it is, and what was decided last. */
 import type { BlackBoxEntry } from '../../domain/blackBox.js';
+import { unprovenText } from '../../domain/unprovenFiles.js';
 import type { LoadBalancerView, StatusView } from '../../domain/views.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
@@ -53,6 +54,9 @@ export async function printStatus({ api, terminal }: CliContext, view: StatusVie
     ...view.services.flatMap(({ diagnosis }) =>
       // A supervisor of before an update shows none.
       diagnosis ? ['', ...diagnosisLines(terminal, diagnosis)] : [],
+    ),
+    ...view.services.flatMap(({ name, unprovenFiles }) =>
+      unprovenFiles === null ? [] : ['', unprovenText(name)],
     ),
     '',
     ...instanceLines(view.services, now),

@@ -1,0 +1,139 @@
+/**
+ * The BuildStore of ports.ts: one copy a service, `<directory>/<service>/`: `files/` and, written last, `build.json`. A copy
+ * is made beside the one before and takes its place when it is whole. Files that are put back push the ones that lay there
+ * aside, to `<directory>/<service>.aside-<time>/`; the newest three of these are kept.
+ */
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { messageOf } from '../../domain/errors.js';
+import type { BuildStore, KeptBuild } from '../../ports.js';
+import { buildFiles, buildFolder, linksTo } from './buildFiles.js';
+
+const ASIDE_KEPT = 3;
+
+interface Manifest {
+  readonly keptAtMs: number;
+  readonly folder: string;
+  readonly links: readonly { readonly path: string; readonly target: string }[];
+  readonly files: readonly { readonly path: string; readonly mode: number }[];
+}
+
+export class FileBuildStore implements BuildStore {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild> {
+    const fresh = join(this.#directory, `${service}.new`);
+    try {
+      const folder = buildFolder(script);
+      const files = await buildFiles(await realpath(folder));
+      const newer = files.find(({ changedAtMs }) => changedAtMs >= startedAtMs);
+      if (newer !== undefined) {
+        return {
+          ok: false,
+          problem: `${join(folder, newer.path)} has changed since the instances were started`,
+        };
+      }
+      await rm(fresh, { recursive: true, force: true });
+      for (const { path } of files) await copyInto(join(folder, path), join(fresh, 'files', path));
+      const links = await linksTo(folder);
+      const kept = files.map(({ path, mode }) => ({ path, mode }));
+      const manifest: Manifest = { keptAtMs: Date.now(), folder, links, files: kept };
+      await writeFile(join(fresh, 'build.json'), JSON.stringify(manifest));
+      await rm(join(this.#directory, service), { recursive: true, force: true });
+      await rename(fresh, join(this.#directory, service));
+      return { ok: true };
+    } catch (error) {
+      await rm(fresh, { recursive: true, force: true }).catch(() => undefined);
+      return { ok: false, problem: messageOf(error) };
+    }
+  }
+
+  async differences(service: string): Promise<readonly string[] | null> {
+    const manifest = await this.#manifest(service);
+    if (manifest === null) return null;
+    const { folder, files, links } = manifest;
+    const moved = await filter(
+      links,
+      async ({ path, target }) => (await readlink(path).catch(() => '')) !== target,
+    );
+    const changed = await filter(files, ({ path }) => this.#isChanged(service, folder, path));
+    return [...moved.map(({ path }) => path), ...changed.map(({ path }) => join(folder, path))];
+  }
+
+  async putBack(
+    service: string,
+  ): Promise<{ readonly restored: readonly string[]; readonly aside: string | null } | null> {
+    const manifest = await this.#manifest(service);
+    if (manifest === null) return null;
+    const { folder, files, links } = manifest;
+    const restored: string[] = [];
+    for (const { path, target } of links) {
+      if ((await readlink(path).catch(() => '')) === target) continue;
+      await symlink(target, `${path}.holdfast`);
+      await rename(`${path}.holdfast`, path);
+      restored.push(path);
+    }
+    const aside = join(this.#directory, `${service}.aside-${new Date().toISOString().replaceAll(':', '-')}`);
+    let isAside = false;
+    for (const { path } of await filter(files, ({ path }) => this.#isChanged(service, folder, path))) {
+      const at = join(folder, path);
+      isAside = (await copyInto(at, join(aside, path)).then(() => true, ignoreMissing)) || isAside;
+      await copyInto(join(this.#directory, service, 'files', path), `${at}.holdfast`);
+      // In one step: a process that starts now finds the one or the other.
+      await rename(`${at}.holdfast`, at);
+      restored.push(at);
+    }
+    await this.#forgetOldAsides(service);
+    return { restored, aside: isAside ? aside : null };
+  }
+
+  async #manifest(service: string): Promise<Manifest | null> {
+    const text = await readFile(join(this.#directory, service, 'build.json'), 'utf8').catch(() => null);
+    return text === null ? null : (JSON.parse(text) as Manifest);
+  }
+
+  async #isChanged(service: string, folder: string, path: string): Promise<boolean> {
+    const kept = await readFile(join(this.#directory, service, 'files', path));
+    const now = await readFile(join(folder, path)).catch(() => null);
+    return now === null || !now.equals(kept);
+  }
+
+  async #forgetOldAsides(service: string): Promise<void> {
+    const asides = (await readdir(this.#directory))
+      .filter((name) => name.startsWith(`${service}.aside-`))
+      .sort();
+    for (const name of asides.slice(0, -ASIDE_KEPT))
+      await rm(join(this.#directory, name), { recursive: true });
+  }
+}
+
+async function copyInto(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true });
+  await copyFile(from, to);
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): false {
+  if (error.code === 'ENOENT') return false;
+  throw error;
+}
+
+async function filter<T>(items: readonly T[], test: (item: T) => Promise<boolean>): Promise<readonly T[]> {
+  const passed: T[] = [];
+  for (const item of items) if (await test(item)) passed.push(item);
+  return passed;
+}
