@@ -113,6 +113,7 @@ class Gateway {
       config: () => this.#config,
       isUnderPm2: this.#isUnderPm2,
       onChange: () => void this.#apply(null),
+      onProblem: () => this.#report(),
     });
     this.#primary = await this.#createPrimary(this.#pools);
     const outcome = (await this.#portTaken()) ?? (await this.#primary.start());
@@ -264,8 +265,8 @@ class Gateway {
 
   /** Shows what stays wrong until a person acts. */
   #report(...problems: readonly string[]): void {
-    const found = [...standingProblems(this.#config, KILL_MS), this.#pools?.keyProblem, this.#fileProblem];
-    const standing = found.filter((problem) => typeof problem === 'string');
+    const others = [...(this.#pools?.problems ?? []), this.#fileProblem ?? []].flat();
+    const standing = [...standingProblems(this.#config, KILL_MS), ...others];
     for (const problem of standing) this.#logger.warn(problem);
     this.#primary?.report([...problems, ...standing]);
   }

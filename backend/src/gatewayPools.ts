@@ -5,12 +5,13 @@
 import { systemClock } from './adapters/clock.js';
 import { createDiscovery } from './adapters/discovery/index.js';
 import { sessionSecretIn } from './adapters/state/sessionSecret.js';
-import { gatewayRouting, needsKeptKey, type Routing } from './config/gateway.js';
+import { FALLBACK_POOL, gatewayRouting, needsKeptKey, type Routing } from './config/gateway.js';
 import type { Config } from './config/load.js';
 import { readLoadBalancerFile, type LoadBalancerFile } from './config/loadBalancerFile.js';
 import { servicePolicy } from './config/policy.js';
 import { reachableUrl } from './config/reachable.js';
 import { defaultPool } from './defaultPool.js';
+import { FallbackPage } from './fallbackPage.js';
 import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
 import type { UpstreamSource } from './domain/upstreamSource.js';
@@ -24,6 +25,8 @@ export interface GatewayPoolsOptions {
   readonly isUnderPm2: boolean;
   /** `routing` or `checkOf` answer otherwise from now on. */
   readonly onChange: () => void;
+  /** `problems` answers otherwise from now on. */
+  readonly onProblem: () => void;
 }
 
 export class GatewayPools {
@@ -34,9 +37,11 @@ export class GatewayPools {
   /** The kept key of the sticky cookie; null until it is needed. */
   #keptKey: string | null = null;
   #keyProblem: string | null = null;
+  readonly #page: FallbackPage;
 
   private constructor(options: GatewayPoolsOptions) {
     this.#options = options;
+    this.#page = new FallbackPage(options.onChange, options.onProblem);
   }
 
   /** @throws StartProblem, and what `defaultPool` throws. */
@@ -48,14 +53,16 @@ export class GatewayPools {
     return pools;
   }
 
-  /** Why there is no sticky cookie though the configuration asks for one, a sentence; null: nothing is wrong. */
-  get keyProblem(): string | null {
-    return this.#keyProblem;
+  /** What the configuration asks for and cannot be had (a key for the sticky cookie, a page), a sentence each. */
+  get problems(): readonly string[] {
+    return [this.#keyProblem, this.#page.problem].filter((problem) => problem !== null);
   }
 
   routing(): Routing {
     this.#readKey();
-    const routing = gatewayRouting(this.#options.config().gateway, this.#defaultPool, this.#keptKey);
+    const { gateway } = this.#options.config();
+    const page = this.#page.read(gateway.fallback?.kind === 'page' ? gateway.fallback.file : null);
+    const routing = gatewayRouting(gateway, this.#defaultPool, this.#keptKey, page);
     const algorithm = this.#document?.algorithm ?? null;
     if (algorithm === null) return routing;
     return { ...routing, pools: routing.pools.map((pool) => ({ ...pool, algorithm })) };
@@ -63,7 +70,7 @@ export class GatewayPools {
 
   sourceOf(pool: string): Source {
     const config = this.#options.config();
-    const { source } = config.gateway;
+    const source = this.#sourceOfPool(pool);
     const discovery = createDiscovery(source, pool, {
       clock: systemClock,
       random: Math.random,
@@ -82,13 +89,21 @@ export class GatewayPools {
       verified: supervised,
       fixed: whyFixed(source),
       whence: whenceOf(source),
-      standIn: this.#options.isUnderPm2 ? null : standInOf(config),
+      standIn: this.#options.isUnderPm2 || !supervised ? null : standInOf(config),
     };
+  }
+
+  /** The upstreams that LB_FALLBACK lists are a pool of their own; any other pool has the source of the gateway. */
+  #sourceOfPool(pool: string): UpstreamSource {
+    const { source, fallback } = this.#options.config().gateway;
+    if (fallback?.kind !== 'hosts' || pool !== FALLBACK_POOL) return source;
+    return { kind: 'static', members: fallback.members };
   }
 
   /** A supervised service is checked as the supervisor checks it. */
   checkOf(pool: string): HealthPolicy {
     const config = this.#options.config();
+    if (this.#sourceOfPool(pool).kind === 'static') return config.gateway.check;
     if (config.gateway.source.kind !== 'pm2') return this.#document?.check ?? config.gateway.check;
     return servicePolicy(config, { name: pool }, { cores: 1, memoryBytes: Infinity }).health;
   }

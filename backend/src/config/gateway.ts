@@ -1,8 +1,9 @@
 /** From the gateway's settings to what the gateway is built from, and the rules between those settings. */
 import { isDeepStrictEqual } from 'node:util';
 import type { HealthPolicy } from '../domain/policy.js';
-import type { PoolSnapshot, RouteSnapshot } from '../domain/pool.js';
+import type { FallbackSnapshot, PoolSnapshot, RouteSnapshot } from '../domain/pool.js';
 import type { UpstreamSource } from '../domain/upstreamSource.js';
+import type { FallbackSetting } from './fallbackKind.js';
 import type { GatewayValues } from './gatewaySchema.js';
 import { chosenSources, SOURCE_KEYS, SOURCE_RULES, sourceOf, type IsSet } from './gatewaySources.js';
 import type { EnvironmentValues, GlobalValues } from './schema.js';
@@ -59,6 +60,8 @@ export interface GatewayConfig {
   /** Of every upstream that its source has not verified itself. */
   readonly check: HealthPolicy;
   readonly pool: PoolTraits;
+  /** What stands in for a pool that cannot be reached; a path is absolute. null: nothing does. */
+  readonly fallback: FallbackSetting | null;
   /** null: those of the deployment, where the source is PM2, else one pool for everything. */
   readonly routes: readonly RouteSnapshot[] | null;
   /** What the ecosystem file brings along. They name its services: where upstreams come from elsewhere they mean nothing. */
@@ -71,24 +74,59 @@ export interface Routing {
   readonly pools: readonly Omit<PoolSnapshot, 'upstreams'>[];
 }
 
+/** The pool of the upstreams that LB_FALLBACK lists. */
+export const FALLBACK_POOL = 'lb-fallback';
+
 /** A sticky cookie is wanted, and no key to sign it is configured: the one that the data directory keeps is needed. */
 export const needsKeptKey = ({ pool }: GatewayConfig): boolean => pool.sticky?.keys.length === 0;
 
 /**
  * @param defaultPool serves everything where no routes are set.
+ * @param pageHtml what the file of LB_FALLBACK holds; null: nothing, then there is no such fallback.
  * @param keptKey signs the sticky cookie where no key is configured; null: then there is no cookie.
  */
 export function gatewayRouting(
   gateway: GatewayConfig,
   defaultPool: string,
   keptKey: string | null = null,
+  pageHtml: string | null = null,
 ): Routing {
   const { source, routes, deploymentRoutes } = gateway;
   const pool = needsKeptKey(gateway) ? withKey(gateway.pool, keptKey) : gateway.pool;
   const inherited = source.kind === 'pm2' ? deploymentRoutes : null;
   const all = routes ?? inherited ?? [{ host: null, pathPrefix: '/', pool: defaultPool }];
-  const names = [...new Set(all.map((route) => route.pool))];
-  return { routes: all, pools: names.map((name) => ({ name, ...pool })) };
+  const fallback = fallbackSnapshot(gateway.fallback, pageHtml);
+  const spare = fallback?.kind === 'pool' ? fallback.pool : null;
+  const names = [...new Set([...all.map((route) => route.pool), ...(spare === null ? [] : [spare])])];
+  return {
+    routes: all,
+    // The pool that stands in for others has none to stand in for it.
+    pools: names.map((name) => ({
+      name,
+      ...pool,
+      ...(fallback === null || name === spare ? {} : { fallback }),
+    })),
+  };
+}
+
+function fallbackSnapshot(setting: FallbackSetting | null, html: string | null): FallbackSnapshot | null {
+  switch (setting?.kind) {
+    case undefined:
+      return null;
+    case 'page':
+      return html === null ? null : { kind: 'page', html };
+    case 'hosts':
+      return { kind: 'pool', pool: FALLBACK_POOL };
+    default:
+      return setting;
+  }
+}
+
+function fallbackOf(
+  { lbFallback }: GatewayValues,
+  absolute: (path: string) => string,
+): FallbackSetting | null {
+  return lbFallback?.kind === 'page' ? { kind: 'page', file: absolute(lbFallback.file) } : lbFallback;
 }
 
 function withKey(pool: PoolTraits, key: string | null): PoolTraits {
@@ -122,6 +160,7 @@ export function gatewayConfig(inputs: GatewayInputs): GatewayConfig {
     source: sourceOf(inputs),
     check,
     pool: poolTraits(values, global),
+    fallback: fallbackOf(values, absolute),
     routes: values.lbRoutes,
     deploymentRoutes: values.lbDefaultRoutes,
     limits: limitsOf(values),
@@ -133,10 +172,10 @@ export function gatewayConfig(inputs: GatewayInputs): GatewayConfig {
  * for their sake (routes for another source, redirects to a port that is yet to listen) waits for that start, too.
  */
 export function appliedLive(running: GatewayConfig, wanted: GatewayConfig): GatewayConfig {
-  const { host, port, workers, tls, source } = running;
+  const { host, port, workers, tls, source, fallback } = running;
   const { routes, deploymentRoutes } = isDeepStrictEqual(source, wanted.source) ? wanted : running;
   const { tlsRedirectPort } = (tls === null) === (wanted.tls === null) ? wanted : running;
-  return { ...wanted, host, port, workers, tls, source, routes, deploymentRoutes, tlsRedirectPort };
+  return { ...wanted, host, port, workers, tls, source, fallback, routes, deploymentRoutes, tlsRedirectPort };
 }
 
 function tlsOf(values: GatewayValues, absolute: (path: string) => string): TlsSettings | null {

@@ -2,6 +2,7 @@
  * Every setting of the gateway, once. Its active checks are those of "Every service: health": one rule for both.
  * How the setting's kinds, names and sources work: schema.ts.
  */
+import { fallback } from './fallbackKind.js';
 import {
   addressRanges,
   algorithmName,
@@ -196,6 +197,11 @@ const FAILURES = {
     percent(),
     50,
     'Share of a pool that traffic never ejects. A pool in which no upstream is healthy gets traffic all the same.',
+  ),
+  lbFallback: optional(
+    fallback(),
+    'What answers when no upstream of a pool can be reached: a page (page:sorry.html, sent with 503), a redirect (redirect:https://status.example.org), or another pool (pool:my-service, pool:10.0.0.9:8080). A path is meant from the project root. Unset: 502 or 503.',
+    AT_START,
   ),
 } as const satisfies Registry;
 

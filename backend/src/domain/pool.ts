@@ -31,6 +31,15 @@ export interface StickySnapshot {
   readonly keys: readonly string[];
 }
 
+/** What answers in the place of a pool of which no upstream can be reached. */
+export type FallbackSnapshot =
+  /** Another pool of the snapshot. */
+  | { readonly kind: 'pool'; readonly pool: string }
+  /** A page, with status 503. */
+  | { readonly kind: 'page'; readonly html: string }
+  /** An absolute URL. */
+  | { readonly kind: 'redirect'; readonly location: string };
+
 export interface PoolSnapshot {
   readonly name: string;
   /** A name of the balancing registry. */
@@ -51,6 +60,8 @@ export interface PoolSnapshot {
     /** Never eject below this share of the pool, 0–1; when all are bad the pool fails open. */
     readonly minHealthyShare: number;
   };
+  /** Absent: the client gets the gateway's own 502 or 503. */
+  readonly fallback?: FallbackSnapshot;
   readonly upstreams: readonly UpstreamSnapshot[];
 }
 

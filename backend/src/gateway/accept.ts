@@ -23,6 +23,11 @@ export function prefersPage(accept: string | null): boolean {
   return html > 0 && html >= (weights.get('application/*') ?? weights.get('*/*') ?? 0);
 }
 
+/** Whether the client asks for JSON and not for a page. @param accept as above. */
+export function prefersJson(accept: string | null): boolean {
+  return accept !== null && /\bapplication\/json\b/i.test(accept) && !prefersPage(accept);
+}
+
 /** A media range without its parameters, in lower case, and its weight. */
 function readRange(range: string): readonly [string, number] {
   const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());

@@ -86,6 +86,8 @@ export interface GatewayContext {
   readonly draining: boolean;
   /** The pool for a request, or null. */
   route(host: string, path: string): Pool | null;
+  /** A pool of the snapshot by its name, or null. */
+  poolNamed(name: string): Pool | null;
   /** A connection was upgraded. */
   onTunnel(tunnel: Tunnel): void;
   /** Whether a client may send one more request now. */

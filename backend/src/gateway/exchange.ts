@@ -9,24 +9,26 @@
  * Request and answer stream independently: an upstream may answer before the request is complete. Whatever happens to
  * either side, the exchange ends exactly once, and leaves neither a lease nor a connection nor a place in the queue.
  */
-import { hashAddress, hashText } from '../domain/balancing/hash.js';
 import { decideRetry, type AttemptFailure, type RetryCost, type RetryDecision } from '../domain/retry.js';
 import type { Activity } from './activity.js';
+import type { OwnAnswer } from './answer.js';
 import { AnswerRelay } from './answerRelay.js';
 import { Attempt, type AttemptHost } from './attempt.js';
 import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
-import { describeFailure, nobodyAvailable, type Failure } from './failures.js';
-import { hashKeyOf } from './hashKey.js';
+import * as failures from './failures.js';
+import { fallbackAnswer } from './fallback.js';
+import { hashFor } from './hashKey.js';
 import type { RequestHead } from './http1/requestHead.js';
 import type { ResponseHead } from './http1/responseHead.js';
+import { allowedMs } from './limits.js';
 import type { Pool, Waiting } from './pool.js';
 import { NO_BODY, RequestBody } from './requestBody.js';
 import { recordOf } from './requestRecord.js';
 import { requestHeadText } from './requestText.js';
 import { RetryTab } from './retryTab.js';
 import type { StickyChoice } from './sticky.js';
-import { Tunnel } from './tunnel.js';
+import { switchingHead, Tunnel } from './tunnel.js';
 import type { Upstream } from './upstream.js';
 import type { UpstreamConnection } from './upstreamConnection.js';
 
@@ -42,7 +44,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   readonly #client: ClientConnection;
   readonly #context: GatewayContext;
   readonly #head: RequestHead;
-  readonly #pool: Pool;
+  /** The request's own pool, or the one that stands in for it. */
+  #pool: Pool;
   readonly #requestId: string;
   readonly #clientAddress: string;
   readonly #startedMs: number;
@@ -51,13 +54,14 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   #attempts = 0;
   #waiting = false;
   #fresh = false;
+  #standsIn = false;
   /** null: nothing had to be tried again yet. */
   #tab: RetryTab | null = null;
   #ended = false;
   /** Monotonic, ms; null: it is not held. */
   #holdUntilMs: number | null = null;
   /** What really happened first: what the client gets when nothing else comes of it. */
-  #failure: Failure | null = null;
+  #failure: failures.Failure | null = null;
 
   constructor(
     client: ClientConnection,
@@ -82,19 +86,19 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   /** Begins the first attempt. What of the body arrived with the head should have been read before. */
   start(): void {
     if (this.#ended) return;
-    const { snapshot, algorithm, sticky, budget } = this.#pool;
-    budget.request(this.#startedMs);
-    if (algorithm.keyedBy === 'client-ip') this.hash = hashAddress(this.#clientAddress);
-    else if (algorithm.keyedBy === 'configured') {
-      const key = hashKeyOf(snapshot.hashOn, this.#head, this.#clientAddress);
-      this.hash = key === null ? 0 : hashText(key);
-    }
+    const { sticky } = this.#pool;
+    this.#enterPool();
     if (sticky !== null) {
       this.#session = sticky.find(this.#head.cookie, this.#context.clock.wallMs());
       this.wanted = this.#session?.upstream ?? null;
       if (this.#session !== null) this.#context.seen.cookie(this.#session);
     } else this.#context.seen.client(this.#client, this.#clientAddress);
     this.#tryNext();
+  }
+
+  #enterPool(): void {
+    this.#pool.budget.request(this.#startedMs);
+    this.hash = hashFor(this.#pool, this.#head, this.#clientAddress);
   }
 
   // ---- The request's side ------------------------------------------------------------------------------
@@ -108,9 +112,9 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     const end = this.body.read(chunk, from, sending);
     const { maxBodyBytes } = this.#context.limits;
     if (this.body.problem !== '') {
-      this.#refuse(400, 'body.malformed', `The request's body is malformed: ${this.body.problem}.`);
+      this.#refuse(failures.bodyMalformed(this.body.problem));
     } else if (this.body.payloadBytes > maxBodyBytes) {
-      this.#refuse(413, 'body.too-large', `The request's body is larger than ${maxBodyBytes} bytes.`);
+      this.#refuse(failures.bodyTooLarge(maxBodyBytes));
     } else if (sending && end > from) {
       const piece = from === 0 && end === chunk.length ? chunk : chunk.subarray(from, end);
       this.onProgress(this.#attempt?.write(piece) ?? true);
@@ -139,13 +143,13 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     else if (attempt.relay.head !== null) {
       this.#abort(attempt.relay.clientIsFull || !this.body.done ? 'client.slow' : 'upstream.stalled');
     } else if (!this.body.done && !this.#client.isPaused) {
-      this.#refuse(408, 'body.timeout', "The request's body did not arrive in time.");
+      this.#refuse(failures.BODY_TIMEOUT);
     } else attempt.timeOut();
   }
 
   #onWaitedTooLong(): void {
     if (this.#holdUntilMs === null) {
-      this.#refuse(503, 'queue.timeout', 'No upstream had room for the request in time.');
+      this.#refuse(failures.QUEUE_TIMEOUT);
       return;
     }
     this.#pool.stopWaiting(this);
@@ -166,11 +170,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
       this.#holdUntilMs = null;
       this.#setTimeout();
     } else {
-      this.#refuse(
-        503,
-        'queue.full',
-        `Every upstream of "${this.#pool.name}" is busy and too many requests wait.`,
-      );
+      this.#refuse(failures.queueFull(this.#pool.name));
     }
   }
 
@@ -180,11 +180,10 @@ export class Exchange implements Activity, AttemptHost, Waiting {
    */
   #hold(unreached: boolean): void {
     const { limits, deadlines } = this.#context;
-    this.#holdUntilMs ??= deadlines.nowMs + limits.holdMs;
+    this.#holdUntilMs ??= deadlines.nowMs + (this.#isKnownToFail ? 0 : limits.holdMs);
     if (deadlines.nowMs >= this.#holdUntilMs || !this.#pool.wait(this)) {
       const lastResort = unreached ? this.#pool.leaseUnfit(this.tried) : null;
-      const { status, code, message } = this.#failure ?? nobodyAvailable(this.#pool.name);
-      if (lastResort === null) this.#refuse(status, code, message);
+      if (lastResort === null) this.#giveUp(this.#failure ?? failures.nobodyAvailable(this.#pool.name), true);
       else this.onRoom(lastResort);
       return;
     }
@@ -210,7 +209,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   onAttemptFailed(attempt: Attempt, failure: AttemptFailure, detail: string): void {
     this.#attempt = null;
-    this.#failure ??= describeFailure(failure, detail, attempt.relay.status);
+    this.#failure ??= failures.describeFailure(failure, detail, attempt.relay.status);
     // Neither a stale connection nor knocking while it is held is an attempt: a fresh connection is never stale, and
     // holding has its own end.
     const attempted = failure !== 'stale' && (failure !== 'connect' || this.#holdUntilMs === null);
@@ -218,10 +217,9 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     const decision = this.#decide(failure, attempt.relay.begun, attempts);
     // An attempt of which the upstream heard nothing leaves the credit to the next one.
     if (failure === 'lost' || failure === 'timeout') this.#tab?.fail();
-    if (decision.action === 'give-up' || !this.#pay(decision.cost, attempt.upstream)) {
-      const { status, code, message } = this.#failure;
-      this.#refuse(status, code, message);
-      return;
+    const isHopeless = failure === 'connect' && this.#isKnownToFail;
+    if (isHopeless || decision.action === 'give-up' || !this.#pay(decision.cost, attempt.upstream)) {
+      return this.#giveUp(this.#failure, failure === 'connect');
     }
     this.#tab?.begin();
     this.#attempts = attempts;
@@ -236,34 +234,54 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#tryNext(failure === 'connect' || failure === 'lost');
   }
 
+  /** Something stands in for the pool, and by its checks no upstream of it serves: then one attempt is enough. */
+  get #isKnownToFail(): boolean {
+    return this.#pool.snapshot.fallback !== undefined && !this.#pool.hasUp;
+  }
+
+  /**
+   * No upstream answers.
+   * @param unreached none is left that could be connected to, and the request may go elsewhere; then what stands in for the
+   *   pool answers.
+   */
+  #giveUp(failure: failures.Failure, unreached: boolean): void {
+    const { fallback } = this.#pool.snapshot;
+    if (fallback === undefined || !unreached) this.#refuse(failure);
+    else if (fallback.kind === 'pool') this.#askPool(fallback.pool, failure);
+    else this.#refuse(failure, fallbackAnswer(fallback, this.#head));
+  }
+
+  /** Begins anew in the pool that stands in, with the whole request: what an upstream was sent of it is kept. */
+  #askPool(name: string, failure: failures.Failure): void {
+    const pool = this.#context.poolNamed(name);
+    if (pool === null || this.#standsIn || this.body.kept === null) return this.#refuse(failure);
+    this.#standsIn = true;
+    this.#pool = pool;
+    this.tried = this.wanted = this.#tab = this.#holdUntilMs = this.#failure = null;
+    this.#attempts = 0;
+    this.#fresh = false;
+    this.#enterPool();
+    this.#tryNext();
+  }
+
   #pay(cost: RetryCost, failed: Upstream): boolean {
     this.#tab ??= new RetryTab(this.#pool, this.#context.clock);
     return this.#tab.pay(cost, [...(this.tried ?? []), failed]);
   }
 
   #decide(failure: AttemptFailure, answerBegun: boolean, attempts: number): RetryDecision {
-    return decideRetry({
-      failure,
-      answerBegun,
-      method: this.#head.method,
-      hasIdempotencyKey: this.#head.hasIdempotencyKey,
-      bodyKept: this.body.kept !== null,
-      attempts,
-      maxAttempts: this.#context.limits.maxAttempts,
-      retryUnsafe: this.#pool.snapshot.retryUnsafe,
-    });
+    const { method, hasIdempotencyKey } = this.#head;
+    const { maxAttempts } = this.#context.limits;
+    const { retryUnsafe } = this.#pool.snapshot;
+    const bodyKept = this.body.kept !== null;
+    const request = { method, hasIdempotencyKey, bodyKept, retryUnsafe };
+    return decideRetry({ ...request, failure, answerBegun, attempts, maxAttempts });
   }
 
   /** Sets the time-out that fits what is awaited now. */
   #setTimeout(): void {
     const { limits, deadlines } = this.#context;
-    const relay = this.#attempt?.relay;
-    let allowedMs = limits.bodyTimeoutMs;
-    if (relay === undefined) allowedMs = limits.queueTimeoutMs;
-    else if (this.body.done && !relay.clientIsFull) {
-      allowedMs = relay.head === null ? limits.responseTimeoutMs : limits.streamTimeoutMs;
-    }
-    this.#client.deadlineMs = deadlines.nowMs + allowedMs;
+    this.#client.deadlineMs = deadlines.nowMs + allowedMs(limits, this.#attempt?.relay, this.body.done);
   }
 
   // ---- The answer's side -------------------------------------------------------------------------------
@@ -284,7 +302,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   answerLines(): string {
     const { sticky } = this.#pool;
-    if (sticky === null || this.#attempt === null) return '';
+    // The cookie of a client names an upstream of its own pool: it is to find that again.
+    if (sticky === null || this.#attempt === null || this.#standsIn) return '';
     const secure = this.#client.peer.isSecure(this.#head);
     return sticky.setCookieLine(this.#attempt.upstream, this.#session, secure, this.#context.clock.wallMs());
   }
@@ -302,11 +321,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   onUpgraded(attempt: Attempt, connection: UpstreamConnection, head: ResponseHead, rest: Buffer): void {
     this.#end(101, 0, attempt.upstream, '');
-    const { socket } = this.#client;
-    socket.write(
-      `HTTP/1.1 101 ${head.reason}\r\n${head.lines}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`,
-      'latin1',
-    );
+    this.#client.socket.write(switchingHead(head), 'latin1');
     const tunnel = new Tunnel(this.#client, this.#pool, attempt.upstream, connection, this.#context);
     if (rest.length > 0) tunnel.onUpstreamBytes(rest);
     this.#client.become(tunnel);
@@ -314,16 +329,19 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   // ---- The end -----------------------------------------------------------------------------------------
 
-  /** Answers in the upstream's place. */
-  #refuse(status: number, code: string, message: string): void {
+  /** Answers in the upstream's place. @param instead of the gateway's own words; null: in those. */
+  #refuse({ status, code, message }: failures.Failure, instead: OwnAnswer | null = null): void {
     const attempt = this.#attempt;
     if (attempt !== null && attempt.relay.head !== null) {
       this.#abort(code);
       return;
     }
-    this.#end(status, 0, null, code);
+    this.#end(instead?.status ?? status, 0, null, code);
     attempt?.end('neutral');
-    this.#client.answerFailure(status, code, message, this.#requestId, this.#head, this.body.done);
+    if (instead !== null) {
+      this.#context.refusals.count(code);
+      this.#client.answer(instead, this.#head, this.body.done);
+    } else this.#client.answerFailure(status, code, message, this.#requestId, this.#head, this.body.done);
   }
 
   /** The client can't be given a (complete) answer: cutting the connection is how it is told. */

@@ -1,4 +1,4 @@
-/** What a client is told when no upstream answered its request. */
+/** What a client is told when no upstream answered its request, or when its body cannot be passed on. */
 import type { AttemptFailure } from '../domain/retry.js';
 
 export interface Failure {
@@ -37,5 +37,37 @@ export function nobodyAvailable(pool: string): Failure {
     status: 503,
     code: 'upstream.none',
     message: `No upstream of "${pool}" takes traffic at the moment.`,
+  };
+}
+
+export const QUEUE_TIMEOUT: Failure = {
+  status: 503,
+  code: 'queue.timeout',
+  message: 'No upstream had room for the request in time.',
+};
+
+export function queueFull(pool: string): Failure {
+  return {
+    status: 503,
+    code: 'queue.full',
+    message: `Every upstream of "${pool}" is busy and too many requests wait.`,
+  };
+}
+
+export const BODY_TIMEOUT: Failure = {
+  status: 408,
+  code: 'body.timeout',
+  message: "The request's body did not arrive in time.",
+};
+
+export function bodyMalformed(problem: string): Failure {
+  return { status: 400, code: 'body.malformed', message: `The request's body is malformed: ${problem}.` };
+}
+
+export function bodyTooLarge(maxBytes: number): Failure {
+  return {
+    status: 413,
+    code: 'body.too-large',
+    message: `The request's body is larger than ${maxBytes} bytes.`,
   };
 }

@@ -74,3 +74,17 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   maxAttempts: 4,
   tickMs: 100,
 };
+
+/**
+ * The time-out for what an exchange awaits now, ms.
+ * @param relay of the attempt under way; undefined: the request waits for an upstream.
+ */
+export function allowedMs(
+  limits: GatewayLimits,
+  relay: { readonly head: object | null; readonly clientIsFull: boolean } | undefined,
+  bodyDone: boolean,
+): number {
+  if (relay === undefined) return limits.queueTimeoutMs;
+  if (!bodyDone || relay.clientIsFull) return limits.bodyTimeoutMs;
+  return relay.head === null ? limits.responseTimeoutMs : limits.streamTimeoutMs;
+}

@@ -205,6 +205,14 @@ export class Pool {
     return false;
   }
 
+  /** Whether an upstream passes its checks and is not ejected. Without one, `fit` are those that may be asked all the same. */
+  get hasUp(): boolean {
+    for (const { state, ejection } of this.#upstreams.values()) {
+      if (state === 'up' && ejection.kind === 'in') return true;
+    }
+    return false;
+  }
+
   /** Whether among those that were not tried somebody is fit whose last answers were good. */
   hasWell(tried: readonly Upstream[] | null): boolean {
     for (const upstream of this.#upstreams.values()) {

@@ -19,6 +19,7 @@ import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
 import { writeCopied } from './copiedWrites.js';
 import type { Timed } from './deadlines.js';
+import type { ResponseHead } from './http1/responseHead.js';
 import type { Pool } from './pool.js';
 import type { Upstream } from './upstream.js';
 import type { ConnectionUser, UpstreamConnection } from './upstreamConnection.js';
@@ -209,4 +210,9 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     this.#client.leaveTunnel(patienceMs);
     this.#pool.releaseUpgraded(this.upstream);
   }
+}
+
+/** The head that tells a client that its connection is upgraded from here on. @param answer the upstream's. */
+export function switchingHead({ reason, lines }: ResponseHead): string {
+  return `HTTP/1.1 101 ${reason}\r\n${lines}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`;
 }

@@ -277,6 +277,10 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     return name === null ? null : (this.#pools.get(name) ?? null);
   }
 
+  poolNamed(name: string): Pool | null {
+    return this.#pools.get(name) ?? null;
+  }
+
   admits(clientAddress: string): boolean {
     return this.#addresses.request(clientAddress, this.deadlines.nowMs);
   }

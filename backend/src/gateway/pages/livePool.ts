@@ -39,13 +39,17 @@ export function renderPool(pool: PoolStatus, at: string): Html {
   </section> `;
 }
 
-function describe({ algorithm, hashOn, sticky, routes, upstreams }: PoolStatus): string {
+function describe({ algorithm, hashOn, sticky, fallback, routes, upstreams }: PoolStatus): string {
   const by = hashOn === null ? algorithm : `${algorithm} on ${hashOn}`;
   const usable = upstreams.filter(({ state }) => state === 'up').length;
   const where = routes.length === 0 ? 'no route leads here' : `routes ${routes.join(', ')}`;
-  return [`${by}${sticky ? ', sticky' : ''}`, where, `${usable} of ${upstreams.length} take traffic`].join(
-    ' · ',
-  );
+  const spare = fallback === null ? [] : [`fallback: ${fallback}`];
+  return [
+    `${by}${sticky ? ', sticky' : ''}`,
+    where,
+    `${usable} of ${upstreams.length} take traffic`,
+    ...spare,
+  ].join(' · ');
 }
 
 function renderTable(name: string, upstreams: readonly UpstreamStatus[], at: string): Html {

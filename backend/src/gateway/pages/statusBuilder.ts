@@ -127,6 +127,19 @@ function stateOf(
   return ejectedBy > 0 && ejectedBy >= ledger.reporting ? 'ejected' : 'up';
 }
 
+function fallbackText({ fallback }: PoolSnapshot): string | null {
+  switch (fallback?.kind) {
+    case undefined:
+      return null;
+    case 'page':
+      return 'page';
+    case 'pool':
+      return `pool ${fallback.pool}`;
+    case 'redirect':
+      return `redirect to ${fallback.location}`;
+  }
+}
+
 function buildPool(pool: PoolSnapshot, input: StatusInput): PoolStatus {
   const { facts, ledger, nowMs } = input;
   const moment = ledger.poolLately(pool.name, nowMs, RATE_WINDOW_MS);
@@ -138,6 +151,7 @@ function buildPool(pool: PoolSnapshot, input: StatusInput): PoolStatus {
     algorithm: pool.algorithm,
     hashOn: pool.algorithm === 'consistent-hash' ? pool.hashOn : null,
     sticky: pool.sticky !== null,
+    fallback: fallbackText(pool),
     routes: facts.snapshot.routes
       .filter((route) => route.pool === pool.name)
       .map(({ host, pathPrefix }) => `${host ?? '*'}${pathPrefix}`),

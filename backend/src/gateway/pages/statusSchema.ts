@@ -66,6 +66,8 @@ const pool = z.strictObject({
   /** What the algorithm keys on; null when it does not. */
   hashOn: z.string().nullable(),
   sticky: z.boolean(),
+  /** What answers when no upstream can be reached: `page`, `redirect to <URL>`, `pool <name>`; null: the gateway's 502 or 503. */
+  fallback: z.string().nullable(),
   /** Host and path prefix: `shop.example.org/api`; the host is an asterisk where any will do. */
   routes: z.array(z.string()),
   requestsPerSecond: perSecond,
