@@ -22,8 +22,13 @@ settings such as BACKEND_HOSTS; config.example.yml explains them.
     const gateway = spawn(process.execPath, [join(config.root, 'backend/dist/gateway.js')], {
       stdio: 'inherit',
     });
-    // The terminal gives Ctrl-C to both; a signal for this process alone is handed on. The gateway ends in its own time.
-    for (const signal of SIGNALS) process.on(signal, () => gateway.kill(signal));
+    // A terminal gives Ctrl-C to both processes, and a second one would end the gateway at once: it is not handed on there.
+    const isGivenToBoth = (signal: NodeJS.Signals): boolean => signal === 'SIGINT' && process.stdin.isTTY;
+    for (const signal of SIGNALS) {
+      process.on(signal, () => {
+        if (!isGivenToBoth(signal)) gateway.kill(signal);
+      });
+    }
     const [code, signal] = (await once(gateway, 'exit')) as [number | null, NodeJS.Signals | null];
     return code ?? (signal === null ? 1 : 0);
   },
