@@ -83,6 +83,13 @@ export const COMPATIBILITY = [
     test: 'in-process',
   },
   {
+    id: 'fallback',
+    area: 'The gateway',
+    typed: '`LB_FALLBACK` as `page:sorry.html`, `redirect:https://…` or `pool:…` (a service, or `host:port`)',
+    does: 'What answers when no upstream of a pool can be reached: that page with 503, a redirect, or another pool.',
+    test: 'in-process',
+  },
+  {
     id: 'scale-again',
     area: 'The control API',
     typed: '`POST /api/ha/scale-up` or `scale-down` to a number that is reached already',

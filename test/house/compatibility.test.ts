@@ -17,7 +17,7 @@ import { memberOf, portRange, type Member } from '../../backend/src/domain/membe
 import { systemClock } from '../../backend/src/adapters/clock.js';
 import { ConsulDiscovery } from '../../backend/src/adapters/discovery/consul.js';
 import { sessionSecretIn } from '../../backend/src/adapters/state/sessionSecret.js';
-import { gatewayRouting } from '../../backend/src/config/gateway.js';
+import { FALLBACK_POOL, gatewayRouting } from '../../backend/src/config/gateway.js';
 import { readLoadBalancerFile } from '../../backend/src/config/loadBalancerFile.js';
 import { withFoundFile } from '../../backend/src/foundFile.js';
 import type { CallPath } from '../../backend/src/gateway/pages/ownPaths.js';
@@ -35,6 +35,7 @@ import { isProblem } from '../../backend/src/gateway/answer.js';
 import { livePage } from '../../backend/src/gateway/pages/livePage.js';
 import { renderPage } from '../../backend/src/gateway/pages/primaryPages.js';
 import { publicPage } from '../../backend/src/gateway/pages/publicPage.js';
+import { poolRow, startWorker } from '../support/gatewayWorker.js';
 import { PagesScene } from '../support/pagesScene.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -91,6 +92,28 @@ async function gatewayFigures(scene: PagesScene, seconds = 10) {
 }
 
 const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promise<void>>> = {
+  fallback: async () => {
+    const cases: readonly (readonly [string, number])[] = [
+      ['page:sorry.html', 503],
+      ['sorry.html', 503],
+      ['redirect:https://status.example.org/', 302],
+      ['https://status.example.org/', 302],
+    ];
+    for (const [text, status] of cases) {
+      const { gateway } = configOf({ LB_FALLBACK: text, BACKEND_HOSTS: 'a:1' });
+      const [pool] = gatewayRouting(gateway, 'default', null, '<h1>Sorry</h1>').pools;
+      const { worker, port } = await startWorker(poolRow([], { ...pool, name: 'main', upstreams: [] }));
+      const answer = await fetch(`http://127.0.0.1:${port}/`, { redirect: 'manual' });
+      expect([text, answer.status]).toEqual([text, status]);
+      if (status === 503) expect(await answer.text()).toBe('<h1>Sorry</h1>');
+      worker.close();
+    }
+    const spare = configOf({ LB_FALLBACK: 'pool:127.0.0.1:9', BACKEND_HOSTS: 'a:1' }).gateway;
+    expect(gatewayRouting(spare, 'default').pools).toMatchObject([
+      { name: 'default', fallback: { kind: 'pool', pool: FALLBACK_POOL } },
+      { name: FALLBACK_POOL },
+    ]);
+  },
   'cluster-settings': () => {
     expect(configOf()).toMatchObject({ instanceCount: 5, startPort: null });
     expect(configOf({ INSTANCE_COUNT: '3', START_PORT: '14004' })).toMatchObject({
