@@ -346,7 +346,7 @@ describe('what cannot work is said in words', () => {
   });
 
   it('a configuration with mistakes, all of them', async () => {
-    const gateway = await home({ BACKEND_HOSTS: 'nonsense', LB_ALGORITHM: 'roundrobin' });
+    const gateway = await home({ BACKEND_HOSTS: 'nonsense', LB_ALGORITHM: 'fastest' });
     const { code, stderr } = await gateway.launch().ended();
     expect(code).toBe(78);
     expect(stderr).toContain('BACKEND_HOSTS');

@@ -260,6 +260,8 @@ describe('a mistake in config.yml', () => {
     'does not keep `%s` from its work',
     async (line) => {
       writeFileSync(join(root, 'config.yml'), 'maxInstances: lots\nlbAlgoritm: random\n\tx: [\n');
+      // A supervisor that answers and that PM2 does not list is another one's: `down` refuses to pass it over.
+      if (line === 'down') appendFileSync(join(root, '.env'), 'HA_PORT=1\n');
       writeFileSync(
         join(root, 'ecosystem.cluster.config.js'),
         `module.exports = { apps: [{ name: 'words' }] };`,
