@@ -71,7 +71,8 @@ function editBackend(line: string): void {
 
 describe('npm start', () => {
   it('refuses a taken port: which one, for whom, and by whom', async () => {
-    const stranger = createServer();
+    // Takes every connection and never answers; it reads, or it would not notice that the other side has gone.
+    const stranger = createServer((socket) => socket.resume());
     await new Promise<void>((resolve) => stranger.listen(checkout.haPort, '127.0.0.1', resolve));
     try {
       const { code, stderr } = await checkout.npm('start');
