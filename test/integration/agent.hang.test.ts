@@ -113,7 +113,7 @@ async function expectAnswers(app: BlockedApp, count = 10): Promise<void> {
   await waitFor(() => app.answered > answered + count, { what: 'answers again', deadlineMs: 30_000 });
 }
 
-/** Node 24 and newer give nobody the functions behind its cryptography: there is no breadcrumb (hang/breadcrumbs.ts). */
+/** Node 24 and newer do not expose the functions behind its cryptography: there is no breadcrumb (hang/breadcrumbs.ts). */
 const CRYPTO_IS_NAMED = Number.parseInt(process.versions.node, 10) < 24;
 
 const KINDS = [

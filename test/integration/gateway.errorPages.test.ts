@@ -86,7 +86,7 @@ const ownPages = (): WorkerPages =>
   new WorkerPages({
     token: 'right',
     nowMs: () => 0,
-    askPrimary: () => Promise.reject(new Error('nobody renders pages here')),
+    askPrimary: () => Promise.reject(new Error('there is no primary here that renders pages')),
     health: () => ({ draining: false, pools: 1, emptyPools: 0 }),
     onRefused: () => undefined,
   });

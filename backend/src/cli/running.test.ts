@@ -82,7 +82,7 @@ describe('findRunning', () => {
       'foreign',
     ],
     [
-      "another program of nobody's project under the same name",
+      'another program under the same name, of no Holdfast project',
       () => [row('shop', { script: '/srv/shop.js' })],
       'nothing',
     ],

@@ -8,7 +8,7 @@
  *   fit, unverified ──an agent says that it hangs, is stopped, stalls──▶ unfit
  *
  * *Unverified* is what runs without ever having passed our probe although Holdfast did not start it: the probe may be
- * wrong as well as the instance. It keeps what it had: nobody stops or replaces it for that, and it gets traffic for as
+ * wrong as well as the instance. It keeps what it had: Holdfast does not stop or replace it for that, and it gets traffic for as
  * long as it answers at all.
  *
  * Both counters are of *consecutive* results: the opposite result resets them. "Unsettled" means that the last

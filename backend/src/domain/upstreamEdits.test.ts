@@ -99,7 +99,7 @@ describe('changes over what a source lists', () => {
     },
   );
 
-  it('follows its source in what nobody has changed', () => {
+  it('follows its source in what no call has changed', () => {
     const edits = after(LISTED, [
       command('drain', 'b'),
       command('change', 'a', { weight: 4 }),

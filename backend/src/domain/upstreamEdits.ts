@@ -4,7 +4,7 @@
  *   listed ──edits──▶ members:  added, with another weight, draining, or left out
  *
  * An edit names what was asked for and nothing else, so that it outlives a restart and the source may change meanwhile:
- * a listed upstream whose weight nobody has set follows its source, and one that the source no longer lists is gone,
+ * a listed upstream whose weight no call has set follows its source, and one that the source no longer lists is gone,
  * unless a call added it.
  */
 import { memberOf, type Member } from './members.js';

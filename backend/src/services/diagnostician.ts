@@ -6,7 +6,7 @@
  *   PM2 refuses to start one ────────────────────────────────────────────────────────────────────┘
  *   all that are wanted serve ─▶ no diagnosis
  *
- * Nobody waits for it, and nothing is decided by it. One look a service at a time.
+ * No step waits for it, and nothing is decided by it. One look a service at a time.
  */
 import { diagnose } from '../domain/diagnosis/diagnose.js';
 import { diagnoseExit, diagnoseRefusedStart } from '../domain/diagnosis/diagnoseExit.js';

@@ -28,7 +28,7 @@ export async function peerUserId(
     for (const line of text.split('\n').slice(1)) {
       // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
       const [, local = '', remote = '', state, , , , uid, , inode] = line.trim().split(/\s+/);
-      // A socket that its process has closed lives on for a while, as nobody's: with user id 0 and without an inode.
+      // A socket that its process has closed lives on for a while, owned by no process: with user id 0 and without an inode.
       if (state !== ESTABLISHED || inode === '0') continue;
       if (portOf(local) !== remotePort || portOf(remote) !== localPort) continue;
       if (isLoopback(local) && isLoopback(remote)) found.add(Number(uid));

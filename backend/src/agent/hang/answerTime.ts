@@ -2,7 +2,7 @@
  * How long the main thread has owed an answer, on a machine that may be busy.
  *
  * A question to the main thread needs CPU twice: the main thread has to run to answer, and this thread to hear it. By the
- * clock alone, a loop in JavaScript that gets a fiftieth of a core looks like native code, which lets nobody in: its stack,
+ * clock alone, a loop in JavaScript that gets a fiftieth of a core looks like native code, which lets no inspector in: its stack,
  * which takes 20 ms of its CPU time, comes after 1.5 s. So what counts is the time in which the answer could have come:
  * that of the clock without the time for which the kernel says that either thread waited for a CPU, and in any case the
  * CPU time of the main thread.
@@ -39,7 +39,7 @@ export function startOwing(): () => number {
 }
 
 /**
- * What a hang is reported as while its stack has not come and nobody was let in: native code, or that it is not known
+ * What a hang is reported as while its stack has not come and no inspector was let in: native code, or that it is not known
  * because the machine hardly let the main thread run. null: not yet.
  * @param owed since the stack was asked for, see above. @param waitedMs the same by the clock.
  */

@@ -127,7 +127,7 @@ describe('a call that changes upstreams', () => {
     expect(asked).toEqual(status === 200 ? [`/lb/upstreams {"host":"a","port":1}`] : []);
   });
 
-  it('is not needed to look at the list: that is for whoever may see /lb', async () => {
+  it('is not needed to look at the list: that is for every client that may see /lb', async () => {
     expect(await call({ method: 'GET', user: 33, body: '' })).toEqual([200, 'done']);
     expect(asked).toEqual(['/lb/upstreams null']);
     expect(await call({ method: 'GET', peerAddress: '10.0.0.9', body: '' })).toEqual([401, 'auth.required']);

@@ -1,8 +1,8 @@
 /**
  * Calls that change something (POST below `/lb/upstreams`), as a worker takes them: judges the caller, and hands the call
- * to the primary (primary/upstreamCalls.ts). The list of upstreams (GET) is for whoever may see `/lb`.
+ * to the primary (primary/upstreamCalls.ts). The list of upstreams (GET) is for every client that may see `/lb`.
  *
- * A change is allowed to whoever shows the token, and without it to programs that run on this machine as the user of the
+ * A change is allowed to a client that shows the token, and without it to programs that run on this machine as the user of the
  * gateway, or as root. More is asked than for looking at `/lb`, because the gateway's port is where strangers come in:
  *
  * - other users of this machine reach loopback, too, and so does every client of a proxy here that adds no forwarding
