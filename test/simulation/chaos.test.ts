@@ -73,6 +73,8 @@ const faults: Record<string, Fault> = {
   daemonDies: (world) => world.pm2.killDaemon(),
   eventsGetLost: (world, _service, random) => void (world.pm2.eventLoss = random() < 0.5 ? 0 : 0.5),
   startsFail: (world, _service, random) => void (world.pm2.startRefusal = random() < 0.5 ? 0 : 0.5),
+  callsComeBackLate: (world, _service, random) =>
+    void (world.pm2.mutationLagMs = random() < 0.5 ? 0 : 3_000 * random()),
   listsAreLate: (world, _service, random) => void (world.pm2.listLagMs = random() < 0.5 ? 0 : 60),
   diskFull: (world, _service, random) => void (world.store.refuses = random() < 0.3),
   supervisorDies: async (world) => {
@@ -133,6 +135,7 @@ async function expectRecovery(world: World, seed: number): Promise<void> {
   world.pm2.eventLoss = 0;
   world.pm2.startRefusal = 0;
   world.pm2.listLagMs = 0;
+  world.pm2.mutationLagMs = 0;
   world.store.refuses = false;
   for (const name of SERVICES) {
     world.pm2.operatorStart(name);

@@ -53,6 +53,8 @@ export class FakePm2 implements ProcessManager, Prober {
   killTimeoutMs = 10_000;
   /** How old a list may be when it arrives. */
   listLagMs = 0;
+  /** How long after a start or a removal its caller hears of it; lists show it at once. */
+  mutationLagMs = 0;
   starts = 0;
   /** Told whenever an instance is about to be ended on Holdfast's demand. */
   onEnd: (row: Row) => void = () => undefined;
@@ -301,7 +303,9 @@ export class FakePm2 implements ProcessManager, Prober {
       await this.#call();
       await this.#clock.sleep(20 + 100 * this.#random());
       if (this.#daemon !== 'answering') throw new HoldfastError('pm2.unreachable', 'the daemon went away');
-      return run();
+      const result = run();
+      if (this.mutationLagMs > 0) await this.#clock.sleep(this.mutationLagMs);
+      return result;
     } finally {
       mutating.delete(service);
     }

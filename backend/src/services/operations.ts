@@ -236,6 +236,8 @@ export class Operations {
     if (present.length > wanted && outdated.length === 0) {
       pending.push(`${present.length - wanted} instances are still to be removed`);
     }
+    // What was asked for is in the list already, but which instance it was is known when the call comes back.
+    if (pending.length === 0 && service.underWay !== null) pending.push(`a ${service.underWay} is under way`);
     return pending;
   }
 

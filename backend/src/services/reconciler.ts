@@ -20,9 +20,9 @@ export interface ReconcilerOptions {
   readonly events: EventLog;
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
-  /** Whether nothing in it can answer a signal: its main thread is blocked, or all of it is stopped. */
   /** Whether it is still defined anywhere. */
   readonly isConfigured: (service: string) => Promise<boolean>;
+  /** Whether nothing in it can answer a signal: its main thread is blocked, or all of it is stopped. */
   readonly cannotReact: (process: ManagedProcess) => boolean;
   /** Whether anything may be done to that service now. */
   readonly mayAct: (service: SupervisedService) => boolean;
@@ -143,6 +143,7 @@ export class Reconciler {
   /** False when it failed. */
   async #apply(service: SupervisedService, action: Exclude<Action, { kind: 'hold' }>): Promise<boolean> {
     const { events, failover } = this.#options;
+    service.underWay = action.kind;
     try {
       await this.#carryOut(service, action);
       return true;
@@ -163,6 +164,8 @@ export class Reconciler {
         problem: messageOf(thrown),
       });
       return false;
+    } finally {
+      service.underWay = null;
     }
   }
 

@@ -82,6 +82,8 @@ export class SupervisedService {
   readonly #endedUnasked = new Set<number>();
   readonly #collaborators: Collaborators;
   readonly provenance = new Provenance();
+  /** What Holdfast is doing to it: PM2's list may show the outcome before the call has come back. null: nothing. */
+  underWay: Exclude<Action, { readonly kind: 'hold' }>['kind'] | null = null;
 
   constructor(policy: ServicePolicy, collaborators: Collaborators) {
     this.name = policy.name;
@@ -139,12 +141,19 @@ export class SupervisedService {
 
   /** What a process that is seen for the first time is taken for. */
   originOf(process: ManagedProcess): Origin {
+    if (this.#isStartedByUs(process)) this.provenance.started(process);
     const ageMs = this.#collaborators.clock.wallMs() - process.startedAtMs;
     return this.provenance.originOf(process, ageMs, this.policy.health.startTimeoutMs);
   }
 
   find(pmId: number): ManagedProcess | undefined {
     return this.#processes.find((candidate) => candidate.pmId === pmId);
+  }
+
+  /** Seen before the call that starts it has come back, or begun by a rollout whose supervisor did not live to hear of it. */
+  #isStartedByUs(process: ManagedProcess): boolean {
+    if (this.underWay === 'start' || this.underWay === 'trial') return true;
+    return this.rollout !== null && !this.rollout.outdated.includes(instanceKey(process));
   }
 
   online(): readonly ManagedProcess[] {
