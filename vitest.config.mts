@@ -33,6 +33,8 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/integration/globalSetup.ts'],
           fileParallelism: false,
+          // Of the tests of a file that say that they may run side by side, because they wait more than they work.
+          maxConcurrency: 4,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 60_000,

@@ -27,7 +27,7 @@ const PRELOAD = path.join(__dirname, 'preload.cjs');
 const LONGEST_SOCKET_PATH = 103;
 
 /** What any process needs to find its way on the machine. */
-const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|NODE_EXTRA_CA_CERTS)$/;
+const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|NODE_EXTRA_CA_CERTS|NVM_DIR)$/;
 
 /** What the sample services understand. */
 const SAMPLE =
@@ -43,12 +43,18 @@ const SETTING = new RegExp(
     `HEALTH_[A-Z_]+|(UN)?HEALTHY_THRESHOLD|MAX_RESTART_ATTEMPTS|RESTART_[A-Z_]+|STABLE_PERIOD|START_TIMEOUT|HANG_TIMEOUT|DRAIN_GRACE|` +
     `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|INSTANCE_COUNT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE|` +
     `BALANCER_[A-Z]+|GATEWAY_[A-Z_]+|TRUSTED_PROXIES|PROXY_PROTOCOL_FROM|TLS_[A-Z0-9_]+|ACCESS_LOG(_[A-Z]+)?|BACKEND_(HOSTS|START_PORT|COUNT|DNS(_[A-Z]+)?|PORT)|` +
-    `CONSUL_[A-Z]+|LB_[A-Z_]+)$`,
+    `CONSUL_[A-Z]+|LB_[A-Z0-9_]+)$`,
 );
 
 /** What the supervisor only says that it has no use for (backend/src/config/unused.ts). */
 const OF_LATER_VERSIONS =
   /^(NODE_(NAME|TYPE|ADDRESS|WEIGHT|HEARTBEAT)|SYNC_FREQUENCY|FLEET_NAME|REDIS_(PASSWORD|MASTER_NAME|CONN_POOL_SIZE)|SQL_DSN|CRYPTO_SECRET|BATCH_UPDATE_(ENABLED|INTERVAL)|FRONTEND_BASE_URL)$/;
+
+/**
+ * Of the process's threads that wait for disks (libuv; 4 by default). Each file that is written on a disk that hangs keeps one
+ * until that goes on, and the others are needed for /proc and names.
+ */
+const DISK_THREADS = { UV_THREADPOOL_SIZE: '16' };
 
 /** Settings that these files themselves need: `.env`, and over it the environment. */
 function readSettings() {
@@ -144,6 +150,33 @@ function environments({ HA_ECOSYSTEM_ENV: other }) {
   );
 }
 
+/**
+ * The path by which the user named an ecosystem file. `__filename` is what a link on the way to it led to when it was
+ * loaded: with releases in folders of their own, the one that was current then. HA_ECOSYSTEM_FILE of the environment goes
+ * before it, also where it is another file; else a path that leads to the same file is looked for: in `.env`, and among
+ * the words that `pm2 start` was given, counted from the shell's folder.
+ */
+function asGiven(file, settings) {
+  if (process.env.HA_ECOSYSTEM_FILE) return path.resolve(root, process.env.HA_ECOSYSTEM_FILE);
+  const words = process.argv.slice(2).map((word) => path.resolve(shellFolder(), word));
+  const named = settings.HA_ECOSYSTEM_FILE ? [path.resolve(root, settings.HA_ECOSYSTEM_FILE)] : [];
+  return [...named, ...words].find((name) => realPath(name) === realPath(file)) ?? file;
+}
+
+/** The working folder as the shell has it, with links that the process itself does not see any more. */
+function shellFolder() {
+  const { PWD } = process.env;
+  return PWD && realPath(PWD) === process.cwd() ? PWD : process.cwd();
+}
+
+function realPath(name) {
+  try {
+    return fs.realpathSync(name);
+  } catch {
+    return name;
+  }
+}
+
 /** The supervisor: exactly one, in fork mode, silent on stdout, so that it outlives PM2's daemon. */
 function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs) {
   return {
@@ -165,8 +198,9 @@ function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs)
       ...Object.fromEntries(Object.keys(pick(process.env, OF_LATER_VERSIONS)).map((name) => [name, 'set'])),
       ...hostOf(process.env),
       SESSION_SECRET: secret,
+      ...DISK_THREADS,
       HA_ROOT: root,
-      HA_ECOSYSTEM_FILE: file,
+      HA_ECOSYSTEM_FILE: asGiven(file, settings),
       HA_ECOSYSTEM_ENV: 'development',
       HA_AGENT_SOCKET: agentSocket,
       // A default: AUTOSCALE, and autoscale in config.yml, go before it.
@@ -197,8 +231,9 @@ function gatewayApp({ file, settings, secret, routes }, logs) {
       ...(routes ? { LB_DEFAULT_ROUTES: routes } : {}),
       ...pick(process.env, BASE, SETTING),
       SESSION_SECRET: secret,
+      ...DISK_THREADS,
       HA_ROOT: root,
-      HA_ECOSYSTEM_FILE: file,
+      HA_ECOSYSTEM_FILE: asGiven(file, settings),
       HA_ECOSYSTEM_ENV: 'development',
       NODE_ENV: 'development',
     },

@@ -32,7 +32,7 @@ function keptSecret(file) {
   }
   if (secret.length >= SHORTEST_CHARACTERS) return secret;
   throw new Error(
-    `${file} holds no usable secret: ${secret.length} characters, where at least ${SHORTEST_CHARACTERS} are needed. ` +
+    `${file} holds ${secret.length} characters, and a usable secret has at least ${SHORTEST_CHARACTERS}. ` +
       'Remove it, and a new one is made (sessions start anew).',
   );
 }

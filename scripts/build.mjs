@@ -9,7 +9,8 @@
  * `--rollback`.
  *
  * A fingerprint of everything that goes into a build lies in each `dist`; while it matches, there is nothing to do
- * (about 30 ms). One build at a time: others wait for it on a lock file that names its owner.
+ * (about 30 ms). Where one project has changed and another has not, the other's `dist` is copied: to compile the backend
+ * takes ten times as long. One build at a time: others wait for it on a lock file that names its owner.
  *
  * Plain JavaScript, because it has to run before there is a build.
  */
@@ -17,6 +18,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -38,13 +40,15 @@ const lockFile = join(root, 'run/build.lock');
 /** Fingerprint of the build that `--rollback` went away from: nothing but an explicit wish brings it back. */
 const refusedFile = join(root, 'run/refused-build');
 const lockWaitMs = 180_000;
+/** A build that takes longer is told to the one that waits for it. */
+const silentWaitMs = 1_000;
 
 const usage = `Usage: node scripts/build.mjs [--retry | --force | --rollback] [--quiet]
 
 Compiles backend/ and examples/wordpecker/ into their dist/ directories, as a whole or not at all.
 
   --retry      build although these very sources were taken back with --rollback
-  --force      build even when nothing changed
+  --force      compile everything, also what has not changed
   --rollback   exchange the build with the one before it (twice brings it back)
   --quiet      say nothing unless it fails
   --help       this text`;
@@ -60,16 +64,17 @@ function sourcesOf(directory) {
     });
 }
 
-function fingerprint() {
+/** Of what goes into one project's build: its sources, its settings, and the compiler. */
+function projectPrint(project) {
   const hash = createHash('sha256');
   const shared = ['tsconfig.base.json', 'node_modules/typescript/package.json'].map((path) =>
     join(root, path),
   );
-  const own = projects.flatMap((project) => [
+  const own = [
     join(root, project, 'tsconfig.json'),
     join(root, project, 'package.json'),
     ...sourcesOf(join(root, project, 'src')),
-  ]);
+  ];
   for (const path of [...shared, ...own]) {
     hash
       .update(`${relative(root, path)}\0`)
@@ -77,6 +82,15 @@ function fingerprint() {
       .update('\0');
   }
   return hash.digest('hex');
+}
+
+/** Of the whole build, and of each project in it. */
+function fingerprints() {
+  const ofProject = new Map(projects.map((project) => [project, projectPrint(project)]));
+  const whole = createHash('sha256')
+    .update([...ofProject.values()].join())
+    .digest('hex');
+  return { whole, ofProject };
 }
 
 function place(project, name) {
@@ -95,6 +109,11 @@ function readOr(path, fallback) {
 
 function isCurrent(print) {
   return projects.every((project) => readOr(join(place(project, 'dist'), '.fingerprint'), '') === print);
+}
+
+/** Whether the project's `dist` is what compiling its sources would give again. */
+function isUnchanged(project, print) {
+  return readOr(join(place(project, 'dist'), '.project-fingerprint'), '') === print;
 }
 
 /** What the compiler leaves alone, the style and scripts of pages, stands beside the code as it does in src/. */
@@ -127,8 +146,16 @@ function compile(project, target, config = 'tsconfig.json') {
   throw new Error(`${project}/ does not compile; the build before it is untouched.\n${reason}`);
 }
 
+/** A project with what is compiled into its build, and what the compiler leaves alone. */
+function compileWhole(project, target) {
+  compile(project, target);
+  for (const { sources, config, place } of inner[project] ?? [])
+    compile(sources, join(target, place), config);
+  copyAssets(project, target);
+}
+
 function build({ force, retry, quiet }) {
-  const print = fingerprint();
+  const { whole: print, ofProject } = fingerprints();
   if (!force && !retry && readOr(refusedFile, '') === print) {
     console.log(
       'Build: these sources were taken back after a failed deploy; the build before stays (--retry builds them).',
@@ -140,15 +167,15 @@ function build({ force, retry, quiet }) {
     return;
   }
   const startedAt = performance.now();
-  if (!quiet) console.log(`Build: compiling ${projects.join(' and ')} …`);
+  const changed = projects.filter((project) => force || !isUnchanged(project, ofProject.get(project)));
+  if (!quiet && changed.length > 0) console.log(`Build: compiling ${changed.join(' and ')} …`);
   try {
     for (const project of projects) {
       const target = place(project, 'dist.next');
       rmSync(target, { recursive: true, force: true });
-      compile(project, target);
-      for (const { sources, config, place } of inner[project] ?? [])
-        compile(sources, join(target, place), config);
-      copyAssets(project, target);
+      if (changed.includes(project)) compileWhole(project, target);
+      else cpSync(place(project, 'dist'), target, { recursive: true });
+      writeFileSync(join(target, '.project-fingerprint'), ofProject.get(project));
       writeFileSync(join(target, '.fingerprint'), print);
     }
     exchange();
@@ -199,7 +226,9 @@ function tryLock() {
 
 async function withLock(action) {
   mkdirSync(dirname(lockFile), { recursive: true });
-  const deadline = performance.now() + lockWaitMs;
+  const startedAt = performance.now();
+  const deadline = startedAt + lockWaitMs;
+  let told = false;
   for (;;) {
     const owner = tryLock();
     if (owner === null) break;
@@ -207,6 +236,10 @@ async function withLock(action) {
       throw new Error(
         `another build (pid ${owner}) has held ${lockFile} for ${lockWaitMs / 1000} s; end it, or remove the file.`,
       );
+    }
+    if (!told && performance.now() > startedAt + silentWaitMs) {
+      console.error(`Build: another build (pid ${owner}) is running; waiting for it.`);
+      told = true;
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -255,7 +288,7 @@ async function main() {
   }
   // Where there is nothing to do nothing is written: the project's folder may be another user's, or read-only.
   const asksForMore = values.rollback || values.force;
-  if (!asksForMore && isCurrent(fingerprint())) {
+  if (!asksForMore && isCurrent(fingerprints().whole)) {
     if (!values.quiet) console.log('Build: up to date.');
     return;
   }

@@ -13,6 +13,7 @@ import { startAdvice } from './cli/invocation.js';
 import { meant } from './cli/services.js';
 import { Terminal } from './cli/terminal.js';
 import { HoldfastError } from './domain/errors.js';
+import { refuseSelfConnections } from './lib/selfConnection.js';
 
 const USAGE = [
   'Usage: npx holdfast COMMAND [options]',
@@ -52,6 +53,8 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
   }
   return run(command, args, terminal);
 }
+
+refuseSelfConnections();
 
 async function run(command: Command, args: readonly string[], terminal: Terminal): Promise<number> {
   let context: CliContext | null = null;

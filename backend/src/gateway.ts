@@ -39,14 +39,15 @@ import { messageOf } from './domain/errors.js';
 import { watchForFile, withFile, withFoundFile } from './foundFile.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
-import { explainListenProblem, type StartOutcome } from './gateway/primary/listenProblem.js';
+import { explainListenProblem, mayPass, type StartOutcome } from './gateway/primary/listenProblem.js';
 import type { StopTimes } from './gateway/primary/messages.js';
 import { Primary } from './gateway/primary/primary.js';
 import { STAND_IN_SOURCE } from './gateway/primary/standIn.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
 import { GatewayPools } from './gatewayPools.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
-import { StartProblem, startProcess } from './startProcess.js';
+import { answerArguments, StartProblem, startProcess } from './startProcess.js';
+import { supervisorAddress } from './supervisorAddress.js';
 
 const EXIT_HANDED_OVER = 77;
 /** A predecessor that was killed: its workers let go of the port at once, but not in no time. */
@@ -119,7 +120,8 @@ class Gateway {
     const outcome = (await this.#portTaken()) ?? (await this.#primary.start());
     if (!outcome.ok) {
       const holder = await describePortHolder(outcome.port ?? this.#config.gateway.port);
-      throw new StartProblem(explainListenProblem(outcome, this.#config.gateway, holder));
+      const text = explainListenProblem(outcome, this.#config.gateway, holder);
+      throw new StartProblem(text, mayPass(outcome));
     }
     await this.#takeOver();
     this.#watchConfig();
@@ -173,7 +175,7 @@ class Gateway {
   }
 
   async #createPrimary(pools: GatewayPools): Promise<Primary<WorkerSettings>> {
-    const { gateway, dataDir, apiToken } = this.#config;
+    const { gateway, dataDir } = this.#config;
     const supervised = gateway.source.kind === 'pm2';
     return Primary.create<WorkerSettings>({
       clock: systemClock,
@@ -185,9 +187,7 @@ class Gateway {
       isSelf: (host, port) => (port === gateway.port || port === gateway.tls?.port) && isOwnAddress(host),
       dayStore: new FileStateStore(join(dataDir, 'gateway-day.json')),
       accessLog: accessLogFile(this.#config),
-      link: supervised
-        ? createReportClient({ url: reachableUrl(this.#config.host, this.#config.port), token: apiToken })
-        : null,
+      link: supervised ? createReportClient({ supervisor: supervisorAddress(this.#config) }) : null,
       name: `${hostname()}:${process.pid}`,
       version: packageVersion(root),
       routing: pools.routing(),
@@ -222,7 +222,7 @@ class Gateway {
   async #takeOver(): Promise<void> {
     if (this.#lock.isHeld) return;
     this.#lock.askHolder();
-    if (!(await this.#lock.acquire(TAKEOVER_PATIENCE_MS))) throw new StartProblem(this.#alreadyRuns());
+    if (!(await this.#lock.acquire(TAKEOVER_PATIENCE_MS))) throw new StartProblem(this.#alreadyRuns(), true);
     this.#logger.info('took over from the gateway before');
   }
 
@@ -350,8 +350,5 @@ class Gateway {
   }
 }
 
-void startProcess({
-  name: 'gateway',
-  root,
-  run: (config, logger) => new Gateway(config, logger).run(),
-});
+answerArguments('balancer');
+void startProcess({ name: 'gateway', root, run: (config, logger) => new Gateway(config, logger).run() });

@@ -9,7 +9,6 @@ import { FALLBACK_POOL, gatewayRouting, needsKeptKey, type Routing } from './con
 import type { Config } from './config/load.js';
 import { readLoadBalancerFile, type LoadBalancerFile } from './config/loadBalancerFile.js';
 import { servicePolicy } from './config/policy.js';
-import { reachableUrl } from './config/reachable.js';
 import { defaultPool } from './defaultPool.js';
 import { FallbackPage } from './fallbackPage.js';
 import { messageOf } from './domain/errors.js';
@@ -18,6 +17,7 @@ import type { UpstreamSource } from './domain/upstreamSource.js';
 import type { Source } from './gateway/primary/primaryOptions.js';
 import type { StandInPlan } from './gateway/primary/standIn.js';
 import { StartProblem } from './startProcess.js';
+import { supervisorAddress } from './supervisorAddress.js';
 
 export interface GatewayPoolsOptions {
   /** As it is now. */
@@ -74,7 +74,7 @@ export class GatewayPools {
     const discovery = createDiscovery(source, pool, {
       clock: systemClock,
       random: Math.random,
-      supervisor: { url: supervisorUrl(config), token: config.apiToken },
+      supervisor: supervisorAddress(config),
       parse: (text) => readLoadBalancerFile(text, this.#options.config().serviceDefaults),
       onDocument: (document) => {
         this.#document = document;
@@ -169,8 +169,6 @@ function standInOf(config: Config): StandInPlan | null {
   const { source, routes, deploymentRoutes } = config.gateway;
   const namesServices = routes !== null || deploymentRoutes !== null || config.defaultService !== null;
   if (namesServices || source.kind !== 'pm2' || source.standIn === null) return null;
-  const reason = `no source is set (BACKEND_HOSTS, LB_CONFIG_FILE, …) and no supervisor has answered at ${supervisorUrl(config)}; as soon as one does, its instances take their place`;
+  const reason = `no source is set (BACKEND_HOSTS, LB_CONFIG_FILE, …) and no supervisor has answered at ${supervisorAddress(config).url}; as soon as one does, its instances take their place`;
   return { members: source.standIn, reason };
 }
-
-const supervisorUrl = ({ host, port }: Config): string => reachableUrl(host, port);

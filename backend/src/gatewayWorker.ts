@@ -4,6 +4,8 @@
  */
 import { systemClock } from './adapters/clock.js';
 import { peerUserId } from './adapters/net/peerUser.js';
+import { portOwners } from './adapters/net/portOwners.js';
+import { tcpSockets } from './adapters/net/tcpSockets.js';
 import { clusterChannel } from './gateway/clusterChannel.js';
 import { WorkerProcess } from './gateway/workerProcess.js';
 
@@ -16,5 +18,7 @@ WorkerProcess.run({
   random: Math.random,
   channel: clusterChannel(),
   peerUserId: (connection) => peerUserId(connection),
+  sockets: () => tcpSockets(),
+  portOwners,
   exit: (code) => process.exit(code),
 });

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
@@ -13,6 +13,7 @@ const MEBIBYTE = 1024 ** 2;
 let root: string;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'holdfast-policies-'));
+  writeFileSync(join(root, 'server.js'), '');
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -30,9 +31,9 @@ function configOf(yaml = ''): Config {
 const app = (name: string, more: object = {}) => ({ name, script: 'server.js', ...more });
 
 it('are those of the services that the files name, and of none of ours', async () => {
-  ecosystem([app('ha-supervisor'), app('shop', { port: 14_000 })]);
+  ecosystem([app('ha-supervisor'), app('ha-gateway'), app('shop', { port: 14_000 }), app('ha-proxy')]);
   const policies = await Policies.read(configOf('services:\n  mail:\n    startPort: 15000\n'), HOST);
-  expect(policies.current.map(({ name }) => name)).toEqual(['shop', 'mail']);
+  expect(policies.current.map(({ name }) => name)).toEqual(['shop', 'ha-proxy', 'mail']);
   expect(policies.of('shop')?.ports?.first).toBe(14_000);
   expect(policies.of('ha-supervisor')).toBeUndefined();
 });
@@ -51,6 +52,44 @@ it('follow the ecosystem file whenever something is started by it', async () => 
   expect(changes).toBe(1);
   // Whom to look after is settled at the start.
   expect(policies.of('new')).toBeUndefined();
+});
+
+it('make room for what the file starts, by name or by number of cores', async () => {
+  const cores = cpus().length;
+  ecosystem([
+    app('six', { instances: 6 }),
+    app('all', { instances: 'max', exec_mode: 'cluster' }),
+    app('rest', { instances: -1, exec_mode: 'cluster' }),
+  ]);
+  const policies = await Policies.read(configOf(), HOST);
+  const most = (name: string) => policies.of(name)?.scaling.maxInstances;
+  expect([most('six'), most('all'), most('rest')]).toEqual([6, Math.max(4, cores), Math.max(4, cores - 1)]);
+  ecosystem([app('six', { instances: 8 }), app('all'), app('rest')]);
+  await policies.readChanges();
+  expect([most('six'), most('all')]).toEqual([8, 4]);
+});
+
+it('keep what a service was held to when PM2 refuses it, say why, and refuse its deploy', async () => {
+  ecosystem([app('shop', { max_memory_restart: '200M' }), app('mail')]);
+  const policies = await Policies.read(configOf(), HOST);
+  expect(policies.problemOf('shop')).toBeNull();
+  ecosystem([app('shop', { script: 'gone.js' }), app('mail')]);
+  await policies.readChanges();
+  expect(policies.problemOf('shop')).toContain(`Script not found: ${join(root, 'gone.js')}`);
+  expect(policies.problemOf('mail')).toBeNull();
+  expect(policies.of('shop')?.memoryLimitBytes).toBe(200 * MEBIBYTE);
+  await expect(policies.renewDefinition('shop')).rejects.toMatchObject({
+    code: 'ecosystem.invalid',
+    status: 409,
+  });
+  await policies.renewDefinition('mail');
+  writeFileSync(join(root, 'gone.js'), '');
+  await policies.readChanges();
+  expect(policies.problemOf('shop')).toBeNull();
+  writeFileSync(join(root, 'ecosystem.config.js'), 'module.exports = {');
+  await policies.readChanges();
+  expect(policies.problemOf('mail')).toContain('Cannot load');
+  await expect(policies.renewDefinition('mail')).rejects.toMatchObject({ code: 'ecosystem.unreadable' });
 });
 
 it('follow config.yml, and keep who is not named any more', async () => {

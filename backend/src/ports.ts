@@ -5,11 +5,14 @@
  */
 import type { AgentAttachment, AgentFigures, Hang } from './domain/agent.js';
 import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary, FiguresLine } from './domain/blackBox.js';
+import type { EndRules } from './domain/endRules.js';
 import type { ExitFacts, Listening, RunningFacts } from './domain/diagnosis/facts.js';
 import type { EventRecord } from './domain/events.js';
 import type { Member } from './domain/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
 import type { ProbeSpec } from './domain/policy.js';
+import type { PortOwner } from './domain/portOwner.js';
+import type { RestartCause } from './domain/restarts.js';
 import type { TrafficReport } from './domain/traffic.js';
 
 export type { Member } from './domain/members.js';
@@ -35,11 +38,17 @@ export interface ProcessExit {
   readonly signal: string | null;
   /** PM2 was asked to end it (its status was `stopping`): by us, or by an operator's `pm2 stop|restart|reload`. */
   readonly asked: boolean;
+  /** What PM2 does after it. Absent: as the list says. */
+  readonly endRules?: EndRules;
 }
 
 export interface ProcessManagerEvents {
   /** An instance's process ended, for whatever reason (also when we asked for it). */
   exit: ProcessExit;
+  /** What had ended and was to be started again later is not: an operator stopped it meanwhile. */
+  stopped: InstanceId;
+  /** PM2 is about to restart that one by itself. */
+  restarting: { service: string; pmId: number; cause: RestartCause };
   /** PM2 has launched a process (it does not listen yet). */
   online: { service: string; pmId: number };
   /** The connection to the daemon came or went. */
@@ -65,8 +74,9 @@ export interface ProcessManager {
    * One more instance, with a scrubbed environment and, where the service has a port range, a free port of it.
    * Resolves when PM2 lists it with a pid (not yet: when it serves).
    * Rejects also with `port.none-free` and `service.undefined`.
+   * @param replaces the instance whose number (NODE_APP_INSTANCE) it takes: both have that number until the replaced one has ended.
    */
-  startInstance(service: string): Promise<ManagedProcess>;
+  startInstance(service: string, replaces?: InstanceId | null): Promise<ManagedProcess>;
   /** SIGINT, SIGKILL after the service's kill time-out, gone from the list. Idempotent: a missing one is fine. */
   removeInstance(target: InstanceId, options?: EndOptions): Promise<void>;
   /** Like remove, but stays in PM2's list as stopped (its logs stay at hand). */
@@ -92,18 +102,21 @@ export type ProbeResult =
   | {
       readonly ok: false;
       readonly latencyMs: number;
-      readonly kind: 'refused' | 'timeout' | 'status' | 'body' | 'error';
+      readonly kind: 'refused' | 'timeout' | 'status' | 'body' | 'error' | 'stranger';
       /** For people: "HTTP 503, expected 200–399". */
       readonly detail: string;
     };
 
+/** What is asked. `owner`: to which users its port must belong; absent: to any. */
+export interface ProbeTarget {
+  readonly host: string;
+  readonly port: number;
+  readonly owner?: PortOwner | undefined;
+}
+
 export interface Prober {
   /** Never rejects. Ends within `timeoutMs`. */
-  probe(
-    target: { readonly host: string; readonly port: number },
-    spec: ProbeSpec,
-    timeoutMs: number,
-  ): Promise<ProbeResult>;
+  probe(target: ProbeTarget, spec: ProbeSpec, timeoutMs: number): Promise<ProbeResult>;
 }
 
 /** Of one process, by pid and start: null where a figure is missing. */
@@ -123,7 +136,7 @@ export interface ProcessMeter {
 /** What the kernel holds for processes that are too busy to take it. */
 export interface ConnectionMeter {
   /**
-   * By local port, of this machine: connections with bytes that nobody has read, those not accepted yet among them.
+   * By local port, of this machine: connections with bytes that no process has read, those not accepted yet among them.
    * Seconds old at most. Never rejects; null where it can't be known.
    */
   unread(): Promise<ReadonlyMap<number, number> | null>;
@@ -150,12 +163,17 @@ export interface HostMeter {
 
 /** Small state that must survive the supervisor: written atomically. */
 export interface StateStore {
-  /** `state` is null when there is none yet or it was unusable (then `damaged` says where it was put and why). */
+  /** `state` is null when there is none yet or it was unusable. `damaged` says what was wrong, and where that lies now. */
   load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }>;
-  /** Rejects when it could not be written; the old state is then still whole. Saves run one after the other. */
+  /**
+   * Rejects when it could not be written, also on a disk that hangs, in bounded time; the old state is then still whole.
+   * Saves run one after the other.
+   */
   save(state: unknown): Promise<void>;
   /** Keeps what `load` gave where no save overwrites it, for a person to look at, and says where. Never rejects. */
   setAside(): Promise<string>;
+  /** Keeps a copy of what `load` gave, for a person to look at, and says where; the state stays as it is. Never rejects. */
+  keepCopy(): Promise<string>;
 }
 
 /** The last events, bounded; survives a restart. */
@@ -181,20 +199,44 @@ export interface Logger {
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
+/** What a source can say of its list beside the members, for people. */
+export interface ListNotes {
+  /** Why there are no more of them, one or two sentences; null: that is not known. */
+  readonly reason: string | null;
+  /** What is wrong with those that are not on the list because of it, by id (host:port). */
+  readonly faults: ReadonlyMap<string, string>;
+  /** The source should tell of changes and does not, for this reason: it is asked again and again. Absent: it does. */
+  readonly polling?: string;
+}
+
+/**
+ * `ended`: the process at that address has ended; told after the list without it. `superseded`: it has begun to stop, and
+ * another process listens at the same address already.
+ */
+export type ProcessNews = 'ended' | 'superseded';
+
 /** A source of upstreams: a list, DNS, a registry, the supervisor. Keeps its last good answer by itself. */
 export interface Discovery {
   /**
-   * Begins; called once. `listener` gets the whole list, at first and whenever it changed. `onProblem` hears, for
-   * people, why the source gives no answer just now; the next call of `listener` says that it does again. `onGone`
-   * hears, after the list without it, that the process of a member has ended; most sources can't know.
+   * Begins; called once. `listener` gets the whole list, at first and whenever it or its notes changed; a source without
+   * notes gives none. `onProblem` hears, for people, why the source gives no answer just now; the next call of `listener`
+   * says that it does again. `onProcess` hears of the process of a member; most sources can't know.
    */
   start(
-    listener: (members: readonly Member[]) => void,
+    listener: (members: readonly Member[], notes?: ListNotes) => void,
     onProblem: (problem: string) => void,
-    onGone?: (id: string) => void,
+    onProcess?: (id: string, news: ProcessNews) => void,
   ): void;
   /** Lets go of sockets, watchers and timers. Idempotent. */
   close(): Promise<void>;
+}
+
+/** The TCP sockets of this machine at one moment. */
+export interface TcpSockets {
+  /** The sockets that listen on a port of any address; a name says which one it is, and is not used again. */
+  listeners(port: number): ReadonlySet<string>;
+  /** Bytes that were sent on a connection, and that its other end has not read; null: the other end is not on this machine. */
+  unreadBytes(localPort: number, remotePort: number): number | null;
 }
 
 /** A gateway's way to tell the supervisor of its traffic. */
@@ -229,7 +271,7 @@ export interface AgentSettings {
   readonly killTimeoutMs: number;
 }
 
-/** All by pid: who that is, the caller knows. */
+/** All by pid: the caller knows which instance that is. */
 export interface AgentEvents {
   connected: { readonly pid: number; readonly agentVersion: string; readonly nodeVersion: string };
   figures: { readonly pid: number; readonly figures: AgentFigures };
@@ -249,7 +291,7 @@ export interface AgentEvents {
 export interface AgentLink {
   on<K extends keyof AgentEvents>(event: K, listener: (payload: AgentEvents[K]) => void): () => void;
   isConnected(pid: number): boolean;
-  /** Tells every agent whose settings have changed; who a process is may be known only after it has connected. */
+  /** Tells every agent whose settings have changed; which instance a process is may be known only after it has connected. */
   refresh(): void;
   counts(): AgentLinkCounts;
   close(): Promise<void>;
@@ -280,7 +322,7 @@ export interface BlackBoxPieces {
   readonly stack?: string;
   readonly stderr?: string;
   readonly figures?: readonly FiguresLine[];
-  /** As an agent sent them: whoever writes them removes what is nobody's business. */
+  /** As an agent sent them: what writes them to disk removes secrets first. */
   readonly report?: unknown;
   readonly heapProfile?: unknown;
 }
@@ -300,20 +342,50 @@ export interface BlackBoxStore {
   dropped(): number;
 }
 
+export type PortVerdict =
+  /** What listened when it was asked before still does, without a break, and belongs to its owner. */
+  | 'same'
+  /** It was not asked before, or another process listens there now; it belongs to its owner. Or nothing listens there. */
+  | 'new'
+  /** This system does not tell. */
+  | 'unknown'
+  /** A process of another user listens there. */
+  | { readonly userId: number };
+
+/** Which processes hold the ports of this machine. */
+export interface PortOwners {
+  /**
+   * Of what a connection to `host`:`port` meets. A connection that was opened before an answer `new` may have met another
+   * process: open another one, and ask again. Some microseconds while it says `same`, else about a millisecond.
+   */
+  check(host: string, port: number, owner: PortOwner): PortVerdict;
+}
+
 /** What is found out about an instance for a diagnosis (domain/diagnosis). Never rejects; what can't be told is null. */
 export interface FactFinder {
+  /**
+   * The address at which a client of this machine reaches the instance's port, other than 127.0.0.1: `::1`, an address of
+   * the host. null: 127.0.0.1 is right, or it listens nowhere, or that cannot be seen. Never rejects.
+   */
+  addressOf(process: ManagedProcess): Promise<string | null>;
+  /** To which users its port must belong: its own, and the supervisor's; null: that cannot be seen. */
+  ownerOf(process: ManagedProcess): PortOwner | null;
+  /** The same with the users of what the instance has started (`sudo -u www node app.js`). Takes longer. Never rejects. */
+  ownersOf(process: ManagedProcess): Promise<PortOwner | null>;
   /** Of one that runs and does not serve. Takes some seconds where it does not answer. */
   ofRunning(
     process: ManagedProcess,
     known: {
       readonly probe: ProbeSpec;
       readonly timeoutMs: number;
+      /** Where it is asked. */
+      readonly host: string;
       /** Ports of all listed instances: what PM2's daemon listens on for others. */
       readonly knownPorts: ReadonlySet<number>;
       /** What its agent says it listens on; null where there is no agent. */
       readonly listening: Listening | null;
     },
-  ): Promise<Pick<RunningFacts, 'answer' | 'otherPaths' | 'listening' | 'holder' | 'log'>>;
+  ): Promise<Pick<RunningFacts, 'answer' | 'otherPaths' | 'otherHost' | 'listening' | 'holder' | 'log'>>;
   /** Of one that has ended. `startedAtMs` of it tells whether its log is of that life. */
   ofExit(id: InstanceId): Promise<Pick<ExitFacts, 'error' | 'holder' | 'log'>>;
 }

@@ -4,7 +4,8 @@ import { exitCodeFor, StartProblem } from './startProcess.js';
 
 it.each([
   ['a problem of the start', new StartProblem('no service is defined'), 78],
-  ['a refusal that stays', new HoldfastError('port.taken', 'Port 3000 is taken.'), 78],
+  ['a problem of the start that may pass', new StartProblem('Port 3000 is taken.', true), 1],
+  ['a refusal that stays', new HoldfastError('port.forbidden', 'Port 80 is not allowed.'), 78],
   [
     'one that another try may get over',
     new HoldfastError('supervisor.locked', 'wait', { retryable: true }),

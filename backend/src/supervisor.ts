@@ -26,6 +26,7 @@ import { FileBuildStore } from './adapters/builds/fileBuildStore.js';
 import { createFactFinder } from './adapters/diagnosis/factFinder.js';
 import { describePortHolder } from './adapters/net/portHolder.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
+import { instancesStarted } from './adapters/pm2/appDefinition.js';
 import { startLogRotation } from './adapters/pm2/logRotation.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { createPm2ProcessManager } from './adapters/pm2/processManager.js';
@@ -41,16 +42,21 @@ import { unusedSettings } from './config/unused.js';
 import { ConfigWatcher } from './config/watch.js';
 import { HoldfastError, messageOf } from './domain/errors.js';
 import type { ManagedProcess } from './domain/model.js';
+import { apiConfiguration } from './apiConfiguration.js';
 import { acquirePidLock } from './lib/pidLock.js';
+import { identityBy } from './instanceIdentity.js';
 import { Policies } from './policies.js';
 import type { AgentSettings } from './ports.js';
 import { ControlLoop } from './services/controlLoop.js';
 import { EventLog } from './services/eventLog.js';
 import { takeGatewayAlong } from './services/gatewayHandover.js';
 import { HighAvailabilityManager } from './services/highAvailabilityManager.js';
-import { startProcess } from './startProcess.js';
+import { StartCheck } from './startCheck.js';
+import { LONGEST_END_MS, startProcess } from './startProcess.js';
 
 /** How long a successor waits for its predecessor to let go. */
+/** A supervisor before us, or a connection, may just be giving it back. */
+const PORT_PATIENCE_MS = 3_000;
 const LOCK_WAIT_MS = 15_000;
 /** From the stop signal to leaving: requests in flight get this long. */
 const SHUTDOWN_GRACE_MS = 5_000;
@@ -70,6 +76,7 @@ class Supervisor {
   readonly #closers: (() => Promise<void> | void)[] = [];
   #policies!: Policies;
   #manager!: Pm2ProcessManager;
+  #startCheck!: StartCheck;
   #loop: ControlLoop | null = null;
   #api!: Api;
   #ending = false;
@@ -94,6 +101,7 @@ class Supervisor {
         : [new WebhookNotifier({ url: notifyWebhookUrl, logger, clock: systemClock })];
     const events = new EventLog({ clock: systemClock, history, notifiers, logger });
     this.#manager = this.#createManager(events);
+    this.#startCheck = this.#createStartCheck();
     const agents = this.#createAgentServer();
     const version = packageVersion(root);
     const loop = await this.#createLoop(events, agents, version);
@@ -106,6 +114,7 @@ class Supervisor {
       version,
       node: { hostname: hostname(), pid: process.pid },
       defaultService: () => this.#policies.defaultService,
+      renewDefinition: (service) => this.#policies.renewDefinition(service),
       self: selfMeter(),
       dropped: () => ({
         events: history.dropped() + logger.dropped(),
@@ -122,6 +131,8 @@ class Supervisor {
     logger.info('the control API listens', { url });
     for (const unused of unusedSettings(config, 'supervisor', process.env['pm_id'] !== undefined))
       logger.warn(unused);
+    await this.#startCheck.start();
+    this.#closers.push(() => this.#startCheck.stop());
     this.#rotateLogs();
     this.#watchConfig(events);
     this.#endOnSignal(events);
@@ -158,12 +169,22 @@ class Supervisor {
       services: () => policies.current.map(({ name }) => name),
       definitions: () => policies.readDefinitions(),
       lastDefinitions: policies.definitions,
+      identity: identityBy(policies, pm2Home, () => this.#loop),
       portRange: (service) => policies.of(service)?.ports ?? null,
       killTimeoutMs: (service) => policies.of(service)?.lifecycle.killTimeoutMs ?? SHUTDOWN_GRACE_MS,
       clock: systemClock,
       logger: this.#logger,
       onPortOccupied: (occupied) => events.emit('port.occupied', occupied),
       ...(pm2Bin === null ? {} : { pm2Bin }),
+    });
+  }
+
+  #createStartCheck(): StartCheck {
+    return new StartCheck({
+      policies: this.#policies,
+      rowsOf: (service) => this.#manager.rowsOf(service),
+      clock: systemClock,
+      logger: this.#logger,
     });
   }
 
@@ -205,6 +226,7 @@ class Supervisor {
       policies: this.#policies.current,
       initialInstances: (service) => this.#initialInstances(service),
       isConfigured: (service) => this.#policies.isConfigured(service),
+      startWarnings: (service) => this.#startCheck.warningsOf(service),
       observeIntervalMs,
       onDaemonReplaced: (processes) => this.#handOver(processes, events),
     });
@@ -216,20 +238,18 @@ class Supervisor {
     return FileBlackBoxStore.open({ directory, mostEntries, mostBytes, logger: this.#logger });
   }
 
-  /** As PM2 reads `instances`: 0 or less counts from the number of cores. */
   #initialInstances(service: string): number {
-    const instances = this.#policies.definitions.find(({ name }) => name === service)?.instances ?? 1;
-    const { cores } = this.#hostMeter.figures();
-    return instances > 0 ? instances : Math.max(1, cores + instances);
+    const defined = this.#policies.definitions.find(({ name }) => name === service);
+    return defined === undefined ? 1 : instancesStarted(defined);
   }
 
   #createApi(plane: HighAvailabilityManager, loop: ControlLoop, version: string): Api {
-    const { host, port, allowedHosts, apiToken, sessionSecret } = this.#config;
     return createApi({
+      ...apiConfiguration(this.#config, version),
       controlPlane: plane,
-      settings: { host, port, allowedHosts, token: apiToken, sessionSecret, version },
       logger: this.#logger,
       describePortHolder,
+      portPatienceMs: PORT_PATIENCE_MS,
       readiness: () =>
         loop.observer.isConnected()
           ? { ready: true, reason: "PM2's daemon answers" }
@@ -301,6 +321,7 @@ class Supervisor {
   async end(code: number): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
+    setTimeout(() => process.exit(code), LONGEST_END_MS);
     await this.#api.close({ graceMs: SHUTDOWN_GRACE_MS }).catch(() => undefined);
     for (const close of this.#closers.reverse()) {
       await Promise.resolve(close()).catch((thrown: unknown) =>

@@ -1,9 +1,9 @@
 /**
  * The control plane's HTTP API (Express), put together. A request walks once through: id and log → headers →
- * Host and Origin → token → route → body → validation → the ControlPlane; whatever throws ends in the one error
+ * Host and Origin → token (neither for the private socket) → route → body → validation → the ControlPlane; whatever throws ends in the one error
  * mapper. Nothing of the control plane is touched before all of that has passed.
  */
-import { withoutNoise } from '../lib/numbers.js';
+import { outgoing } from './outgoing.js';
 import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { HoldfastError } from '../domain/errors.js';
@@ -11,7 +11,7 @@ import type { ControlPlane } from '../domain/views.js';
 import type { Logger } from '../ports.js';
 import { errorMapper } from './errorMapper.js';
 import { EventStream } from './eventStream.js';
-import { HttpServer } from './httpServer.js';
+import { HttpServer, type PrivateSocket } from './httpServer.js';
 import { Exposition } from './metrics/exposition.js';
 import { OwnMetrics } from './metrics/ownMetrics.js';
 import { mountRoutes } from './mount.js';
@@ -19,6 +19,7 @@ import { requestLog } from './requestLog.js';
 import type { Route } from './route.js';
 import { buildRoutes } from './routes/index.js';
 import { Authenticator } from './security/authenticator.js';
+import type { SessionStore } from './security/revokedSessions.js';
 import { securityHeaders } from './security/headers.js';
 import { isLoopback, sameOriginOnly } from './security/sameOrigin.js';
 import { defaultLimits } from './settings.js';
@@ -34,6 +35,12 @@ export interface ApiOptions {
   readonly readiness: () => Readiness;
   /** Names the process that listens on a port, or null; used for the message of `port.taken`. Default: unknown. */
   readonly describePortHolder?: (port: number) => Promise<string | null>;
+  /** How long to try again while the port is taken, ms. Default 0. */
+  readonly portPatienceMs?: number;
+  /** Where programs of this user call without a token. Default: nowhere. */
+  readonly privateSocket?: PrivateSocket;
+  /** Keeps which browser sessions were logged out. Default: known for as long as this process runs. */
+  readonly sessionStore?: SessionStore;
   /** Default: `defaultLimits`. */
   readonly limits?: Partial<ApiLimits>;
 }
@@ -52,20 +59,27 @@ export function createApi(options: ApiOptions): Api {
   const { controlPlane, settings, logger, readiness } = options;
   requireTokenBeyondLoopback(settings);
   const limits: ApiLimits = { ...defaultLimits, ...options.limits };
-  const authenticator = new Authenticator(settings, limits, logger);
+  const authenticator = new Authenticator({
+    settings,
+    limits,
+    logger,
+    sessionStore: options.sessionStore ?? null,
+    onAuthenticated: ({ socket }) => server.connections.authenticate(socket),
+  });
   const stream = new EventStream(controlPlane, limits, logger);
   const own = new OwnMetrics();
   const exposition = new Exposition(controlPlane, own, () => ({
     streamClients: stream.clients,
     streamDropped: stream.dropped,
     wrongTokens: authenticator.refused,
+    connections: server.figures,
   }));
   const { version } = settings;
   const routes = buildRoutes({ controlPlane, readiness, stream, authenticator, exposition, version });
 
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
-  app.set('json replacer', withoutNoise);
+  app.set('json replacer', outgoing);
   // A call has one spelling, the one that the access rule knows.
   app.enable('strict routing').enable('case sensitive routing');
   app.use(
@@ -83,12 +97,19 @@ export function createApi(options: ApiOptions): Api {
     port: settings.port,
     limits,
     logger,
+    portPatienceMs: options.portPatienceMs ?? 0,
+    hasToken: settings.token !== null && settings.token !== '',
+    isBelieved: (request) => authenticator.knows(request),
+    privateSocket: options.privateSocket ?? null,
     describePortHolder: options.describePortHolder ?? (() => Promise.resolve(null)),
   });
   return {
     app,
     routes,
-    listen: () => server.listen(),
+    listen: async () => {
+      await authenticator.load();
+      return server.listen();
+    },
     close: ({ graceMs }) => {
       stream.close();
       return server.close(graceMs);

@@ -96,6 +96,29 @@ describe('the event stream', () => {
   });
 });
 
+it('keeps places for gateways that show the token, and no others', async () => {
+  harness = await startHarness({
+    settings: { token: 'right', sessionSecret: 'x' },
+    limits: { streamClients: 2, gatewayStreams: 2 },
+  });
+  const token = 'Authorization: Bearer right\r\n';
+  const asGateway = `${token}X-Holdfast-Gateway: stream\r\n`;
+  await follow('', token);
+  await follow('', token);
+  const statusOf = async (reader: Promise<Reader>) => (await reader).text().slice(9, 12);
+  expect(await statusOf(follow('', token))).toBe('503');
+  expect(await statusOf(follow('', 'X-Holdfast-Gateway: stream\r\n'))).toBe('401');
+  expect(await statusOf(follow('', asGateway))).toBe('200');
+  expect(await statusOf(follow('', asGateway))).toBe('200');
+  expect(await statusOf(follow('', asGateway))).toBe('503');
+});
+
+it('without a token, what only says that it is a gateway has no place of one', async () => {
+  await start({ streamClients: 1 });
+  await follow('', 'X-Holdfast-Gateway: stream\r\n');
+  expect((await follow('', 'X-Holdfast-Gateway: stream\r\n')).text()).toMatch(/ 503 /);
+});
+
 describe('resuming', () => {
   it('gives what was missed, once, then goes on', async () => {
     await start();

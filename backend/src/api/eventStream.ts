@@ -5,11 +5,13 @@
  * client that comes back with `Last-Event-ID` first gets what it missed, as far as the history and
  * `streamReplayEvents` reach; where that is not certain to be everything, a `stream.gap` frame says so first.
  *
+ * Gateways have places of their own, so that no number of other readers keeps a failover from them.
+ *
  * Nothing waits for a reader. Frames go to the socket at once, and a reader whose unsent bytes exceed
  * `streamBufferBytes` is cut off and counted; it may resume. One subscription and one timer serve all clients,
  * and neither exists while there are none.
  */
-import { withoutNoise } from '../lib/numbers.js';
+import { outgoing } from './outgoing.js';
 import type { Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
@@ -17,8 +19,12 @@ import type { ControlPlane } from '../domain/views.js';
 import type { Logger } from '../ports.js';
 import type { ApiLimits } from './settings.js';
 
+/** `gateway`: a gateway that showed the token, or a program of this user; `other`: everything else. */
+export type ReaderKind = 'gateway' | 'other';
+
 interface Client {
   readonly response: Response;
+  readonly kind: ReaderKind;
   /** Only events about this service, or null for all. */
   readonly service: string | null;
 }
@@ -55,27 +61,32 @@ export class EventStream {
   }
 
   /** @throws HoldfastError 503 `stream.full` or `stream.closing`. */
-  admit(): void {
+  admit(kind: ReaderKind): void {
     if (this.#closed) {
       throw new HoldfastError('stream.closing', 'The supervisor is stopping.', {
         status: 503,
         retryable: true,
       });
     }
-    if (this.#clients.size >= this.#limits.streamClients) {
+    const { gatewayStreams, streamClients } = this.#limits;
+    const followers = [...this.#clients].filter((client) => client.kind === kind).length;
+    if (followers >= (kind === 'gateway' ? gatewayStreams : streamClients)) {
       throw new HoldfastError(
         'stream.full',
-        `${this.#clients.size} clients follow the event stream already, as many as are served. Close one, or poll GET /api/ha/events.`,
+        `${followers} clients follow the event stream already, as many as are served. Close one, or poll GET /api/ha/events.`,
         { status: 503, retryable: true, details: { retryAfterSeconds: 10 } },
       );
     }
   }
 
   /** Takes over `response` until the client leaves, is dropped, or `close` is called. */
-  open(response: Response, service: string | null, lastEventId: string | undefined): void {
+  open(
+    response: Response,
+    { kind, service, lastEventId }: Pick<Client, 'kind' | 'service'> & { lastEventId: string | undefined },
+  ): void {
     response.writeHead(200);
     response.write('retry: 2000\n\n');
-    const client: Client = { response, service };
+    const client: Client = { response, kind, service };
     for (const frame of this.#missed(service, lastEventId)) response.write(frame);
     this.#clients.add(client);
     response.once('close', () => this.#remove(client));
@@ -146,7 +157,7 @@ export class EventStream {
 }
 
 function frameOf(event: EventRecord): string {
-  return `event: ${event.type}\nid: ${Date.parse(event.at)}-${event.seq}\ndata: ${JSON.stringify(event, withoutNoise)}\n\n`;
+  return `event: ${event.type}\nid: ${Date.parse(event.at)}-${event.seq}\ndata: ${JSON.stringify(event, outgoing)}\n\n`;
 }
 
 /** Between the last event a client had and the next one it gets, some may be missing. */

@@ -9,7 +9,7 @@ import type { Harness } from './testing/harness.js';
 
 let harness: Harness;
 beforeAll(async () => {
-  harness = await startHarness({ limits: { guesses: { burst: 1e9, refillMs: 1, addresses: 8 } } });
+  harness = await startHarness({ limits: { wrongTokenDelayMs: 1 } });
 });
 afterAll(() => harness.close());
 

@@ -176,16 +176,37 @@ describe('a port that can not be had', () => {
   });
 
   it('nor is an address of another machine', async () => {
-    await expect(apiAt('192.0.2.1', 0).listen()).rejects.toMatchObject({ code: 'host.unavailable' });
+    await expect(apiAt('192.0.2.1', 0).listen()).rejects.toMatchObject({
+      code: 'host.unavailable',
+      retryable: true,
+    });
+  });
+
+  it('is had as soon as it is given back', async () => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+    const { port } = holder.address() as AddressInfo;
+    const api = apiAt('127.0.0.1', port, undefined, 60_000);
+    const listening = api.listen();
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    await new Promise((resolve) => holder.close(resolve));
+    expect(await listening).toMatchObject({ port });
+    await api.close({ graceMs: 10 });
   });
 });
 
-function apiAt(host: string, port: number, describePortHolder?: (port: number) => Promise<string | null>) {
+function apiAt(
+  host: string,
+  port: number,
+  describePortHolder?: (port: number) => Promise<string | null>,
+  portPatienceMs = 0,
+) {
   return createApi({
     controlPlane: new MemoryControlPlane(),
     settings: { host, port, token: 'a-token', sessionSecret: null, version: '1' },
     logger: console,
     readiness: () => ({ ready: true, reason: '' }),
+    portPatienceMs,
     ...(describePortHolder === undefined ? {} : { describePortHolder }),
   });
 }

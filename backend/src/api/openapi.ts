@@ -19,7 +19,6 @@ export const BODY_REFUSALS: Readonly<Record<number, string>> = {
 };
 export const TOKEN_REFUSALS: Readonly<Record<number, string>> = {
   401: '`auth.required` or `auth.invalid`, when a token is set.',
-  429: '`auth.too-many-guesses`',
 };
 
 export function openApiDocument(routes: readonly Route[], version: string): Json {

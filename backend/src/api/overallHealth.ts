@@ -3,8 +3,8 @@ import type { StatusView } from '../domain/views.js';
 
 export type OverallState = 'healthy' | 'degraded' | 'unhealthy';
 
-/** What an operator stopped or let go is as it should be. */
-const AS_WANTED: ReadonlySet<string> = new Set(['healthy', 'stopped', 'released']);
+/** What an operator stopped or let go, and what ended as intended, is as it should be. */
+const AS_WANTED: ReadonlySet<string> = new Set(['healthy', 'stopped', 'finished', 'released']);
 
 /** Whether a service that should serve serves nothing. One that an operator stopped or let go need not. */
 function servesNothing(service: { state: string; desired: number; serving: number }): boolean {

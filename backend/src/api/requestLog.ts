@@ -4,7 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
+import { withoutMapping } from '../lib/network.js';
 import type { Logger } from '../ports.js';
+import { isPrivate } from './security/callers.js';
 
 const SANE_ID = /^[\w.:-]{1,64}$/;
 
@@ -57,8 +59,8 @@ function routeOf(response: Response): string {
   return typeof noted === 'string' ? noted : 'unmatched';
 }
 
-/** The socket's peer; forwarding headers are anyone's to write and are not believed. */
+/** The socket's peer, `private-socket` where that has no address; forwarding headers are not believed. */
 export function remoteAddressOf(request: Request): string {
-  const address = request.socket.remoteAddress ?? 'unknown';
-  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+  if (isPrivate(request)) return 'private-socket';
+  return withoutMapping(request.socket.remoteAddress ?? 'unknown');
 }

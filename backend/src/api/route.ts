@@ -11,7 +11,7 @@ export type Method = 'get' | 'post' | 'delete';
 export interface CallContext {
   readonly request: Request;
   readonly requestId: string;
-  /** The peer's address, IPv4-mapped IPv6 written as IPv4. */
+  /** The peer's address, IPv4-mapped IPv6 written as IPv4; `private-socket` for a call that came over that. */
   readonly remoteAddress: string;
   /** How events name whoever called: `api:<address>`. */
   readonly by: string;

@@ -1,5 +1,5 @@
 /** What the API is built from: the operator's settings and limits of ours. */
-import { DEFAULT_GUESS_LIMITS, type GuessLimits } from '../lib/guessLimiter.js';
+import { WRONG_TOKEN_DELAY_MS } from '../lib/tokenCheck.js';
 
 export interface ApiSettings {
   /** Address to bind. Anything but loopback requires `token`. */
@@ -29,16 +29,32 @@ export interface ApiLimits {
   readonly keepAliveTimeoutMs: number;
   /** A socket on which nothing moves for this long is closed; above the longest operation. */
   readonly idleTimeoutMs: number;
+  /** Connections to the port, beside those of `loopbackConnections`. */
   readonly connections: number;
+  /** Of those, without the token, from one address (of IPv6: one /64). */
+  readonly connectionsPerAddress: number;
+  /** Connections to the port from this machine. */
+  readonly loopbackConnections: number;
+  /** Connections to the private socket. */
+  readonly privateConnections: number;
+  /** Answers on one connection that has not shown the token; it ends with the last. */
+  readonly unauthenticatedRequests: number;
+  /** Requests without the token from one address that are answered each second, where a token is set. */
+  readonly unauthenticatedPerSecond: number;
   readonly streamClients: number;
+  /** Places of the event stream that are kept for gateways: one each for every service that they balance. */
+  readonly gatewayStreams: number;
   /** Unsent bytes at which a reader of the event stream counts as too slow and is dropped. */
   readonly streamBufferBytes: number;
   /** Most events replayed to a client that resumes the event stream. */
   readonly streamReplayEvents: number;
   readonly streamHeartbeatMs: number;
+  /** A browser session that is not used for so long ends. */
+  readonly sessionIdleMs: number;
+  /** One that is used ends all the same so long after its login. */
   readonly sessionLifetimeMs: number;
-  /** Wrong tokens that one address may try. */
-  readonly guesses: GuessLimits;
+  /** How long the refusal of a wrong token is held back. */
+  readonly wrongTokenDelayMs: number;
 }
 
 export const defaultLimits: ApiLimits = {
@@ -50,12 +66,19 @@ export const defaultLimits: ApiLimits = {
   keepAliveTimeoutMs: 5_000,
   idleTimeoutMs: 660_000,
   connections: 512,
+  connectionsPerAddress: 64,
+  loopbackConnections: 128,
+  privateConnections: 300,
+  unauthenticatedRequests: 100,
+  unauthenticatedPerSecond: 50,
   streamClients: 50,
+  gatewayStreams: 200,
   streamBufferBytes: 256 * 1024,
   streamReplayEvents: 500,
   streamHeartbeatMs: 15_000,
-  sessionLifetimeMs: 12 * 60 * 60 * 1000,
-  guesses: DEFAULT_GUESS_LIMITS,
+  sessionIdleMs: 12 * 60 * 60 * 1000,
+  sessionLifetimeMs: 24 * 60 * 60 * 1000,
+  wrongTokenDelayMs: WRONG_TOKEN_DELAY_MS,
 };
 
 export interface Readiness {

@@ -36,7 +36,7 @@ describe('ApiClient', () => {
       seen = request.headers.authorization;
       json(200, { success: true, data: { running: true } })(request, response);
     });
-    const answer = await new ApiClient(url, 'secret').get('/api/ha/status');
+    const answer = await new ApiClient({ url, token: 'secret', local: null }).get('/api/ha/status');
     expect(answer).toEqual({ status: 200, data: { running: true } });
     expect(seen).toBe('Bearer secret');
   });
@@ -52,7 +52,7 @@ describe('ApiClient', () => {
         );
       });
     });
-    const answer = await new ApiClient(url, null).post('/x', { a: 1 });
+    const answer = await new ApiClient({ url, token: null, local: null }).post('/x', { a: 1 });
     expect(answer).toEqual({ status: 202, data: ['application/json', { a: 1 }] });
   });
 
@@ -60,7 +60,7 @@ describe('ApiClient', () => {
     const url = await serve(
       json(422, { success: false, error: { code: 'scale.above-max', message: 'Too many.' } }),
     );
-    const refused = new ApiClient(url, null).post('/x', {});
+    const refused = new ApiClient({ url, token: null, local: null }).post('/x', {});
     await expect(refused).rejects.toMatchObject({
       code: 'scale.above-max',
       message: 'Too many.',
@@ -70,7 +70,7 @@ describe('ApiClient', () => {
 
   it('accepts data under another status only where the caller expects it', async () => {
     const url = await serve(json(503, { success: true, data: { status: 'unhealthy' } }));
-    const client = new ApiClient(url, null);
+    const client = new ApiClient({ url, token: null, local: null });
     await expect(client.get('/x', { accept: [503] })).resolves.toMatchObject({ status: 503 });
     await expect(client.get('/x')).rejects.toMatchObject({ status: 503 });
   });
@@ -83,7 +83,7 @@ describe('ApiClient', () => {
     ],
   ])('says that what answers with %s is not Holdfast', async (_name, listener) => {
     const url = await serve(listener);
-    const client = new ApiClient(url, null);
+    const client = new ApiClient({ url, token: null, local: null });
     await expect(client.get('/x')).rejects.toMatchObject({ code: 'supervisor.unreachable' });
     await expect(client.get('/x')).rejects.toThrow(/is not a Holdfast supervisor; see HA_HOST and HA_PORT/);
     await expect(client.isUp()).resolves.toBe(false);
@@ -91,20 +91,22 @@ describe('ApiClient', () => {
 
   it('names the address when nothing answers', async () => {
     const url = await deadUrl();
-    await expect(new ApiClient(url, null).get('/x')).rejects.toThrow(
+    await expect(new ApiClient({ url, token: null, local: null }).get('/x')).rejects.toThrow(
       `The supervisor at ${url} does not answer`,
     );
-    await expect(new ApiClient(url, null).isUp()).resolves.toBe(false);
+    await expect(new ApiClient({ url, token: null, local: null }).isUp()).resolves.toBe(false);
   });
 
   it('gives up on an answer that does not come', async () => {
     const url = await serve(() => undefined);
-    await expect(new ApiClient(url, null).get('/x', { timeoutMs: 50 })).rejects.toThrow(/no answer in time/);
+    await expect(
+      new ApiClient({ url, token: null, local: null }).get('/x', { timeoutMs: 50 }),
+    ).rejects.toThrow(/no answer in time/);
   });
 
   it('gives up on an answer whose body never ends', async () => {
     const url = await serve((_request, response) => void response.writeHead(200).write('{'));
-    const call = new ApiClient(url, null).get('/x', { timeoutMs: 100 });
+    const call = new ApiClient({ url, token: null, local: null }).get('/x', { timeoutMs: 100 });
     await expect(call).rejects.toMatchObject({ code: 'supervisor.unreachable' });
   });
 
@@ -112,7 +114,7 @@ describe('ApiClient', () => {
     const url = await serve(
       json(401, { success: false, error: { code: 'auth.required', message: 'Token?' } }),
     );
-    await expect(new ApiClient(url, null).isUp()).resolves.toBe(true);
+    await expect(new ApiClient({ url, token: null, local: null }).isUp()).resolves.toBe(true);
   });
 
   it('reads events however the bytes are cut', async () => {
@@ -128,14 +130,16 @@ describe('ApiClient', () => {
       response.end();
     });
     const seen: EventRecord[] = [];
-    for await (const event of await new ApiClient(url, null).events(new AbortController().signal))
+    for await (const event of await new ApiClient({ url, token: null, local: null }).events(
+      new AbortController().signal,
+    ))
       seen.push(event);
     expect(seen).toEqual([first, second]);
   });
 
   it('does not open a stream that is refused', async () => {
     const url = await serve(json(503, { success: false, error: { code: 'stream.full', message: 'Full.' } }));
-    const opening = new ApiClient(url, null).events(new AbortController().signal);
+    const opening = new ApiClient({ url, token: null, local: null }).events(new AbortController().signal);
     await expect(opening).rejects.toThrow(/answered HTTP 503/);
   });
 });

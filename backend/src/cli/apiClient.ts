@@ -1,10 +1,12 @@
 /**
  * The supervisor's REST API as the commands use it. Every call ends within its time-out and either returns the
  * answer's `data` or throws a HoldfastError: the API's own code, or `supervisor.unreachable` when nothing (or
- * something that is not Holdfast) answers there.
+ * something that is not Holdfast) answers there. On the supervisor's machine calls go over its private socket
+ * (adapters/supervisor/supervisorAgent).
  */
-import { get } from 'node:http';
+import { get, request } from 'node:http';
 import type { Readable } from 'node:stream';
+import { SupervisorAgent, type SupervisorAddress } from '../adapters/supervisor/supervisorAgent.js';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 
@@ -23,9 +25,12 @@ export class ApiClient {
   /** For people: "http://127.0.0.1:3000". */
   readonly url: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #agent: SupervisorAgent;
 
-  constructor(url: string, token: string | null) {
+  constructor(supervisor: SupervisorAddress) {
+    const { url, token } = supervisor;
     this.url = url;
+    this.#agent = new SupervisorAgent(supervisor);
     this.#headers = token === null ? {} : { authorization: `Bearer ${token}` };
   }
 
@@ -57,7 +62,7 @@ export class ApiClient {
     return new Promise((resolve, reject) => {
       const request = get(
         `${this.url}/api/ha/stream`,
-        { headers: this.#headers, signal, agent: false },
+        { headers: this.#headers, signal, agent: this.#agent },
         (response) => {
           if (response.statusCode === 200) return resolve(readEvents(response));
           response.resume();
@@ -75,50 +80,67 @@ export class ApiClient {
     body: unknown,
     { timeoutMs = 10_000, accept = [] }: { timeoutMs?: number; accept?: readonly number[] },
   ): Promise<Answer<T>> {
-    const response = await this.#fetch(path, {
-      method,
-      headers: body === undefined ? this.#headers : { ...this.#headers, 'content-type': 'application/json' },
-      signal: AbortSignal.timeout(timeoutMs),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const envelope = await this.#read(path, response);
-    if (envelope.data !== undefined && (response.ok || accept.includes(response.status))) {
-      return { status: response.status, data: envelope.data as T };
+    const { status, text } = await this.#send(method, path, body, timeoutMs);
+    const envelope = this.#read(path, status, text);
+    const isOk = status >= 200 && status < 300;
+    if (envelope.data !== undefined && (isOk || accept.includes(status))) {
+      return { status, data: envelope.data as T };
     }
     const { code, message } = envelope.error ?? {
       code: 'supervisor.unreachable',
-      message: `HTTP ${response.status}`,
+      message: `HTTP ${status}`,
     };
-    throw new HoldfastError(code, message, { status: response.status });
+    throw new HoldfastError(code, message, { status });
   }
 
-  async #read(path: string, response: Response): Promise<Envelope> {
-    try {
-      const parsed: unknown = JSON.parse(await response.text());
-      if (typeof parsed === 'object' && parsed !== null && 'success' in parsed) return parsed as Envelope;
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw this.#unreachable(error);
-    }
+  #read(path: string, status: number, text: string): Envelope {
+    const parsed = parsedOrNull(text);
+    if (typeof parsed === 'object' && parsed !== null && 'success' in parsed) return parsed as Envelope;
     throw new HoldfastError(
       'supervisor.unreachable',
-      `What answers at ${this.url}${path} (HTTP ${response.status}) is not a Holdfast supervisor; see HA_HOST and HA_PORT.`,
+      `What answers at ${this.url}${path} (HTTP ${status}) is not a Holdfast supervisor; see HA_HOST and HA_PORT.`,
     );
   }
 
-  async #fetch(path: string, init: RequestInit): Promise<Response> {
-    try {
-      return await fetch(`${this.url}${path}`, { ...init, redirect: 'error' });
-    } catch (error) {
-      throw this.#unreachable(error);
-    }
+  #send(
+    method: string,
+    path: string,
+    body: unknown,
+    timeoutMs: number,
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const payload = body === undefined ? null : JSON.stringify(body);
+    const headers =
+      payload === null
+        ? this.#headers
+        : {
+            ...this.#headers,
+            'content-type': 'application/json',
+            'content-length': Buffer.byteLength(payload),
+          };
+    return new Promise((resolve, reject) => {
+      const call = request(`${this.url}${path}`, { method, headers, agent: this.#agent });
+      const fail = (error: Error): void => {
+        clearTimeout(timer);
+        reject(this.#unreachable(error));
+        call.destroy();
+      };
+      const timer = setTimeout(() => fail(new Error('no answer in time')), timeoutMs);
+      call.on('error', fail);
+      call.on('response', (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.on('error', fail);
+        answer.on('end', () => {
+          clearTimeout(timer);
+          resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') });
+        });
+      });
+      call.end(payload);
+    });
   }
 
   #unreachable(error: unknown): HoldfastError {
-    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    const reason =
-      error instanceof Error && error.name === 'TimeoutError'
-        ? 'no answer in time'
-        : messageOf(cause) || 'no answer';
+    const reason = messageOf(error) || 'no answer';
     return new HoldfastError(
       'supervisor.unreachable',
       `The supervisor at ${this.url} does not answer: ${reason}.`,
@@ -127,6 +149,14 @@ export class ApiClient {
         retryable: true,
       },
     );
+  }
+}
+
+function parsedOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

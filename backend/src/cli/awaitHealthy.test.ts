@@ -26,6 +26,8 @@ const service = (name: string, state: ServiceState, found: Diagnosis | null = nu
   reason: '',
   diagnosis: found,
   unprovenFiles: null,
+  startWarnings: [],
+  warnings: [],
   operation: null,
   instances: [],
 });

@@ -10,7 +10,7 @@ import { pause } from './deployment.js';
 import { diagnosisLines } from './render.js';
 
 const POLL_MS = 250;
-const HEALTHY: readonly ServiceState[] = ['healthy'];
+const HEALTHY: readonly ServiceState[] = ['healthy', 'finished'];
 /** For so long nothing may change before the wait is given up: what the supervisor does next may be what helps. */
 const STANDS_MS = 1_000;
 

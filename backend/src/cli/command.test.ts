@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { DIFFICULT_NAMES } from '../../../test/support/names.js';
 import { parse, parseWords, seconds, UsageError } from './command.js';
 
 describe('parse', () => {
@@ -44,6 +45,16 @@ describe('parseWords', () => {
       expect(() => parseWords(args, options, expected)).toThrow(UsageError);
     },
   );
+});
+
+it.each([...DIFFICULT_NAMES])('reads %s behind --, whatever it looks like', (name) => {
+  const options = { json: { type: 'boolean', default: false } } as const;
+  expect(parseWords(['--json', '--', name, '2'], options, ['SERVICE', 'COUNT'])).toMatchObject({
+    words: [name, '2'],
+    values: { json: true },
+  });
+  if (name === '-dash')
+    expect(() => parseWords([name, '2'], options, ['SERVICE', 'COUNT'])).toThrow('goes last, behind `--`');
 });
 
 describe('seconds', () => {

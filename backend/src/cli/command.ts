@@ -31,7 +31,7 @@ export function parse<T extends Options>(args: readonly string[], options: T) {
 
 /**
  * As `parse`, with words that stand for themselves: `expected` names them as the usage does, `[NAME]` for one that may
- * be missing. A number such as -1 is a word, not an option.
+ * be missing. A number such as -1 is a word, not an option; so is whatever stands behind `--`.
  * @returns the options and, by position, the words.
  */
 export function parseWords<T extends Options>(
@@ -39,9 +39,12 @@ export function parseWords<T extends Options>(
   options: T,
   expected: readonly string[],
 ) {
-  const numbers = args.filter(isNegativeNumber);
-  const others = args.filter((word) => !isNegativeNumber(word));
-  const { values, positionals } = parseAll([...others, '--', ...numbers], options, true);
+  // What stands behind `--` is no option, whatever it looks like.
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const before = args.slice(0, end);
+  const others = before.filter((word) => !isNegativeNumber(word));
+  const plain = [...args.slice(end + 1), ...before.filter(isNegativeNumber)];
+  const { values, positionals } = parseAll([...others, '--', ...plain], options, true);
   const missing = expected.find((name, index) => !name.startsWith('[') && positionals[index] === undefined);
   if (missing !== undefined) throw new UsageError(`${missing} is missing.`);
   const surplus = positionals[expected.length];
@@ -57,6 +60,8 @@ function parseAll<T extends Options>(args: readonly string[], options: T, allowP
   try {
     return parseArgs({ args: [...args], options, strict: true, allowPositionals });
   } catch (error) {
+    if (error instanceof TypeError && allowPositionals)
+      throw new UsageError(`${error.message}\nA name that begins with a dash goes last, behind \`--\`.`);
     if (error instanceof TypeError) throw new UsageError(error.message);
     throw error;
   }

@@ -2,10 +2,11 @@
 import { fileURLToPath } from 'node:url';
 import { formatProblems } from '../config/problems.js';
 import { loadConfig, type Config } from '../config/load.js';
-import { reachableUrl } from '../config/reachable.js';
 import { HoldfastError } from '../domain/errors.js';
+import { scrubber } from '../domain/secrets/scrubber.js';
 import { ApiClient } from './apiClient.js';
 import { Pm2Command } from './pm2Command.js';
+import { supervisorAddress } from '../supervisorAddress.js';
 import type { Terminal } from './terminal.js';
 
 export interface CliContext {
@@ -38,6 +39,7 @@ export function createContext(
     terminal.warning(`${mistakes.message}\nThis command goes on without these values.`);
   }
   const config = loaded.ok ? loaded.config : loaded.remains;
+  scrubber.learn(config.secrets);
   // For the ecosystem file, which does not read config.yml, and is evaluated by this process and by PM2's.
   env['HA_ECOSYSTEM_ENV'] = config.ecosystemEnv;
   return {
@@ -45,7 +47,7 @@ export function createContext(
     mistakes,
     terminal,
     env,
-    api: new ApiClient(reachableUrl(config.host, config.port), config.apiToken),
+    api: new ApiClient(supervisorAddress(config)),
     pm2: new Pm2Command({ root: config.root, home: config.pm2Home, bin: config.pm2Bin, env }),
   };
 }

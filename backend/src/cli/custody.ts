@@ -8,7 +8,7 @@ export function custodyCommand(verb: 'adopt' | 'release'): Command['run'] {
     const { values, words } = parseWords(args, { json: { type: 'boolean', default: false } }, ['SERVICE']);
     const { name } = await findService(api, words[0] ?? '');
     const { data } = await api.post<CustodyView>(`/api/ha/${verb}/${encodeURIComponent(name)}`, {});
-    if (values.json) terminal.line(JSON.stringify(data, null, 2));
+    if (values.json) terminal.json(data);
     else terminal.done(data.changed ? data.message : `It was so already: ${data.message}`);
     return 0;
   };

@@ -4,55 +4,72 @@ import { open } from 'node:fs/promises';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { CliContext } from './context.js';
 import { readEcosystem, SUPERVISOR_NAME } from './ecosystemFile.js';
-import type { Pm2App } from './pm2Command.js';
 
 const POLL_MS = 250;
-/** A supervisor that PM2 restarted this often within the wait will not come up. */
+/** PM2's list costs a process: every two seconds is enough. */
+const ROUNDS_A_LOOK = 8;
+/** A process that PM2 restarted this often within the wait will not come up. */
 const HOPELESS_RESTARTS = 3;
 const LOG_TAIL_LINES = 15;
 const LOG_TAIL_BYTES = 16_384;
 
 /** Waits until the API answers. @throws HoldfastError `supervisor.not-starting` with the end of its error log. */
 export async function awaitSupervisor(context: CliContext, timeoutMs: number): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  const restartsBefore = (await supervisorRow(context))?.restarts ?? 0;
-  for (let round = 0; ; round += 1) {
-    if (await context.api.isUp()) return;
-    // PM2's list costs a process: every two seconds is enough.
-    const row = round % 8 === 7 ? await supervisorRow(context) : undefined;
-    // "stopped" is what PM2 makes of an exit that says that restarting won't help.
-    const hasLeft = row?.status === 'stopped';
-    const isLooping =
-      row !== undefined && (row.status === 'errored' || row.restarts - restartsBefore >= HOPELESS_RESTARTS);
-    if (hasLeft || isLooping || performance.now() > deadline) {
-      const problem = hasLeft
-        ? 'has left'
-        : isLooping
-          ? 'exits again and again'
-          : `does not answer within ${timeoutMs / 1_000} s`;
-      throw new HoldfastError(
-        'supervisor.not-starting',
-        `The supervisor ${problem} (${context.api.url}).\n${await supervisorLog(context)}`,
-      );
-    }
-    context.terminal.progress(`waiting for the supervisor at ${context.api.url}`);
-    await pause(POLL_MS);
+  const { url } = context.api;
+  const waited = new AwaitedProcess(context, SUPERVISOR_NAME);
+  const problem = await waited.until(
+    () => context.api.isUp(),
+    timeoutMs,
+    `waiting for the supervisor at ${url}`,
+  );
+  if (problem === null) return;
+  throw new HoldfastError(
+    'supervisor.not-starting',
+    `The supervisor ${problem} (${url}).\n${await waited.lastWords()}`,
+  );
+}
+
+/** One of Holdfast's own processes under PM2, which is waited for: PM2's list tells early when that is in vain. */
+export class AwaitedProcess {
+  readonly #context: CliContext;
+  readonly #name: string;
+
+  constructor(context: CliContext, name: string) {
+    this.#context = context;
+    this.#name = name;
   }
-}
 
-async function supervisorRow(context: CliContext): Promise<Pm2App | undefined> {
-  return (await context.pm2.list()).find(({ name }) => name === SUPERVISOR_NAME);
-}
+  /** @returns null as soon as `isThere`; else why not: "has left", "exits again and again", "does not serve within 60 s". */
+  async until(isThere: () => Promise<boolean>, timeoutMs: number, progress: string): Promise<string | null> {
+    const deadline = performance.now() + timeoutMs;
+    let restartsBefore: number | null = null;
+    for (let round = 0; ; round += 1) {
+      if (await isThere()) return null;
+      const row = round % ROUNDS_A_LOOK === ROUNDS_A_LOOK - 1 ? await this.#row() : undefined;
+      // "stopped" is what PM2 makes of an exit that says that restarting won't help.
+      if (row?.status === 'stopped') return 'has left';
+      restartsBefore ??= row?.restarts ?? null;
+      const restarts = row === undefined ? 0 : row.restarts - (restartsBefore ?? 0);
+      if (row?.status === 'errored' || restarts >= HOPELESS_RESTARTS) return 'exits again and again';
+      if (performance.now() > deadline) return `does not serve within ${timeoutMs / 1_000} s`;
+      this.#context.terminal.progress(progress);
+      await pause(POLL_MS);
+    }
+  }
 
-/** The end of what the supervisor wrote on stderr, or where to look. */
-async function supervisorLog(context: CliContext): Promise<string> {
-  const file =
-    readEcosystem(context.config.ecosystemFile).find(({ name }) => name === SUPERVISOR_NAME)?.errorFile ??
-    null;
-  const tail = file === null ? '' : await tailOf(file);
-  if (tail === '')
-    return `Look into ${context.config.logDir}/ha-supervisor.log and \`pm2 logs ${SUPERVISOR_NAME}\`.`;
-  return `The end of ${file ?? ''}:\n\n${tail}`;
+  /** The end of what it wrote on stderr, or where to look. */
+  async lastWords(): Promise<string> {
+    const { config } = this.#context;
+    const definition = (await readEcosystem(config)).find(({ name }) => name === this.#name);
+    const file = definition?.errorFile ?? null;
+    const tail = file === null ? '' : await tailOf(file);
+    if (tail === '') return `Look into ${config.logDir}/${this.#name}.log and \`pm2 logs ${this.#name}\`.`;
+    return `The end of ${file ?? ''}:\n\n${tail}`;
+  }
+
+  async #row() {
+    return (await this.#context.pm2.list()).find(({ name }) => name === this.#name);
+  }
 }
 
 async function tailOf(file: string): Promise<string> {

@@ -44,13 +44,15 @@ export function explanation(terminal: Terminal, about: Explained, nowMs: number)
 }
 
 function headLines(terminal: Terminal, { service, managed }: Explained): string[] {
-  const { name, state, serving, desired, min, max, reason, operation, diagnosis, unprovenFiles } = service;
+  const { name, state, serving, desired, min, max, reason, operation } = service;
+  const { diagnosis, unprovenFiles, startWarnings } = service;
   const count = `${serving} of ${desired} serving`;
   return [
     `${terminal.paint('bold', name)}: ${state}, ${count}${reason === count ? '' : ` (${reason})`}; ${min} to ${max} allowed`,
     // A supervisor of before an update shows none.
     ...(diagnosis ? diagnosisLines(terminal, diagnosis) : []),
     ...(unprovenFiles ? [unprovenText(name)] : []),
+    ...(startWarnings ?? []),
     ...(operation === null ? [] : [`Under way since ${clockTime(operation.since)}: ${operation.kind}.`]),
     ...(managed ? [] : ['Automatic management is off: nothing is replaced or scaled by itself.']),
   ];

@@ -3,8 +3,9 @@ import { get } from 'node:http';
 import { reachableUrl } from '../config/reachable.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { CliContext } from './context.js';
+import { AwaitedProcess } from './deployment.js';
+import { GATEWAY_NAME } from './ecosystemFile.js';
 
-const POLL_MS = 250;
 const ANSWER_TIMEOUT_MS = 2_000;
 
 /** For people: "http://127.0.0.1:13003". */
@@ -13,26 +14,24 @@ export function gatewayUrl({ config: { gateway } }: CliContext): string {
 }
 
 /**
- * Waits until the gateway has somebody to send requests to.
- * @throws HoldfastError `gateway.not-serving` when it has not within `timeoutMs`.
+ * Waits until the gateway has an upstream to send requests to.
+ * @throws HoldfastError `gateway.not-serving` when it has not within `timeoutMs`, or PM2 shows that it will not.
  */
 export async function awaitGateway(context: CliContext, timeoutMs: number): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
   const url = gatewayUrl(context);
-  for (;;) {
-    const answer = await statusOf(`${url}/health`);
-    if (answer === 200) return;
-    if (performance.now() > deadline) {
-      const found = typeof answer === 'number' ? `answers ${answer}` : `does not answer (${answer})`;
-      const advice = `Look into ${context.config.logDir}/ha-gateway.log and \`pm2 logs ha-gateway\`.`;
-      throw new HoldfastError(
-        'gateway.not-serving',
-        `The gateway at ${url} ${found} after ${timeoutMs / 1_000} s. ${advice}`,
-      );
-    }
-    context.terminal.progress(`waiting for the gateway at ${url}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
+  let answer: number | string = 0;
+  const answers200 = async (): Promise<boolean> => {
+    answer = await statusOf(`${url}/health`);
+    return answer === 200;
+  };
+  const waited = new AwaitedProcess(context, GATEWAY_NAME);
+  const problem = await waited.until(answers200, timeoutMs, `waiting for the gateway at ${url}`);
+  if (problem === null) return;
+  const last = typeof answer === 'number' ? `; its last answer to GET /health was ${answer}` : ` (${answer})`;
+  throw new HoldfastError(
+    'gateway.not-serving',
+    `The gateway at ${url} ${problem}${last}.\n${await waited.lastWords()}`,
+  );
 }
 
 /** Whether `url` is answered with 200. Never rejects. */

@@ -4,13 +4,12 @@
  * not come up, it goes, and the first was never disturbed.
  */
 import { systemClock } from '../adapters/clock.js';
-import { loadEcosystem } from '../adapters/pm2/ecosystem.js';
 import { createPm2ProcessManager } from '../adapters/pm2/processManager.js';
 import type { Pm2ProcessManager } from '../adapters/pm2/processManager.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { InstanceId, ManagedProcess } from '../domain/model.js';
 import type { CliContext } from './context.js';
-import { GATEWAY_NAME } from './ecosystemFile.js';
+import { GATEWAY_NAME, readEcosystem } from './ecosystemFile.js';
 import { awaitGateway } from './gatewayCheck.js';
 
 const POLL_MS = 250;
@@ -25,11 +24,11 @@ const SILENT = { debug: nothing, info: nothing, warn: nothing, error: nothing };
  */
 export async function renewGateway(context: CliContext): Promise<boolean> {
   const { config } = context;
-  const { ecosystemFile, ecosystemEnv, pm2Home, pm2Bin, gateway } = config;
+  const { pm2Home, pm2Bin, gateway } = config;
   const manager = createPm2ProcessManager({
     pm2Home,
     services: () => [GATEWAY_NAME],
-    definitions: () => loadEcosystem({ file: ecosystemFile, envName: ecosystemEnv, pm2Home }),
+    definitions: () => readEcosystem(config),
     portRange: () => null,
     killTimeoutMs: () => gateway.stopTimeoutMs + SLACK_MS,
     clock: systemClock,

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Config } from '../config/load.js';
-import { holdfast, quoted } from './invocation.js';
+import { holdfast } from './invocation.js';
+import { quoted } from '../lib/words.js';
 
 describe('quoted', () => {
   it.each(['plain', '/a/b-c_d.e', 'My API', `it's`, '$HOME', '', 'a;b', 'ü'])(

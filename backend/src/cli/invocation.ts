@@ -6,6 +6,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CliContext } from './context.js';
+import { quoted } from '../lib/words.js';
 
 /** @param words what follows, such as `status --json`; names with spaces are quoted already. */
 export function holdfast(
@@ -22,11 +23,6 @@ export function holdfast(
 /** What to do about a supervisor that does not answer. */
 export function startAdvice(context: Pick<CliContext, 'config' | 'env'>): string {
   return `Start it: ${holdfast(context, 'start-ha')}; or everything: ${holdfast(context, 'up')}`;
-}
-
-/** A word as a shell takes it: in single quotes where it needs them. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 function isOwner(file: string): boolean {

@@ -3,7 +3,14 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HoldfastError } from '../domain/errors.js';
 import type { CliContext } from './context.js';
-import { GATEWAY_NAME, readEcosystem, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
+import {
+  GATEWAY_NAME,
+  readEcosystem,
+  SUPERVISOR_NAME,
+  undefinedApp,
+  type DefinedApp,
+} from './ecosystemFile.js';
+import { separate, supervised } from './ownApps.js';
 import type { Pm2App } from './pm2Command.js';
 import { meant } from './services.js';
 
@@ -18,15 +25,16 @@ export interface LogSource {
 export async function logSources(context: CliContext, name: string): Promise<readonly LogSource[]> {
   const { config } = context;
   const rows = await context.pm2.list();
-  const defined = definedApps(context);
+  const defined = await definedApps(context);
   const own = name === SUPERVISOR_NAME || name === GATEWAY_NAME;
   const known = [...new Set([...rows, ...defined].map((app) => app.name))];
   if (!own && !known.includes(name)) {
     const list = known.length === 0 ? 'PM2 runs nothing.' : `There are: ${known.join(', ')}.`;
     throw new HoldfastError('service.unknown', `There is no service "${name}".${meant(name, known)} ${list}`);
   }
-  const listed = rows.filter((row) => row.name === name).flatMap(sourcesOfRow);
   const definition = defined.find((app) => app.name === name);
+  const { own: instances } = separate(rows, [definition ?? undefinedApp(name)], await supervised(context));
+  const listed = instances.flatMap(sourcesOfRow);
   const files =
     listed.length > 0
       ? listed
@@ -61,9 +69,9 @@ export function labelOf({ stream, pmId }: LogSource): string {
   return pmId === null ? stream : `${stream} #${pmId}`;
 }
 
-function definedApps({ config }: CliContext): readonly DefinedApp[] {
+async function definedApps({ config }: CliContext): Promise<readonly DefinedApp[]> {
   try {
-    return readEcosystem(config.ecosystemFile);
+    return await readEcosystem(config);
   } catch {
     // PM2's list may still know the service.
     return [];

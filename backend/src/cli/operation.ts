@@ -28,7 +28,7 @@ export async function operate(context: CliContext, request: OperationRequest): P
     { timeoutMs: timeoutMs + ANSWER_SLACK_MS },
   );
   if (json) {
-    terminal.line(JSON.stringify(data, null, 2));
+    terminal.json(data);
     return data.done ? 0 : 1;
   }
   if (!data.done) {

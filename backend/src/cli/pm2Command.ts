@@ -8,6 +8,10 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
+import { SET_BY_PM2 } from '../adapters/pm2/ecosystem.js';
+import { applicationOf, type Application } from '../adapters/pm2/identity.js';
+import { parseRow } from '../adapters/pm2/processRow.js';
+import { judgeStopped, RESTARTED, type RunEnd } from '../domain/endRules.js';
 import { HoldfastError } from '../domain/errors.js';
 
 /** One process in PM2's list, as far as the commands look at it. */
@@ -18,10 +22,16 @@ export interface Pm2App {
   readonly status: string;
   readonly port: number | null;
   readonly restarts: number;
+  /** How its last process ended, where PM2 leaves it down as it was told; null: it runs, or should. */
+  readonly run: RunEnd | null;
+  /** Of the last process under this number that ended; null: none has. */
+  readonly lastExitCode: number | null;
   readonly outFile: string | null;
   readonly errorFile: string | null;
   /** The program's path. */
   readonly script: string | null;
+  /** What tells it from other applications of its name. */
+  readonly application: Application;
   /** HA_ROOT, HA_ECOSYSTEM_FILE, …: what a process of Holdfast was started with. Nothing else of its environment. */
   readonly holdfast: Readonly<Record<string, string>>;
 }
@@ -35,10 +45,6 @@ export interface Pm2Options {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
-
-/** What the shell may hand on: nothing that PM2 set for a process of its own, which the caller may be. */
-const PM2_OWN =
-  /^(pm_|axm_|pm2_env$|PM2_(?!HOME$|BIN$)|NODE_APP_INSTANCE$|HOLDFAST_INSTANCE$|PORT$|name$|namespace$|status$)/;
 
 /** What a daemon needs, and all that its cluster workers inherit. */
 const DAEMON_NEEDS =
@@ -102,6 +108,7 @@ export class Pm2Command {
 
   /**
    * @param cwd where it runs: PM2 takes the relative paths of an ecosystem file from there. Default: the root.
+   * @param env on top of this program's environment.
    * @returns what it printed on stdout.
    * @throws HoldfastError `pm2.timeout`, `pm2.missing`, or `pm2.refused` with what PM2 said.
    */
@@ -109,13 +116,14 @@ export class Pm2Command {
     args: readonly string[],
     timeoutMs = DEFAULT_TIMEOUT_MS,
     cwd: string = this.#options.root,
+    env: Readonly<Record<string, string>> = {},
   ): Promise<string> {
-    return this.#execute(args, this.#environment(null), timeoutMs, cwd);
+    return this.#execute(args, { ...this.#environment(null), ...env }, timeoutMs, cwd);
   }
 
   #environment(only: RegExp | null): NodeJS.ProcessEnv {
     const kept = Object.entries(this.#options.env).filter(
-      ([name]) => !PM2_OWN.test(name) && (only === null || only.test(name)),
+      ([name]) => !SET_BY_PM2.test(name) && (only === null || only.test(name)),
     );
     return { ...Object.fromEntries(kept), PM2_HOME: this.#options.home };
   }
@@ -159,9 +167,11 @@ function appOf(entry: unknown): Pm2App {
     status,
     port: Number.isInteger(portNumber) && portNumber > 0 ? portNumber : null,
     restarts: typeof restarts === 'number' ? restarts : 0,
+    ...runOf(entry),
     outFile: textOf('pm_out_log_path'),
     errorFile: textOf('pm_err_log_path'),
     script: textOf('pm_exec_path'),
+    application: applicationOf(env),
     holdfast: Object.fromEntries(
       STARTED_WITH.flatMap((key) => {
         const value = textOf(key);
@@ -169,4 +179,10 @@ function appOf(entry: unknown): Pm2App {
       }),
     ),
   };
+}
+
+function runOf(entry: unknown): Pick<Pm2App, 'run' | 'lastExitCode'> {
+  const { status, endRules = RESTARTED, lastExitCode } = parseRow(entry)?.process ?? {};
+  const run = status === 'stopped' ? judgeStopped(endRules, lastExitCode) : null;
+  return { run, lastExitCode: lastExitCode ?? null };
 }

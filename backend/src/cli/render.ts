@@ -8,6 +8,7 @@ import { duration, megabytes, percent, table, type Terminal } from './terminal.j
 
 const STATE_COLOURS = {
   healthy: 'green',
+  finished: 'green',
   degraded: 'yellow',
   stopped: 'yellow',
   unverified: 'yellow',
@@ -38,9 +39,10 @@ export function serviceLines(terminal: Terminal, services: readonly ServiceView[
 }
 
 /** What an instance does now, in a few words. */
-export function fitnessText({ fitness, serving, draining, quarantined }: InstanceView): string {
+export function fitnessText({ fitness, serving, draining, quarantined, status }: InstanceView): string {
   if (quarantined) return 'quarantined';
   if (draining) return 'draining';
+  if (status === 'stopped') return 'stopped';
   if (fitness.kind === 'unverified') {
     return `${serving ? 'serving' : 'no answer'}, unverified: ${fitness.detail}`;
   }

@@ -47,9 +47,12 @@ const row = (name: string, more: Partial<Pm2App>): Pm2App => ({
   status: 'online',
   port: null,
   restarts: 0,
+  run: null,
+  lastExitCode: null,
   outFile: null,
   errorFile: null,
   script: null,
+  application: { namespace: 'default', script: '', cwd: '' },
   holdfast: {},
   ...more,
 });

@@ -5,22 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CliContext } from './context.js';
-import { compare, requireScripts, startMissing } from './startApps.js';
-import type { DefinedApp } from './ecosystemFile.js';
+import { compare, refusals, sayStarted, startMissing } from './startApps.js';
+import { undefinedApp } from './ecosystemFile.js';
 import type { Pm2App } from './pm2Command.js';
 import { isPortFree } from './portCheck.js';
 import { readBuilds } from './release.js';
 
-const app = (name: string): DefinedApp => ({
-  name,
-  instances: 1,
-  port: null,
-  portFrom: null,
-  script: null,
-  cwd: null,
-  outFile: null,
-  errorFile: null,
-});
 const row = (name: string, status: string): Pm2App => ({
   name,
   status,
@@ -28,9 +18,12 @@ const row = (name: string, status: string): Pm2App => ({
   pid: 1,
   port: null,
   restarts: 0,
+  run: null,
+  lastExitCode: null,
   outFile: null,
   errorFile: null,
   script: null,
+  application: { namespace: 'default', script: '', cwd: '' },
   holdfast: {},
 });
 
@@ -43,54 +36,101 @@ describe('compare', () => {
       row('d', 'stopped'),
       row('d', 'online'),
     ];
-    const { missing, halted } = compare(['a', 'b', 'c', 'd'].map(app), listed);
+    const { missing, halted } = compare(['a', 'b', 'c', 'd'].map(undefinedApp), listed);
     expect(missing.map(({ name }) => name)).toEqual(['a']);
     // One instance that runs is enough to leave a service to the supervisor.
     expect(halted.map(({ name }) => name)).toEqual(['c']);
   });
 
+  it('leaves what PM2 was told not to start', () => {
+    const registered = { ...row('later', 'stopped'), run: 'finished' as const, lastExitCode: null };
+    expect(compare([undefinedApp('later')], [registered])).toMatchObject({
+      halted: [],
+      ended: [{ name: 'later' }],
+    });
+  });
+
+  it('leaves a job whose run has ended, and starts a supervisor again that left by one of its stop_exit_codes', () => {
+    const ran = (name: string): Pm2App => ({ ...row(name, 'stopped'), run: 'finished', lastExitCode: 0 });
+    const listed = [ran('job'), { ...ran('failed'), run: 'failed' as const }, ran('ha-supervisor')];
+    const { halted, ended } = compare(['job', 'failed', 'ha-supervisor'].map(undefinedApp), listed);
+    expect(halted.map(({ name }) => name)).toEqual(['ha-supervisor']);
+    expect(ended.map(({ name }) => name)).toEqual(['job', 'failed']);
+  });
+
   it('ignores the applications of others', () => {
-    expect(compare([app('a')], [row('foreign', 'stopped')])).toEqual({ missing: [app('a')], halted: [] });
+    expect(compare([undefinedApp('a')], [row('foreign', 'stopped')])).toEqual({
+      missing: [undefinedApp('a')],
+      halted: [],
+      ended: [],
+    });
   });
 });
 
-describe('requireScripts', () => {
+describe('sayStarted', () => {
+  const job = { run: 'finished', lastExitCode: 0, pid: null } as const;
+  it.each<[what: string, rows: readonly Pm2App[], said: string]>([
+    ['runs', [row('a b', 'online')], 'done Started a b.'],
+    ['is about to run', [row('a b', 'launching')], 'done Started a b.'],
+    [
+      'has finished',
+      [{ ...row('a b', 'stopped'), ...job }],
+      'done Started a b, which has finished (exit code 0).',
+    ],
+    [
+      'PM2 was told not to start',
+      [{ ...row('a b', 'stopped'), ...job, lastExitCode: null }],
+      'done PM2 lists a b, which it was told not to start (autostart: false).',
+    ],
+    [
+      'has failed',
+      [{ ...row('a b', 'stopped'), ...job, run: 'failed', lastExitCode: 3 }],
+      'problem a b was started and has failed: exit code 3.',
+    ],
+    [
+      'was given up',
+      [{ ...row('a b', 'errored'), pid: null }],
+      'problem a b does not run: PM2 says errored.',
+    ],
+    ['is not listed', [row('b', 'online')], 'problem a b does not run: PM2 says nothing of it.'],
+  ])('says of one that %s what PM2 lists', (_, rows, said) => {
+    const lines: string[] = [];
+    const terminal = {
+      done: (text: string) => lines.push(`done ${text}`),
+      problem: (text: string) => lines.push(`problem ${text}`),
+    };
+    sayStarted({ terminal } as never, ['a b'], rows);
+    expect(lines).toEqual([said]);
+  });
+});
+
+describe('refusals', () => {
   let folder = '';
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'holdfast-scripts-'));
-    mkdirSync(join(folder, 'dist'));
-    for (const file of ['server.js', 'dist/main.js']) writeFileSync(join(folder, file), '');
+    writeFileSync(join(folder, 'server.js'), '');
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  const check = (script: string | null, cwd: string | null = null): string => {
-    try {
-      requireScripts(join(folder, 'ecosystem.config.js'), [{ ...app('api'), script, cwd }]);
-      return 'fine';
-    } catch (error) {
-      return (error as Error).message.replaceAll(folder, '/srv');
-    }
+  const check = (script: string | null, problem: string | null): readonly string[] => {
+    const apps = [{ ...undefinedApp('api'), script, problem }];
+    return refusals(join(folder, 'ecosystem.config.js'), apps).map((text) => text.replaceAll(folder, '/srv'));
   };
 
-  it.each<[script: string | null, cwd?: string]>([
-    ['server.js'],
-    ['./dist/main.js'],
-    ['main.js', 'dist'],
-    // Looked for on the PATH, run by a shell, or not said at all.
-    ['npm'],
-    ['npm run start:prod'],
-    ['node other.js'],
-    [null],
-  ])('has nothing against %s (cwd %s)', (script, cwd) => {
-    expect(check(script, cwd ?? null)).toBe('fine');
-  });
-
-  it('names a script that is not there, and the one that may be meant', () => {
-    expect(check('sever.js')).toBe(
-      'The script of api, /srv/sever.js, is not there. Is /srv/server.js meant?\nCorrect it in /srv/ecosystem.config.js.',
-    );
-    expect(check('build/main.js')).toBe(
-      'The script of api, /srv/build/main.js, is not there.\nCorrect it in /srv/ecosystem.config.js.',
+  it.each<[script: string | null, problem: string | null, text: string | null]>([
+    ['server.js', null, null],
+    [
+      'sever.js',
+      'Script not found',
+      'The script of api, /srv/sever.js, is not there. Is /srv/server.js meant?',
+    ],
+    ['build/main.js', 'Script not found', 'The script of api, /srv/build/main.js, is not there.'],
+    ['server.js', 'User x cannot be found', 'PM2 cannot start api: User x cannot be found.'],
+    ['npx', 'Script not found: /srv/npx', 'PM2 cannot start api: Script not found: /srv/npx.'],
+    [null, 'No script path', 'PM2 cannot start api: No script path.'],
+  ])('of %s, which PM2 refuses with %s', (script, problem, text) => {
+    expect(check(script, problem)).toEqual(
+      text === null ? [] : [`${text}\nCorrect it in /srv/ecosystem.config.js.`],
     );
   });
 });
@@ -100,11 +140,12 @@ describe('startMissing', () => {
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'holdfast-deployment-'));
     for (const folder of ['backend/dist', 'data']) mkdirSync(join(root, folder), { recursive: true });
+    writeFileSync(join(root, 'app.js'), '');
     writeFileSync(join(root, 'backend/dist/.fingerprint'), 'new');
     writeFileSync(join(root, 'data/deployed-build'), 'old');
     writeFileSync(
-      join(root, 'ecosystem.js'),
-      `module.exports = { apps: ['ha-supervisor', 'ha-gateway', 'web', 'words'].map((name) => ({ name })) };`,
+      join(root, 'ecosystem.config.js'),
+      `module.exports = { apps: ['ha-supervisor', 'ha-gateway', 'web', 'words'].map((name) => ({ name, script: 'app.js' })) };`,
     );
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
@@ -119,14 +160,15 @@ describe('startMissing', () => {
     };
     const config = {
       root,
-      ecosystemFile: join(root, 'ecosystem.js'),
+      ecosystemFile: join(root, 'ecosystem.config.js'),
       ecosystemEnv: 'production',
       logDir: join(root, 'logs'),
       dataDir: join(root, 'data'),
       pm2Home: join(root, 'pm2'),
       agentSocket: join(root, 'data/run/agents.sock'),
     };
-    await startMissing({ config, pm2 } as unknown as CliContext, [app('words')]);
+    const terminal = { done: () => undefined, problem: () => undefined };
+    await startMissing({ config, pm2, terminal } as unknown as CliContext, [undefinedApp('words')]);
     expect(started).toContain('words');
     return (await readBuilds(config)).deployed;
   }
@@ -139,7 +181,8 @@ describe('startMissing', () => {
   it.each(['web', 'ha-gateway', 'ha-supervisor'])(
     'leaves it to the next deploy while %s runs the build of before',
     async (name) => {
-      await expect(deployedBeside([row(name, 'online')])).resolves.toBe('old');
+      const application = { namespace: 'default', script: join(root, 'app.js'), cwd: root };
+      await expect(deployedBeside([{ ...row(name, 'online'), application }])).resolves.toBe('old');
     },
   );
 });

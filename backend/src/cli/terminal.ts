@@ -2,6 +2,9 @@
  * What people see. On a terminal: colours, and a progress line that rewrites itself. Anywhere else (cron, a pipe, a
  * log): plain lines, each said once. `NO_COLOR` turns colours off, as https://no-color.org asks.
  */
+import { scrubber, withoutSecrets } from '../domain/secrets/scrubber.js';
+import { visible, visibleJson } from '../lib/visible.js';
+
 type Colour = 'green' | 'yellow' | 'red' | 'cyan' | 'dim' | 'bold';
 
 const CODES: Readonly<Record<Colour, readonly [open: number, close: number]>> = {
@@ -36,18 +39,24 @@ export class Terminal {
   /** One line on stdout. A progress line that stands there gives way. */
   line(text = ''): void {
     this.#clearProgress();
-    this.#out.write(`${text}\n`);
+    this.#out.write(`${shown(text)}\n`);
+  }
+
+  /** For machines, on stdout. @param indent 2 for a document, 0 for a line. */
+  json(value: unknown, indent = 2): void {
+    this.#clearProgress();
+    this.#out.write(`${visibleJson(JSON.stringify(value, withoutSecrets, indent))}\n`);
   }
 
   /** One line on stderr. */
   problem(text: string): void {
     this.#clearProgress();
-    this.#err.write(`${this.paint('red', '✗')} ${text}\n`);
+    this.#err.write(`${this.paint('red', '✗')} ${shown(text)}\n`);
   }
 
   /** One more line of a problem, on stderr. */
   detail(text: string): void {
-    this.#err.write(`  ${text}\n`);
+    this.#err.write(`  ${shown(text)}\n`);
   }
 
   done(text: string): void {
@@ -57,14 +66,14 @@ export class Terminal {
   /** One line on stderr: `--json` promises stdout to machines. */
   warning(text: string): void {
     this.#clearProgress();
-    this.#err.write(`${this.paint('yellow', '!')} ${text}\n`);
+    this.#err.write(`${this.paint('yellow', '!')} ${shown(text)}\n`);
   }
 
   /** What is being waited for. Replaces the progress before it; off a terminal, each new text is a line. */
   progress(text: string): void {
     if (text === this.#progress) return;
-    if (this.isInteractive) this.#out.write(`\r\u001b[K${this.paint('cyan', '…')} ${text}`);
-    else this.#out.write(`… ${text}\n`);
+    if (this.isInteractive) this.#out.write(`\r\u001b[K${this.paint('cyan', '…')} ${shown(text)}`);
+    else this.#out.write(`… ${shown(text)}\n`);
     this.#progress = text;
   }
 
@@ -79,6 +88,9 @@ export class Terminal {
     this.#progress = '';
   }
 }
+
+/** What is printed may come from an application or a stranger. */
+const shown = (text: string): string => visible(scrubber.text(text));
 
 /** Rows under their headings, columns aligned, two spaces apart. Widths are those of the plain text. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -1,7 +1,9 @@
 /** Rules between settings. Each blames one key and says what it must be in view of the others. */
 import { isIPv4 } from 'node:net';
 
-import type { ServiceValues } from './schema.js';
+import { policyWarnings } from '../domain/endings.js';
+import type { GatewayValues } from './gatewaySchema.js';
+import type { GlobalValues, ServiceValues } from './schema.js';
 
 type ServiceKey = keyof ServiceValues;
 
@@ -51,6 +53,44 @@ export const SERVICE_RULES: readonly ServiceRule[] = [
   },
 ];
 
+/** What is allowed, and has an effect that is hardly meant, a sentence each. */
+export function serviceWarnings(
+  defaults: ServiceValues,
+  services: ReadonlyMap<string, Partial<ServiceValues>>,
+): string[] {
+  const general = warningsOf(defaults);
+  const own = [...services].flatMap(([name, overrides]) =>
+    warningsOf({ ...defaults, ...overrides })
+      .filter((warning) => !general.includes(warning))
+      .map((warning) => `services.${name}: ${warning}`),
+  );
+  return [...general, ...own];
+}
+
+function warningsOf(values: ServiceValues): readonly string[] {
+  const { startTimeout, maxRestartAttempts, restartWindow, restartBackoff } = values;
+  return policyWarnings({
+    health: { startTimeoutMs: startTimeout },
+    failure: { maxRestartAttempts, windowMs: restartWindow, backoffBaseMs: restartBackoff },
+  });
+}
+
+/** Settings that need haApiToken, where it is not set. */
+export function withoutToken(
+  { haHost, haApiToken }: Pick<GlobalValues, 'haHost' | 'haApiToken'>,
+  { lbTokenOnLoopback }: Pick<GatewayValues, 'lbTokenOnLoopback'>,
+) {
+  if (haApiToken !== null) return [];
+  const token = 'haApiToken (HA_API_TOKEN) set as well';
+  const missing: { key: 'haHost' | 'lbTokenOnLoopback'; value: string; allowed: string }[] = [];
+  if (!isLoopback(haHost)) {
+    const allowed = `a loopback address such as 127.0.0.1, or ${token}`;
+    missing.push({ key: 'haHost', value: haHost, allowed });
+  }
+  if (lbTokenOnLoopback) missing.push({ key: 'lbTokenOnLoopback', value: 'on', allowed: `off, or ${token}` });
+  return missing;
+}
+
 /** Whether only this machine can connect to what listens on `host`. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
@@ -66,9 +106,10 @@ export function weaknesses({
   readonly host: string;
   readonly apiToken: string | null;
 }): string[] {
-  if (apiToken === null || apiToken.length >= SHORT_TOKEN_CHARACTERS || isLoopback(host)) return [];
+  if (apiToken === null || apiToken.length >= SHORT_TOKEN_CHARACTERS) return [];
+  const reach = isLoopback(host) ? 'by every user of this machine' : 'from other machines';
   return [
-    `haApiToken (HA_API_TOKEN) has only ${apiToken.length} characters and ${host} can be reached from other machines; ` +
+    `haApiToken (HA_API_TOKEN) has only ${apiToken.length} characters and ${host} can be reached ${reach}; ` +
       `use at least ${SHORT_TOKEN_CHARACTERS} random ones, for example from: openssl rand -hex 32`,
   ];
 }

@@ -1,3 +1,4 @@
+import { DIFFICULT_NAMES } from '../../../test/support/names.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { algorithms } from '../domain/balancing/registry.js';
 import { portRange } from '../domain/members.js';
 import { appliedLive, gatewayRouting, needsKeptKey, type GatewayConfig } from './gateway.js';
-import { appliesLive, loadConfig } from './load.js';
+import { loadConfig } from './load.js';
+import { appliesLive } from './watch.js';
 import { formatProblems, type Problem } from './problems.js';
 
 const root = mkdtempSync(join(tmpdir(), 'holdfast-gateway-config-'));
@@ -273,4 +275,13 @@ describe('values', () => {
     expect(appliesLive('balancerPort')).toBe(false);
     expect(appliesLive('backendHosts')).toBe(false);
   });
+});
+
+it.each([...DIFFICULT_NAMES])('routes to %s, and shows the route as it is typed', (name) => {
+  const typed = `*.Example.org/ui=web, /=${JSON.stringify(name)}`;
+  const { routes } = gatewayOf({ LB_ROUTES: typed });
+  expect(routes?.map(({ pool }) => pool)).toContain(name);
+  const plain = /^[^",\s][^,\t]*$/.test(name) && name.trim() === name;
+  if (plain)
+    expect(gatewayOf({ LB_ROUTES: `/=${name}, /ui=web` }).routes?.map(({ pool }) => pool)).toContain(name);
 });

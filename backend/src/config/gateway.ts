@@ -19,6 +19,7 @@ export interface LimitSettings {
   readonly maxStreamsPerConnection: number;
   readonly maxConnectionsPerIp: number;
   readonly maxRequestsPerSecondPerIp: number;
+  readonly ipv6PrefixBits: number;
   readonly maxInFlightPerUpstream: number;
   readonly maxQueued: number;
   readonly maxAttempts: number;
@@ -46,6 +47,8 @@ export interface GatewayConfig {
   readonly workers: number | 'auto';
   readonly trustedProxies: readonly string[];
   readonly proxyProtocolFrom: readonly string[];
+  /** Whether clients on this machine need the token for its pages, too. */
+  readonly tokenOnLoopback: boolean;
   /** null: no TLS. */
   readonly tls: TlsSettings | null;
   /** Offered to TLS clients. */
@@ -151,6 +154,7 @@ export function gatewayConfig(inputs: GatewayInputs): GatewayConfig {
     workers: values.gatewayWorkers,
     trustedProxies: values.trustedProxies ?? [],
     proxyProtocolFrom: values.proxyProtocolFrom ?? [],
+    tokenOnLoopback: values.lbTokenOnLoopback,
     tls: tlsOf(values, absolute),
     http2: values.tlsHttp2,
     tlsRedirectPort: values.tlsRedirectPort,
@@ -226,6 +230,7 @@ function limitsOf(values: GatewayValues): LimitSettings {
     maxStreamsPerConnection: values.lbMaxStreams,
     maxConnectionsPerIp: values.lbMaxConnectionsPerIp,
     maxRequestsPerSecondPerIp: values.lbMaxRequestsPerIp,
+    ipv6PrefixBits: values.lbIpv6Prefix,
     maxInFlightPerUpstream: values.lbMaxInFlight,
     maxQueued: values.lbMaxQueued,
     maxAttempts: values.lbMaxAttempts,

@@ -40,13 +40,16 @@ export function memberList(): Kind<readonly Member[]> {
   };
 }
 
-const ROUTE = /^([^/=\s]*)(\/[^=\s]*)\s*=\s*(\S+)$/;
+/** The name of a service goes on to the end; in double quotes it may have commas, and is JSON. */
+const ROUTE = /^([^/=\s]*)(\/[^=\s]*)\s*=\s*("(?:[^"\\]|\\.)*"|[^"].*)$/;
+const ROUTE_PARTS = /=\s*"(?:[^"\\]|\\.)*"|,|=|[^,=]+/g;
 
 function parseRoutes(text: string): { routes: RouteSnapshot[]; problems: string[] } {
   const routes: RouteSnapshot[] = [];
   const problems: string[] = [];
-  for (const entry of text.split(',').map((part) => part.trim())) {
-    const [, host = '', pathPrefix = '', pool = ''] = ROUTE.exec(entry) ?? [];
+  for (const entry of routeEntries(text)) {
+    const [, host = '', pathPrefix = '', name = ''] = ROUTE.exec(entry) ?? [];
+    const pool = poolNameOf(name);
     if (pool === '') problems.push(`${JSON.stringify(entry)} is not [host]/path=service`);
     else routes.push({ host: host === '' ? null : host.toLowerCase(), pathPrefix, pool });
   }
@@ -54,6 +57,29 @@ function parseRoutes(text: string): { routes: RouteSnapshot[]; problems: string[
     routes,
     problems: [...problems, ...routeProblems(routes, new Set(routes.map(({ pool }) => pool)))],
   };
+}
+
+/** Between commas, but for those in a name in double quotes. */
+function routeEntries(text: string): readonly string[] {
+  const entries = [''];
+  for (const [part] of text.matchAll(ROUTE_PARTS)) {
+    if (part === ',') entries.push('');
+    else entries.push(`${entries.pop() ?? ''}${part}`);
+  }
+  return entries.map((entry) => entry.trim());
+}
+
+function poolNameOf(text: string): string {
+  if (!text.startsWith('"')) return text.trim();
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return '';
+  }
+}
+
+function shownPool(name: string): string {
+  return /[,]|^["\s]|\s$/.test(name) ? JSON.stringify(name) : name;
 }
 
 /** Routes, `[host]/path=service` separated by commas. */
@@ -67,7 +93,7 @@ export function routeList(): Kind<readonly RouteSnapshot[]> {
     explain: (value) => parseRoutes(String(value)).problems.join('; ') || null,
     unit: null,
     format: (routes) =>
-      routes.map(({ host, pathPrefix, pool }) => `${host ?? ''}${pathPrefix}=${pool}`).join(', '),
+      routes.map(({ host, pathPrefix, pool }) => `${host ?? ''}${pathPrefix}=${shownPool(pool)}`).join(', '),
   };
 }
 

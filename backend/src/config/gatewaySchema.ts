@@ -65,6 +65,11 @@ const LISTENING = {
     addressRanges(),
     'Balancers in front that begin every connection with a PROXY protocol header (version 1 or 2); its address is the client. Connections of others are never looked at for one.',
   ),
+  lbTokenOnLoopback: setting(
+    onOff(),
+    false,
+    'Ask clients on this machine for haApiToken, too, before they see /lb and /metrics: for a proxy on this machine that adds no forwarding fields, so that its clients look like local ones.',
+  ),
   gatewayStopTimeout: setting(
     durationMs(0, HOUR_MS),
     30_000,
@@ -227,6 +232,11 @@ const LIMITS = {
     count(0, 1_000_000),
     0,
     'Requests per second from one address to one worker, bursts of twice as many; above: 429. 0: no limit.',
+  ),
+  lbIpv6Prefix: setting(
+    count(1, 128),
+    64,
+    'Bits of an IPv6 address that make one client of these two limits: a customer gets a whole network.',
   ),
   lbMaxInFlight: setting(count(1, 1_000_000), 1_024, 'Requests under way at one upstream from one worker.'),
   lbMaxQueued: setting(

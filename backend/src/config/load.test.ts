@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import { GATEWAY_SETTINGS } from './gatewaySchema.js';
-import { appliesLive, loadConfig, type Config, type LoadResult } from './load.js';
+import { loadConfig, type Config, type LoadResult } from './load.js';
+import { appliesLive } from './watch.js';
 import { formatProblems, type Problem } from './problems.js';
 import { environmentName, GLOBAL_SETTINGS, SERVICE_SETTINGS } from './schema.js';
 
@@ -52,6 +53,15 @@ describe('loadConfig', () => {
       ecosystemFile: join(root, 'ecosystem.cluster.config.js'),
       ecosystemEnv: 'production',
       dataDir: join(root, 'data'),
+      apiLimits: {
+        connections: 512,
+        connectionsPerAddress: 64,
+        loopbackConnections: 128,
+        unauthenticatedRequests: 100,
+        sessionIdleMs: 43_200_000,
+        sessionLifetimeMs: 86_400_000,
+      },
+      apiSocket: join(root, 'data/run/api-3000.sock'),
       agentSocket: join(root, 'data/run/agents.sock'),
       logDir: join(root, 'logs'),
       pm2Home: '/home/somebody/.pm2',
@@ -326,6 +336,7 @@ describe('loadConfig', () => {
       'apart from that of a (4000 to 4095)',
     ],
     ['haHost: 0.0.0.0', 'haHost', 'HA_API_TOKEN'],
+    ['lbTokenOnLoopback: on', 'lbTokenOnLoopback', 'HA_API_TOKEN'],
   ])('checks values against each other: %j', (yaml, key, allowed) => {
     expect(problemsOf({ yaml })).toMatchObject([{ key, allowed: expect.stringContaining(allowed) }]);
   });
@@ -344,6 +355,27 @@ describe('loadConfig', () => {
     });
     expect(problems).toMatchObject([{ value: '(hidden)' }, { value: '(hidden)' }]);
     expect(formatProblems(problems)).not.toMatch(/top secret|T0P/);
+    const headers = problemsOf({
+      yaml: 'services:\n  shop:\n    healthHeaders:\n      Connection: s3cret\n',
+      env: { HEALTH_HEADERS: '{"X-Token": "s3cret\\n"}' },
+    });
+    expect(headers).toMatchObject([{ key: 'services.shop.healthHeaders' }, { key: 'HEALTH_HEADERS' }]);
+    expect(formatProblems(headers)).not.toContain('s3cret');
+  });
+
+  it('warns of a restart budget that an instance which never gets ready cannot spend, and starts all the same', () => {
+    const whole = load({ env: {} });
+    expect(whole).toMatchObject({ ok: true, warnings: [] });
+    const everywhere = load({ env: { START_TIMEOUT: '200000' } });
+    expect(everywhere).toMatchObject({
+      ok: true,
+      warnings: [expect.stringMatching(/^An instance that never gets ready .*restartWindow \(600 s\)/)],
+    });
+    const one = load({ yaml: 'services:\n  shop:\n    restartWindow: 60000\n' });
+    expect(one).toMatchObject({
+      ok: true,
+      warnings: [expect.stringMatching(/^services\.shop: An instance/)],
+    });
   });
 
   it('accepts an open address with a token, and warns of a short one', () => {
@@ -353,6 +385,11 @@ describe('loadConfig', () => {
     const short = load({ env: { ...open, HA_API_TOKEN: 'x'.repeat(8) } });
     expect(short).toMatchObject({ ok: true, warnings: [expect.stringContaining('openssl rand')] });
     for (const loopback of ['127.0.0.2', '::1', 'localhost']) configOf({ env: { HA_HOST: loopback } });
+    const here = load({ env: { HA_API_TOKEN: 'x'.repeat(8) } });
+    expect(here).toMatchObject({
+      ok: true,
+      warnings: [expect.stringContaining('every user of this machine')],
+    });
   });
 
   it('warns of variables that look like misspelt settings, and of no others', () => {

@@ -6,11 +6,12 @@
 import { homedir } from 'node:os';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 
-import { isLoopback, SERVICE_RULES, weaknesses } from './checks.js';
+import { apiBounds, type ApiBounds } from './apiSchema.js';
+import { SERVICE_RULES, serviceWarnings, weaknesses, withoutToken } from './checks.js';
 import { GATEWAY_RULES, gatewayConfig, type GatewayConfig } from './gateway.js';
 import { GATEWAY_SETTINGS, type GatewayValues } from './gatewaySchema.js';
 import { healthPolicy } from './policy.js';
-import { showValue, type Problem } from './problems.js';
+import { explainRefusal, showValue, type Problem } from './problems.js';
 import {
   ENVIRONMENT_SETTINGS,
   type EnvironmentValues,
@@ -20,8 +21,8 @@ import {
   type ServiceOverrides,
   type ServiceValues,
   type Registry,
-  type Setting,
 } from './schema.js';
+import { secretTextsIn } from './secretTexts.js';
 import type { Mention } from './unused.js';
 import { readDotEnvFile, readEnvironment, readYamlFile, type Entry, type Reading } from './sources.js';
 
@@ -39,6 +40,9 @@ export interface Config {
   readonly ecosystemFile: string;
   readonly ecosystemEnv: string;
   readonly dataDir: string;
+  readonly apiLimits: ApiBounds;
+  /** Where programs of the supervisor's own user call its API. */
+  readonly apiSocket: string;
   /** Where agents find the supervisor. The ecosystem files settle it for both sides (backend/ecosystem.cjs). */
   readonly agentSocket: string;
   readonly logDir: string;
@@ -63,6 +67,8 @@ export interface Config {
   readonly services: ReadonlyMap<string, ServiceOverrides>;
   /** The settings and other known variables that are set, and where: a stronger source after a weaker one. */
   readonly mentions: readonly Mention[];
+  /** The values of all settings that are secret. */
+  readonly secrets: readonly string[];
   /** Every value by its dotted key, to find what a reload changed. Contains secrets. */
   readonly values: ReadonlyMap<string, unknown>;
 }
@@ -113,7 +119,9 @@ export function loadConfig({ root: givenRoot, env }: LoadOptions): LoadResult {
     return { ok: false, problems: merged.problems, warnings, remains };
   }
   const config = buildConfig(files, merged, home);
-  return { ok: true, config, warnings: [...warnings, ...weaknesses(config)] };
+  const { serviceDefaults, services } = config;
+  const doubtful = [...weaknesses(config), ...serviceWarnings(serviceDefaults, services)];
+  return { ok: true, config, warnings: [...warnings, ...doubtful] };
 }
 
 /** Every value that is right by itself, also of a file that is not valid as a whole. */
@@ -148,6 +156,8 @@ class Merged {
   readonly #origins = new Map<string, Origin>();
   /** Dotted keys with a value that is not usable: rules about them would only confuse. */
   readonly #bad = new Set<string>();
+  /** Texts of the settings that are secret, as they were written and in their parts. */
+  readonly secrets: string[] = [];
 
   /** Later entries are stronger. */
   take({ key, service, setting, value, name, source }: Entry): void {
@@ -164,6 +174,7 @@ class Merged {
       return;
     }
     this.#origins.set(place, { name, source });
+    if (setting.secret) this.secrets.push(...secretTextsIn(parsed.data));
     if (service === null) this.#global.set(key, parsed.data);
     else this.services.set(service, { ...this.services.get(service), [key]: parsed.data });
   }
@@ -225,10 +236,9 @@ class Merged {
   }
 
   #checkToken(): void {
-    const { haHost, haApiToken } = this.globalValues();
-    if (isLoopback(haHost) || haApiToken !== null || this.#bad.has('haApiToken')) return;
-    const allowed = 'a loopback address such as 127.0.0.1, or haApiToken (HA_API_TOKEN) set as well';
-    this.#blame('haHost', null, haHost, allowed);
+    if (this.#bad.has('haApiToken')) return;
+    const missing = withoutToken(this.globalValues(), this.gatewayValues());
+    for (const { key, value, allowed } of missing) this.#blame(key, null, value, allowed);
   }
 
   #checkService(service: string | null, values: ServiceValues, overrides: ServiceOverrides): void {
@@ -274,12 +284,6 @@ class Merged {
   }
 }
 
-/** What would be right; where the value is long, also what is wrong with it. Never of a secret. */
-function explainRefusal({ kind, secret }: Setting<unknown>, value: unknown): string {
-  const explanation = secret ? null : (kind.explain?.(value) ?? null);
-  return explanation === null ? kind.allowed : `${kind.allowed} (${explanation})`;
-}
-
 function buildConfig(
   files: Pick<Config, 'root' | 'configFile' | 'dotEnvFile'>,
   merged: Merged,
@@ -304,6 +308,8 @@ function buildConfig(
     ecosystemFile: absolute(global.haEcosystemFile),
     ecosystemEnv: global.haEcosystemEnv,
     dataDir,
+    apiLimits: apiBounds(global),
+    apiSocket: join(dataDir, 'run', `api-${global.haPort}.sock`),
     agentSocket: absolute(environment.haAgentSocket ?? join(dataDir, 'run/agents.sock')),
     logDir: absolute(global.haLogDir),
     pm2Home: absolute(global.pm2Home),
@@ -329,6 +335,7 @@ function buildConfig(
     serviceDefaults,
     services: merged.services,
     mentions: merged.mentions,
+    secrets: merged.secrets,
     values: flatten({ ...global, ...gateway, ...serviceDefaults }, merged.services),
   };
 }
@@ -343,10 +350,4 @@ function flatten(
     for (const [key, value] of Object.entries(overrides)) values.set(dotted(key, service), value);
   }
   return values;
-}
-
-/** Whether a change of the value at this dotted key applies without a restart of the supervisor. */
-export function appliesLive(dottedKey: string): boolean {
-  const topLevel: Registry = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
-  return dottedKey.startsWith('services.') || topLevel[dottedKey]?.live === true;
 }

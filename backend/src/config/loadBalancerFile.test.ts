@@ -51,6 +51,18 @@ describe('load-balancer-config.json', () => {
     });
   });
 
+  it('reads the host and the fields of a check, and shows no field that is wrong', () => {
+    const check = (headers: string): string =>
+      `{ "healthCheck": { "hostHeader": "shop.example", "headers": ${headers} }, "servers": ["a:1"] }`;
+    expect(readLoadBalancerFile(check('{ "X-Token": "s3cret" }'), defaults())).toMatchObject({
+      document: { check: { probe: { host: 'shop.example', headers: { 'X-Token': 's3cret' } } } },
+    });
+    expect(readLoadBalancerFile(check('{ "Upgrade": "s3cret" }'), defaults())).toEqual({
+      ok: false,
+      problems: [expect.stringMatching(/^healthCheck\.headers = \(hidden\), expected names and values/)],
+    });
+  });
+
   it('reads the example of docs/guides/gateway.md', () => {
     const page = readFileSync(new URL('../../../docs/guides/gateway.md', import.meta.url), 'utf8');
     const [, example = ''] = /```json\n([^`]*"servers"[^`]*)```/.exec(page) ?? [];

@@ -17,7 +17,7 @@ import { GATEWAY_SETTINGS } from './gatewaySchema.js';
 import { count, onOff, port, type Kind } from './kinds.js';
 import { healthPolicy } from './policy.js';
 import { meantKey, showValue } from './problems.js';
-import { SERVICE_SETTINGS, type ServiceValues } from './schema.js';
+import { SERVICE_SETTINGS, type ServiceValues, type Setting } from './schema.js';
 import { parseRelaxedJson, readFields, withUnits, type Fields, type Spellings } from './spellings.js';
 
 export interface LoadBalancerFile {
@@ -45,6 +45,8 @@ const HEALTH = {
   path: { setting: 'healthPath', names: ['healthPath', 'checkPath', 'url', 'uri', 'endpoint'] },
   status: { setting: 'healthStatus', names: ['expectedStatus', 'statusCode', 'expectedStatusCode'] },
   body: { setting: 'healthBody', names: ['expectedBody'] },
+  host: { setting: 'healthHost', names: ['hostHeader', 'hostname', 'healthHost'] },
+  headers: { setting: 'healthHeaders', names: ['header', 'requestHeaders', 'healthHeaders'] },
   interval: { setting: 'healthCheckInterval', names: ['intervalMs', 'checkInterval', 'healthCheckInterval'] },
   timeout: { setting: 'healthCheckTimeout', names: ['timeoutMs', 'checkTimeout', 'healthCheckTimeout'] },
   fastInterval: { setting: 'healthCheckFastInterval', names: ['fastIntervalMs'] },
@@ -124,12 +126,12 @@ class Reader {
   }
 
   /** undefined where it is not there, or wrong. */
-  value(fields: Fields, field: string, name: string, kind: Kind<unknown>): unknown {
+  value(fields: Fields, field: string, name: string, kind: Kind<unknown>, isSecret = false): unknown {
     const found = fields.get(field);
     if (found === undefined) return undefined;
     const parsed = kind.schema.safeParse(found.value);
     if (parsed.success) return parsed.data;
-    this.#refuse(dotted(name, found.key), found.value, kind.allowed);
+    this.#refuse(dotted(name, found.key), found.value, kind.allowed, isSecret);
     return undefined;
   }
 
@@ -141,8 +143,9 @@ class Reader {
     if (fields === null) return defaults;
     this.#checkSwitches(fields, name);
     const found = Object.entries(HEALTH).flatMap(([key, { setting }]) => {
-      const kind: Kind<unknown> = SERVICE_SETTINGS[setting].kind;
-      const read = this.value(fields, key, name, DURATIONS.has(key) ? withUnits(kind as Kind<number>) : kind);
+      const { kind, secret }: Setting<unknown> = SERVICE_SETTINGS[setting];
+      const meant = DURATIONS.has(key) ? withUnits(kind as Kind<number>) : kind;
+      const read = this.value(fields, key, name, meant, secret);
       return read === undefined ? [] : [[setting, read] as const];
     });
     const values: ServiceValues = { ...defaults, ...Object.fromEntries(found) };
@@ -246,8 +249,8 @@ class Reader {
     return typeof checked === 'string' || number === undefined ? null : memberOf(checked.host, number);
   }
 
-  #refuse(name: string, value: unknown, allowed: string): void {
-    const shown = value === undefined ? 'is missing' : `= ${showValue(value, false)}`;
+  #refuse(name: string, value: unknown, allowed: string, isSecret = false): void {
+    const shown = value === undefined ? 'is missing' : `= ${showValue(value, isSecret)}`;
     this.problems.push(`${name} ${shown}, expected ${allowed}`);
   }
 }

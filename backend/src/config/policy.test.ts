@@ -96,6 +96,42 @@ describe('servicePolicy', () => {
     expect(servicePolicy(configOf(yaml), { name: 'a' }, HOST).scaling.maxInstances).toBe(expected);
   });
 
+  it('asks a service as its own host with its own fields, and others as config.yml says of all', () => {
+    const config = configOf(
+      'healthHost: all.example\nservices: {a: {healthHost: a.example, healthHeaders: {X-Token: abc}}}',
+    );
+    const probeOf = (name: string) => servicePolicy(config, { name }, HOST).health.probe;
+    expect(probeOf('a')).toMatchObject({ host: 'a.example', headers: { 'X-Token': 'abc' } });
+    expect(probeOf('b')).toMatchObject({ host: 'all.example' });
+    expect(probeOf('b')).not.toHaveProperty('headers');
+  });
+
+  it.each<[yaml: string, instances: number, most: number, warning: RegExp | null]>([
+    ['', 3, 4, null],
+    ['', 6, 6, null],
+    ['services: {a: {minInstances: 2}}', 6, 6, null],
+    ['maxInstances: 6', 6, 6, null],
+    ['maxInstances: 4', 6, 4, /says instances: 6, and maxInstances is 4: of those .* 2 are stopped again/],
+    [
+      'services: {a: {maxInstances: 5}}',
+      6,
+      5,
+      /says instances: 6, and services\.a\.maxInstances is 5: .* 1 are/,
+    ],
+    ['maxInstances: 4\nservices: {a: {maxInstances: 7}}', 6, 7, null],
+    ['services: {b: {maxInstances: 2}}', 6, 6, null],
+  ])('with %j a file that starts %i may have %i', (yaml, instances, most, warning) => {
+    const { scaling } = servicePolicy(configOf(yaml), { name: 'a', instances }, HOST);
+    expect(scaling.maxInstances).toBe(most);
+    if (warning === null) expect(scaling).not.toHaveProperty('boundsWarning');
+    else expect(scaling.boundsWarning).toMatch(warning);
+  });
+
+  it('has a port for each of those that the file starts, and one more', () => {
+    const { ports } = servicePolicy(configOf(''), { name: 'a', instances: 120, startPort: 5_000 }, HOST);
+    expect(ports).toEqual({ first: 5_000, last: 5_120 });
+  });
+
   it('speaks TCP where asked to', () => {
     const policy = servicePolicy(configOf('services: {a: {healthProbe: tcp}}'), { name: 'a' }, HOST);
     expect(policy.health.probe).toEqual({ kind: 'tcp' });

@@ -10,6 +10,10 @@ export interface DefinedService {
   readonly startPort?: number;
   /** Its max_memory_restart. */
   readonly memoryLimitBytes?: number;
+  /** How many PM2 starts of it. */
+  readonly instances?: number;
+  /** Its autorestart is false. */
+  readonly isJob?: boolean;
 }
 
 /** The machine, or the container's share of it. */
@@ -28,12 +32,16 @@ export function servicePolicy(config: Config, service: DefinedService, host: Hos
   const overrides = config.services.get(service.name) ?? {};
   const values: ServiceValues = { ...config.serviceDefaults, ...overrides };
   const memoryLimit = overrides.memoryLimit ?? service.memoryLimitBytes ?? values.memoryLimit;
+  const scaling = {
+    ...scalingPolicy(values, host.cores),
+    ...instanceBounds(config, service, values, host.cores),
+  };
   return {
     name: service.name,
-    ports: portRange(overrides, service, values.portCount),
+    ports: portRange(overrides, service, Math.max(values.portCount, scaling.maxInstances + 1)),
     memoryLimitBytes: Math.min(memoryLimit, host.memoryBytes),
     hangTimeoutMs: values.hangTimeout,
-    scaling: scalingPolicy(values, host.cores),
+    scaling,
     health: healthPolicy(values),
     failure: {
       maxRestartAttempts: values.maxRestartAttempts,
@@ -46,6 +54,7 @@ export function servicePolicy(config: Config, service: DefinedService, host: Hos
       drainGraceMs: values.drainGrace,
       killTimeoutMs: values.killTimeout,
       canaryMs: values.canaryPeriod,
+      ...(service.isJob === true ? { isJob: true } : {}),
     },
   };
 }
@@ -59,14 +68,36 @@ function portRange(
   return first === null ? null : { first, last: Math.min(first + portCount - 1, LAST_PORT) };
 }
 
+type InstanceBounds = Pick<ServicePolicy['scaling'], 'maxInstances' | 'isMaximumSet' | 'boundsWarning'>;
+
+/** A maximum that was set holds. The default makes room for what the ecosystem file starts (decision 32). */
+function instanceBounds(
+  config: Config,
+  { name, instances = 0 }: DefinedService,
+  values: ServiceValues,
+  cores: number,
+): InstanceBounds {
+  const maxInstances = most(values, cores);
+  const isOwn = config.services.get(name)?.maxInstances !== undefined;
+  const isMaximumSet = isOwn || config.mentions.some(({ key }) => key === 'maxInstances');
+  if (!isMaximumSet) return { maxInstances: Math.max(maxInstances, instances) };
+  if (instances <= maxInstances) return { maxInstances, isMaximumSet };
+  const setting = isOwn ? `services.${name}.maxInstances` : 'maxInstances';
+  const boundsWarning =
+    `The ecosystem file says instances: ${instances}, and ${setting} is ${maxInstances}: ` +
+    `of those that PM2 starts, ${instances - maxInstances} are stopped again. Make the two agree.`;
+  return { maxInstances, isMaximumSet, boundsWarning };
+}
+
+/** Only `auto` can exceed the ports or undercut the minimum: numbers were checked when they were read. */
+function most({ minInstances, maxInstances, portCount }: ServiceValues, cores: number): number {
+  return maxInstances === 'auto' ? Math.min(Math.max(cores, minInstances), portCount - 1) : maxInstances;
+}
+
 function scalingPolicy(values: ServiceValues, cores: number): ServicePolicy['scaling'] {
-  const { minInstances, maxInstances, portCount } = values;
-  // Only `auto` can exceed the ports or undercut the minimum: numbers were checked when they were read.
-  const most =
-    maxInstances === 'auto' ? Math.min(Math.max(cores, minInstances), portCount - 1) : maxInstances;
   return {
-    minInstances,
-    maxInstances: most,
+    minInstances: values.minInstances,
+    maxInstances: most(values, cores),
     cpuHighPercent: values.cpuThresholdHigh,
     cpuLowPercent: values.cpuThresholdLow,
     memoryHighPercent: values.memoryThresholdHigh,
@@ -90,6 +121,8 @@ export function healthPolicy(values: ServiceValues): ServicePolicy['health'] {
             statusMin: values.healthStatus.min,
             statusMax: values.healthStatus.max,
             bodyIncludes: values.healthBody,
+            ...(values.healthHost === null ? {} : { host: values.healthHost }),
+            ...(values.healthHeaders === null ? {} : { headers: values.healthHeaders }),
           },
     intervalMs: values.healthCheckInterval,
     timeoutMs: values.healthCheckTimeout,

@@ -1,4 +1,5 @@
 /** What is wrong with a configuration, for people and for the API's events. */
+import type { Setting } from './setting.js';
 import { nearest } from '../lib/editDistance.js';
 
 export interface Problem {
@@ -19,6 +20,12 @@ export function showValue(value: unknown, secret: boolean): string {
   if (secret) return '(hidden)';
   const shown = typeof value === 'string' ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
   return shown.length <= SHOWN_CHARACTERS ? shown : `${shown.slice(0, SHOWN_CHARACTERS - 1)}…`;
+}
+
+/** What would be right; where the value is long, also what is wrong with it. Never of a secret. */
+export function explainRefusal({ kind, secret }: Setting<unknown>, value: unknown): string {
+  const explanation = secret ? null : (kind.explain?.(value) ?? null);
+  return explanation === null ? kind.allowed : `${kind.allowed} (${explanation})`;
 }
 
 /** One line: `config.yml line 3: maxInstances = "many", expected a whole number from 1 to 512, or auto`. */

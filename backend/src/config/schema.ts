@@ -7,6 +7,7 @@
  */
 import type { ProbeSpec } from '../domain/policy.js';
 import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../domain/scaling.js';
+import { API_SETTINGS } from './apiSchema.js';
 import type { ENVIRONMENT_SETTINGS } from './environmentSchema.js';
 import { GATEWAY_GROUPS } from './gatewaySchema.js';
 import {
@@ -16,7 +17,6 @@ import {
   countOrAuto,
   days,
   durationMs,
-  hostNames,
   httpUrl,
   matching,
   onOff,
@@ -26,6 +26,7 @@ import {
   statusRange,
   text,
 } from './kinds.js';
+import { headerFields, hostField } from './requestKinds.js';
 import {
   AT_START,
   MOST_INSTANCES,
@@ -48,34 +49,11 @@ const GIBIBYTE = 1024 ** 3;
 
 const PROBE_KINDS: readonly [ProbeSpec['kind'], ...ProbeSpec['kind'][]] = ['http', 'tcp'];
 
-const hostName = matching(/^[A-Za-z0-9.:_-]+$/, 'a host name or an IP address');
 const urlPath = matching(/^\/\S*$/, 'a path that begins with / and has no spaces');
-const headerText = matching(/^[\x21-\x7e]+$/, 'printable ASCII without spaces');
 
 /** Of the supervisor as a whole. */
 export const GLOBAL_SETTINGS = {
-  haHost: setting(
-    hostName,
-    '127.0.0.1',
-    'Address that the API listens on. Any other than loopback needs haApiToken.',
-    AT_START,
-  ),
-  haPort: setting(port(), 3_000, 'Port that the API listens on.', AT_START),
-  haAllowedHosts: optional(
-    hostNames(),
-    'Further names under which clients address the API, such as that of a reverse proxy; others are refused.',
-    AT_START,
-  ),
-  haApiToken: optional(
-    headerText,
-    'Token that callers of the API present (`Authorization: Bearer …`). Use a long random one.',
-    SECRET_AT_START,
-  ),
-  sessionSecret: optional(
-    text(),
-    'Key that signs browser sessions of the API. Under PM2: SESSION_SECRET in .env or the environment, or the one made once in `session-secret` in haDataDir; one in config.yml is not used by what PM2 started.',
-    SECRET_AT_START,
-  ),
+  ...API_SETTINGS,
   haEcosystemFile: setting(
     path(),
     'ecosystem.cluster.config.js',
@@ -154,7 +132,7 @@ const SCALING = {
   maxInstances: setting(
     countOrAuto(1, MOST_INSTANCES),
     4,
-    'Never more instances than this; auto is the number of cores that this machine or container may use.',
+    'Never more instances than this; auto is the number of cores that this machine or container may use. Where it is not set, as many as the ecosystem file starts, or ran when Holdfast first took care of the service, are allowed as well.',
   ),
   cpuThresholdHigh: setting(percent(), 80, 'Load above it, in % of one core per instance, adds instances.'),
   cpuThresholdLow: setting(percent(), 30, 'Load below it, in % of one core per instance, removes instances.'),
@@ -195,6 +173,15 @@ const HEALTH = {
   healthPath: setting(urlPath, '/health', 'Path of the HTTP probe.'),
   healthStatus: setting(statusRange(), { min: 200, max: 399 }, 'HTTP statuses that count as healthy.'),
   healthBody: optional(text(), "Text that the HTTP probe's answer must contain."),
+  healthHost: optional(
+    hostField(),
+    'Host that the HTTP probe asks for, where an application answers only hosts on a list. Unset: the address and port of the instance.',
+  ),
+  healthHeaders: optional(
+    headerFields(),
+    'Header fields that the HTTP probe sends, such as a token that the health path asks for.',
+    { secret: true },
+  ),
   healthCheckInterval: setting(
     durationMs(100, HOUR_MS),
     30_000,

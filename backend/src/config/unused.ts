@@ -82,7 +82,7 @@ const NEEDS: readonly (readonly [
     ({ gateway: { accessLog } }) => accessLog !== 'off',
   ],
   [
-    ['healthPath', 'healthStatus', 'healthBody'],
+    ['healthPath', 'healthStatus', 'healthBody', 'healthHost', 'healthHeaders'],
     'only HEALTH_PROBE=http uses it',
     ({ serviceDefaults, services }) =>
       [serviceDefaults, ...services.values()].some(({ healthProbe }) => healthProbe === 'http'),

@@ -5,10 +5,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
+import { scrubber } from '../domain/secrets/scrubber.js';
 import { Emitter } from '../lib/emitter.js';
 import { FileWatcher, type FileWatcherOptions } from '../lib/fileWatcher.js';
-import { appliesLive, loadConfig, type Config, type LoadOptions } from './load.js';
+import { GATEWAY_SETTINGS } from './gatewaySchema.js';
+import { loadConfig, type Config, type LoadOptions } from './load.js';
 import type { Problem } from './problems.js';
+import { GLOBAL_SETTINGS, SERVICE_SETTINGS, type Registry } from './schema.js';
 
 export interface ConfigEvents {
   /** The configuration is valid, and differs, or the text before it was rejected. */
@@ -69,6 +72,7 @@ export class ConfigWatcher {
       this.#events.emit('rejected', { problems: result.problems });
       return;
     }
+    scrubber.learn(result.config.secrets);
     const keys = changedKeys(this.#current, result.config);
     if (keys.length === 0 && !this.#isRejected) return;
     this.#isRejected = false;
@@ -81,4 +85,10 @@ export class ConfigWatcher {
 function changedKeys(before: Config, after: Config): string[] {
   const keys = new Set([...before.values.keys(), ...after.values.keys()]);
   return [...keys].filter((key) => !isDeepStrictEqual(before.values.get(key), after.values.get(key))).sort();
+}
+
+/** Whether a change of the value at this dotted key applies without a restart of the supervisor. */
+export function appliesLive(dottedKey: string): boolean {
+  const topLevel: Registry = { ...GLOBAL_SETTINGS, ...GATEWAY_SETTINGS, ...SERVICE_SETTINGS };
+  return dottedKey.startsWith('services.') || topLevel[dottedKey]?.live === true;
 }

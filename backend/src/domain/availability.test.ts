@@ -74,17 +74,28 @@ describe('availability', () => {
     );
   });
 
-  test.each([
-    null,
-    7,
-    'x',
-    [],
-    {},
-    { ...EMPTY_TALLY, failures: -1 },
-    { ...EMPTY_TALLY, servingMs: 5, observedMs: 4 },
-    { ...EMPTY_TALLY, lost: '1' },
-  ])('a damaged tally %j begins anew', (saved) => {
-    expect(restoreTally(saved)).toEqual(EMPTY_TALLY);
+  test.each([null, 7, 'x', [], {}, { ...EMPTY_TALLY, failures: -1 }, { ...EMPTY_TALLY, lost: '1' }])(
+    'a damaged tally %j begins anew',
+    (saved) => {
+      expect(restoreTally(saved)).toEqual(EMPTY_TALLY);
+    },
+  );
+
+  test.each([-1, '5', null, 1e308, Number.NaN, Number.POSITIVE_INFINITY, [], {}])(
+    'a sum that is %j begins anew, the others go on',
+    (garbage) => {
+      const whole = { ...EMPTY_TALLY, observedMs: 9, servingMs: 8, failures: 3, lost: 1 };
+      expect(restoreTally({ ...whole, failures: garbage })).toEqual({ ...whole, failures: 0 });
+      expect(restoreTally({ ...whole, observedMs: garbage })).toEqual({
+        ...whole,
+        observedMs: 0,
+        servingMs: 0,
+      });
+    },
+  );
+
+  test('never more serving than observed', () => {
+    expect(restoreTally({ ...EMPTY_TALLY, servingMs: 5, observedMs: 4 }).servingMs).toBe(4);
   });
 
   test('percentages stay percentages, and merging is adding up', () => {

@@ -104,15 +104,15 @@ export function figuresOf(tally: AvailabilityTally): HighAvailabilityFigures {
   };
 }
 
-/** A tally as it was persisted; the empty one when `saved` cannot be one (damaged, or of another version). */
+/** A tally as it was persisted. A sum that can't be one (damaged, or of another version) begins anew. */
 export function restoreTally(saved: unknown): AvailabilityTally {
   if (typeof saved !== 'object' || saved === null) return EMPTY_TALLY;
   const fields = saved as Readonly<Record<string, unknown>>;
   const restored: Record<keyof AvailabilityTally, number> = { ...EMPTY_TALLY };
   for (const name of Object.keys(EMPTY_TALLY) as (keyof AvailabilityTally)[]) {
     const value = fields[name];
-    if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) return EMPTY_TALLY;
-    restored[name] = value;
+    const isSum = typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+    restored[name] = isSum ? value : 0;
   }
-  return restored.servingMs > restored.observedMs ? EMPTY_TALLY : restored;
+  return { ...restored, servingMs: Math.min(restored.servingMs, restored.observedMs) };
 }

@@ -103,5 +103,7 @@ function isEntry(entry: unknown): entry is readonly [number, Slot] {
   const slot: unknown = entry[1];
   if (typeof slot !== 'object' || slot === null) return false;
   const { up, degraded, down } = slot as Readonly<Record<string, unknown>>;
-  return [up, degraded, down].every((seconds) => typeof seconds === 'number' && seconds >= 0);
+  return [up, degraded, down].every(
+    (seconds) => typeof seconds === 'number' && seconds >= 0 && seconds <= SLOT_MS / 1000,
+  );
 }

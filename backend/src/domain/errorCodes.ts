@@ -22,10 +22,13 @@ const operations: CodeGroup = {
       'Neither the ecosystem file nor config.yml names the service. Name it there, then adopt it.',
     'service.unverified':
       'No instance has ever passed its health probe, so that a new one could not be verified. Set healthPath to what it answers.',
+    'service.is-job':
+      'The service is a job (`autorestart: false`): each start is one run, so it is not scaled.',
     'service.not-adopted': 'The supervisor has just started and is still looking at what runs. Try again.',
     'service.undefined': 'No ecosystem file defines the service, and PM2 lists no instance to copy.',
     'operation.conflict': 'Another operation on this service is under way.',
     'operation.failed': 'The operation did not reach its goal; the message says why.',
+    'operation.superseded': 'The operation had come to a standstill, and a deploy took its place.',
     'scale.above-max': 'The target is above `maxInstances`.',
     'scale.below-min': 'The target is below `minInstances`.',
     'scale.not-above-current': 'The target is not above the current count.',
@@ -44,8 +47,9 @@ const requests: CodeGroup = {
   where: 'Answers of the supervisor before anything was done.',
   codes: {
     'auth.required': 'A token is set, and the request brought none.',
+    'auth.too-many-requests':
+      'More requests without the token came from this address than are answered; show the token, or ask less often.',
     'auth.invalid': 'The token is wrong.',
-    'auth.too-many-guesses': 'This address tried too many wrong tokens; wait some seconds.',
     'session.not-needed': 'No token is set, so there is nothing to log in to.',
     'host.missing': 'The request has no Host header.',
     'host.foreign': 'The Host header is not a name of this API; see `haAllowedHosts`.',
@@ -195,7 +199,6 @@ const commands: CodeGroup = {
     'gateway.not-serving': 'The gateway runs, and does not serve in time.',
     'gateway.not-renewed': 'The gateway did not hand over to a successor in time.',
     'tls.certificates': 'The certificates cannot be used; the message says which and why.',
-    'script.missing': 'A script that an application names is not there.',
     'cluster.no-service': '`npm run cluster` found no such service in the ecosystem file.',
     'cluster.not-node': '`npm run cluster` runs only what node runs.',
     'cluster.no-port': '`npm run cluster` does not know a first port for the service.',

@@ -1,3 +1,4 @@
+import type { RunEnd } from './endRules.js';
 import type { DiagnosisCode } from './diagnosis/facts.js';
 import type { FailureCause, InstanceRef, OperationKind } from './model.js';
 
@@ -14,7 +15,7 @@ export interface EventMap {
   'management.started': { by: string };
   /** Automatic management was switched off: nothing is replaced or scaled until it is on again. */
   'management.stopped': { by: string };
-  /** The state file could not be used and was set aside. */
+  /** Something in the state file was not usable: what `problem` names has its default, the rest was kept. `movedTo`: the file as it was. */
   'state.damaged': { movedTo: string; problem: string };
   /** The state could not be written; what is remembered lives in memory only until it can be. */
   'state.unwritable': { problem: string };
@@ -39,21 +40,29 @@ export interface EventMap {
   'instance.serving': { service: string; instance: InstanceRef; afterMs: number };
   /** Traffic must not go there any more. */
   'instance.withdrawn': { service: string; instance: InstanceRef; why: string };
-  /** The process ended. `charged`: it counts against the restart budget, for the `cause` that is given. */
+  /** PM2 started another process of it at the same port, and the process before begins to stop. */
+  'instance.superseded': { service: string; instance: InstanceRef };
+  /** It was to leave and is needed again, because others that served do not any more: it is not stopped. */
+  'instance.restored': { service: string; instance: InstanceRef; why: string };
+  /** The process ended. `charged`: it was counted against the restart budget. `cause`: what it ended of, when that is its own fault. */
   'instance.exited': {
     service: string;
     instance: InstanceRef;
     exitCode: number | null;
     signal: string | null;
-    /** True: counted against the restart budget. */
+    /** False also when the same failure was charged before, or the budget is spent already. */
     charged: boolean;
     ranMs: number;
-    /** Why, when it is charged. */
+    /** What it ended of, when that is its own fault: also where nothing is charged for it, or not once more. */
     cause?: FailureCause;
+    /** PM2 leaves it down as it was told (autorestart, stop_exit_codes): whether the run did what it should. */
+    run?: RunEnd;
+    /** PM2 restarts it by itself, and why: a file changed (`watch`), or its memory (`max_memory_restart`). */
+    why?: string;
     /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
     blackBox?: string;
   };
-  /** The instance is out of service and is to be replaced, for this cause. */
+  /** The instance is out of service, for this cause. It is replaced where that helps, and while management is on. */
   'instance.unfit': {
     service: string;
     instance: InstanceRef;
@@ -67,6 +76,8 @@ export interface EventMap {
    * what was asked, what came, and what to set.
    */
   'instance.unverified': { service: string; instance: InstanceRef; detail: string };
+  /** Another instance (`heldBy`) has the same port: this one gets no traffic, and is replaced by one with a port of its own. */
+  'instance.portShared': { service: string; instance: InstanceRef; heldBy: string };
   /**
    * Its agent reports a blocked main thread; `at` is the innermost frame. Comes a second time when the stack becomes
    * known only later, because native code was running.
@@ -130,6 +141,8 @@ export interface EventMap {
   'service.unconfigured': { service: string };
   /** Instances stall and replacing one did not help: what they share is likely the cause. No more are replaced for it. */
   'service.stalled': { service: string; detail: string };
+  /** PM2 restarts an instance over and over, though it does not fail. `detail`: how often, why, and what to do. */
+  'service.restartedOverAndOver': { service: string; detail: string };
   /** An operator stopped every instance through PM2; Holdfast holds still until one is started again. */
   'service.stoppedByOperator': { service: string };
 
@@ -175,8 +188,10 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
       return 'error';
     case 'instance.unfit':
     case 'instance.unverified':
+    case 'instance.portShared':
     case 'instance.quarantined':
     case 'service.diagnosed':
+    case 'service.restartedOverAndOver':
     case 'operation.failed':
     case 'action.failed':
     case 'config.rejected':

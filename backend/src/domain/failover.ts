@@ -7,6 +7,7 @@
  * is quarantined: not restarted, not replaced. After a cooldown one half-open trial is made; it must outlive what
  * killed its predecessors before the slot is whole again.
  */
+import { judgeRun, RESTARTED, type EndRules, type RunEnd } from './endRules.js';
 import type { FailureCause } from './model.js';
 import type { FailurePolicy } from './policy.js';
 
@@ -26,6 +27,9 @@ export function withinWindow(
 ): readonly Charge[] {
   return charges.filter((charge) => Math.abs(nowMs - charge.atMs) < policy.windowMs);
 }
+
+/** Beyond that every wait is as long as it may be; without a bound 0 × 2^1024 would not be a number. */
+const MOST_DOUBLINGS = 50;
 
 export type BudgetVerdict =
   /** Try again; a replacement waits this long first (a restart by PM2 has already happened). */
@@ -48,10 +52,29 @@ export function charge(
   if (recent.length > policy.maxRestartAttempts) {
     return { charges: recent, verdict: { kind: 'spent', attempts: policy.maxRestartAttempts } };
   }
-  // The first retry is immediate, the second waits up to the base, each later one up to twice as long.
-  const ceilingMs = recent.length === 1 ? 0 : policy.backoffBaseMs * 2 ** (recent.length - 2);
-  const backoffMs = Math.min(policy.windowMs / 10, ceilingMs) * random;
+  const backoffMs = longestBackoffMs(recent.length, policy) * random;
   return { charges: recent, verdict: { kind: 'retry', backoffMs } };
+}
+
+/** The first retry is immediate, the second waits up to the base, each later one up to twice as long. */
+function longestBackoffMs(
+  failures: number,
+  policy: Pick<FailurePolicy, 'windowMs' | 'backoffBaseMs'>,
+): number {
+  if (failures <= 1) return 0;
+  const doublings = Math.min(failures - 2, MOST_DOUBLINGS);
+  return Math.min(policy.windowMs / 10, policy.backoffBaseMs * 2 ** doublings);
+}
+
+/** The longest waits before so many retries together. */
+export function longestBackoffsMs(
+  retries: number,
+  policy: Pick<FailurePolicy, 'windowMs' | 'backoffBaseMs'>,
+): number {
+  return Array.from({ length: retries }, (_, i) => longestBackoffMs(i + 1, policy)).reduce(
+    (a, b) => a + b,
+    0,
+  );
 }
 
 /** Wait before the n-th half-open trial (0-based): doubles each time, at most ten cooldowns, ±10 % jitter. */
@@ -88,6 +111,8 @@ export function isOwnFault(cause: FailureCause): boolean {
 
 export type ExitVerdict =
   | { readonly charged: false; readonly why: 'asked' | 'killed' }
+  /** PM2 leaves it down, as it was told, and so does Holdfast. */
+  | { readonly charged: false; readonly why: 'run-ended'; readonly run: RunEnd }
   | { readonly charged: true; readonly cause: 'crashed' | 'oom-killed' }
   | { readonly charged: true; readonly cause: 'out-of-memory'; readonly limitBytes: number };
 
@@ -120,8 +145,12 @@ export function judgeExit(exit: {
   readonly oomKilled: boolean;
   /** The JavaScript heap in the last figures of its agent; null where there are none. */
   readonly heap: HeapUse | null;
+  /** What PM2 does after it. Default: it restarts it. */
+  readonly endRules?: EndRules | undefined;
 }): ExitVerdict {
   if (exit.asked) return { charged: false, why: 'asked' };
+  const run = judgeRun(exit.endRules ?? RESTARTED, exit);
+  if (run !== null) return { charged: false, why: 'run-ended', run };
   const aborted = exit.signal === null ? ABORT_CODES.has(exit.exitCode ?? 0) : ABORTS.has(exit.signal);
   if (aborted && exit.heap !== null && isHeapFull(exit.heap)) {
     return { charged: true, cause: 'out-of-memory', limitBytes: exit.heap.limitBytes };

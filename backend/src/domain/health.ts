@@ -33,6 +33,8 @@ export type HealthState =
       readonly kind: 'starting';
       readonly sinceMs: number;
       readonly origin: Origin;
+      /** It ran when this supervisor first looked. */
+      readonly adopted: boolean;
       /** When it must have passed; the process may be older than `sinceMs`. */
       readonly deadlineMs: number;
       readonly passes: number;
@@ -80,12 +82,22 @@ export type Verdict =
       readonly detail: string;
     };
 
-/** @param ageMs how long the process has run when it is first seen: its start time-out began then. */
-export function starting(nowMs: number, origin: Origin, policy: HealthPolicy, ageMs = 0): HealthState {
+/**
+ * @param ageMs how long the process has run when it is first seen: its start time-out began then.
+ * @param adopted whether it ran when this supervisor first looked.
+ */
+export function starting(
+  nowMs: number,
+  origin: Origin,
+  policy: HealthPolicy,
+  ageMs = 0,
+  adopted = false,
+): HealthState {
   // Also the oldest gets time for `fall` probes: one that failed says nothing.
   const leastMs = Math.min(policy.startTimeoutMs, policy.fall * policy.fastIntervalMs);
   const deadlineMs = nowMs + Math.max(leastMs, policy.startTimeoutMs - Math.max(0, ageMs));
-  return { kind: 'starting', sinceMs: nowMs, origin, deadlineMs, passes: 0, failures: 0, problem: null };
+  const none = { passes: 0, failures: 0, problem: null };
+  return { kind: 'starting', sinceMs: nowMs, origin, adopted, deadlineMs, ...none };
 }
 
 /** The state after one probe result. */
@@ -179,6 +191,11 @@ export function afterTime(state: HealthState, policy: HealthPolicy, nowMs: numbe
 /** Whether it ran before it was first seen. */
 export function wasThere({ origin }: Extract<HealthState, { kind: 'starting' }>): boolean {
   return origin === 'found' || origin === 'known';
+}
+
+/** Whether it may be serving for all that is known: it ran before it was first seen, and no probe has said otherwise. */
+export function isUnknown(state: HealthState): boolean {
+  return state.kind === 'starting' && (wasThere(state) || (state.adopted && state.failures === 0));
 }
 
 /** Whether traffic may go there, by what is known of its health. */

@@ -3,6 +3,7 @@
  * by commas; IPv6 addresses in brackets.
  */
 import { ipVersion } from './ipAddress.js';
+import { sameOwner, type PortOwner } from './portOwner.js';
 
 /** An upstream as a source names it. */
 export interface Member {
@@ -18,6 +19,8 @@ export interface Member {
   readonly unverified?: true | undefined;
   /** Its source wants it to take nothing new, and to stay: it may be wanted again. */
   readonly draining?: true | undefined;
+  /** On this machine: to which users its port must belong. Absent: to any. */
+  readonly owner?: PortOwner | undefined;
 }
 
 /** What a weight may be. */
@@ -51,7 +54,8 @@ export function sameMembers(a: readonly Member[], b: readonly Member[]): boolean
         one.weight === other.weight &&
         one.doubtful === other.doubtful &&
         one.unverified === other.unverified &&
-        one.draining === other.draining
+        one.draining === other.draining &&
+        sameOwner(one.owner, other.owner)
       );
     })
   );

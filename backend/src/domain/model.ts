@@ -1,6 +1,8 @@
 /** The nouns of the control plane. Everything here is a readonly snapshot; owners live in services/. */
 import type { Diagnosis } from './diagnosis/facts.js';
+import type { EndRules } from './endRules.js';
 import type { MemoryTrend } from './memoryTracker.js';
+import type { PortOwner } from './portOwner.js';
 
 /** One start of one process: history survives a config reload, a restarted process starts clean. */
 export interface InstanceId {
@@ -40,6 +42,12 @@ export interface ManagedProcess extends InstanceId {
   readonly createdAtMs: number;
   /** From the signal to SIGKILL, as PM2 was told when it was started. */
   readonly killTimeoutMs: number;
+  /** What its instance variable (NODE_APP_INSTANCE) says. Absent: nothing. */
+  readonly instanceNumber?: number;
+  /** What PM2 does when it ends. Absent: PM2's defaults. */
+  readonly endRules?: EndRules;
+  /** How the last process under this number ended, as PM2 wrote it down (0 also for a signal). Absent: none has. */
+  readonly lastExitCode?: number;
 }
 
 /** Whether there is a process, or PM2 is about to make one. */
@@ -99,6 +107,10 @@ export type AgentPresence = 'connected' | 'silent' | 'absent';
 
 /** An instance as it is shown and decided upon. */
 export interface InstanceView extends ManagedProcess {
+  /** Where it listens and is asked, without brackets: 127.0.0.1 unless it listens elsewhere. */
+  readonly host: string;
+  /** To which users its port must belong; null: not known. */
+  readonly owner: PortOwner | null;
   readonly fitness: Fitness;
   /** Whether traffic may go there now: fit, or unverified and answering, and neither withdrawn nor draining. */
   readonly serving: boolean;
@@ -132,6 +144,8 @@ export type ServiceState =
   | 'unverified'
   /** Stopped by an operator through PM2. */
   | 'stopped'
+  /** Ended as intended, and nothing is to be started: a job between two runs, or one of its stop_exit_codes. */
+  | 'finished'
   /** Let go by an operator, or no longer configured: shown, and left alone. */
   | 'released';
 
@@ -148,6 +162,10 @@ export interface ServiceView {
   readonly diagnosis: Diagnosis | null;
   /** Files that did not verify in a deploy lie in its folder; null when none do. */
   readonly unprovenFiles: UnprovenFiles | null;
+  /** What to know before its next instance is started: that this one would not be as those that run, for example. */
+  readonly startWarnings: readonly string[];
+  /** What is wrong with its settings in view of each other, or with the ports of its instances, a sentence each. */
+  readonly warnings: readonly string[];
   readonly operation: { readonly id: string; readonly kind: OperationKind; readonly since: string } | null;
   readonly instances: readonly InstanceView[];
 }
@@ -183,6 +201,10 @@ export interface Operation {
   readonly stopped: readonly InstanceRef[];
   /** Set once it failed and what it began is being taken back. */
   readonly failure: { readonly code: string; readonly message: string } | null;
+  /** The fewest steps that were ever left to its goal; null: not looked at yet. */
+  readonly stepsLeft: number | null;
+  /** For how long it has come no closer. Time in which PM2 does not answer does not count. */
+  readonly idleMs: number;
 }
 
 /** An instance as operations name it. */

@@ -19,6 +19,10 @@ export interface ScalingPolicy {
   readonly downWindowMs: number;
   /** False: decisions are computed and shown, never applied. */
   readonly autoscale: boolean;
+  /** The maximum was set, so that what the ecosystem file says, or PM2 ran before, does not raise it. Default: false. */
+  readonly isMaximumSet?: boolean;
+  /** What these bounds do that was hardly meant, a sentence for people. Default: nothing. */
+  readonly boundsWarning?: string;
 }
 
 export type ProbeSpec =
@@ -30,6 +34,10 @@ export type ProbeSpec =
       readonly statusMax: number;
       /** Text that the body must contain, or null. */
       readonly bodyIncludes: string | null;
+      /** `Host` of the request. Default: the address and port that are asked. */
+      readonly host?: string;
+      /** Further fields of the request, or other values of its own. May hold credentials: they are never shown. */
+      readonly headers?: Readonly<Record<string, string>>;
     }
   | { readonly kind: 'tcp' };
 
@@ -69,6 +77,8 @@ export interface LifecyclePolicy {
   readonly killTimeoutMs: number;
   /** How long a deploy's canary must stay fit before the rest follows. */
   readonly canaryMs: number;
+  /** Its definition says `autorestart: false`: each start is one run (endRules.ts). Default: false. */
+  readonly isJob?: boolean;
 }
 
 export interface ServicePolicy {
@@ -83,6 +93,20 @@ export interface ServicePolicy {
   readonly health: HealthPolicy;
   readonly failure: FailurePolicy;
   readonly lifecycle: LifecyclePolicy;
+}
+
+/** As the policy says, but with room for as many as were found running. */
+export function withRoomFor(policy: ServicePolicy, found: number): ServicePolicy {
+  const { scaling } = policy;
+  if (scaling.isMaximumSet === true || found <= scaling.maxInstances) return policy;
+  return { ...policy, scaling: { ...scaling, maxInstances: found } };
+}
+
+/** Why `wanted` instances are not allowed and `to` are. */
+export function whyBounded(wanted: number, to: number): string {
+  return to < wanted
+    ? `the configuration allows at most ${to} instances (maxInstances)`
+    : `the configuration allows at least ${to} instances (minInstances)`;
 }
 
 /** `wanted`, or the nearest count that the policy allows. */

@@ -4,6 +4,8 @@
  * new snapshot disturbs nothing that stayed the same. Plain data: it crosses a process boundary and is kept on disk.
  */
 
+import type { PortOwner } from './portOwner.js';
+
 /** Where an upstream stands by membership and active checks; what a worker knows from traffic comes on top. */
 export type UpstreamState =
   /** Takes traffic. */
@@ -22,6 +24,8 @@ export interface UpstreamSnapshot {
   readonly state: UpstreamState;
   /** Wall clock since when it is up: slow start counts from here, ms. */
   readonly upSinceMs: number;
+  /** On this machine: to which users its port must belong. Absent: to any. */
+  readonly owner?: PortOwner | undefined;
 }
 
 export interface StickySnapshot {
@@ -62,6 +66,8 @@ export interface PoolSnapshot {
   };
   /** Absent: the client gets the gateway's own 502 or 503. */
   readonly fallback?: FallbackSnapshot;
+  /** Why no upstream of it is up, for people who run it. Absent: one is, or that is not known. */
+  readonly trouble?: string;
   readonly upstreams: readonly UpstreamSnapshot[];
 }
 

@@ -13,6 +13,7 @@ import {
   outdated,
   slotsOf,
   targetOf,
+  UNFIT,
 } from '../../../test/support/reconcileWorld.js';
 import { reconcile, SURGE } from './reconcile.js';
 import type { Action, ReconcileInput, RolloutStage, Slot } from './reconcile.js';
@@ -165,7 +166,7 @@ describe('shrinking', () => {
   test('of several that drain, looks again when the first is done', () => {
     const draining = (pmId: number, sinceMs: number): Slot => ({
       id: idOf(pmId),
-      state: { kind: 'draining', sinceMs, why: 'to shrink', drained: null },
+      state: { kind: 'draining', sinceMs, why: 'to shrink', drained: null, canReturn: 'no' },
       outdated: false,
     });
     const slots = [...slotsOf('fit'), draining(1, NOW_MS - 100), draining(2, NOW_MS - 900)];
@@ -184,7 +185,7 @@ describe('shrinking', () => {
     const [slot] = slotsOf('draining');
     const since = (sinceMs: number): Slot => ({
       ...slot!,
-      state: { kind: 'draining', sinceMs, why: 'to shrink', drained: null },
+      state: { kind: 'draining', sinceMs, why: 'to shrink', drained: null, canReturn: 'no' },
     });
     const fit = slotsOf('fit', 'fit').slice(1);
     expect(next(1, [since(NOW_MS - GRACE_MS), ...fit])).toEqual({
@@ -202,7 +203,7 @@ describe('shrinking', () => {
     const fit = slotsOf('fit', 'fit').slice(1);
     const withdrawn = (agoMs: number, drained: boolean | null): Slot => ({
       id: idOf(0),
-      state: { kind: 'draining', sinceMs: NOW_MS - agoMs, why: 'to shrink', drained },
+      state: { kind: 'draining', sinceMs: NOW_MS - agoMs, why: 'to shrink', drained, canReturn: 'no' },
       outdated: false,
     });
 
@@ -263,6 +264,15 @@ describe('quarantine', () => {
     expect(next(2, onTrial).kind).toBe('hold');
   });
 
+  test('one that passes again is not halted, and takes its part of the surge', () => {
+    const state = { kind: 'quarantined', running: true, passes: true, failOpen: false } as const;
+    const passing: Slot = { id: idOf(5), state, outdated: false };
+    const slots = slotsOf('fit', 'unfit', 'unfit', 'unfit').map((slot, n) => ({ ...slot, held: n > 1 }));
+    expect(next(4, slots).kind).toBe('start');
+    // Its predecessor still runs, so its place is not empty.
+    expect(next(4, [...slots, passing], { holes: 0 }).kind).toBe('hold');
+  });
+
   test('a trial waits while the surge is taken', () => {
     const slots = slotsOf('fit', 'unfit', 'starting');
     const trial = { target: null };
@@ -320,6 +330,7 @@ describe('whatever the picture', () => {
   test('every target is in the picture and in a state that the action is for', () => {
     const fitting: Record<string, readonly string[]> = {
       withdraw: ['starting', 'fit', 'unfit'],
+      restore: ['draining'],
       stop: ['draining'],
       discard: ['debris'],
       halt: ['quarantined'],
@@ -333,10 +344,18 @@ describe('whatever the picture', () => {
     });
   });
 
-  test('who serves is withdrawn only while as many as wanted, and at least one, still serve', () => {
+  test('what serves is withdrawn only while as many as wanted, and at least one, still serve', () => {
     always((input, action) => {
       if (action.kind !== 'withdraw' || slotAt(input, action)?.state.kind !== 'fit') return;
       expect(fitOf(input.slots).length - 1).toBeGreaterThanOrEqual(Math.max(1, targetOf(input)));
+    });
+  });
+
+  test('what drains goes back into traffic when too few serve and it could, and only then', () => {
+    always((input, action) => {
+      const isShort = fitOf(input.slots).length < Math.max(1, targetOf(input));
+      const could = input.slots.some(({ state }) => state.kind === 'draining' && state.canReturn === 'yes');
+      expect(action.kind === 'restore').toBe(isShort && could);
     });
   });
 
@@ -357,12 +376,13 @@ describe('whatever the picture', () => {
     });
   });
 
-  test('a replacement is for one that is to leave, and never begins while another one leaves', () => {
+  test('a replacement is for one that is to leave, and begins while another one leaves only if nothing serves', () => {
     always((input, action) => {
       if (action.kind !== 'start' || action.replaces === null) return;
       const replaced = input.slots.find(({ id }) => id.pmId === action.replaces?.pmId);
       expect(replaced?.outdated === true || replaced?.state.kind === 'unfit').toBe(true);
-      expect(input.slots.some(({ state }) => state.kind === 'draining')).toBe(false);
+      const leaves = input.slots.some(({ state }) => state.kind === 'draining');
+      expect(leaves && fitOf(input.slots).length > 0).toBe(false);
     });
   });
 
@@ -413,12 +433,14 @@ describe('whatever the picture', () => {
     });
   });
 
-  test('what has drained, and what has no process, does not wait', () => {
-    always(({ slots, nowMs, drainGraceMs, drainTimeoutMs }, action) => {
+  test('what has drained, and what has no process, does not wait, unless its first probe decides', () => {
+    always((input, action) => {
+      const { slots, nowMs, drainGraceMs, drainTimeoutMs } = input;
       if (action.kind !== 'hold') return;
+      const isShort = fitOf(slots).length < Math.max(1, targetOf(input));
       for (const { state } of slots) {
         expect(state.kind).not.toBe('debris');
-        if (state.kind !== 'draining') continue;
+        if (state.kind !== 'draining' || (isShort && state.canReturn === 'unknown')) continue;
         const mostMs = state.drained === false ? drainTimeoutMs : drainGraceMs;
         expect(nowMs - state.sinceMs).toBeLessThan(mostMs);
       }
@@ -430,5 +452,28 @@ describe('whatever the picture', () => {
       if (action.kind === 'hold' && action.untilMs !== null)
         expect(action.untilMs).toBeGreaterThan(input.nowMs);
     });
+  });
+});
+
+describe('two that are to be replaced, and what replaces one of them', () => {
+  const [a, b, c, d] = slotsOf(UNFIT, UNFIT, 'fit', 'starting');
+  const neverServed = { ...b!, state: { ...UNFIT, wasReady: false } } as Slot;
+
+  test('the one whose replacement serves leaves, not the other one', () => {
+    for (const replaces of [0, 1]) {
+      const action = next(2, [a!, neverServed, { ...c!, replaces }]);
+      expect(action).toMatchObject({ kind: 'withdraw', target: { pmId: replaces } });
+    }
+  });
+
+  test('the next start replaces the other one, and where there is none it fills a gap', () => {
+    for (const [replaces, other] of [
+      [1, 0],
+      [0, 1],
+    ] as const) {
+      const action = next(3, [a!, neverServed, { ...d!, replaces }]);
+      expect(action).toMatchObject({ kind: 'start', replaces: { pmId: other } });
+    }
+    expect(next(2, [a!, { ...d!, replaces: 0 }])).toMatchObject({ kind: 'start', replaces: null });
   });
 });

@@ -163,7 +163,8 @@ describe('whatever happens in between', () => {
     fc.assert(
       fc.property(inputs, stories, (input, story) => {
         const world = new ReconcileWorld(input);
-        let most = Math.max(input.desired, runningOf(input).length + input.holes);
+        const back = input.slots.filter(({ state }) => state.kind === 'draining' && state.canReturn !== 'no');
+        let most = Math.max(input.desired, runningOf(input).length + back.length + input.holes);
         for (const { steps, happening } of story) {
           for (let step = 0; step < steps; step++) {
             world.apply(reconcile(world.input()));

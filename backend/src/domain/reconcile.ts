@@ -9,14 +9,19 @@
  *   held       condemned, but the budget of its replacement  counts towards the target, and stays
  *              is spent
  *   spare      on trial beside the one it would replace      counts for nothing until the trial has ended
- *   draining   withdrawn from traffic                        stops after its grace
+ *   draining   withdrawn from traffic                        stops after its grace, or goes back into traffic when
+ *                                                            fewer than the target serve
  *   debris     listed without a process, not by us           discarded
+ *   ended      PM2 leaves it down, as it was told            left alone; its place is not filled
  *   quarantined                                              halted, then left alone; each is a hole, not filled
  *
  * Make before break: a condemned slot goes only while those that serve, without it, still make the target, so
  * there is never more than one surplus instance and never less than what served before. While none is fit, what has
  * served before counts as serving (the gateway fails open), and only what never did may go.
  */
+import { cancelDrain, isDraining, nextStopMs, stopDrained } from './draining.js';
+import type { DrainingInput } from './draining.js';
+import { firstToGo, isToBeHalted, neverServed, youngestFirst } from './leavingOrder.js';
 import type { FailureCause, InstanceId } from './model.js';
 
 export type SlotState =
@@ -39,24 +44,42 @@ export type SlotState =
       readonly why: string;
       /** Whether every gateway says that nothing is under way there any more; null: there is none to say so. */
       readonly drained: boolean | null;
+      /**
+       * Whether it could take traffic again. `unknown`: after a restart of the supervisor, its first probe is outstanding.
+       * `no`: it does not pass, or it is being ended already.
+       */
+      readonly canReturn: 'yes' | 'no' | 'unknown';
     }
   /** In PM2's list without a process, and not because Holdfast or an operator wanted it so. */
   | { readonly kind: 'debris'; readonly detail: string }
+  /** Ended as PM2 was told to let it (endRules.ts). */
+  | { readonly kind: 'ended' }
   /**
-   * Its budget is spent. `running`: a process still lives there. `failOpen`: it is merely unhealthy, so it may be
-   * better than nothing while nobody else is fit.
+   * Its budget is spent. `running`: a process still lives there. `passes`: it has come back by itself, and is left alone.
+   * `failOpen`: it is merely unhealthy, so it may be better than nothing while nothing else is fit.
    */
-  | { readonly kind: 'quarantined'; readonly running: boolean; readonly failOpen: boolean };
+  | {
+      readonly kind: 'quarantined';
+      readonly running: boolean;
+      readonly passes?: boolean;
+      readonly failOpen: boolean;
+    };
 
 export interface Slot {
   readonly id: InstanceId;
   readonly state: SlotState;
-  /** To be replaced though nothing is wrong with it: by a rollout, or because its memory nears the limit. */
+  /** To be replaced though it passes: by a rollout, because its memory nears the limit, or because another one has its port. */
   readonly outdated: boolean;
+  /** Why, where it is neither a rollout nor memory. */
+  readonly why?: string | null;
   /** The budget of its replacement is spent, or that is on trial: it stays as it is meanwhile. */
   readonly held?: boolean;
   /** On trial beside the one whose place it would take. */
   readonly spare?: boolean;
+  /** Its instance number (NODE_APP_INSTANCE), by which applications choose the instance that runs their jobs. */
+  readonly number?: number | null;
+  /** The number of the one that it was started to replace, while that still runs. */
+  readonly replaces?: number | null;
 }
 
 /** Replacing every instance that was there when it began (failover), behind a canary (deploy). */
@@ -74,13 +97,15 @@ export interface ReconcileInput {
   readonly rollout: RolloutStage | null;
   /** An operator's scale-down is under way: it may take unverified instances, too. */
   readonly shrinking: boolean;
+  /** Each start is one run (endRules.ts): it is only watched. Default: false. */
+  readonly isJob?: boolean;
   /** Slots whose budget is spent, including those with no process left; not those whose predecessor still runs. */
   readonly holes: number;
   /** A half-open trial is due; `target` is the halted instance to resume, or null to start a new one. */
   readonly trial: { readonly target: InstanceId | null } | null;
   /** Earliest time for the next start, same clock as nowMs: backoff after failures. */
   readonly startNotBeforeMs: number;
-  /** From withdrawal to the stop at the earliest, so that whoever routes has learnt it. */
+  /** From withdrawal to the stop at the earliest, so that gateways have learnt it. */
   readonly drainGraceMs: number;
   /** … and at the latest, when gateways still have requests under way there. */
   readonly drainTimeoutMs: number;
@@ -93,6 +118,8 @@ export type Action =
   | { readonly kind: 'trial'; readonly target: InstanceId | null; readonly reason: string }
   /** Out of traffic; the stop follows after the grace. */
   | { readonly kind: 'withdraw'; readonly target: InstanceId; readonly reason: string }
+  /** Back into traffic: it drains and is healthy, and what serves without it is too few. */
+  | { readonly kind: 'restore'; readonly target: InstanceId; readonly reason: string }
   | { readonly kind: 'stop'; readonly target: InstanceId; readonly reason: string }
   | { readonly kind: 'discard'; readonly target: InstanceId; readonly reason: string }
   /** Stopped, but left in PM2's list: its budget is spent. */
@@ -105,10 +132,13 @@ export const SURGE = 1;
 
 /** The one next action. Never throws, never waits; the caller applies it, observes, and asks again. */
 export function reconcile(input: ReconcileInput): Action {
+  if (input.isJob === true) return watchJob(input);
   const groups = groupSlots(input.slots);
-  const target = Math.max(0, input.desired - input.holes);
+  const ended = input.slots.filter(({ state }) => state.kind === 'ended').length;
+  const target = Math.max(0, input.desired - input.holes - ended);
   return (
-    stopDrained(input, groups) ??
+    cancelDrain(drainingOf(input, groups, target)) ??
+    stopDrained(drainingOf(input, groups, target)) ??
     haltQuarantined(input, groups) ??
     discardDebris(groups) ??
     startTrial(input, groups) ??
@@ -119,10 +149,34 @@ export function reconcile(input: ReconcileInput): Action {
   );
 }
 
+/** How many must serve before anything that serves is taken away. */
+function leastServing(target: number): number {
+  return Math.max(1, target);
+}
+
+function drainingOf(input: ReconcileInput, { draining, serving }: Groups, target: number): DrainingInput {
+  return {
+    ...input,
+    draining: draining.filter(isDraining),
+    serving: serving.length,
+    least: leastServing(target),
+  };
+}
+
+/** Its runs are started by PM2's schedule or an operator, and end by themselves. */
+function watchJob({ slots }: ReconcileInput): Action {
+  const runs = slots.filter(({ state }) => state.kind !== 'ended' && state.kind !== 'debris');
+  const reason = runs.length === 0 ? 'a job between two runs' : `a job: ${names(runs)} runs to its end`;
+  return { kind: 'hold', untilMs: null, reason };
+}
+
 interface Groups {
   readonly keep: readonly Slot[];
   readonly keepServing: readonly Slot[];
+  readonly unknown: readonly Slot[];
   readonly condemned: readonly Slot[];
+  /** Numbers whose replacement is there, and whether it serves. */
+  readonly replaced: ReadonlyMap<number, boolean>;
   readonly held: readonly Slot[];
   readonly draining: readonly Slot[];
   readonly debris: readonly Slot[];
@@ -146,9 +200,14 @@ function groupSlots(slots: readonly Slot[]): Groups {
   const placed = living.filter(({ spare }) => spare !== true);
   const keep = placed.filter((slot) => !isCondemned(slot));
   const stillRunning = slots.filter(({ state }) => state.kind === 'quarantined' && state.running);
+  const replaced = keep.flatMap((slot) =>
+    slot.replaces == null ? [] : [[slot.replaces, isServing(slot)] as const],
+  );
   return {
     keep,
+    replaced: new Map(replaced.toSorted(([, a], [, b]) => Number(a) - Number(b))),
     keepServing: keep.filter(isServing),
+    unknown: keep.filter(({ state }) => state.kind === 'unknown'),
     condemned: placed.filter((slot) => isCondemned(slot) && slot.held !== true),
     held: placed.filter((slot) => isCondemned(slot) && slot.held === true),
     draining: slots.filter(({ state }) => state.kind === 'draining'),
@@ -156,30 +215,13 @@ function groupSlots(slots: readonly Slot[]): Groups {
     fit: living.filter(({ state }) => state.kind === 'fit'),
     serving: living.filter(isServing),
     failingOpen: slots.filter(
-      ({ state }) =>
-        (state.kind === 'unfit' && state.wasReady) ||
-        state.kind === 'unknown' ||
-        (state.kind === 'quarantined' && state.running && state.failOpen),
+      (slot) =>
+        (slot.state.kind === 'unfit' && slot.state.wasReady) ||
+        slot.state.kind === 'unknown' ||
+        (slot.state.kind === 'quarantined' && slot.state.failOpen && isToBeHalted(slot)),
     ),
     running: living.length + stillRunning.length,
   };
-}
-
-function stopDrained(input: ReconcileInput, { draining }: Groups): Action | null {
-  for (const { id, state } of draining) {
-    if (state.kind === 'draining' && input.nowMs >= stopAtMs(state, input)) {
-      return { kind: 'stop', target: id, reason: state.why };
-    }
-  }
-  return null;
-}
-
-/** When a draining instance stops unless it is reported to be drained before. */
-function stopAtMs(
-  { sinceMs, drained }: Extract<SlotState, { kind: 'draining' }>,
-  { drainGraceMs, drainTimeoutMs }: ReconcileInput,
-): number {
-  return sinceMs + (drained === false ? Math.max(drainGraceMs, drainTimeoutMs) : drainGraceMs);
 }
 
 /** What may be better than nothing runs on while nothing serves, as many as are wanted; the youngest goes first. */
@@ -189,7 +231,7 @@ function haltQuarantined(
 ): Action | null {
   const mayFailOpen = serving.length === 0 && failingOpen.length <= Math.max(1, desired);
   const victim = slots
-    .filter(({ state }) => state.kind === 'quarantined' && state.running && !(state.failOpen && mayFailOpen))
+    .filter((slot) => isToBeHalted(slot) && !(mayFailOpen && failingOpen.includes(slot)))
     .sort(youngestFirst)[0];
   if (victim === undefined) return null;
   const { id } = victim;
@@ -224,9 +266,10 @@ function fill(input: ReconcileInput, groups: Groups, target: number): Action | n
   const present = keep.length + condemned.length + held.length;
   if (present >= target + SURGE || groups.running >= input.desired + SURGE) return null;
   if (isAwaitingCanary(input) && keep.length > 0) return null;
-  // One replacement at a time: the one that leaves is still there until it has stopped.
+  // One replacement at a time: the one that leaves is still there until it has stopped. While nothing serves, that is
+  // not waited for.
   const isReplacement = present >= target;
-  if (isReplacement && draining.length > 0) return null;
+  if (isReplacement && draining.length > 0 && groups.serving.length > 0) return null;
   const unverified = whyNothingIsStarted(input, groups);
   if (unverified !== null) return { kind: 'hold', untilMs: null, reason: unverified };
   if (input.nowMs < input.startNotBeforeMs) {
@@ -237,9 +280,12 @@ function fill(input: ReconcileInput, groups: Groups, target: number): Action | n
       reason: `backing off: next start in ${leftSeconds} s`,
     };
   }
-  const replaced = isReplacement ? nextToReplace(condemned) : undefined;
-  if (replaced === undefined)
-    return { kind: 'start', replaces: null, reason: `${present} of ${target} instances run` };
+  const waiting = condemned.filter(({ id }) => !groups.replaced.has(id.pmId));
+  const replaced = isReplacement ? firstToGo(waiting) : undefined;
+  if (replaced === undefined) {
+    const leaving = isReplacement ? `, and ${names(condemned)} is replaced already` : '';
+    return { kind: 'start', replaces: null, reason: `${present} of ${target} instances run${leaving}` };
+  }
   return {
     kind: 'start',
     replaces: replaced.id,
@@ -258,17 +304,9 @@ function isAwaitingCanary({ rollout }: ReconcileInput): boolean {
   return rollout?.kind === 'deploy' && !rollout.canaryVerified;
 }
 
-/** Unfit before merely outdated, and of these the ones that still start: who serves leaves last. */
-function nextToReplace(condemned: readonly Slot[]): Slot | undefined {
-  return (
-    condemned.find(({ state }) => state.kind === 'unfit') ??
-    condemned.find(({ state }) => state.kind === 'starting') ??
-    condemned[0]
-  );
-}
-
-function whyCondemned({ state }: Slot, { rollout }: ReconcileInput): string {
+function whyCondemned({ state, why = null }: Slot, { rollout }: ReconcileInput): string {
   if (state.kind === 'unfit') return `${state.cause}, ${state.detail}`;
+  if (why !== null) return why;
   return rollout === null ? 'recycled before its memory limit' : 'superseded by the rollout';
 }
 
@@ -282,8 +320,11 @@ function removeCondemned(input: ReconcileInput, groups: Groups, target: number):
     if (groups.running <= 1 || !maySpare(victim, groups, target)) return null;
   } else if (victim.state.kind === 'unknown') {
     return null;
-  } else if (serving.length <= 1 || (isAwaitingCanary(input) && keep.length > 0)) {
-    // Whoever takes traffic now goes only while another one does, and not before the canary has proved itself.
+  } else if (
+    (isServing(victim) && serving.length <= leastServing(target)) ||
+    (isAwaitingCanary(input) && keep.length > 0)
+  ) {
+    // What takes traffic now goes only while enough others do, and not before the canary has proved itself.
     return null;
   } else if (isAwaitingCanary(input)) {
     // There is no canary yet, because more run than are wanted: it needs the room.
@@ -299,29 +340,39 @@ function maySpare({ state }: Slot, { serving, failingOpen }: Groups, target: num
   return failingOpen.length - 1 >= Math.max(1, target);
 }
 
-/** What never served goes first, the youngest of it: it is a replacement that failed. */
-function nextToRemove({ condemned, serving }: Groups): Slot | undefined {
+/**
+ * One whose replacement serves. Where there is none, more run than are wanted: what never served goes first, and while
+ * nothing serves the youngest.
+ */
+function nextToRemove({ condemned, replaced, serving }: Groups): Slot | undefined {
+  const done = condemned.filter(({ id }) => replaced.get(id.pmId) === true);
+  if (done.length > 0) return firstToGo(done);
   const unfit = condemned.filter(({ state }) => state.kind === 'unfit');
-  const neverReady = unfit.filter(({ state }) => state.kind === 'unfit' && !state.wasReady);
-  if (neverReady.length > 0) return [...neverReady].sort(youngestFirst)[0];
-  if (unfit.length > 0 && serving.length === 0) return [...unfit].sort(youngestFirst)[0];
-  return nextToReplace(condemned);
+  if (serving.length === 0 && unfit.length > 0 && !unfit.some(neverServed))
+    return [...unfit].sort(youngestFirst)[0];
+  return firstToGo(condemned);
 }
 
-/** More than wanted: those still starting first, then the youngest, whose caches are the coldest. */
-function removeSurplus(
-  input: ReconcileInput,
-  { keep, held, serving, condemned, running }: Groups,
-  target: number,
-): Action | null {
+/**
+ * More than wanted: what is unfit first, then what is still starting, then the one with the highest instance number, so that
+ * the numbers of the others have no gap. The lowest number stays until it is unfit.
+ * Where one is not known yet, its first probe is waited for: it may be the only one that serves.
+ */
+function removeSurplus(input: ReconcileInput, groups: Groups, target: number): Action | null {
+  const { keep, held, serving, condemned, unknown, running } = groups;
   if (keep.length + held.length <= target || isAwaitingCanary(input) || condemned.length > 0) return null;
-  const starting = keep.filter(({ state }) => state.kind === 'starting');
+  if (unknown.length > 0) return null;
+  const unfit = held.filter((slot) => slot.state.kind === 'unfit' && maySpare(slot, groups, target));
+  const first = [...keep].sort(lastNumberFirst(keep)).at(-1);
+  const isFirst = (slot: Slot): boolean => slot === first && (slot.number ?? null) !== null;
+  const starting = keep.filter((slot) => slot.state.kind === 'starting' && !isFirst(slot));
   const idle = keep.filter(
     ({ state }) => state.kind === 'fit' || (input.shrinking && state.kind === 'unverified'),
   );
-  const candidates = starting.length > 0 ? starting : idle;
-  const victim = [...candidates].sort(youngestFirst)[0];
-  if (victim === undefined || running <= 1 || (isServing(victim) && serving.length <= 1)) return null;
+  const candidates = [unfit, starting, idle].find(({ length }) => length > 0) ?? [];
+  const victim = [...candidates].sort(lastNumberFirst(keep))[0];
+  if (victim === undefined || running <= 1) return null;
+  if (isServing(victim) && serving.length <= leastServing(target)) return null;
   return {
     kind: 'withdraw',
     target: victim.id,
@@ -329,29 +380,30 @@ function removeSurplus(
   };
 }
 
-function youngestFirst(a: Slot, b: Slot): number {
-  return b.id.startedAtMs - a.id.startedAtMs || b.id.pmId - a.id.pmId;
+/** A number that another one has as well first, then the highest; of equals, and without numbers, the youngest. */
+function lastNumberFirst(all: readonly Slot[]): (a: Slot, b: Slot) => number {
+  const isDouble = ({ id, number = null }: Slot): number =>
+    Number(number !== null && all.some((other) => other.id !== id && other.number === number));
+  return (a, b) => isDouble(b) - isDouble(a) || (b.number ?? -1) - (a.number ?? -1) || youngestFirst(a, b);
 }
 
 function settle(input: ReconcileInput, groups: Groups, target: number): Action {
-  const { keep, condemned, held, draining, serving } = groups;
+  const { keep, condemned, held, draining, serving, unknown } = groups;
   const hold = (reason: string, untilMs: number | null = null): Action => ({ kind: 'hold', untilMs, reason });
   const starting = keep.filter(({ state }) => state.kind === 'starting');
   if (starting.length > 0) return hold(`waiting for ${names(starting)} to become ready`);
-  const unknown = keep.filter(({ state }) => state.kind === 'unknown');
   if (unknown.length > 0) return hold(`waiting for the first probe of ${names(unknown)}`);
   if (isAwaitingCanary(input) && keep.length > 0) return hold(`watching the canary ${names(keep)}`);
   if (draining.length > 0) {
-    const stops = draining.map(({ state }) =>
-      state.kind === 'draining' ? stopAtMs(state, input) : input.nowMs,
-    );
     const busy = draining.filter(({ state }) => state.kind === 'draining' && state.drained === false);
     const suffix = busy.length === 0 ? '' : `; requests are under way in ${names(busy)}`;
-    return hold(`draining ${names(draining)}${suffix}`, Math.min(...stops));
+    return hold(`draining ${names(draining)}${suffix}`, nextStopMs(drainingOf(input, groups, target)));
   }
   if (condemned.length > 0) return hold(`${names(condemned)} stays until a replacement is fit`);
   if (held.length > 0) return hold(`${names(held)} stays: the restart budget of its replacement is spent`);
   if (input.holes > 0) return hold(`${serving.length} serving, ${input.holes} quarantined`);
+  const ended = input.slots.filter(({ state }) => state.kind === 'ended');
+  if (ended.length > 0) return hold(`${serving.length} serving, ${names(ended)} ended as PM2 was told`);
   return hold(serving.length === target ? 'nothing to do' : `${serving.length} of ${target} serving`);
 }
 

@@ -85,6 +85,17 @@ export function answeredWaitMs(earlier: AgentFigures, later: AgentFigures): numb
 /** Figures arrive a little earlier or later than they were taken. */
 const JITTER_MS = 200;
 
+/** Longer than a replacement takes to serve, so that one that stalls again and again is replaced. */
+const GIVEN_UP_MS = 120_000;
+
+/**
+ * Whether nothing can finish any more in one that was stalled, because all clients have given up and it gets no new requests.
+ * @param idleSinceMs since when no request waits there; null: one does.
+ */
+export function isGivenUp(idleSinceMs: number | null, nowMs: number): boolean {
+  return idleSinceMs !== null && nowMs - idleSinceMs >= GIVEN_UP_MS;
+}
+
 export interface StallVerdict {
   /** hold: a replacement would not help. */
   readonly action: 'condemn' | 'hold';

@@ -6,6 +6,9 @@ import { slowest } from './percentiles.js';
 import type { Percentiles } from './percentiles.js';
 import type { UpstreamState } from './pool.js';
 
+/** Header field of a gateway's requests to the supervisor; with the token it gets a place that is kept for gateways. */
+export const GATEWAY_FIELD = 'x-holdfast-gateway';
+
 export interface UpstreamTraffic {
   readonly host: string;
   readonly port: number;
@@ -29,6 +32,8 @@ export interface TrafficReport {
   /** True in the last report of a gateway that stops: it is not waited for any more. */
   readonly leaving: boolean;
   readonly upstreams: readonly UpstreamTraffic[];
+  /** Upstreams on this machine were left out, because there are too many. */
+  readonly cut?: true | undefined;
 }
 
 /** Of one instance, over all gateways; a figure without traffic stays null. */
@@ -39,8 +44,27 @@ export interface TrafficFigures {
   readonly responseTimeMs: Percentiles | null;
 }
 
-/** Most upstreams in one report; a gateway with more reports the first ones of each pool. */
+/** Most upstreams in one report. */
 export const MOST_REPORTED_UPSTREAMS = 1_024;
+
+/** Whether a gateway reaches an instance of its own machine at that address. */
+export function isOnThisMachine(host: string): boolean {
+  return host.startsWith('127.') || host === '::1' || host === 'localhost';
+}
+
+/**
+ * The upstreams of a report: those on this machine first, which the supervisor knows, and of them those that drain, because
+ * their stop waits for it.
+ */
+export function reported(all: readonly UpstreamTraffic[]): Pick<TrafficReport, 'upstreams' | 'cut'> {
+  if (all.length <= MOST_REPORTED_UPSTREAMS) return { upstreams: all };
+  const rank = ({ host, state }: UpstreamTraffic): number =>
+    (isOnThisMachine(host) ? 0 : 2) + (state === 'draining' ? 0 : 1);
+  const sorted = all.toSorted((a, b) => rank(a) - rank(b));
+  const upstreams = sorted.slice(0, MOST_REPORTED_UPSTREAMS);
+  const isCut = sorted.slice(MOST_REPORTED_UPSTREAMS).some(({ host }) => isOnThisMachine(host));
+  return isCut ? { upstreams, cut: true } : { upstreams };
+}
 
 /**
  * What several gateways say of one instance, as one. Rates are weighted by traffic; of percentiles the slowest counts,

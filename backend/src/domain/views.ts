@@ -283,7 +283,7 @@ export interface BlackBoxView {
  * `operation.conflict` 409, `scale.not-above-current` / `scale.not-below-current` 409 (the other way), `service.quarantined` 409 (scale-up,
  * failover), `scale.above-max` / `scale.below-min` 422, `deploy.canary-failed` 424, `deploy.nothing-kept` 409, `operation.failed` 502,
  * `pm2.unreachable` / `pm2.timeout` 503, `service.not-adopted` 503, `service.unverified` 409 (scale-up, failover),
- * `service.not-managed` 409 (of a released service), `service.not-configured` 409 (adopt).
+ * `service.not-managed` 409 (of a released service), `service.is-job` 409 (scale-up, scale-down), `service.not-configured` 409 (adopt).
  */
 export interface ControlPlane {
   start(by: string): Promise<{ readonly running: true; readonly changed: boolean }>;

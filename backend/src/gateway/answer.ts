@@ -1,4 +1,5 @@
 /** Answers that the gateway gives itself: small, with a code for machines and a sentence for people. */
+import { withoutSecrets } from '../domain/secrets/scrubber.js';
 import { STATUS_CODES } from 'node:http';
 import type { Refusal } from './http1/refusal.js';
 import { ERROR_PAGE_LINES, renderErrorPage } from './pages/errorPage.js';
@@ -15,8 +16,8 @@ export interface OwnAnswer {
 export interface Problem extends Refusal {
   /** Field lines that the answer needs, each with its CRLF. */
   readonly lines?: string;
-  /** When the same may work. Default: 1 with a 429 or a 503, not said with another status. */
-  readonly retryAfterSeconds?: number;
+  /** Why, for those who run the gateway: it may name what is inside. Only for a client that may see that. */
+  readonly reason?: string | undefined;
 }
 
 export function isProblem(result: OwnAnswer | Problem): result is Problem {
@@ -29,27 +30,29 @@ export function isProblem(result: OwnAnswer | Problem): result is Problem {
  * @param asPage for a person in front of a browser (accept.ts); JSON otherwise.
  */
 export function problemAnswer(problem: Problem, requestId: string, asPage: boolean): OwnAnswer {
-  const { status, code, message, lines = '' } = problem;
-  const seconds = problem.retryAfterSeconds ?? (status === 429 || status === 503 ? 1 : null);
-  const retryAfter = seconds === null ? '' : `Retry-After: ${seconds}\r\n`;
+  const { status, code, message, reason, lines = '' } = problem;
+  const retryAfter = status === 429 || status === 503 ? 'Retry-After: 1\r\n' : '';
   const common = `Cache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n${retryAfter}${lines}`;
   if (asPage) {
     return {
       status,
       lines: common + ERROR_PAGE_LINES,
       contentType: 'text/html; charset=utf-8',
-      body: renderErrorPage({ status, code, message, requestId }),
+      body: renderErrorPage({ status, code, message, reason, requestId }),
     };
   }
   return {
     status,
     lines: common,
     contentType: 'application/json; charset=utf-8',
-    body: `${JSON.stringify({
-      success: false,
-      error: { code, message },
-      ...(requestId === '' ? {} : { requestId }),
-    })}\n`,
+    body: `${JSON.stringify(
+      {
+        success: false,
+        error: { code, message, reason },
+        ...(requestId === '' ? {} : { requestId }),
+      },
+      withoutSecrets,
+    )}\n`,
   };
 }
 

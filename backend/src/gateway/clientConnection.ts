@@ -17,6 +17,7 @@ import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 import { Exchange } from './exchange.js';
 import { Farewell } from './farewell.js';
+import type { Failure } from './failures.js';
 import type { Peer } from './forwarded.js';
 import { pathOf } from './hashKey.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines } from './http1/headFinder.js';
@@ -24,6 +25,7 @@ import type { Refusal } from './http1/refusal.js';
 import { parseRequestHead, RequestHead } from './http1/requestHead.js';
 import { endsHere, OPTIONS_ANSWER } from './maxForwards.js';
 import { objectionTo } from './objections.js';
+import { isFromHere } from './pages/access.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 import { NOBODY_ASKED, recordOf, unreadRecord } from './requestRecord.js';
@@ -138,17 +140,15 @@ export class ClientConnection implements Timed, NotedClient {
   }
 
   /** Answers a request in an upstream's place and finishes it. */
-  answerFailure(
-    status: number,
-    code: string,
-    message: string,
-    requestId: string,
-    head: RequestHead,
-    bodyDone: boolean,
-  ): void {
-    this.#context.refusals.count(code);
+  answerFailure(failure: Failure, requestId: string, head: RequestHead, bodyDone: boolean): void {
+    this.#context.refusals.count(failure.code);
+    const { status, code, message, trouble } = failure;
+    const reason =
+      trouble !== undefined && this.#context.trustsLoopback && isFromHere(this.peer, head)
+        ? trouble
+        : undefined;
     const asPage = prefersPage(acceptIn(head.lines));
-    this.answer(problemAnswer({ status, code, message }, requestId, asPage), head, bodyDone);
+    this.answer(problemAnswer({ status, code, message, reason }, requestId, asPage), head, bodyDone);
   }
 
   /** Gives one of the gateway's own answers and finishes the request. */
@@ -307,9 +307,8 @@ export class ClientConnection implements Timed, NotedClient {
 
   /** Refuses a well-formed request before anything was tried for it. */
   #turnDown(refusal: Refusal, head: RequestHead, requestId: string, clientAddress: string): void {
-    const { status, code, message } = refusal;
-    this.#record(status, code, head, requestId, clientAddress);
-    this.answerFailure(status, code, message, requestId, head, head.bodyLength === 0);
+    this.#record(refusal.status, refusal.code, head, requestId, clientAddress);
+    this.answerFailure(refusal, requestId, head, head.bodyLength === 0);
   }
 
   /** A request that goes nowhere is counted and logged like any other. */

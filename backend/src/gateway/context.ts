@@ -75,6 +75,8 @@ export interface GatewayContext {
   readonly refusals: CodeCounter;
   readonly seen: SeenSessions;
   readonly tunnels: Set<Tunnel>;
+  /** Clients on this machine are told why a request failed. */
+  readonly trustsLoopback: boolean;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** What this gateway is called in Via; finding it in a request means that it goes round in circles. */

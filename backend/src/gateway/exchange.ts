@@ -183,7 +183,8 @@ export class Exchange implements Activity, AttemptHost, Waiting {
     this.#holdUntilMs ??= deadlines.nowMs + (this.#isKnownToFail ? 0 : limits.holdMs);
     if (deadlines.nowMs >= this.#holdUntilMs || !this.#pool.wait(this)) {
       const lastResort = unreached ? this.#pool.leaseUnfit(this.tried) : null;
-      if (lastResort === null) this.#giveUp(this.#failure ?? failures.nobodyAvailable(this.#pool.name), true);
+      if (lastResort === null)
+        this.#giveUp(this.#failure ?? failures.nobodyAvailable(this.#pool.snapshot), true);
       else this.onRoom(lastResort);
       return;
     }
@@ -209,7 +210,7 @@ export class Exchange implements Activity, AttemptHost, Waiting {
 
   onAttemptFailed(attempt: Attempt, failure: AttemptFailure, detail: string): void {
     this.#attempt = null;
-    this.#failure ??= failures.describeFailure(failure, detail, attempt.relay.status);
+    this.#failure ??= failures.describeFailure(failure, detail, attempt.relay.status, this.#pool.snapshot);
     // Neither a stale connection nor knocking while it is held is an attempt: a fresh connection is never stale, and
     // holding has its own end.
     const attempted = failure !== 'stale' && (failure !== 'connect' || this.#holdUntilMs === null);
@@ -330,18 +331,18 @@ export class Exchange implements Activity, AttemptHost, Waiting {
   // ---- The end -----------------------------------------------------------------------------------------
 
   /** Answers in the upstream's place. @param instead of the gateway's own words; null: in those. */
-  #refuse({ status, code, message }: failures.Failure, instead: OwnAnswer | null = null): void {
+  #refuse(failure: failures.Failure, instead: OwnAnswer | null = null): void {
     const attempt = this.#attempt;
     if (attempt !== null && attempt.relay.head !== null) {
-      this.#abort(code);
+      this.#abort(failure.code);
       return;
     }
-    this.#end(instead?.status ?? status, 0, null, code);
+    this.#end(instead?.status ?? failure.status, 0, null, failure.code);
     attempt?.end('neutral');
     if (instead !== null) {
-      this.#context.refusals.count(code);
+      this.#context.refusals.count(failure.code);
       this.#client.answer(instead, this.#head, this.body.done);
-    } else this.#client.answerFailure(status, code, message, this.#requestId, this.#head, this.body.done);
+    } else this.#client.answerFailure(failure, this.#requestId, this.#head, this.body.done);
   }
 
   /** The client can't be given a (complete) answer: cutting the connection is how it is told. */

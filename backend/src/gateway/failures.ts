@@ -1,23 +1,32 @@
 /** What a client is told when no upstream answered its request, or when its body cannot be passed on. */
+import type { PoolSnapshot } from '../domain/pool.js';
 import type { AttemptFailure } from '../domain/retry.js';
 
 export interface Failure {
   readonly status: number;
   readonly code: string;
   readonly message: string;
+  /** Why nothing of the pool is up: for those who run the gateway, not for every client. */
+  readonly trouble?: string | undefined;
 }
 
 /**
  * @param detail for whoever debugs; it names no address of the inside.
  * @param status of the answer that was dropped, with `status`.
  */
-export function describeFailure(failure: AttemptFailure, detail: string, status: number): Failure {
+export function describeFailure(
+  failure: AttemptFailure,
+  detail: string,
+  status: number,
+  { trouble }: Pick<PoolSnapshot, 'trouble'>,
+): Failure {
   switch (failure) {
     case 'connect':
       return {
         status: 502,
         code: 'upstream.unreachable',
         message: `The upstream could not be reached: ${detail}.`,
+        trouble,
       };
     case 'timeout':
       return { status: 504, code: 'upstream.timeout', message: 'The upstream did not answer in time.' };
@@ -32,11 +41,12 @@ export function describeFailure(failure: AttemptFailure, detail: string, status:
   }
 }
 
-export function nobodyAvailable(pool: string): Failure {
+export function nobodyAvailable({ name, trouble }: Pick<PoolSnapshot, 'name' | 'trouble'>): Failure {
   return {
     status: 503,
     code: 'upstream.none',
-    message: `No upstream of "${pool}" takes traffic at the moment.`,
+    message: `No upstream of "${name}" takes traffic at the moment.`,
+    trouble,
   };
 }
 

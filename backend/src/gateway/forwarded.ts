@@ -5,9 +5,10 @@
  * trusted proxy (by CIDR) says is kept and appended to, and the client is found from right to left: the first
  * address that is not itself a trusted proxy. An entry that is no address ends the walk.
  */
+import { withoutMapping } from '../lib/network.js';
 import { BlockList, isIP } from 'node:net';
 import { isAddressRange } from '../domain/ipAddress.js';
-import type { ArrivedFields } from './http1/requestHead.js';
+import type { ArrivedFields, RequestHead } from './http1/requestHead.js';
 import { isValidHost } from './http1/target.js';
 
 /** Addresses whose word is taken. */
@@ -29,17 +30,12 @@ export class TrustedPeers {
     }
   }
 
-  /** `address` as by plainAddress. */
+  /** `address` as by withoutMapping. */
   trusts(address: string): boolean {
     if (this.#empty) return false;
     const family = isIP(address);
     return family !== 0 && this.#list.check(address, family === 6 ? 'ipv6' : 'ipv4');
   }
-}
-
-/** An IPv4 address that came through an IPv6 socket as IPv4; everything else as it is. */
-export function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
 }
 
 /** One connection's peer, and what follows from it for every request on it. */
@@ -55,7 +51,7 @@ export class Peer {
   #linesForHost: string | null = null;
 
   constructor(address: string, secure: boolean, trust: TrustedPeers, http2 = false) {
-    this.address = plainAddress(address);
+    this.address = withoutMapping(address);
     this.secure = secure;
     this.http2 = http2;
     this.#trust = trust;
@@ -118,5 +114,12 @@ function hopAddress(text: string): string | null {
   const hop = text.trim();
   const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(hop)?.[1];
   const bare = bracketed ?? (/^[\d.]+:\d+$/.test(hop) ? hop.slice(0, hop.indexOf(':')) : hop);
-  return isIP(bare) === 0 ? null : plainAddress(bare);
+  return isIP(bare) === 0 ? null : withoutMapping(bare);
+}
+
+/** Whether the request says that a proxy passed it on, true or not: it carries forwarded fields or Via. */
+export function isPassedOn(head: RequestHead): boolean {
+  const { forwardedFor, forwardedProto, forwardedHost, forwarded, realIp, via, forwardedOther } = head;
+  const any = forwardedFor ?? forwardedProto ?? forwardedHost ?? forwarded ?? realIp ?? via;
+  return any !== null || forwardedOther !== '';
 }

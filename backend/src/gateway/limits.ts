@@ -30,6 +30,8 @@ export interface GatewayLimits extends HeadLimits {
   readonly maxConnectionsPerIp: number;
   /** Per client address, with bursts of twice as many; 0: no limit. */
   readonly maxRequestsPerSecondPerIp: number;
+  /** Bits of an IPv6 address that make one client of these limits. */
+  readonly ipv6PrefixBits: number;
   readonly maxInFlightPerUpstream: number;
   /** As many as may be in flight: what a burst needed, the next one needs again. Unused ones end by `upstreamIdleMs`. */
   readonly maxIdlePerUpstream: number;
@@ -66,6 +68,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   maxStreamsPerConnection: 100,
   maxConnectionsPerIp: 1_000,
   maxRequestsPerSecondPerIp: 0,
+  ipv6PrefixBits: 64,
   maxInFlightPerUpstream: 1_024,
   maxIdlePerUpstream: 1_024,
   maxQueued: 1_024,

@@ -12,7 +12,8 @@ import { createServer, type ListenOptions, type Server, type Socket } from 'node
 import type { TLSSocket } from 'node:tls';
 import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
-import { Peer, plainAddress, type TrustedPeers } from './forwarded.js';
+import { withoutMapping } from '../lib/network.js';
+import { Peer, type TrustedPeers } from './forwarded.js';
 import { Http2Connection, type Http2Owner } from './http2/connection.js';
 import { ProxyHeaderWait } from './proxyProtocol/headerWait.js';
 import { withSharedReads } from './sharedReads.js';
@@ -156,7 +157,7 @@ export class Listeners implements HandshakeOwner, Http2Owner {
       socket.destroy(); // gone before it was looked at
       return;
     }
-    const address = plainAddress(remoteAddress);
+    const address = withoutMapping(remoteAddress);
     if (!this.#options.proxies.trusts(address)) {
       onClient(socket, address);
       return;

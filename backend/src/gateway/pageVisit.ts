@@ -4,6 +4,7 @@ import type { Activity } from './activity.js';
 import { problemAnswer, type OwnAnswer } from './answer.js';
 import type { ClientConnection } from './clientConnection.js';
 import type { GatewayContext } from './context.js';
+import { isPassedOn } from './forwarded.js';
 import { BodyScanner } from './http1/bodyScanner.js';
 import { valueOf } from './http1/fields.js';
 import type { RequestHead } from './http1/requestHead.js';
@@ -151,10 +152,4 @@ export class PageVisit implements Activity {
       }),
     );
   }
-}
-
-function isPassedOn(head: RequestHead): boolean {
-  const { forwardedFor, forwardedProto, forwardedHost, forwarded, realIp, via, forwardedOther } = head;
-  const any = forwardedFor ?? forwardedProto ?? forwardedHost ?? forwarded ?? realIp ?? via;
-  return any !== null || forwardedOther !== '';
 }

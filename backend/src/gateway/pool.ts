@@ -14,6 +14,7 @@ import { mayEjectOne } from '../domain/ejection.js';
 import type { PoolSnapshot } from '../domain/pool.js';
 import { RetryBudget } from '../domain/retry.js';
 import { rampOf } from '../domain/slowStart.js';
+import type { PortOwners } from '../ports.js';
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';
 import { StickySessions } from './sticky.js';
@@ -51,6 +52,7 @@ export class Pool {
   readonly #limits: GatewayLimits;
   readonly #deadlines: Deadlines;
   readonly #random: () => number;
+  readonly #owners: PortOwners | null;
   #picker: Picker;
   /** What `#picker` was built from. */
   #built: Built = { algorithm: null, endpoints: [], weights: [] };
@@ -63,11 +65,13 @@ export class Pool {
     deadlines: Deadlines,
     wallMs: number,
     random: () => number,
+    owners: PortOwners | null = null,
   ) {
     this.name = snapshot.name;
     this.#limits = limits;
     this.#deadlines = deadlines;
     this.#random = random;
+    this.#owners = owners;
     this.snapshot = snapshot;
     this.algorithm = algorithmOf(snapshot);
     this.#picker = this.algorithm.build([], random);
@@ -84,7 +88,7 @@ export class Pool {
       const known = before.get(row.id);
       before.delete(row.id);
       known?.update(row);
-      this.#upstreams.set(row.id, known ?? new Upstream(row, this.#limits, this.#deadlines));
+      this.#upstreams.set(row.id, known ?? new Upstream(row, this.#limits, this.#deadlines, this.#owners));
     }
     for (const upstream of before.values()) {
       upstream.leave();

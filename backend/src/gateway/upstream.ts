@@ -15,6 +15,8 @@ import {
 import type { UpstreamStats } from '../domain/gatewayStats.js';
 import { createHistogram, record } from '../domain/histogram.js';
 import type { UpstreamSnapshot, UpstreamState } from '../domain/pool.js';
+import type { PortOwner } from '../domain/portOwner.js';
+import type { PortOwners, PortVerdict } from '../ports.js';
 import { AnswerCounter } from './counters.js';
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';
@@ -42,9 +44,17 @@ export class Upstream implements Endpoint {
   ejections = 0;
   readonly #latency = createHistogram();
   readonly #limits: GatewayLimits;
+  readonly #owners: PortOwners | null;
+  #owner: PortOwner | undefined;
   readonly #connections: UpstreamConnections;
 
-  constructor(snapshot: UpstreamSnapshot, limits: GatewayLimits, deadlines: Deadlines) {
+  /** @param owners null: to whom a port belongs is not looked at. */
+  constructor(
+    snapshot: UpstreamSnapshot,
+    limits: GatewayLimits,
+    deadlines: Deadlines,
+    owners: PortOwners | null = null,
+  ) {
     this.id = snapshot.id;
     this.host = snapshot.host;
     this.port = snapshot.port;
@@ -52,7 +62,15 @@ export class Upstream implements Endpoint {
     this.state = snapshot.state;
     this.upSinceMs = snapshot.upSinceMs;
     this.#limits = limits;
+    this.#owners = owners;
+    this.#owner = snapshot.owner;
     this.#connections = new UpstreamConnections(this, limits, deadlines);
+  }
+
+  /** To whom its port belongs now; see ports.ts. */
+  vouch(): PortVerdict {
+    if (this.#owners === null || this.#owner === undefined) return 'unknown';
+    return this.#owners.check(this.host, this.port, this.#owner);
   }
 
   get hasRoom(): boolean {
@@ -70,6 +88,7 @@ export class Upstream implements Endpoint {
     if (snapshot.state === 'up' && this.state !== 'up') this.ejection = NEVER_EJECTED;
     this.weight = snapshot.weight;
     this.state = snapshot.state;
+    this.#owner = snapshot.owner;
     // After an ejection it starts slowly, too, and that is later than its membership.
     this.upSinceMs = Math.max(this.upSinceMs, snapshot.upSinceMs);
     if (snapshot.state !== 'up') this.closeIdle();
@@ -103,6 +122,16 @@ export class Upstream implements Endpoint {
    */
   abandon(atMs: number): void {
     this.#connections.abandon(atMs);
+  }
+
+  /** See UpstreamConnections. */
+  unanswered(): readonly UpstreamConnection[] {
+    return this.#connections.unanswered();
+  }
+
+  /** See UpstreamConnections.retire. */
+  retireConnections(): void {
+    this.#connections.retire();
   }
 
   closeIdle(): void {

@@ -12,6 +12,8 @@
  * small request). So what a user is given is valid only during the call: who keeps a part of it copies that part.
  */
 import type { Socket } from 'node:net';
+import { isSelf, refusedBySelf } from '../lib/selfConnection.js';
+import type { PortVerdict } from '../ports.js';
 import type { Deadlines, Timed } from './deadlines.js';
 import { UpstreamSocket } from './upstreamSocket.js';
 
@@ -23,7 +25,17 @@ export const HIGH_WATER_BYTES = 131_072;
 
 const sharedBuffer = Buffer.allocUnsafeSlow(65_536);
 
-/** Whoever the connection is lent to. */
+export interface UpstreamAddress {
+  readonly host: string;
+  readonly port: number;
+  /** To whom the port belongs, asked after connecting: nothing is sent to a stranger. Absent: nothing is asked. */
+  vouch?(): PortVerdict;
+}
+
+/** What listens there may change while one connects; more often than that it does not. */
+const MOST_DIALS = 3;
+
+/** The user of the connection. */
 export interface ConnectionUser {
   onConnected(connection: UpstreamConnection): void;
   /** `chunk` is valid only during the call. */
@@ -36,7 +48,7 @@ export interface ConnectionUser {
   onUpstreamGone(problem: string, connected: boolean): void;
 }
 
-/** Whoever the connection belongs to. */
+/** The owner of the connection. */
 export interface ConnectionOwner {
   /** It is connected. */
   onOpened(): void;
@@ -45,7 +57,7 @@ export interface ConnectionOwner {
 }
 
 export class UpstreamConnection implements Timed {
-  readonly socket: Socket;
+  socket: Socket;
   deadlineMs: number;
   /** It has carried a complete exchange before. */
   reused = false;
@@ -55,11 +67,15 @@ export class UpstreamConnection implements Timed {
   /** Something came from the upstream since it was lent. */
   #answered = false;
   #abandoned = false;
+  #retired = false;
   readonly #owner: ConnectionOwner;
   readonly #deadlines: Deadlines;
 
+  readonly #target: UpstreamAddress;
+  #dials = 0;
+
   constructor(
-    target: { readonly host: string; readonly port: number },
+    target: UpstreamAddress,
     connectTimeoutMs: number,
     owner: ConnectionOwner,
     user: ConnectionUser,
@@ -70,25 +86,42 @@ export class UpstreamConnection implements Timed {
     this.#deadlines = deadlines;
     this.deadlineMs = deadlines.nowMs + connectTimeoutMs;
     deadlines.add(this);
-    this.socket = UpstreamSocket.connect({
-      host: target.host,
-      port: target.port,
+    this.#target = target;
+    this.socket = this.#dial();
+  }
+
+  #dial(): Socket {
+    this.#dials += 1;
+    const { host, port } = this.#target;
+    const socket = UpstreamSocket.connect({
+      host,
+      port,
       noDelay: true,
       allowHalfOpen: true,
       highWaterMark: HIGH_WATER_BYTES,
       onread: { buffer: sharedBuffer, callback: (bytes) => this.#onData(sharedBuffer.subarray(0, bytes)) },
     });
-    this.socket.on('connect', () => this.#onConnect());
-    this.socket.on('drain', () => this.#user?.onUpstreamDrain());
-    this.socket.on('end', () => this.#onEnd());
-    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+    socket.on('connect', () => {
+      if (isSelf(socket)) socket.destroy(refusedBySelf(socket));
+      else this.#onDialled();
+    });
+    socket.on('drain', () => this.#user?.onUpstreamDrain());
+    socket.on('end', () => this.#onEnd());
+    socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#problem = error.code ?? error.message;
     });
-    this.socket.on('close', () => this.#close(this.#problem === '' ? 'closed' : this.#problem));
+    socket.on('close', () => this.#close(this.#problem === '' ? 'closed' : this.#problem));
+    return socket;
   }
 
+  /** Whether it can carry another request. */
   get usable(): boolean {
-    return this.#state !== 'closed' && this.socket.writable && !this.socket.destroyed;
+    return !this.#retired && this.#state !== 'closed' && this.socket.writable && !this.socket.destroyed;
+  }
+
+  /** It is lent, and nothing has come from the upstream since. */
+  get isUnanswered(): boolean {
+    return this.#state === 'busy' && !this.#answered;
   }
 
   /** Lends an idle connection. */
@@ -114,6 +147,11 @@ export class UpstreamConnection implements Timed {
     this.#close('closed by the gateway');
   }
 
+  /** Ends it after the exchange that is under way. */
+  retire(): void {
+    this.#retired = true;
+  }
+
   /** The process at the other end is gone: unless an answer has begun by `atMs`, there will be none. */
   abandon(atMs: number): void {
     if (this.#answered || this.#state === 'closed') return;
@@ -129,6 +167,22 @@ export class UpstreamConnection implements Timed {
       return;
     }
     this.#close(this.#state === 'connecting' ? 'connect timed out' : 'idle for too long');
+  }
+
+  #onDialled(): void {
+    if (this.#state !== 'connecting') return;
+    const verdict = this.#target.vouch?.() ?? 'unknown';
+    if (typeof verdict === 'object') {
+      this.#close(`its port is held by a process of another user (uid ${verdict.userId})`);
+    } else if (verdict === 'new' && this.#dials < MOST_DIALS) {
+      this.socket.removeAllListeners();
+      this.socket.on('error', () => undefined).destroy();
+      this.socket = this.#dial();
+    } else if (verdict === 'new') {
+      this.#close('what listens at its port changes all the time');
+    } else {
+      this.#onConnect();
+    }
   }
 
   #onConnect(): void {

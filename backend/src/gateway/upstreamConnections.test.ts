@@ -51,11 +51,12 @@ afterEach(() => {
   ends = [];
 });
 
-function connectionsTo(port: number): UpstreamConnections {
+/** @param waitMs longer than any machine is held up, where a connection that is given back is to be what ends a wait. */
+function connectionsTo(port: number, waitMs?: number): UpstreamConnections {
   clock = new FakeClock();
   const deadlines = new Deadlines(clock, 100, () => {});
   deadlines.start();
-  return new UpstreamConnections({ host: '127.0.0.1', port }, DEFAULT_LIMITS, deadlines);
+  return new UpstreamConnections({ host: '127.0.0.1', port }, DEFAULT_LIMITS, deadlines, waitMs);
 }
 
 async function upstream(): Promise<{ server: Server; port: number }> {
@@ -96,7 +97,7 @@ const lentCount = (requests: readonly Request[]): number =>
 describe('UpstreamConnections', () => {
   it('opens a few for a crowd, and serves the rest with those that come back, first come, first served', async () => {
     const { port } = await upstream();
-    const connections = connectionsTo(port);
+    const connections = connectionsTo(port, 60_000);
     const order: Request[] = [];
     const requests = crowd(
       connections,
@@ -176,5 +177,29 @@ describe('UpstreamConnections', () => {
     await clock.advance(200);
     expect(request.problem).toBe('its process has ended');
     expect(connections.size).toBe(0);
+  });
+});
+
+describe('an address whose process was superseded', () => {
+  it('loses its idle connections, and those that are busy after their exchange; later ones are kept', async () => {
+    const { port } = await upstream();
+    const connections = connectionsTo(port);
+    const lent = async (): Promise<UpstreamConnection> => {
+      const request = new Request();
+      connections.lend(request, false);
+      await waitFor(() => request.connected === 1, { what: 'a connection' });
+      return request.lent[0]!;
+    };
+    const [idle, busy] = [await lent(), await lent()];
+    connections.giveBack(idle, true);
+    expect(idle.usable).toBe(true);
+    connections.retire();
+    expect(connections.size).toBe(1);
+    expect(busy.usable).toBe(false);
+    connections.giveBack(busy, true);
+    expect(connections.size).toBe(0);
+    const later = await lent();
+    connections.giveBack(later, true);
+    expect(await lent()).toBe(later);
   });
 });

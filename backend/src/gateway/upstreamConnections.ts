@@ -11,17 +11,17 @@
  */
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';
-import { UpstreamConnection, type ConnectionOwner, type ConnectionUser } from './upstreamConnection.js';
+import {
+  UpstreamConnection,
+  type ConnectionOwner,
+  type ConnectionUser,
+  type UpstreamAddress,
+} from './upstreamConnection.js';
 
 /** Being opened at a time, unless somebody has waited for long. */
 const MOST_OPENING = 16;
 /** An upstream that is far away, or closes after every answer, gives none back: this much later it costs, then. */
 const WAIT_MS = 25;
-
-export interface UpstreamAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** Who asks for a connection. */
 export interface Borrower extends ConnectionUser {
@@ -33,6 +33,7 @@ export class UpstreamConnections implements ConnectionOwner {
   readonly #address: UpstreamAddress;
   readonly #limits: GatewayLimits;
   readonly #deadlines: Deadlines;
+  readonly #waitMs: number;
   /** The one used last is at the end and is taken first, so that a surplus gets old and is closed. */
   readonly #idle: UpstreamConnection[] = [];
   readonly #all = new Set<UpstreamConnection>();
@@ -42,10 +43,12 @@ export class UpstreamConnections implements ConnectionOwner {
   #opened = 0;
   #isTimed = false;
 
-  constructor(address: UpstreamAddress, limits: GatewayLimits, deadlines: Deadlines) {
+  /** @param waitMs how long a request waits at least for a connection that is given back. */
+  constructor(address: UpstreamAddress, limits: GatewayLimits, deadlines: Deadlines, waitMs = WAIT_MS) {
     this.#address = address;
     this.#limits = limits;
     this.#deadlines = deadlines;
+    this.#waitMs = waitMs;
   }
 
   get size(): number {
@@ -94,10 +97,25 @@ export class UpstreamConnections implements ConnectionOwner {
     }
   }
 
+  /** Those that are lent and have brought nothing since. */
+  unanswered(): readonly UpstreamConnection[] {
+    return [...this.#all].filter(({ isUnanswered }) => isUnanswered);
+  }
+
   /** See UpstreamConnection.abandon. */
   abandon(atMs: number): void {
     this.closeIdle();
     for (const connection of this.#all) connection.abandon(atMs);
+  }
+
+  /**
+   * None of the connections that there are now carries another request; new ones may be opened. For an address that two
+   * processes share (`pm2 reload` in cluster mode): the one that stops will close its idle connections, and a request
+   * that is on its way then is lost.
+   */
+  retire(): void {
+    this.closeIdle();
+    for (const connection of this.#all) connection.retire();
   }
 
   closeIdle(): void {
@@ -147,7 +165,7 @@ export class UpstreamConnections implements ConnectionOwner {
         this.#isTimed = false;
         this.#openMore(Number.POSITIVE_INFINITY);
       });
-    }, WAIT_MS);
+    }, this.#waitMs);
   }
 }
 

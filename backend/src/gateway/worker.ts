@@ -10,7 +10,7 @@ import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
 import { compileRoutes, type RouteTable } from '../domain/routing.js';
 import { upstreamKey } from '../domain/trafficLedger.js';
-import type { Clock } from '../ports.js';
+import type { Clock, PortOwners, ProcessNews, TcpSockets } from '../ports.js';
 import { AddressLimits } from './addressLimits.js';
 import { ClientConnection, type ClientOwner } from './clientConnection.js';
 import type { ClientSocket } from './clientSocket.js';
@@ -23,8 +23,10 @@ import { Listeners, type Reception } from './listeners.js';
 import { Pool } from './pool.js';
 import type { TlsMaterial } from './tls/contexts.js';
 import { SeenSessions } from './seenSessions.js';
+import { StrandedRequests } from './strandedRequests.js';
 import { FAREWELL_MS, type Tunnel } from './tunnel.js';
 import { TurnedAway } from './turnedAway.js';
+import type { Upstream } from './upstream.js';
 
 export interface WorkerOptions {
   readonly clock: Clock;
@@ -48,6 +50,12 @@ export interface WorkerOptions {
   readonly onRequestEnd?: (record: RequestRecord) => void;
   /** Over which time WebSockets are closed whose upstream leaves. Default 10 000 ms. */
   readonly tunnelDrainMs?: number;
+  /** Whether clients on this machine are told why a request failed. Default true. */
+  readonly trustsLoopback?: boolean;
+  /** The sockets of this machine; null: they are not known. Default: never known, so requests that no process reads are not found. */
+  readonly sockets?: () => Promise<TcpSockets | null>;
+  /** Default: it is not looked at to whom an upstream's port belongs. */
+  readonly portOwners?: PortOwners;
 }
 
 export interface DrainOptions {
@@ -76,6 +84,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly tunnels = new Set<Tunnel>();
   readonly random: () => number;
   readonly viaName: string;
+  readonly trustsLoopback: boolean;
   readonly tlsRedirectPort: number | null;
   readonly onRequestEnd: ((record: RequestRecord) => void) | null;
   draining = false;
@@ -92,6 +101,8 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly #addresses: AddressLimits;
   readonly #turnedAway: TurnedAway;
   readonly #tunnelDrainMs: number;
+  readonly #owners: PortOwners | null;
+  readonly #stranded: StrandedRequests;
   /** Of connections, and of streams of HTTP/2. */
   #places = 0;
   #onIdle: (() => void) | null = null;
@@ -102,9 +113,11 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.clock = options.clock;
     this.ownPages = options.ownPages ?? NO_PAGES;
     this.viaName = options.viaName ?? 'holdfast';
+    this.trustsLoopback = options.trustsLoopback ?? true;
     this.tlsRedirectPort = options.tlsRedirectPort ?? null;
     this.onRequestEnd = options.onRequestEnd ?? null;
     this.random = options.random;
+    this.#owners = options.portOwners ?? null;
     this.#tunnelDrainMs = options.tunnelDrainMs ?? 10_000;
     this.#listeners = new Listeners(this, this, {
       trust: new TrustedPeers(options.trustedProxies ?? []),
@@ -115,6 +128,11 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.#turnedAway = new TurnedAway(this.clock);
     this.deadlines = new Deadlines(this.clock, this.limits.tickMs, (nowMs) => this.#tick(nowMs));
     this.deadlines.start();
+    this.#stranded = new StrandedRequests({
+      clock: this.clock,
+      sockets: options.sockets ?? (() => Promise.resolve(null)),
+      unanswered: () => this.#allUpstreams().flatMap((upstream) => upstream.unanswered()),
+    });
   }
 
   /** The version of the snapshot in use; 0 before the first. */
@@ -177,7 +195,10 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
       const known = before.get(row.name);
       before.delete(row.name);
       known?.swap(row, wallMs);
-      this.#pools.set(row.name, known ?? new Pool(row, this.limits, this.deadlines, wallMs, this.random));
+      this.#pools.set(
+        row.name,
+        known ?? new Pool(row, this.limits, this.deadlines, wallMs, this.random, this.#owners),
+      );
     }
     for (const pool of before.values()) {
       pool.leave(wallMs);
@@ -212,11 +233,16 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     };
   }
 
-  /** The process at this address (host:port) has ended: requests that it has not begun to answer fail over. */
-  abandon(id: string): void {
+  /**
+   * The process at this address (host:port) has ended: requests that it has not begun to answer fail over. Or it was
+   * superseded: connections that may lead to it are not used again.
+   */
+  heardOfProcess(id: string, news: ProcessNews): void {
     const atMs = this.clock.nowMs() + ABANDON_AFTER_MS;
-    for (const pool of [...this.#pools.values(), ...this.#leavingPools]) {
-      for (const upstream of pool.upstreams()) if (upstream.id === id) upstream.abandon(atMs);
+    for (const upstream of this.#allUpstreams()) {
+      if (upstream.id !== id) continue;
+      if (news === 'ended') upstream.abandon(atMs);
+      else upstream.retireConnections();
     }
   }
 
@@ -233,7 +259,8 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
 
   /**
    * Stops gracefully: accepts nobody, lets requests under way finish, tells clients with their next answer to come
-   * back on another connection, and closes idle connections and WebSockets over the window.
+   * back on another connection, and closes idle connections and WebSockets over the window. A request that no process
+   * will ever read is not waited for (strandedRequests.ts).
    * @returns whether everything had ended by itself.
    */
   async drain({ timeoutMs, windowMs }: DrainOptions): Promise<boolean> {
@@ -245,6 +272,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     const nowMs = this.clock.nowMs();
     for (const client of this.#clients)
       if (client.isIdle) client.deadlineMs = nowMs + this.random() * windowMs;
+    this.#stranded.start();
     const ended = await new Promise<boolean>((resolve) => {
       if (this.#places === 0) {
         resolve(true);
@@ -264,11 +292,10 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   close(): void {
     this.draining = true;
     this.deadlines.stop();
+    this.#stranded.close();
     this.#listeners.close();
     for (const client of this.#clients) client.socket.destroy();
-    for (const pool of [...this.#pools.values(), ...this.#leavingPools]) {
-      for (const upstream of pool.upstreams()) upstream.closeIdle();
-    }
+    for (const upstream of this.#allUpstreams()) upstream.closeIdle();
   }
 
   route(host: string, path: string): Pool | null {
@@ -295,6 +322,10 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   onClientClosed(client: ClientConnection): void {
     this.#clients.delete(client);
     this.leave(client.peer);
+  }
+
+  #allUpstreams(): readonly Upstream[] {
+    return [...this.#pools.values(), ...this.#leavingPools].flatMap((pool) => [...pool.upstreams()]);
   }
 
   #turnAway(socket: ClientSocket | null, status: number, code: string, message: string): void {

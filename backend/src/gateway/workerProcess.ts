@@ -7,7 +7,7 @@
  */
 import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
-import type { Clock } from '../ports.js';
+import type { Clock, PortOwners, TcpSockets } from '../ports.js';
 import { AccessLog } from './accessLog/accessLog.js';
 import type { AccessLogSettings } from './accessLog/accessLog.js';
 import type { OwnAnswer, Problem } from './answer.js';
@@ -32,6 +32,8 @@ export interface WorkerSettings {
   readonly tlsRedirectPort: number | null;
   /** HA_API_TOKEN; null: none. */
   readonly token: string | null;
+  /** Whether clients on this machine need it, too, to see the pages and why a request failed. */
+  readonly tokenOnLoopback: boolean;
   /** null: requests are not logged. */
   readonly accessLog: AccessLogSettings | null;
   /** What it is called in Via. */
@@ -54,6 +56,10 @@ export interface WorkerProcessOptions {
   readonly channel: WorkerChannel;
   /** The user at the other end of a loopback connection; null: not known. */
   readonly peerUserId: WorkerCallsOptions['peerUserId'];
+  /** The TCP sockets of this machine; null where the system does not tell. */
+  readonly sockets: () => Promise<TcpSockets | null>;
+  /** To whom the ports of this machine belong. */
+  readonly portOwners: PortOwners;
   /** Ends this process. */
   readonly exit: (code: number) => void;
 }
@@ -103,8 +109,8 @@ export class WorkerProcess {
         this.#tls = message.tls;
         this.#worker?.updateTls(message.tls);
         return;
-      case 'gone':
-        this.#worker?.abandon(message.upstream);
+      case 'process':
+        this.#worker?.heardOfProcess(message.upstream, message.news);
         return;
       case 'page':
         this.#questions.get(message.id)?.(message.answer);
@@ -127,6 +133,7 @@ export class WorkerProcess {
     this.#tls = tls;
     const ownPages = new WorkerPages({
       token,
+      tokenOnLoopback: settings.tokenOnLoopback,
       askPrimary: (path) => this.#ask(path),
       health: () => this.#health(),
       calls: {
@@ -142,6 +149,9 @@ export class WorkerProcess {
       clock,
       random,
       ownPages,
+      sockets: this.#options.sockets,
+      portOwners: this.#options.portOwners,
+      trustsLoopback: !settings.tokenOnLoopback,
       ...forWorker,
       // Without a log a request pays nothing for it.
       ...(log === null ? {} : { onRequestEnd: (record) => log.record(record) }),

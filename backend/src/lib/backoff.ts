@@ -1,3 +1,5 @@
+const MOST_DOUBLINGS = 50;
+
 /**
  * How long to wait before trying again: exponential with full jitter, a uniform draw from [0, min(cap, base × 2ⁿ)).
  * Full rather than partial jitter because what fails together would otherwise retry together
@@ -12,5 +14,6 @@ export function fullJitterMs(
   limits: { readonly baseMs: number; readonly capMs: number },
   random: () => number,
 ): number {
-  return random() * Math.min(limits.capMs, limits.baseMs * 2 ** attempt);
+  // The exponent is bounded, because 0 × Infinity is not a number.
+  return random() * Math.min(limits.capMs, limits.baseMs * 2 ** Math.min(attempt, MOST_DOUBLINGS));
 }

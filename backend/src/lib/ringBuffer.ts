@@ -41,6 +41,10 @@ export class RingBuffer<T> {
     return oldest;
   }
 
+  includes(item: T): boolean {
+    return this.#slots.includes(item);
+  }
+
   /** A copy, oldest first. */
   toArray(): T[] {
     const items: T[] = [];

@@ -7,7 +7,7 @@
  *   well ──requests grow older and none finishes (domain/stall)────────▶ stalled
  *
  * Each is told to the health monitor, which withdraws the instance at once; what follows is what follows for any unfit
- * one. It comes back when probes pass again, a stalled one not before its requests finish. An agent that leaves is no
+ * one. It comes back when probes pass again, a stalled one not before its requests finish or were given up. An agent that leaves is no
  * failure of its instance: probes go on. Nobody is judged while a debugger may hold it, or while it is asked to stop.
  */
 import type { AgentFigures, AgentRecord, Hang } from '../domain/agent.js';
@@ -18,7 +18,9 @@ import type { ServicePolicy } from '../domain/policy.js';
 import type { MetricsView } from '../domain/views.js';
 import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../ports.js';
 import type { AgentMemory } from './agentMemory.js';
+import { newPeer, type Condemned, type Peer } from './agentPeer.js';
 import { AgentRecords } from './agentRecords.js';
+import { isGivenUp } from '../domain/stall.js';
 import type { EventLog } from './eventLog.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import { SilenceWatch } from './silenceWatch.js';
@@ -40,27 +42,6 @@ export interface AgentWatchOptions {
   readonly find: (service: string) => WatchedService | undefined;
   /** An instance begins to stop, maybe because of a signal that did not come from PM2. */
   readonly onStopping: () => void;
-}
-
-type Condemned = { readonly cause: 'hung' | 'stopped' | 'stalled'; readonly atMs: number };
-
-/** A connected agent. */
-interface Peer {
-  readonly pid: number;
-  readonly version: { readonly agent: string; readonly node: string };
-  process: ManagedProcess | null;
-  /** Of its instance; null while PM2 has not listed it. */
-  memory: AgentMemory | null;
-  latest: AgentFigures | null;
-  /** What it listens on; null before it told. */
-  listening: Listening | null;
-  /** Heard when we had been held up: judged at the next look, if it is not over by then. */
-  unjudged: Hang | null;
-  condemned: Condemned | null;
-  /** The hang whose stack has been told. */
-  toldStackOf: number | null;
-  /** It was asked to stop; null when it goes on long after it would have been killed. */
-  stopping: { readonly sinceMs: number; readonly draining: boolean } | null;
 }
 
 /** Older figures say nothing about now. */
@@ -180,18 +161,7 @@ export class AgentWatch {
   }
 
   #onConnected({ pid, agentVersion, nodeVersion }: AgentEvents['connected']): void {
-    const peer: Peer = {
-      pid,
-      version: { agent: agentVersion, node: nodeVersion },
-      process: null,
-      memory: null,
-      latest: null,
-      listening: null,
-      unjudged: null,
-      condemned: null,
-      toldStackOf: null,
-      stopping: null,
-    };
+    const peer = newPeer(pid, { agent: agentVersion, node: nodeVersion });
     this.#peers.set(pid, peer);
     this.#silence.heard(pid);
     this.#bind(peer);
@@ -206,6 +176,7 @@ export class AgentWatch {
       peer.memory = null;
       return false;
     }
+    peer.lastListed = process;
     const key = instanceKey(process);
     if (before !== null && instanceKey(before) === key) return false;
     peer.memory = this.#records.of(process);
@@ -219,6 +190,7 @@ export class AgentWatch {
     this.#silence.heard(pid);
     const earlier = peer.latest;
     peer.latest = figures;
+    peer.idleSinceMs = figures.unanswered > 0 ? null : (peer.idleSinceMs ?? figures.atMs);
     const { memory } = peer;
     if (memory === null) return;
     memory.push(figures);
@@ -229,7 +201,11 @@ export class AgentWatch {
   }
 
   /** Whether these figures say that what it was condemned for is over. */
-  #isOver({ condemned, process }: Peer, earlier: AgentFigures | null, now: AgentFigures): boolean {
+  #isOver(
+    { condemned, process, idleSinceMs }: Peer,
+    earlier: AgentFigures | null,
+    now: AgentFigures,
+  ): boolean {
     if (condemned === null || process === null) return false;
     switch (condemned.cause) {
       case 'hung':
@@ -237,7 +213,7 @@ export class AgentWatch {
       case 'stopped':
         return true;
       case 'stalled':
-        return earlier !== null && now.finished > earlier.finished;
+        return (earlier !== null && now.finished > earlier.finished) || isGivenUp(idleSinceMs, now.atMs);
     }
   }
 
@@ -257,7 +233,19 @@ export class AgentWatch {
     const peer = this.#peers.get(pid);
     if (peer === undefined) return;
     peer.stopping = { sinceMs: this.#options.clock.nowMs(), draining };
+    this.#tellSuperseded(peer);
     this.#options.onStopping();
+  }
+
+  /** PM2's cluster mode shares a port among processes: a gateway has connections to one that stops, and can't know it. */
+  #tellSuperseded({ pid, process, lastListed }: Peer): void {
+    if (process !== null || lastListed === null) return;
+    const { service, pmId, port } = lastListed;
+    const isShared = [...this.#processes.values()].some(
+      (other) => other.service === service && other.pmId === pmId && other.port === port,
+    );
+    if (!isShared || port === null) return;
+    this.#options.events.emit('instance.superseded', { service, instance: { pmId, pid, port } });
   }
 
   #isStopping({ stopping, process }: Peer): boolean {

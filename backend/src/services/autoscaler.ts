@@ -2,7 +2,7 @@
  * Feeds the LoadBalancer with figures, and makes its answers the desired counts. The one place where a desired count
  * changes, whoever asked for it: the move is remembered (cooldown), told, and timed until it is reached.
  */
-import { clampInstances } from '../domain/policy.js';
+import { clampInstances, whyBounded } from '../domain/policy.js';
 import type { Clock, HostMeter } from '../ports.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import type { EventLog } from './eventLog.js';
@@ -53,6 +53,8 @@ export class Autoscaler {
   /** Before the first probes have answered nobody knows, so it counts neither as up nor as down. */
   #countAvailability(service: SupervisedService): void {
     const isServing = service.serving().length > 0;
+    // What ended as intended is no outage.
+    if (service.state() === 'finished') return;
     if (!isServing && !this.#served.has(service.name)) return;
     this.#served.add(service.name);
     this.#options.availability.observe(service.name, isServing);
@@ -83,12 +85,10 @@ export class Autoscaler {
 
   /** A new configuration may have moved them past the desired count. */
   #keepBounds(service: SupervisedService): void {
-    const { minInstances, maxInstances } = service.policy.scaling;
-    const { desired } = service;
-    const to = clampInstances(desired, service.policy);
+    const { desired, policy } = service;
+    const to = clampInstances(desired, policy);
     if (to === desired) return;
-    const bound = to < desired ? `at most ${maxInstances}` : `at least ${minInstances}`;
-    this.setDesired(service, to, 'autoscaler', `the configuration allows ${bound} instances`);
+    this.setDesired(service, to, 'autoscaler', whyBounded(desired, to));
     this.#options.onMove();
   }
 
@@ -97,6 +97,7 @@ export class Autoscaler {
     if (service.letGo !== null) return { by: 'released', reason: 'Holdfast leaves the service alone' };
     if (operation !== null) return { by: 'operation', reason: `${operation.kind} is under way` };
     if (service.isStoppedByOperator()) return { by: 'stopped', reason: 'stopped through PM2' };
+    if (service.isJob()) return { by: 'job', reason: 'it runs to its end, once a start' };
     if (this.#options.failover.quarantine(service.name).kind !== 'none') {
       return { by: 'quarantine', reason: 'the service is quarantined' };
     }
@@ -111,7 +112,9 @@ export class Autoscaler {
     if (from === to) return;
     service.desired = to;
     // Holes are inside the desired count: the places that go are the empty ones.
-    if (to < from) this.#options.failover.dropHoles(service.name, from - to);
+    if (to < from) {
+      this.#options.failover.dropHoles(service.name, from - to, service.runningNumbers());
+    }
     service.scaleSinceMs = clock.nowMs();
     loadBalancer.noteMove(service.name, from, to, clock.nowMs(), by);
     events.emit('service.scaled', { service: service.name, from, to, by, reason });
@@ -119,7 +122,7 @@ export class Autoscaler {
 
   /** Stops the stop-watch when as many serve as are wanted. */
   noteReached(service: SupervisedService): void {
-    if (service.scaleSinceMs === null || service.settledServing().length !== service.desired) return;
+    if (service.scaleSinceMs === null || service.settledServing().length !== service.wantedServing()) return;
     const { availability, clock } = this.#options;
     availability.scaled(service.name, clock.nowMs() - service.scaleSinceMs);
     service.scaleSinceMs = null;

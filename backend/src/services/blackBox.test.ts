@@ -44,7 +44,8 @@ function keeping() {
   const traffic = new TrafficFeed({ clock, events: events.log, onDrained: () => undefined });
   const agents = { presence: () => 'absent' as const };
   const diagnostician = { of: () => null };
-  const parts = { clock, failover, health, traffic, agents, diagnostician };
+  const startWarnings = (): readonly string[] => [];
+  const parts = { clock, failover, health, traffic, agents, diagnostician, startWarnings };
   const service = new SupervisedService(POLICY, parts);
   const store = new MemoryBlackBoxes();
   const inside = new Map<string, AgentRecord>();

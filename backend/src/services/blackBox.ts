@@ -48,6 +48,8 @@ const SAMPLES_KEPT = 60;
 /** Of processes that are gone: an exit may be judged some looks later. */
 const SAMPLES_KEPT_MS = 60_000;
 const EVENTS_BEFORE = 30;
+/** A disk that hangs must not keep the process. */
+const LONGEST_CLOSE_MS = 10_000;
 
 interface Open {
   readonly id: InstanceId;
@@ -148,7 +150,13 @@ export class BlackBox {
   async close(): Promise<void> {
     this.#unsubscribe();
     for (const [key, open] of this.#open) this.#save(key, open);
-    await Promise.all([...this.#open.values()].map(({ saving }) => saving));
+    const saved = Promise.all([...this.#open.values()].map(({ saving }) => saving));
+    let cancel = (): void => undefined;
+    const tooLate = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(LONGEST_CLOSE_MS, resolve);
+    });
+    await Promise.race([saved, tooLate]);
+    cancel();
   }
 
   #begin(

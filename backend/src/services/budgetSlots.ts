@@ -11,6 +11,8 @@ interface Succession {
   readonly replaces: number;
   /** What it took over; the rest of its charges are its own. */
   readonly inherited: readonly Charge[];
+  /** One without a process may still come back, for as long as PM2 lists it. */
+  readonly predecessorRuns: boolean;
 }
 
 const MAX_SLOTS = 1000;
@@ -34,27 +36,52 @@ export class BudgetSlots {
     if (this.#charges.size > MAX_SLOTS && oldest.done !== true) this.#charges.delete(oldest.value);
   }
 
+  /** What was charged to that place before. */
+  add(pmId: number, before: readonly Charge[]): void {
+    this.set(pmId, [...before, ...this.chargesOf(pmId)]);
+  }
+
   delete(pmId: number): void {
     this.#charges.delete(pmId);
   }
 
+  /** … and what they were. */
+  take(pmId: number): readonly Charge[] {
+    const charges = this.chargesOf(pmId);
+    this.delete(pmId);
+    return charges;
+  }
+
   /** Whom it is to replace, while that still runs. */
   predecessorOf(pmId: number): number | null {
-    return this.#successions.get(pmId)?.replaces ?? null;
+    const succession = this.#successions.get(pmId);
+    return succession?.predecessorRuns === true ? succession.replaces : null;
+  }
+
+  /** The number of the one that was started in its place; null: none was. */
+  successorOf(pmId: number): number | null {
+    for (const [successor, { replaces }] of this.#successions) if (replaces === pmId) return successor;
+    return null;
   }
 
   /** A replacement shares its predecessor's slot from now on, and has its charges. */
   succeed(fromPmId: number, toPmId: number): void {
     const inherited = this.chargesOf(fromPmId);
     this.#move(fromPmId, toPmId);
-    this.#successions.set(toPmId, { replaces: fromPmId, inherited });
+    this.#successions.set(toPmId, { replaces: fromPmId, inherited, predecessorRuns: true });
   }
 
-  /** Which numbers have a process, and which are listed at all: a succession ends when one of the two has gone. */
+  /** Which numbers have a process, and which are listed at all: a succession ends when one of the two is not listed. */
   see(running: ReadonlySet<number>, listed: ReadonlySet<number>): void {
-    for (const [pmId, { replaces }] of this.#successions) {
+    for (const [pmId, succession] of this.#successions) {
+      const { replaces, predecessorRuns } = succession;
       if (!listed.has(pmId)) this.#giveBack(pmId, true);
-      else if (!running.has(replaces)) this.#successions.delete(pmId);
+      else if (!listed.has(replaces)) this.#takeOver(replaces);
+      else if (running.has(replaces) !== predecessorRuns) {
+        // What it was charged meanwhile counts for the one that runs.
+        if (predecessorRuns) this.#move(replaces, pmId);
+        this.#successions.set(pmId, { ...succession, predecessorRuns: !predecessorRuns });
+      }
     }
   }
 
@@ -62,11 +89,13 @@ export class BudgetSlots {
    * A new instance that replaces none fills the place of one that is gone: of the most charged among them. Without
    * it, what ends and is not restarted by PM2 would begin with a whole budget every time.
    * @param present numbers that PM2 lists.
+   * @returns whether there was such a place.
    */
-  fillGap(toPmId: number, present: ReadonlySet<number>): void {
+  fillGap(toPmId: number, present: ReadonlySet<number>): boolean {
     const gone = [...this.#charges].filter(([pmId]) => pmId !== toPmId && !present.has(pmId));
     const [heaviest] = gone.sort(([, a], [, b]) => b.length - a.length);
     if (heaviest !== undefined) this.#move(heaviest[0], toPmId);
+    return heaviest !== undefined;
   }
 
   /**
@@ -75,17 +104,15 @@ export class BudgetSlots {
    */
   forget(pmId: number, forgiven: boolean): void {
     this.#giveBack(pmId, !forgiven);
-    for (const [successor, { replaces }] of this.#successions) {
-      if (replaces === pmId) this.#successions.delete(successor);
-    }
+    this.#takeOver(pmId);
     this.#charges.delete(pmId);
   }
 
   /** All is forgiven. */
   clearCharges(): void {
     this.#charges.clear();
-    for (const [pmId, { replaces }] of this.#successions) {
-      this.#successions.set(pmId, { replaces, inherited: [] });
+    for (const [pmId, succession] of this.#successions) {
+      this.#successions.set(pmId, { ...succession, inherited: [] });
     }
   }
 
@@ -109,7 +136,7 @@ export class BudgetSlots {
   restore({ slots, successions }: ReturnType<BudgetSlots['snapshot']>): void {
     for (const { pmId, charges } of slots.slice(0, MAX_SLOTS)) this.#charges.set(pmId, charges);
     for (const { pmId, ...succession } of successions.slice(0, MAX_SLOTS)) {
-      this.#successions.set(pmId, succession);
+      this.#successions.set(pmId, { ...succession, predecessorRuns: true });
     }
   }
 
@@ -118,6 +145,15 @@ export class BudgetSlots {
     if (charges === undefined) return;
     this.#charges.delete(fromPmId);
     this.#charges.set(toPmId, [...charges, ...this.chargesOf(toPmId)]);
+  }
+
+  /** The predecessor has gone: its successor has the slot alone, with what the predecessor was charged meanwhile. */
+  #takeOver(fromPmId: number): void {
+    for (const [pmId, { replaces }] of this.#successions) {
+      if (replaces !== fromPmId) continue;
+      this.#successions.delete(pmId);
+      this.#move(fromPmId, pmId);
+    }
   }
 
   /** The successor has gone: its predecessor has the slot alone again. */

@@ -6,8 +6,9 @@ import { instanceKey, isAlive, type InstanceId, type ManagedProcess } from '../d
 import type { ServicePolicy } from '../domain/policy.js';
 import type { ControlLoopOptions } from './controlLoopOptions.js';
 import { AgentWatch } from './agentWatch.js';
+import { announce } from './announcements.js';
 import { Autoscaler } from './autoscaler.js';
-import { Adoption, leaveAlone, letGo, takeBack, takeCount } from './adoption.js';
+import { Adoption, countOperation, leaveAlone, letGo, takeBack, takeCount } from './adoption.js';
 import { AvailabilityKeeper } from './availabilityKeeper.js';
 import { BlackBox } from './blackBox.js';
 import { Diagnostician } from './diagnostician.js';
@@ -20,13 +21,15 @@ import { HandOver } from './handOver.js';
 import { HealthMonitor } from './healthMonitor.js';
 import { LoadBalancer } from './loadBalancer.js';
 import { LoadMeter } from './loadMeter.js';
+import { followManager } from './managerEvents.js';
 import { MemoryWatch } from './memoryWatch.js';
 import type { Moment } from './loadBalancer.js';
 import { captureLoop, restoreLoop } from './loopState.js';
 import { Observer } from './observer.js';
 import { Operations } from './operations.js';
 import { isOverloaded } from './overload.js';
-import { announce, Reconciler } from './reconciler.js';
+import { Reconciler } from './reconciler.js';
+import { findDoubles } from './sharedPorts.js';
 import { StrayWatch } from './strayWatch.js';
 import { SupervisedService } from './supervisedService.js';
 import { TrafficFeed } from './trafficFeed.js';
@@ -64,7 +67,7 @@ export class ControlLoop {
 
   private constructor(options: ControlLoopOptions, restored: PersistedState | null) {
     this.#options = options;
-    const { clock, random, events, store } = options;
+    const { clock, random, events } = options;
     this.#handOver = new HandOver(options);
     this.failover = new FailoverManager({ clock, random });
     this.#adoption = new Adoption({ ...options, failover: this.failover });
@@ -78,8 +81,7 @@ export class ControlLoop {
     this.traffic = new TrafficFeed({ clock, events, onDrained });
     this.#autoscaler = this.#createAutoscaler();
     this.desiredState = new DesiredState({
-      store,
-      events,
+      ...options,
       capture: () => captureLoop(this, this.observer, this.#adoption),
     });
     this.operations = this.#createOperations();
@@ -104,6 +106,8 @@ export class ControlLoop {
   #createHealthMonitor(): HealthMonitor {
     return new HealthMonitor({
       ...this.#options,
+      locate: (instance) => this.#options.facts.addressOf(instance),
+      owners: this.#options.facts,
       daemonAnswers: () => this.observer.answersNow(),
       isOverloaded: (instance) => isOverloaded(instance, this, this.#options.clock.nowMs()),
       onChange: (instance, before, after) => {
@@ -172,14 +176,10 @@ export class ControlLoop {
 
   #createFailureWatch(): FailureWatch {
     const { failover, health, operations, availability, blackBox, diagnostician } = this;
+    const owners = { failover, health, operations, availability, blackBox, diagnostician };
     return new FailureWatch({
       ...this.#options,
-      failover,
-      health,
-      operations,
-      availability,
-      blackBox,
-      diagnostician,
+      ...owners,
       onFailure: (service) => {
         void this.desiredState.save();
         void this.#reconciler.pump(service);
@@ -200,17 +200,8 @@ export class ControlLoop {
 
   /** Begins to look and act. Resolves after the first look, also when PM2 did not answer. */
   async start(): Promise<void> {
-    const { manager } = this.#options;
-    this.#unsubscribes.push(
-      manager.on('exit', (exit) => {
-        const service = this.services.get(exit.service);
-        if (service !== undefined) this.#watch.exited(service, exit);
-      }),
-      manager.on('online', ({ service }) => {
-        if (this.services.has(service)) this.observer.poke();
-      }),
-      manager.on('lost', () => this.observer.poke()),
-    );
+    const listeners = { watch: this.#watch, observer: this.observer };
+    this.#unsubscribes.push(...followManager(this.#options.manager, this.services, listeners));
     await this.observer.look();
   }
 
@@ -237,8 +228,7 @@ export class ControlLoop {
     const changed = this.running !== running;
     this.running = running;
     for (const service of changed ? this.services.values() : []) {
-      if (service.operation !== null) continue;
-      if (running) takeCount(service, this.failover);
+      if (running) takeCount(service, { ...this.#options, failover: this.failover });
       else leaveAlone(service, this.#options);
     }
     await this.desiredState.save();
@@ -248,7 +238,9 @@ export class ControlLoop {
 
   /** Leaves that service alone, or takes care of it again. False when it was so already. */
   async setReleased(service: SupervisedService, released: boolean): Promise<boolean> {
-    const changed = released ? letGo(service, this.failover, this.#options) : takeBack(service);
+    const changed = released
+      ? letGo(service, this.failover, this.#options)
+      : takeBack(service, this.#options);
     await this.touch(service);
     return changed;
   }
@@ -268,7 +260,7 @@ export class ControlLoop {
     const known = this.services.get(policy.name);
     if (known !== undefined) return void (known.policy = policy);
     const { failover, health, traffic, agents, diagnostician } = this;
-    const collaborators = { clock: this.#options.clock, failover, health, traffic, agents, diagnostician };
+    const collaborators = { ...this.#options, failover, health, traffic, agents, diagnostician };
     this.services.set(policy.name, new SupervisedService(policy, collaborators));
   }
 
@@ -280,12 +272,15 @@ export class ControlLoop {
   }
 
   #afterStep(service: SupervisedService): void {
+    countOperation(service);
     this.operations.check(service);
     this.#autoscaler.noteReached(service);
   }
 
   async #onList(listed: readonly ManagedProcess[], newDaemon: boolean, askedAtMs: number): Promise<void> {
     const processes = this.agents.withLeaving(listed);
+    this.#adoption.look(listed, this.services);
+    findDoubles(processes, this.services, this.#options.events);
     if (newDaemon) {
       this.#adoption.daemonReplaced();
       this.#handOver.daemonReplaced();
@@ -305,7 +300,9 @@ export class ControlLoop {
     const all = services.flatMap((service) => service.processes);
     this.agents.see(all);
     // One that is stopping closes its port: that is no failure.
-    const judged = all.filter((process) => isAlive(process) && process.status !== 'stopping');
+    const judged = services.flatMap(({ doubles, processes: own }) =>
+      own.filter((one) => isAlive(one) && one.status !== 'stopping' && !doubles.has(one)),
+    );
     this.health.retain(new Set(judged.map(instanceKey)));
     await this.#autoscaler.measure(services);
     this.blackBox.look(services);
@@ -332,9 +329,7 @@ export class ControlLoop {
     service.see(processes, newDaemon);
     if (!newDaemon) this.#watch.compare(service, before, processes);
     this.#adoption.review(service);
-    for (const process of service.online()) {
-      this.health.track(process, service.policy.health, service.originOf(process));
-    }
+    service.trackOnline();
     announce(service, events, clock, newDaemon ? "PM2's daemon died" : 'it is gone');
   }
 }

@@ -46,6 +46,8 @@ export interface ControlLoopOptions {
   readonly initialInstances: (service: string) => number;
   /** Whether the ecosystem file or config.yml still names it. Asked before a service of which nothing is left is started. */
   readonly isConfigured: (service: string) => Promise<boolean>;
+  /** What to know before the next instance of a service is started. */
+  readonly startWarnings: (service: string) => readonly string[];
   readonly observeIntervalMs: number;
   /** PM2's daemon is a new one and our own process may be unknown to it. Called after each list until it resolves. */
   readonly onDaemonReplaced: (processes: readonly ManagedProcess[]) => Promise<void>;

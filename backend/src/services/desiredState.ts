@@ -4,60 +4,150 @@
  * one that is waiting carries the newest state. A disk that refuses is reported once; the state lives on in memory.
  */
 import { z } from 'zod';
+import { listed, salvage } from '../lib/salvage.js';
 import { messageOf } from '../domain/errors.js';
-import type { StateStore } from '../ports.js';
+import type { Clock, StateStore } from '../ports.js';
 import type { EventLog } from './eventLog.js';
+import { NOTHING_LEAVES } from './leaving.js';
+import { NO_ENDS } from './processEnds.js';
 import { NOTHING_KNOWN } from './provenance.js';
 import { failoverSnapshotSchema } from './failoverSnapshot.js';
+import { asWhole, savedCount, savedDuration, savedNumber, savedPid, savedTime } from './savedKinds.js';
 import type { SupervisedService } from './supervisedService.js';
 
-const instanceRefSchema = z.object({
-  pmId: z.number(),
-  pid: z.number().nullable(),
-  port: z.number().nullable(),
+const maybe = <S extends z.ZodType>(schema: S) => schema.nullable().default(null);
+
+const UNASKED = ['failure', 'finished', 'failed'] as const;
+
+const savedPort = z.int().min(1).max(65_535);
+
+const instancesSchema = z
+  .array(z.object({ pmId: savedNumber, pid: maybe(savedPid), port: maybe(savedPort) }))
+  .default([]);
+
+/** An operation whose failure can't be read has failed all the same. */
+const UNREADABLE_FAILURE = {
+  code: 'operation.failed',
+  message: 'It failed; why is not known any more, because the state file was damaged.',
+};
+
+const operationSchema = z.object({
+  id: z.string().default('unknown'),
+  kind: z.enum(['scale-up', 'scale-down', 'failover', 'deploy']),
+  reason: z.string().default(''),
+  /** null: when it is read. */
+  sinceMs: maybe(savedTime),
+  /** null: what is wanted. */
+  from: maybe(savedCount),
+  to: maybe(savedCount),
+  started: instancesSchema,
+  stopped: instancesSchema,
+  failure: z
+    .object({
+      code: z.string().default(UNREADABLE_FAILURE.code),
+      message: z.string().default(UNREADABLE_FAILURE.message),
+    })
+    .nullable()
+    .default(UNREADABLE_FAILURE),
+  stepsLeft: maybe(savedCount),
+  idleMs: savedDuration.default(0),
 });
 
+const whyItLeaves = z.string().default('why is not known any more');
+const leavingList = z.array(z.object({ key: z.string(), why: whyItLeaves })).default([]);
+
+/** Each field by itself: one that is not usable, or that an earlier version did not write, has its default. */
 const serviceSchema = z.object({
-  desired: z.number().int().min(0),
+  /** null: what runs, at least what is defined. */
+  desired: maybe(savedCount),
+  found: savedCount.default(0),
   released: z.boolean().default(false),
-  runningWhenOff: z.array(z.number()).nullable().default(null),
+  runningWhenOff: maybe(asWhole(z.array(savedNumber), 'a list of numbers')),
   provenance: z
-    .object({ proven: z.array(z.number()), unverified: z.array(z.number()), ready: z.array(z.string()) })
+    .object({
+      proven: z.array(savedNumber).default([]),
+      unverified: z.array(savedNumber).default([]),
+      ready: z.array(z.string()).default([]),
+      charged: z.array(z.string()).default([]),
+    })
     .default(() => ({ ...NOTHING_KNOWN })),
-  rollout: z
+  ends: z
     .object({
+      known: z.array(z.object({ key: z.string(), end: z.enum(['asked', ...UNASKED]) })).default([]),
+      unasked: z
+        .array(
+          z.object({
+            pmId: maybe(savedNumber),
+            port: maybe(savedPort),
+            end: z.enum(UNASKED).default('failure'),
+          }),
+        )
+        .default([]),
+    })
+    .default(() => ({ ...NO_ENDS })),
+  leaving: z
+    .object({
+      draining: leavingList,
+      recycling: leavingList,
+      places: z.array(z.object({ pmId: savedNumber, why: whyItLeaves })).default([]),
+    })
+    .default(() => ({ ...NOTHING_LEAVES })),
+  rollout: maybe(
+    z.object({
       kind: z.enum(['failover', 'deploy']),
-      outdated: z.array(z.string()),
-      canaryVerified: z.boolean(),
-    })
-    .nullable(),
-  /** Absent in what an earlier version wrote. */
-  unproven: z.object({ since: z.string(), problem: z.string() }).nullable().default(null),
-  operation: z
-    .object({
-      id: z.string(),
-      kind: z.enum(['scale-up', 'scale-down', 'failover', 'deploy']),
-      reason: z.string(),
-      sinceMs: z.number(),
-      from: z.number().int(),
-      to: z.number().int(),
-      started: z.array(instanceRefSchema),
-      stopped: z.array(instanceRefSchema),
-      failure: z.object({ code: z.string(), message: z.string() }).nullable(),
-    })
-    .nullable(),
+      outdated: asWhole(z.array(z.string()), 'a list of keys'),
+      canaryVerified: z.boolean().default(false),
+    }),
+  ),
+  unproven: maybe(
+    z.object({
+      since: z.iso.datetime().default(new Date(0).toISOString()),
+      problem: z.string().default('why is not known any more'),
+    }),
+  ),
+  operation: maybe(operationSchema),
 });
+
+const moveTime = maybe(savedTime);
+const scalingSchema = z.object({
+  lastMove: maybe(
+    z.object({
+      atMs: savedTime,
+      direction: z.enum(['up', 'down']),
+      by: z.enum(['autoscaler', 'operator']).default('autoscaler'),
+    }),
+  ),
+  lastUpAtMs: moveTime,
+  lastAutomaticDownAtMs: moveTime,
+  lastReversalAtMs: moveTime,
+  reversals: savedCount.default(0),
+  memoryBlockedSinceMs: moveTime,
+});
+
+const tallyTime = savedDuration.default(0);
+const tallyCount = z.int().min(0).default(0);
+const availabilitySchema = z.object({
+  observedMs: tallyTime,
+  servingMs: tallyTime,
+  failures: tallyCount,
+  recoveries: tallyCount,
+  recoveryMs: tallyTime,
+  lost: tallyCount,
+  scalings: tallyCount,
+  scalingMs: tallyTime,
+});
+
+const VERSION = 1;
 
 const stateSchema = z.object({
-  version: z.literal(1),
-  running: z.boolean(),
+  version: z.literal(VERSION).default(VERSION),
+  running: z.boolean().default(true),
   /** PM2's daemon when this was written: another one numbers its processes anew. */
-  daemonPid: z.number().nullable(),
-  services: z.record(z.string(), serviceSchema),
-  failover: failoverSnapshotSchema,
-  /** Validated by their owners, who leave out what is damaged. */
-  scaling: z.unknown(),
-  availability: z.unknown(),
+  daemonPid: maybe(savedPid),
+  services: z.record(z.string(), serviceSchema).default({}),
+  failover: failoverSnapshotSchema.default({}),
+  scaling: maybe(z.object({ services: z.record(z.string(), scalingSchema).default({}) })),
+  availability: maybe(z.record(z.string(), availabilitySchema)),
 });
 
 export type PersistedState = z.infer<typeof stateSchema>;
@@ -65,22 +155,37 @@ export type PersistedState = z.infer<typeof stateSchema>;
 /** The part of one service. */
 export function capturedService({
   desired,
+  found,
   rollout,
   operation,
   letGo,
   provenance,
   runningWhenOff,
   unproven,
+  leaving,
+  ends,
 }: Pick<
   SupervisedService,
-  'desired' | 'rollout' | 'operation' | 'letGo' | 'provenance' | 'runningWhenOff' | 'unproven'
+  | 'desired'
+  | 'found'
+  | 'rollout'
+  | 'operation'
+  | 'letGo'
+  | 'provenance'
+  | 'runningWhenOff'
+  | 'unproven'
+  | 'leaving'
+  | 'ends'
 >): PersistedState['services'][string] {
   return {
     desired,
+    found,
     unproven,
     released: letGo === 'released',
     runningWhenOff: runningWhenOff === null ? null : [...runningWhenOff],
     provenance: provenance.snapshot(),
+    leaving: leaving.snapshot(),
+    ends: ends.snapshot(),
     rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
     operation:
       operation === null
@@ -90,11 +195,15 @@ export function capturedService({
 }
 
 export interface DesiredStateOptions {
+  readonly clock: Clock;
   readonly store: StateStore;
   readonly events: EventLog;
   /** The state as it is now. */
   readonly capture: () => PersistedState;
 }
+
+/** How long a caller waits for a disk that does not answer. */
+const PATIENCE_MS = 10_000;
 
 export class DesiredState {
   readonly #options: DesiredStateOptions;
@@ -107,9 +216,25 @@ export class DesiredState {
     this.#options = options;
   }
 
-  /** Resolves when the state as of this call, or a newer one, is on disk or was refused by it. Never rejects. */
-  async save(): Promise<void> {
-    if (this.#closed) return;
+  /**
+   * Resolves when the state as of this call, or a newer one, is on disk or was refused by it, and at the latest after
+   * PATIENCE_MS: what is remembered lives in memory then. Never rejects.
+   */
+  save(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(PATIENCE_MS, () => {
+        this.#tellRefused(`the disk has not answered for ${PATIENCE_MS / 1000} s`);
+        resolve();
+      });
+      void this.#saved().then(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  async #saved(): Promise<void> {
     // The next one is asked for first: between the end of a save and the begin of the next, both are there.
     if (this.#next !== null) return this.#next;
     if (this.#saving === null) return this.#write();
@@ -128,33 +253,55 @@ export class DesiredState {
   }
 
   async #write(): Promise<void> {
-    const { store, capture, events } = this.#options;
+    const { store, capture } = this.#options;
     this.#saving = store
       .save(capture())
       .then(() => {
         this.#refused = false;
       })
-      .catch((thrown: unknown) => {
-        if (!this.#refused) events.emit('state.unwritable', { problem: messageOf(thrown) });
-        this.#refused = true;
-      })
+      .catch((thrown: unknown) => this.#tellRefused(messageOf(thrown)))
       .finally(() => {
         this.#saving = null;
       });
     return this.#saving;
   }
+
+  /** Once, until it works again. */
+  #tellRefused(problem: string): void {
+    if (!this.#refused) this.#options.events.emit('state.unwritable', { problem });
+    this.#refused = true;
+  }
 }
 
-/** Reads the state back; whatever can't be used is reported, never fatal. */
+/**
+ * Reads the state back, field by field: what can't be used has its default and is named, everything else is as it was. Of a
+ * file in which anything was wrong a copy stays, for a person. Never rejects.
+ */
 export async function loadState(
   store: StateStore,
 ): Promise<{ state: PersistedState | null; damaged: { movedTo: string; problem: string } | null }> {
-  const { state, damaged } = await store.load();
-  if (damaged !== undefined) return { state: null, damaged };
-  if (state === null || state === undefined) return { state: null, damaged: null };
-  const parsed = stateSchema.safeParse(state);
-  if (parsed.success) return { state: parsed.data, damaged: null };
-  const [first] = parsed.error.issues;
-  const problem = `not a state of this version: ${first?.path.join('.') ?? ''} ${first?.message ?? ''}`;
-  return { state: null, damaged: { movedTo: await store.setAside(), problem } };
+  const { state, damaged = null } = await store.load();
+  if (state === null || state === undefined) return { state: null, damaged };
+  const other = otherVersion(state);
+  if (other !== null) {
+    const problem = `not a state of this version: it has version ${other}; this Holdfast reads version ${VERSION}`;
+    return { state: null, damaged: { movedTo: await store.setAside(), problem } };
+  }
+  const { value, problems } = salvage(stateSchema, state);
+  if (value === null) {
+    const problem = `not a state of this version: ${problems.join('; ')}`;
+    return { state: null, damaged: { movedTo: await store.setAside(), problem } };
+  }
+  if (problems.length === 0) return { state: value, damaged };
+  const problem = `what is not usable has its default, everything else was kept: ${listed(problems)}`;
+  return { state: value, damaged: { movedTo: await store.keepCopy(), problem } };
+}
+
+/** A greater number is none of ours: it is damage. */
+const MOST_VERSIONS = 1000;
+
+function otherVersion(state: unknown): number | null {
+  const version = typeof state === 'object' && state !== null && 'version' in state ? state.version : null;
+  const isOther = typeof version === 'number' && version > VERSION && version < MOST_VERSIONS;
+  return isOther && Number.isInteger(version) ? version : null;
 }

@@ -145,14 +145,16 @@ export class Diagnostician {
     process: ManagedProcess,
     listed: readonly ManagedProcess[],
   ): Promise<void> {
-    const { clock, facts, agents, logger } = this.#options;
+    const { clock, facts, health, agents, logger } = this.#options;
     const found = this.#caseOf(service.name);
     const { probe, timeoutMs, startTimeoutMs } = service.policy.health;
+    const host = health.hostOf(instanceKey(process));
     found.isLooking = true;
     try {
       const learnt = await facts.ofRunning(process, {
         probe,
         timeoutMs: Math.min(timeoutMs, MOST_TIMEOUT_MS),
+        host,
         knownPorts: new Set(listed.flatMap(({ port }) => port ?? [])),
         listening: agents.listening(process),
       });
@@ -160,7 +162,9 @@ export class Diagnostician {
       const ageMs = Math.max(0, clock.wallMs() - process.startedAtMs);
       const { mode } = process;
       const subject = { service: service.name, instance: refOf(process), mode, ageMs };
-      const diagnosis = diagnose({ ...subject, probe, startTimeoutMs, ...learnt });
+      const siblings = service.processes.filter(({ pmId }) => pmId !== process.pmId);
+      const siblingPorts = siblings.flatMap(({ port }) => port ?? []);
+      const diagnosis = diagnose({ ...subject, host, probe, startTimeoutMs, siblingPorts, ...learnt });
       // Without a finding the one before stands: it may be about to serve, or to fail again.
       if (diagnosis !== null) this.#conclude(found, diagnosis, 0);
     } catch (thrown) {
@@ -210,5 +214,6 @@ export class Diagnostician {
 /** Nothing is missing, and nothing is on its way either. */
 function isWhole(service: SupervisedService): boolean {
   const state = service.state();
-  return state === 'stopped' || state === 'released' || (state === 'healthy' && service.operation === null);
+  if (state === 'healthy') return service.operation === null;
+  return state === 'stopped' || state === 'finished' || state === 'released';
 }

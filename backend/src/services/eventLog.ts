@@ -5,6 +5,7 @@
 import type { EventMap, EventRecord, EventType } from '../domain/events.js';
 import { severityOf } from '../domain/events.js';
 import { messageOf } from '../domain/errors.js';
+import { scrubber } from '../domain/secrets/scrubber.js';
 import type { Clock, History, Logger, Notifier } from '../ports.js';
 
 export interface EventLogOptions {
@@ -25,7 +26,9 @@ export class EventLog {
     this.#seq = options.history.query({ limit: 1 }).at(-1)?.seq ?? 0;
   }
 
-  emit<T extends EventType>(type: T, data: EventMap[T]): void {
+  emit<T extends EventType>(type: T, given: EventMap[T]): void {
+    // Once, for all that hear of it: history, streams, notifications, answers.
+    const data = scrubber.json(given) as EventMap[T];
     const { clock, history, notifiers, logger } = this.#options;
     const service = 'service' in data ? data.service : null;
     const event: EventRecord<T> = {

@@ -126,11 +126,41 @@ describe('quarantine', () => {
 
   test('when fewer are wanted, holes go first, and with the last one the quarantine', () => {
     for (const pmId of [0, 1, 2]) it.spend(pmId);
-    it.manager.dropHoles(SERVICE, 1);
+    it.manager.dropHoles(SERVICE, 1, new Set());
     expect(it.manager.holes(SERVICE)).toBe(2);
     expect(it.manager.quarantinedSlot(SERVICE, 0)).not.toBeNull();
-    it.manager.dropHoles(SERVICE, 5);
+    it.manager.dropHoles(SERVICE, 5, new Set());
     expect(it.manager.quarantine(SERVICE)).toEqual({ kind: 'none' });
+  });
+
+  test('when fewer are wanted, one that still runs keeps what it was charged', () => {
+    it.spend(0);
+    it.manager.dropHoles(SERVICE, 1, new Set([0]));
+    expect(it.manager.quarantine(SERVICE)).toEqual({ kind: 'none' });
+    expect(it.manager.attemptsUsed(SERVICE, 0)).toBe(POLICY.maxRestartAttempts);
+  });
+
+  test.each(['leaves', 'runs no longer'])(
+    'what the one before was charged beside its replacement goes there when it %s',
+    (how) => {
+      it.manager.succeed(SERVICE, 0, 1);
+      it.manager.recordFailure({ service: SERVICE, pmId: 0, startedAtMs: 0 }, 'not-ready', 'x');
+      if (how === 'leaves') it.manager.forgetSlot(SERVICE, 0);
+      else it.manager.see(SERVICE, new Set([1]), new Set([0, 1]));
+      expect(it.manager.attemptsUsed(SERVICE, 0)).toBe(0);
+      expect(it.manager.attemptsUsed(SERVICE, 1)).toBe(1);
+    },
+  );
+
+  test('goes back to the one before that was without a process for a moment, when its replacement leaves', () => {
+    it.manager.recordFailure({ service: SERVICE, pmId: 0, startedAtMs: 0 }, 'unhealthy', 'x');
+    it.manager.succeed(SERVICE, 0, 1);
+    const both = new Set([0, 1]);
+    it.manager.see(SERVICE, new Set([1]), both);
+    expect(it.manager.attemptsUsed(SERVICE, 1)).toBe(1);
+    it.manager.see(SERVICE, both, both);
+    it.manager.forgetSlot(SERVICE, 1);
+    expect(it.manager.attemptsUsed(SERVICE, 0)).toBe(1);
   });
 
   test('ends with the slot that is removed', () => {
@@ -228,6 +258,54 @@ describe('a trial', () => {
     expect(it.manager.trialNotStarted(SERVICE)).toBe(2 * POLICY.restartCooldownMs);
     expect(it.manager.dueTrial(SERVICE)).toBeNull();
     expect(await dueIn(2 * POLICY.restartCooldownMs)).toEqual({ pmId: 0 });
+  });
+
+  test.each([
+    ['once', () => void it.fail(5)],
+    ['until its own budget was spent', () => void it.spend(5)],
+  ])(
+    'of one that failed before its start was known (%s) has failed, and the next follows',
+    async (_, failed) => {
+      it.spend(0);
+      it.manager.forgetNumbers();
+      await it.clock.advance(POLICY.restartCooldownMs);
+      failed();
+      expect(it.manager.trialStarted(SERVICE, 5)).toMatchObject({ kind: 'trial-failed' });
+      expect(it.manager.quarantine(SERVICE)).toMatchObject({ kind: 'quarantined', holes: [{ pmId: 5 }] });
+      expect(await dueIn(2 * POLICY.restartCooldownMs)).toEqual({ pmId: 5 });
+      expect(it.manager.trialStarted(SERVICE, 5)).toBeNull();
+      expect(it.manager.endedByFitness(SERVICE, 5, POLICY.windowMs)).toBe(true);
+    },
+  );
+
+  test.each([
+    [
+      'was spent before it was known what it replaces',
+      () => {
+        it.fail(0, 'unhealthy');
+        it.spend(5);
+        it.manager.succeed(SERVICE, 0, 5);
+        expect(it.manager.isHeld(SERVICE, 0)).toBe(true);
+        expect(it.manager.holes(SERVICE)).toBe(0);
+        it.manager.see(SERVICE, new Set([0]), new Set([0, 5]));
+      },
+    ],
+    [
+      'was spent beside one that failed later and is gone by now',
+      () => {
+        it.manager.succeed(SERVICE, 0, 5);
+        it.spend(5);
+        it.fail(0, 'unhealthy');
+        it.manager.see(SERVICE, new Set(), new Set([5]));
+        expect(it.manager.holes(SERVICE)).toBe(1);
+      },
+    ],
+  ])('is not failed by what was charged to the one before, when the budget %s', async (_, spent) => {
+    spent();
+    expect(await dueIn(2 * POLICY.restartCooldownMs)).toEqual({ pmId: 5 });
+    expect(it.manager.quarantine(SERVICE)).toMatchObject({ holes: [{ charges: { length: 5 } }] });
+    expect(it.manager.trialStarted(SERVICE, 5)).toBeNull();
+    expect(it.manager.endedByFitness(SERVICE, 5, POLICY.windowMs)).toBe(true);
   });
 
   test('whose instance was deleted goes with its slot; the other holes stay', async () => {
@@ -347,7 +425,7 @@ async function take(
     case 'fit':
       return manager.endedByFitness(SERVICE, step.pmId, step.other * 10_000);
     case 'drop':
-      return manager.dropHoles(SERVICE, step.count);
+      return manager.dropHoles(SERVICE, step.count, new Set([step.count]));
   }
 }
 
@@ -438,16 +516,6 @@ describe('what was written', () => {
       },
     ],
     ['an unknown quarantine', { api: { slots: [], quarantine: { kind: 'lost' }, lastFailure: null } }],
-    [
-      'a quarantine without holes',
-      {
-        api: {
-          slots: [],
-          quarantine: { kind: 'quarantined', nextTrialAtMs: 1, sinceMs: 1, reason: '', trials: 0 },
-          lastFailure: null,
-        },
-      },
-    ],
   ])('with %s is not accepted', (_what, damaged) => {
     expect(failoverSnapshotSchema.safeParse(damaged).success).toBe(false);
   });

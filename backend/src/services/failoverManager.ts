@@ -16,18 +16,27 @@
 import { charge, isTrialDue, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
 import type { Charge } from '../domain/failover.js';
 import {
+  afterFailedTrial,
+  beginTrial,
   emptyPlaces,
+  holeOf,
   holdsBack,
+  holesToDrop,
+  inheritedTrial,
   mayFailOpen,
+  spentBy,
+  withCharges,
   withoutGone,
   withoutNumbers,
   withoutTrial,
+  withPredecessor,
 } from '../domain/quarantine.js';
 import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { FailurePolicy } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
 import { BudgetSlots } from './budgetSlots.js';
+import { restoredQuarantine } from './failoverSnapshot.js';
 import type { FailoverSnapshot } from './failoverSnapshot.js';
 
 interface Budget {
@@ -121,18 +130,7 @@ export class FailoverManager {
   #trialFailed(record: Budget, trial: Extract<Quarantine, { kind: 'trial' }>, failure: Charge): number {
     const trials = trial.trials + 1;
     const delayMs = trialDelayMs(trials, record.policy, this.#random());
-    const failOpen = mayFailOpen(failure.cause);
-    const { pmId, replaces } = trial;
-    const hole: Hole = { pmId, charges: [...trial.trialCharges, failure], failOpen, replaces };
-    record.quarantine = {
-      kind: 'quarantined',
-      sinceMs: trial.sinceMs,
-      reason: trial.reason,
-      // At the end of the row: what only this slot suffers from must not keep the others from their trial.
-      holes: [...trial.holes, hole],
-      trials,
-      nextTrialAtMs: this.#clock.wallMs() + delayMs,
-    };
+    record.quarantine = afterFailedTrial(trial, failure, this.#clock.wallMs() + delayMs);
     return delayMs;
   }
 
@@ -144,28 +142,27 @@ export class FailoverManager {
     return { pmId: quarantine.holes[0]?.pmId ?? null };
   }
 
-  /** @param present numbers of those that run: one that was not halted is replaced by the one on trial. */
-  trialStarted(service: string, pmId: number, present: ReadonlySet<number> = new Set()): void {
+  /**
+   * @param present numbers of those that run: one that was not halted is replaced by the one on trial.
+   * @returns what followed at once: it had failed before its start was known. null: it is on trial.
+   */
+  trialStarted(
+    service: string,
+    pmId: number,
+    present: ReadonlySet<number> = new Set(),
+  ): FailureOutcome | null {
     const record = this.#record(service);
     const { quarantine } = record;
-    if (quarantine.kind !== 'quarantined') return;
-    const [first, ...holes] = quarantine.holes;
-    const trialCharges = first?.charges ?? [];
-    const former = first?.pmId ?? null;
-    const replaces =
-      former !== null && former !== pmId && present.has(former) ? former : (first?.replaces ?? null);
-    record.quarantine = {
-      kind: 'trial',
-      sinceMs: quarantine.sinceMs,
-      reason: quarantine.reason,
-      holes,
-      trials: quarantine.trials,
-      startedAtMs: this.#clock.wallMs(),
-      pmId,
-      replaces,
-      trialCharges,
-      mustLastMs: trialStableMs(trialCharges, record.policy),
-    };
+    if (quarantine.kind !== 'quarantined') return null;
+    const { trial, failure } = beginTrial(quarantine, pmId, present, {
+      charges: record.slots.chargesOf(pmId),
+      policy: record.policy,
+      nowMs: this.#clock.wallMs(),
+    });
+    record.slots.delete(pmId);
+    record.quarantine = trial;
+    if (failure === null) return null;
+    return { kind: 'trial-failed', nextTrialMs: this.#trialFailed(record, trial, failure) };
   }
 
   /** A trial that could not even be started counts as failed. */
@@ -198,21 +195,48 @@ export class FailoverManager {
     return true;
   }
 
-  /** A replacement shares its predecessor's slot from now on, and has its charges. */
+  /** A replacement shares its predecessor's slot from now on, and has its charges. It may be quarantined by then. */
   succeed(service: string, fromPmId: number, toPmId: number): void {
-    this.#record(service).slots.succeed(fromPmId, toPmId);
+    const record = this.#record(service);
+    record.slots.succeed(fromPmId, toPmId);
+    record.quarantine = withCharges(withPredecessor(record.quarantine, toPmId, fromPmId), record.slots);
   }
 
-  /** One that replaces none fills the place of one that is gone, and has its charges. */
-  fillGap(service: string, toPmId: number, present: ReadonlySet<number>): void {
-    this.#record(service).slots.fillGap(toPmId, present);
+  /** The number of the one that it was started to replace, while that still runs. */
+  predecessorOf(service: string, pmId: number): number | null {
+    return this.#record(service).slots.predecessorOf(pmId);
+  }
+
+  /** One that replaces none fills the place of one that is gone, and has its charges. False when there is no such place. */
+  fillGap(service: string, toPmId: number, present: ReadonlySet<number>): boolean {
+    return this.#record(service).slots.fillGap(toPmId, present);
+  }
+
+  /** Whether another one was started in its place. */
+  isReplaced(service: string, pmId: number): boolean {
+    return this.#record(service).slots.successorOf(pmId) !== null;
+  }
+
+  /** PM2 or an operator brought an empty place back to life: it is filled, and has the charges of what was there. */
+  fillHole(service: string, pmId: number): void {
+    const record = this.#record(service);
+    if (record.quarantine.kind === 'none') return;
+    const filled = holeOf(record.quarantine.holes, pmId);
+    if (filled === undefined) return;
+    record.slots.add(pmId, filled.charges);
+    this.#withHoles(record, (holes) => holes.filter((hole) => hole !== filled));
   }
 
   /** Which numbers have a process, and which are listed at all. */
   see(service: string, running: ReadonlySet<number>, listed: ReadonlySet<number>): void {
     const record = this.#record(service);
-    record.slots.see(running, listed);
-    record.quarantine = withoutGone(record.quarantine, running);
+    const { quarantine, slots } = record;
+    // What was started in the place of the one on trial is on trial now: that has not survived.
+    const heir =
+      quarantine.kind === 'trial' && !listed.has(quarantine.pmId) ? slots.successorOf(quarantine.pmId) : null;
+    slots.see(running, listed);
+    const inherited = heir === null ? quarantine : inheritedTrial(quarantine, heir, this.#clock.wallMs());
+    record.quarantine = withCharges(withoutGone(inherited, running), slots);
   }
 
   /**
@@ -222,20 +246,29 @@ export class FailoverManager {
    */
   forgetSlot(service: string, pmId: number, forgiven = false): void {
     const record = this.#record(service);
-    record.slots.forget(pmId, forgiven);
+    const { slots, quarantine } = record;
+    slots.forget(pmId, forgiven);
+    const spent = forgiven ? null : spentBy(quarantine, pmId);
+    // The place is not empty: its predecessor still runs there, and has what was charged to the place.
+    if (spent?.replaces != null) slots.add(spent.replaces, spent.charges);
     this.#withHoles(record, (holes) => holes.filter((hole) => hole.pmId !== pmId));
-    if (record.quarantine.kind === 'trial' && record.quarantine.pmId === pmId) {
-      record.quarantine = withoutTrial(record.quarantine, this.#clock.wallMs());
+    if (quarantine.kind === 'trial' && quarantine.pmId === pmId) {
+      record.quarantine = withoutTrial(quarantine, this.#clock.wallMs());
       this.#withHoles(record, (holes) => holes);
     }
   }
 
-  /** When fewer are wanted, empty places go first, the latest of them. */
-  dropHoles(service: string, count: number): void {
+  /**
+   * When fewer are wanted, empty places go first, the latest of them.
+   * @param running numbers that have a process: one that was not halted yet stays, and so do its charges.
+   */
+  dropHoles(service: string, count: number, running: ReadonlySet<number>): void {
     const record = this.#record(service);
     if (record.quarantine.kind === 'none') return;
-    const empty = record.quarantine.holes.filter(({ replaces }) => replaces === null);
-    const dropped = new Set(empty.slice(Math.max(0, empty.length - count)));
+    const dropped = new Set(holesToDrop(record.quarantine.holes, count, running));
+    for (const { pmId, charges } of dropped) {
+      if (pmId !== null && running.has(pmId)) record.slots.set(pmId, charges);
+    }
     this.#withHoles(record, (holes) => holes.filter((hole) => !dropped.has(hole)));
   }
 
@@ -337,7 +370,7 @@ export class FailoverManager {
       const record = this.#services.get(service);
       if (record === undefined) continue;
       record.slots.restore(slots);
-      record.quarantine = quarantine;
+      record.quarantine = restoredQuarantine(quarantine, record.policy);
       record.lastFailure = lastFailure;
     }
   }

@@ -45,6 +45,7 @@ async function watching() {
     traffic,
     agents: { presence: () => 'absent' },
     diagnostician: { of: () => null },
+    startWarnings: () => [],
   });
   const host: { oomKills: number | null } = { oomKills: 5 };
   const hostMeter: HostMeter = {
@@ -139,6 +140,14 @@ function row(pmId: number, changes: Partial<ManagedProcess> = {}): ManagedProces
     killTimeoutMs: 10_000,
   } as const;
   return { ...fixed, pmId, pid: 100 + pmId, port: 13_004 + pmId, startedAtMs, createdAtMs, ...changes };
+}
+
+/** The first instance falls ill so often, and is well again in between. */
+function sicken(times: number): void {
+  for (let time = 0; time < times; time++) {
+    it.service.provenance.passed(row(0));
+    it.watch.healthChanged(it.service, row(0), SICK, SICK);
+  }
 }
 
 /** The same number, started again. */
@@ -299,7 +308,7 @@ describe('one that turned unfit', () => {
   });
 
   test('while it drains is not: it leaves anyway', () => {
-    it.service.drain(row(0), { sinceMs: it.clock.nowMs(), why: 'to shrink' });
+    it.service.leaving.drain(row(0), { sinceMs: it.clock.nowMs(), why: 'to shrink' });
     it.watch.healthChanged(it.service, row(0), SICK, SICK);
     expect(it.events.of('instance.unfit')).toEqual([]);
     expect(used(0)).toBe(0);
@@ -317,7 +326,7 @@ describe('one that turned unfit', () => {
   });
 
   test('too often is quarantined, told once as its own and once as the service’s', () => {
-    for (let i = 0; i < 10; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
+    sicken(10);
     const { failure } = POLICY;
     expect(it.events.of('instance.quarantined').map(({ data }) => data)).toMatchObject([
       { instance: { pmId: 0 }, attempts: failure.maxRestartAttempts, detail: 'HTTP 503' },
@@ -329,11 +338,18 @@ describe('one that turned unfit', () => {
     expect(it.availability.figures(SERVICE).failoverSuccessPercent).toBe(0);
   });
 
+  test('too often, then an end: it is told what of, and that nothing is charged any more', () => {
+    sicken(4);
+    it.watch.exited(it.service, exitOf(0));
+    expect(it.failover.quarantinedSlot(SERVICE, 0)).not.toBeNull();
+    expect(exits()).toMatchObject([{ charged: false, cause: 'crashed' }]);
+  });
+
   test('on trial fails the trial, which is told with the next one', async () => {
-    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
+    sicken(4);
     await it.clock.advance(POLICY.failure.restartCooldownMs);
     it.failover.trialStarted(SERVICE, 0);
-    it.watch.healthChanged(it.service, row(0), SICK, SICK);
+    sicken(1);
     expect(it.events.of('service.trialFailed').map(({ data }) => data)).toEqual([
       { service: SERVICE, detail: 'HTTP 503', nextTrialMs: 2 * POLICY.failure.restartCooldownMs },
     ]);
@@ -342,7 +358,7 @@ describe('one that turned unfit', () => {
 
 describe('a trial', () => {
   beforeEach(async () => {
-    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
+    sicken(4);
     await it.clock.advance(POLICY.failure.restartCooldownMs);
     it.failover.trialStarted(SERVICE, 0);
   });
@@ -401,7 +417,7 @@ describe('an incident', () => {
   });
 
   test('is open while a hole is', async () => {
-    for (let i = 0; i < 4; i++) it.watch.healthChanged(it.service, row(0), SICK, SICK);
+    sicken(4);
     it.service.desired = 1;
     for (let look = 0; look < 5; look++) {
       it.watch.review(it.service);

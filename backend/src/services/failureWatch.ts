@@ -8,21 +8,22 @@
  * (when the bus was away). Each start of each process is judged once.
  */
 import { isOwnFault, judgeExit } from '../domain/failover.js';
-import type { ExitVerdict } from '../domain/failover.js';
 import type { HealthState } from '../domain/health.js';
 import { instanceKey, refOf, sameInstance } from '../domain/model.js';
 import type { FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
+import { describeRestart } from '../domain/restarts.js';
 import { explainUnverified } from '../domain/unverified.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, HostMeter, ProcessExit } from '../ports.js';
+import { announce } from './announcements.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import type { BlackBox } from './blackBox.js';
 import type { Diagnostician } from './diagnostician.js';
 import type { EventLog } from './eventLog.js';
+import { describeEnd, describeExit } from './exitText.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { Operations } from './operations.js';
-import { announce } from './reconciler.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface FailureWatchOptions {
@@ -59,7 +60,7 @@ export class FailureWatch {
   exited(service: SupervisedService, exit: ProcessExit): void {
     const id: InstanceId = { service: service.name, pmId: exit.pmId, startedAtMs: exit.startedAtMs };
     const key = instanceKey(id);
-    if (this.#judged.toArray().includes(key)) return;
+    if (this.#judged.includes(key)) return;
     this.#judged.push(key);
     this.#vanished.delete(key);
     const { clock, events, health, blackBox } = this.#options;
@@ -67,12 +68,16 @@ export class FailureWatch {
     const ended = known !== undefined && sameInstance(known, id) ? known : undefined;
     const asked = exit.asked || service.isRemoving(exit.pmId) || ended?.status === 'stopping';
     const heap = blackBox.heapOf(id);
-    const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap });
+    const endRules = exit.endRules ?? known?.endRules;
+    const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap, endRules });
+    const run = verdict.charged || verdict.why !== 'run-ended' ? null : verdict.run;
     const isOurs = service.letGo === null;
-    service.noteEnd(exit.pmId, asked);
+    const restart = asked && !service.isRemoving(exit.pmId) ? service.restarts.causeOf(id) : null;
+    service.ends.note(id, asked ? 'asked' : (run ?? 'failure'));
     const ranMs = Math.max(0, clock.wallMs() - id.startedAtMs);
-    // Found unfit before, it has been charged for what it now died of.
-    const charged = isOurs && verdict.charged && (ended === undefined || health.state(key)?.kind !== 'unfit');
+    // Found unfit before, it has been charged for what it now died of; and one with the port of another one can't listen.
+    const isKnown = service.provenance.isCharged(id) || service.doubles.has(id);
+    const charged = isOurs && verdict.charged && !isKnown && !this.#isSpent(id);
     const fault = verdict.charged
       ? { cause: verdict.cause, detail: describeEnd(exit, verdict, ranMs) }
       : null;
@@ -86,14 +91,19 @@ export class FailureWatch {
       charged,
       ranMs,
       ...(fault === null ? {} : { cause: fault.cause }),
+      ...(run === null ? {} : { run }),
+      ...(restart === null ? {} : { why: describeRestart(restart) }),
       ...(kept === undefined ? {} : { blackBox: kept }),
     });
     const hadServed = hasServed(health.state(key));
+    const how = restart === null ? describeExit(exit, run) : describeRestart(restart);
     if (ended !== undefined) {
       health.untrack(instanceKey(ended));
-      announce(service, events, clock, exit.signal === null ? 'it exited' : `it exited (${exit.signal})`);
+      announce(service, events, clock, how);
     }
     if (asked || !isOurs) return this.#options.onFailure(service);
+    if (run === 'failed') this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
+    if (run !== null) return this.#options.onFailure(service);
     if (fault !== null) this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
     this.#openIncident(service);
     if (charged && fault !== null) this.#charge(service, id, fault.cause, fault.detail);
@@ -109,7 +119,7 @@ export class FailureWatch {
     if (known === undefined) return null;
     const isReplaced =
       !sameInstance(known, id) && (service.isServing(known) || known.createdAtMs > id.startedAtMs);
-    return isReplaced ? null : known.port;
+    return isReplaced || service.doubles.has(known) ? null : known.port;
   }
 
   /** Compares two lists: a process that is gone and was not announced by the bus is judged at the second look. */
@@ -123,25 +133,31 @@ export class FailureWatch {
       this.#vanished.delete(key);
       this.exited(service, vanished.exit);
     }
-    const judged = new Set(this.#judged.toArray());
     for (const old of before) {
-      if (old.pid === null) continue;
       const row = now.find(({ pmId }) => pmId === old.pmId);
+      if (wasStopped(old, row)) service.ends.note(old, 'asked');
+      if (old.pid === null) continue;
       if (row?.pid === old.pid && row.startedAtMs === old.startedAtMs) continue;
       const key = instanceKey(old);
-      if (judged.has(key)) continue;
+      if (this.#judged.includes(key)) continue;
       // Gone from the list, or stopped: somebody asked PM2 for it. Restarted: nobody knows, so it is charged, unless
       // it counts as created anew: that is what `pm2 reload` and `pm2 restart` do, and PM2 by itself does not.
       const isNew = row !== undefined && row.pid !== null && row.createdAtMs !== old.createdAtMs;
-      const asked =
-        row === undefined ||
-        isNew ||
-        [old.status, row.status].includes('stopping') ||
-        row.status === 'stopped';
+      const isAsked = row === undefined || isNew || [old.status, row.status].includes('stopping');
+      // A run that ends leaves a stopped row, too.
+      const run = isAsked ? null : service.ends.runEndOf(row);
+      const asked = isAsked || (row.status === 'stopped' && run === null);
+      const exitCode = run === null ? null : (row?.lastExitCode ?? null);
       const { pmId, pid, startedAtMs } = old;
-      const exit = { service: service.name, pmId, startedAtMs, pid, exitCode: null, signal: null, asked };
+      const exit = { service: service.name, pmId, startedAtMs, pid, exitCode, signal: null, asked };
       this.#vanished.set(key, { service, exit });
     }
+  }
+
+  /** An operator stopped what had ended and was to be started again: what it ended of has been judged already. */
+  stopped(service: SupervisedService, id: InstanceId): void {
+    service.ends.note(id, 'asked');
+    this.#options.onFailure(service);
   }
 
   /** PM2's daemon died and took its processes along: nobody's fault, and nothing to be compared. */
@@ -169,14 +185,19 @@ export class FailureWatch {
       const { cause, detail } = after;
       this.#emitUnfit(service, instance, cause, detail);
       this.#openIncident(service);
-      if (isOwnFault(cause)) this.#charge(service, instance, cause, detail);
+      if (isOwnFault(cause) && !service.isJob() && !service.provenance.isCharged(instance)) {
+        service.provenance.charged(instance);
+        this.#charge(service, instance, cause, detail);
+      }
     }
     this.#options.onFailure(service);
   }
 
   /** Its memory leads to a limit: it is replaced while it serves, new first, and nothing is charged for that. */
   recycle(service: SupervisedService, process: ManagedProcess, detail: string): void {
-    service.recycle(process, detail);
+    // A run that is replaced would be made twice.
+    if (service.isJob()) return;
+    service.leaving.recycle(process, detail);
     this.#emitUnfit(service, process, 'memory', detail);
     this.#options.onFailure(service);
   }
@@ -184,6 +205,7 @@ export class FailureWatch {
   /** Called every look: time-driven judgements. */
   review(service: SupervisedService): void {
     this.#reviewOperatorStop(service);
+    this.#reviewRestarts(service);
     this.#reviewQuarantine(service);
     this.#reviewIncident(service);
   }
@@ -210,15 +232,19 @@ export class FailureWatch {
     });
   }
 
+  /** A slot that is quarantined already has nothing left to be charged to. */
+  #isSpent({ service, pmId }: InstanceId): boolean {
+    return this.#options.failover.quarantinedSlot(service, pmId) !== null;
+  }
+
   #charge(service: SupervisedService, id: InstanceId, cause: FailureCause, detail: string): void {
     const { failover, events, operations } = this.#options;
     const { name } = service;
+    if (this.#isSpent(id)) return;
     const process = service.find(id.pmId);
     const instance = process === undefined ? { pmId: id.pmId, pid: null, port: null } : refOf(process);
-    // A slot that is already quarantined has nothing left to be charged to.
-    if (failover.quarantinedSlot(name, id.pmId) !== null) return;
-    // Not listed yet: it failed while it was being started, in whosever place.
-    if (process === undefined) failover.fillGap(name, id.pmId, service.numbers());
+    // Not listed yet: it failed while it was being started, in the place of one that is gone.
+    if (process === undefined && service.adopted) failover.fillGap(name, id.pmId, service.numbers());
     const outcome = failover.recordFailure(id, cause, detail);
     operations.canaryFailed(service, id.pmId, `${cause}, ${detail}`);
     if (outcome.kind === 'retry') return;
@@ -240,6 +266,12 @@ export class FailureWatch {
       this.#stopped.add(name);
       this.#options.events.emit('service.stoppedByOperator', { service: name });
     }
+  }
+
+  #reviewRestarts(service: SupervisedService): void {
+    const detail = service.isJob() ? null : service.restarts.news(service.processes);
+    if (detail !== null)
+      this.#options.events.emit('service.restartedOverAndOver', { service: service.name, detail });
   }
 
   #reviewQuarantine(service: SupervisedService): void {
@@ -276,7 +308,7 @@ export class FailureWatch {
     const { clock, failover, events, availability } = this.#options;
     if (incident === null) return;
     if (
-      service.settledServing().length < service.desired ||
+      service.settledServing().length < service.wantedServing() ||
       failover.quarantine(service.name).kind !== 'none'
     ) {
       incident.restoredAtMs = null;
@@ -301,21 +333,8 @@ function hasServed(state: HealthState | null): boolean {
   return state?.kind === 'fit' || (state?.kind === 'unfit' && state.cause !== 'not-ready');
 }
 
-function describeEnd(
-  { exitCode, signal }: ProcessExit,
-  verdict: Extract<ExitVerdict, { charged: true }>,
-  ranMs: number,
-): string {
-  const how = signal ?? `exit code ${exitCode ?? 'unknown'}`;
-  const left = `left after ${seconds(ranMs)} with ${how}`;
-  if (verdict.cause !== 'out-of-memory') return left;
-  return `out of memory: the JavaScript heap reached its limit of ${mebibytes(verdict.limitBytes)} (${left})`;
-}
-
-function seconds(durationMs: number): string {
-  return `${(Math.max(0, durationMs) / 1000).toFixed(1)} s`;
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.round(bytes / 1024 / 1024)} MB`;
+/** Without a process before and now: PM2 says stopped of what it had given up, or was to start again, only by request. */
+function wasStopped(old: ManagedProcess, now: ManagedProcess | undefined): boolean {
+  const wasDown = old.status === 'waiting restart' || old.status === 'errored';
+  return wasDown && now?.status === 'stopped' && sameInstance(old, now);
 }

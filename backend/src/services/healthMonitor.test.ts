@@ -5,7 +5,7 @@ import { policyOf, seeded } from '../../../test/simulation/world.js';
 import { instanceKey } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { HealthPolicy } from '../domain/policy.js';
-import type { ProbeResult, Prober } from '../ports.js';
+import type { ProbeResult, Prober, ProbeTarget } from '../ports.js';
 import { HealthMonitor, percentilesOf } from './healthMonitor.js';
 
 const POLICY = policyOf('api').health;
@@ -17,6 +17,8 @@ type Answer = { readonly afterMs: number; readonly result: ProbeResult } | 'neve
 /** Answers each probe as told at the time it is sent; never later than the time-out. */
 class ScriptedProber implements Prober {
   readonly sentAtMs: number[] = [];
+  readonly hosts: string[] = [];
+  readonly targets: ProbeTarget[] = [];
   outstanding = 0;
   most = 0;
   readonly #clock: FakeClock;
@@ -26,7 +28,9 @@ class ScriptedProber implements Prober {
     this.#clock = clock;
   }
 
-  async probe(_target: unknown, _spec: unknown, timeoutMs: number): Promise<ProbeResult> {
+  async probe(target: ProbeTarget, _spec: unknown, timeoutMs: number): Promise<ProbeResult> {
+    this.hosts.push(target.host);
+    this.targets.push(target);
     const answer = this.answer(this.sentAtMs.length);
     this.sentAtMs.push(this.#clock.nowMs());
     this.outstanding += 1;
@@ -60,17 +64,26 @@ function monitoring(random: () => number = () => 0.5) {
   const prober = new ScriptedProber(clock);
   const changes: { pmId: number; before: string; after: string; atMs: number }[] = [];
   const daemon = { answers: true };
+  const located: { host: string | null } = { host: null };
   const load = { isTooMuch: false };
+  const owners: { shallow: number[] | null; deep: number[] | null } = { shallow: null, deep: null };
   const monitor = new HealthMonitor({
     clock,
     prober,
     random,
+    locate: () => Promise.resolve(located.host),
+    owners: {
+      ownerOf: ({ pid }) =>
+        owners.shallow === null || pid === null ? null : { pid, userIds: owners.shallow },
+      ownersOf: ({ pid }) =>
+        Promise.resolve(owners.deep === null || pid === null ? null : { pid, userIds: owners.deep }),
+    },
     daemonAnswers: () => daemon.answers,
     isOverloaded: () => load.isTooMuch,
     onChange: ({ pmId }, before, after) =>
       changes.push({ pmId, before: before.kind, after: after.kind, atMs: clock.nowMs() }),
   });
-  return { clock, prober, changes, daemon, load, monitor };
+  return { clock, prober, changes, daemon, load, located, owners, monitor };
 }
 
 const INSTANCE = processAt(0);
@@ -442,5 +455,78 @@ describe('figures', () => {
         expect(p50 <= p95 && p95 <= p99).toBe(true);
       }),
     );
+  });
+});
+
+describe('one that refuses connections at 127.0.0.1', () => {
+  const REFUSED: ProbeResult = { ok: false, latencyMs: 1, kind: 'refused', detail: 'connection refused' };
+
+  test('is asked where it listens, from the same probe on', async () => {
+    const { clock, prober, located, monitor } = monitoring();
+    located.host = '::1';
+    prober.answer = () => ({ afterMs: 1, result: prober.hosts.at(-1) === '::1' ? OK : REFUSED });
+    monitor.track(INSTANCE, POLICY, 'started');
+    await clock.advance(20);
+    expect(prober.hosts.slice(0, 2)).toEqual(['127.0.0.1', '::1']);
+    await clock.advance(5_000);
+    expect(monitor.state(KEY)).toMatchObject({ kind: 'fit' });
+    expect(monitor.hostOf(KEY)).toBe('::1');
+    expect(prober.hosts.filter((host) => host !== '::1')).toHaveLength(1);
+  });
+
+  test('is looked for again when it refuses there, too, and not more than twice a second', async () => {
+    const { clock, prober, located, monitor } = monitoring();
+    prober.answer = () => ({ afterMs: 1, result: REFUSED });
+    located.host = '::1';
+    monitor.track(INSTANCE, POLICY, 'started');
+    await clock.advance(100);
+    expect(monitor.hostOf(KEY)).toBe('::1');
+    located.host = null;
+    await clock.advance(300);
+    expect(monitor.hostOf(KEY)).toBe('::1');
+    await clock.advance(2_000);
+    expect(monitor.hostOf(KEY)).toBe('127.0.0.1');
+  });
+});
+
+describe('a port that a process of another user holds', () => {
+  const STRANGER: ProbeResult = { ok: false, latencyMs: 1, kind: 'stranger', detail: 'uid 7' };
+  const asked = (prober: ScriptedProber): unknown[] => prober.targets.map(({ owner }) => owner?.userIds);
+
+  test('makes its instance unfit, whatever is answered there', async () => {
+    const { clock, prober, owners, monitor } = monitoring();
+    owners.shallow = owners.deep = [1_000];
+    monitor.track(INSTANCE, POLICY, 'started');
+    await clock.advance(2_000);
+    expect(monitor.state(KEY)).toMatchObject({ kind: 'fit' });
+    expect(monitor.ownerOf(KEY)).toEqual({ pid: INSTANCE.pid, userIds: [1_000] });
+    prober.answer = () => ({ afterMs: 1, result: STRANGER });
+    await clock.advance(60_000);
+    expect(monitor.state(KEY)).toMatchObject({ kind: 'unfit' });
+    expect(monitor.lastProbe(KEY)?.detail).toBe('uid 7');
+  });
+
+  test('is its own when something that the instance has started runs as that user', async () => {
+    const { clock, prober, owners, monitor } = monitoring();
+    owners.shallow = [1_000];
+    owners.deep = [7, 1_000];
+    prober.answer = () => ({
+      afterMs: 1,
+      result: prober.targets.at(-1)?.owner?.userIds.includes(7) === true ? OK : STRANGER,
+    });
+    monitor.track(INSTANCE, POLICY, 'started');
+    await clock.advance(20);
+    expect(asked(prober).slice(0, 2)).toEqual([[1_000], [7, 1_000]]);
+    await clock.advance(2_000);
+    expect(monitor.state(KEY)).toMatchObject({ kind: 'fit' });
+    expect(monitor.ownerOf(KEY)?.userIds).toEqual([7, 1_000]);
+  });
+
+  test('is not looked at where its owners are not known', async () => {
+    const { clock, prober, monitor } = monitoring();
+    monitor.track(INSTANCE, POLICY, 'started');
+    await clock.advance(100);
+    expect(prober.targets[0]).not.toHaveProperty('owner');
+    expect(monitor.ownerOf(KEY)).toBeNull();
   });
 });

@@ -3,6 +3,9 @@
  *
  * A probe that is late is itself a doubt: the next ones are sent beside it (lib/pace), so that an instance that accepts
  * and never answers is out after `timeout + (fall − 1) × fast interval` and not after `fall × timeout`.
+ *
+ * It is asked at 127.0.0.1. Where that is refused and it listens on another address (`localhost` may be ::1), it is asked
+ * there from then on, and clients are sent there.
  */
 import {
   afterProbe,
@@ -18,10 +21,11 @@ import type { HealthState, Origin } from '../domain/health.js';
 import { instanceKey } from '../domain/model.js';
 import type { FailureCause, ManagedProcess } from '../domain/model.js';
 import type { HealthPolicy } from '../domain/policy.js';
+import { sameOwner, type PortOwner } from '../domain/portOwner.js';
 import type { Percentiles } from '../domain/views.js';
 import { Pace } from '../lib/pace.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
-import type { Clock, ProbeResult, Prober } from '../ports.js';
+import type { Clock, FactFinder, ProbeResult, Prober } from '../ports.js';
 
 export interface LastProbe {
   readonly atWallMs: number;
@@ -34,6 +38,10 @@ export interface HealthMonitorOptions {
   readonly clock: Clock;
   readonly prober: Prober;
   readonly random: () => number;
+  /** Where an instance listens that refuses connections at 127.0.0.1; null: not known. Never rejects. */
+  readonly locate: (instance: ManagedProcess) => Promise<string | null>;
+  /** To which users its port must belong; null: not known. */
+  readonly owners: Pick<FactFinder, 'ownerOf' | 'ownersOf'>;
   /**
    * While PM2's daemon does not answer, a failing probe says nothing about an instance in cluster mode, whose
    * connections the daemon accepts: it is shown but not counted.
@@ -51,14 +59,22 @@ interface Tracked {
   readonly results: RingBuffer<{ ok: boolean; latencyMs: number }>;
   state: HealthState;
   lastProbe: LastProbe | null;
+  /** Where it listens. */
+  host: string;
+  /** Monotonic, ms. */
+  locatedAtMs: number;
+  /** To which users its port must belong; null: not known. */
+  owner: PortOwner | null;
   /** Numbers probes in the order they were sent; an answer older than one already counted says nothing new. */
   sent: number;
   counted: number;
   pace: Pace | null;
 }
 
-/** Where instances listen. */
-const INSTANCE_HOST = '127.0.0.1';
+/** Where instances are looked for first. */
+export const INSTANCE_HOST = '127.0.0.1';
+/** Between two searches for where one listens that refuses connections there. */
+const LOCATE_PAUSE_MS = 500;
 const RESULTS_KEPT = 100;
 
 export class HealthMonitor {
@@ -72,8 +88,9 @@ export class HealthMonitor {
   /**
    * Begins to probe. Idempotent; for one that is tracked already only a new policy counts, from now on.
    * @param origin what is known of it before its first probe.
+   * @param adopted whether it ran when this supervisor first looked.
    */
-  track(instance: ManagedProcess, policy: HealthPolicy, origin: Origin): void {
+  track(instance: ManagedProcess, policy: HealthPolicy, origin: Origin, adopted = false): void {
     const key = instanceKey(instance);
     const known = this.#tracked.get(key);
     if (known !== undefined) {
@@ -84,14 +101,17 @@ export class HealthMonitor {
       else known.pace?.reschedule();
       return;
     }
-    const { clock } = this.#options;
+    const { clock, owners } = this.#options;
     const ageMs = clock.wallMs() - instance.startedAtMs;
     const tracked: Tracked = {
       instance,
       policy,
       results: new RingBuffer(RESULTS_KEPT),
-      state: starting(clock.nowMs(), origin, policy, ageMs),
+      state: starting(clock.nowMs(), origin, policy, ageMs, adopted),
       lastProbe: null,
+      host: INSTANCE_HOST,
+      locatedAtMs: Number.NEGATIVE_INFINITY,
+      owner: owners.ownerOf(instance),
       sent: 0,
       counted: 0,
       pace: null,
@@ -116,6 +136,16 @@ export class HealthMonitor {
 
   lastProbe(key: string): LastProbe | null {
     return this.#tracked.get(key)?.lastProbe ?? null;
+  }
+
+  /** The address at which it is asked, and at which clients reach it. */
+  hostOf(key: string): string {
+    return this.#tracked.get(key)?.host ?? INSTANCE_HOST;
+  }
+
+  /** To which users its port must belong; null: not known. */
+  ownerOf(key: string): PortOwner | null {
+    return this.#tracked.get(key)?.owner ?? null;
   }
 
   /** Latency percentiles of passed probes and share of failed ones, over the last 100. */
@@ -201,11 +231,32 @@ export class HealthMonitor {
     this.#judge(tracked, result);
   }
 
-  async #ask({ instance, policy }: Tracked): Promise<ProbeResult> {
+  async #ask(tracked: Tracked): Promise<ProbeResult> {
+    const { instance, host, owner } = tracked;
     // A service that listens on no port is as healthy as PM2's "online" says.
     if (instance.port === null) return { ok: true, latencyMs: 0 };
-    const target = { host: INSTANCE_HOST, port: instance.port };
+    const result = await this.#askAt(tracked, instance.port);
+    if (result.ok || (result.kind !== 'refused' && result.kind !== 'stranger')) return result;
+    if (result.kind === 'refused') await this.#locate(tracked);
+    else await this.#findOwners(tracked);
+    return tracked.host === host && tracked.owner === owner ? result : this.#askAt(tracked, instance.port);
+  }
+
+  #askAt({ host, owner, policy }: Tracked, port: number): Promise<ProbeResult> {
+    const target = owner === null ? { host, port } : { host, port, owner };
     return this.#options.prober.probe(target, policy.probe, policy.timeoutMs);
+  }
+
+  async #findOwners(tracked: Tracked): Promise<void> {
+    const owner = await this.#options.owners.ownersOf(tracked.instance);
+    if (!sameOwner(owner ?? undefined, tracked.owner ?? undefined)) tracked.owner = owner;
+  }
+
+  async #locate(tracked: Tracked): Promise<void> {
+    const { clock, locate } = this.#options;
+    if (clock.nowMs() - tracked.locatedAtMs < LOCATE_PAUSE_MS) return;
+    tracked.locatedAtMs = clock.nowMs();
+    tracked.host = (await locate(tracked.instance)) ?? INSTANCE_HOST;
   }
 
   #note(tracked: Tracked, result: ProbeResult): void {

@@ -23,7 +23,7 @@ import type { HostMeter } from '../ports.js';
 import type { ControlLoop } from './controlLoop.js';
 import type { EventLog } from './eventLog.js';
 import { failoverView, insideView, metricsView } from './views.js';
-import { assertNotQuarantined, assertReady, assertVerifiable, refuse } from './refusals.js';
+import { assertNoJob, assertNotQuarantined, assertReady, assertVerifiable, refuse } from './refusals.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface HighAvailabilityManagerOptions {
@@ -33,6 +33,11 @@ export interface HighAvailabilityManagerOptions {
   readonly version: string;
   readonly node: { readonly hostname: string; readonly pid: number };
   /** Which service a scale call without a name means, now; null: the first. */
+  /**
+   * Reads anew what a service is started as, before a deploy. Rejects with what keeps it from being started so: a deploy
+   * would otherwise run what was known before.
+   */
+  readonly renewDefinition: (service: string) => Promise<void>;
   readonly defaultService: () => string | null;
   /** CPU and memory of the supervisor itself. */
   readonly self: () => { readonly cpuPercent: number | null; readonly memoryBytes: number };
@@ -40,8 +45,8 @@ export interface HighAvailabilityManagerOptions {
 }
 
 const LAST_EVENTS = 20;
-/** What an operator stopped is down because it should be, and what was let go is its own affair. */
-const NEED_NOT_SERVE: ReadonlySet<ServiceState> = new Set(['stopped', 'released']);
+/** What an operator stopped, and what ended as intended, is down because it should be; what was let go is left alone. */
+const NEED_NOT_SERVE: ReadonlySet<ServiceState> = new Set(['stopped', 'finished', 'released']);
 
 export class HighAvailabilityManager implements ControlPlane {
   readonly #options: HighAvailabilityManagerOptions;
@@ -160,6 +165,7 @@ export class HighAvailabilityManager implements ControlPlane {
     }
     loop.operations.assertNone(service);
     assertReady(loop, service);
+    assertNoJob(service);
     const kind = request.direction === 'up' ? 'scale-up' : 'scale-down';
     if (to === desired) return loop.operations.nothingToDo(service, kind);
     if (request.direction === 'up') {
@@ -179,6 +185,7 @@ export class HighAvailabilityManager implements ControlPlane {
     const service = this.#service(request.serviceName);
     loop.operations.assertNone(service);
     assertReady(loop, service);
+    if (service.isJob()) return loop.operations.leftToItsRuns(service, 'failover');
     assertNotQuarantined(loop, service);
     assertVerifiable(service);
     const reason = request.reason ?? 'asked for by an operator';
@@ -197,9 +204,11 @@ export class HighAvailabilityManager implements ControlPlane {
   }): Promise<OperationReport> {
     const { loop } = this.#options;
     const service = this.#service(request.serviceName);
-    loop.operations.assertNone(service);
+    loop.operations.assertNone(service, 'deploy');
     assertReady(loop, service);
     const reason = request.putBack === true ? await loop.builds.putBack(service) : 'a new build';
+    await this.#options.renewDefinition(service.name);
+    if (service.isJob()) return loop.operations.leftToItsRuns(service, 'deploy');
     // A new build is how most quarantines end: its canary is the trial.
     loop.failover.reset(service.name);
     return loop.operations.run(service, {
@@ -229,7 +238,7 @@ export class HighAvailabilityManager implements ControlPlane {
     if (changed) this.#options.events.emit('service.released', { service: service.name, by });
     const message =
       `${service.name} is released: Holdfast shows it, and neither restarts, stops, replaces nor scales it, ` +
-      `until it is adopted again (POST /api/ha/adopt/${service.name}).`;
+      `until it is adopted again (POST /api/ha/adopt/${encodeURIComponent(service.name)}).`;
     return { serviceName: service.name, released: true, changed, message };
   }
 
@@ -314,7 +323,7 @@ function serviceCheck(service: SupervisedService): HealthCheckView {
   const why = diagnosis === null ? '' : `; ${diagnosisText(diagnosis)}`;
   return {
     name,
-    ok: state === 'healthy' || state === 'released',
+    ok: state === 'healthy' || state === 'finished' || state === 'released',
     latencyMs: null,
     detail: `${state}: ${serving} of ${desired} serving; ${reason}${why}`,
   };

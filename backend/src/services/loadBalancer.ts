@@ -141,8 +141,8 @@ export class LoadBalancer {
   }
 
   /** What must survive a restart, as JSON: the memory of moves, on the wall clock. */
-  snapshot(at: Moment): unknown {
-    const services: Record<string, unknown> = {};
+  snapshot(at: Moment): { readonly services: Record<string, ScalingMemory> } {
+    const services: Record<string, ScalingMemory> = {};
     for (const [name, memory] of this.#restored) services[name] = saveMemory(memory, at.wallMs - at.nowMs);
     for (const [name, entry] of this.#entries) {
       services[name] = saveMemory(entry.memory, at.wallMs - at.nowMs);

@@ -1,4 +1,5 @@
 /** What of the control loop outlives the supervisor: gathered for the state file, and put back from it. */
+import type { Operation, Rollout } from '../domain/model.js';
 import type { Adoption } from './adoption.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import { capturedService } from './desiredState.js';
@@ -36,20 +37,47 @@ export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Ad
   loop.running = state.running;
   for (const [
     name,
-    { desired, rollout, operation, released, runningWhenOff, provenance, unproven },
+    { desired, found, rollout, operation, released, runningWhenOff, provenance, unproven, leaving, ends },
   ] of Object.entries(state.services)) {
     const service = loop.services.get(name);
     if (service === undefined) continue;
-    adoption.remember(name, desired);
-    service.desired = desired;
-    service.rollout = rollout;
-    service.operation = operation;
+    if (desired !== null) {
+      adoption.remember(name, desired);
+      service.desired = desired;
+    }
+    service.found = found;
+    service.operation = restoredOperation(operation, rollout, service.desired, loop.moment().wallMs);
+    // Only an operation ends a rollout.
+    service.rollout = service.operation === null ? null : rollout;
     if (released) service.letGo = 'released';
     service.runningWhenOff = runningWhenOff;
     service.provenance.restore(provenance);
     service.unproven = unproven;
+    service.leaving.restore(leaving, loop.moment().nowMs);
+    service.ends.restore(ends);
+    service.isRestored = true;
   }
   loop.failover.restore(state.failover);
   loop.loadBalancer.restore(state.scaling, loop.moment());
   loop.availability.restore(state.availability);
 }
+
+/** As it goes on. One that has lost what it was to replace can't be ended as asked for. */
+function restoredOperation(
+  saved: PersistedState['services'][string]['operation'],
+  rollout: Rollout | null,
+  desired: number,
+  wallMs: number,
+): Operation | null {
+  if (saved === null) return null;
+  const { kind, sinceMs, from, to, failure } = saved;
+  const isRollout = kind === 'failover' || kind === 'deploy';
+  const lost = isRollout && rollout?.kind !== kind && failure === null ? LOST_ROLLOUT : failure;
+  return { ...saved, sinceMs: sinceMs ?? wallMs, from: from ?? desired, to: to ?? desired, failure: lost };
+}
+
+const LOST_ROLLOUT = {
+  code: 'operation.failed',
+  message:
+    'Which instances were still to be replaced is not known any more, because the state file was damaged.',
+};

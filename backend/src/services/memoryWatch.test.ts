@@ -49,7 +49,7 @@ class Scene {
       clock,
       figures: ({ pmId }) => this.inside.get(pmId)?.(clock.nowMs()) ?? null,
       recycle: (service, process, why) => {
-        service.recycle(process, why);
+        service.leaving.recycle(process, why);
         this.recycled.push({ atMs: clock.nowMs(), service: service.name, pmId: process.pmId, why });
         if (this.replacementMs !== null)
           clock.after(this.replacementMs, () => this.#replace(service, process));
@@ -70,6 +70,7 @@ class Scene {
       traffic,
       agents: { presence: () => 'absent' },
       diagnostician: { of: () => null },
+      startWarnings: () => [],
     });
     this.services.push(service);
     this.#show(
@@ -184,7 +185,7 @@ describe('nearly full', () => {
     it.weight.set(0, () => null);
     await it.pass(30);
     const common = { id: 'op-1', kind: 'failover', reason: 'test', sinceMs: 0, from: 1, to: 1 } as const;
-    service.operation = { ...common, started: [], stopped: [], failure: null };
+    service.operation = { ...common, started: [], stopped: [], failure: null, stepsLeft: null, idleMs: 0 };
     it.weight.set(0, () => 0.95 * LIMIT);
     await it.pass(5);
     expect(it.recycled).toEqual([]);
@@ -203,12 +204,12 @@ describe('while management is off', () => {
     await it.pass(400);
     expect(it.recycled).toEqual([]);
     expect(it.watch.recycled('api')).toBe(0);
-    expect(service.isRecycling()).toBe(false);
+    expect(service.leaving.isRecycling()).toBe(false);
     expect(service.memoryTrendOf(service.find(0)!)).toMatchObject({ kind: 'growing', sure: true });
     it.running = true;
     await it.pass(1);
     expect(it.recycled).toHaveLength(1);
-    expect(service.isRecycling()).toBe(true);
+    expect(service.leaving.isRecycling()).toBe(true);
   });
 
   test('what was marked before is let go, unless an operation is moving it', async () => {
@@ -217,13 +218,13 @@ describe('while management is off', () => {
     it.weight.set(0, () => 0.95 * LIMIT);
     await it.pass(1);
     const common = { id: 'op-1', kind: 'failover', reason: 'test', sinceMs: 0, from: 1, to: 1 } as const;
-    service.operation = { ...common, started: [], stopped: [], failure: null };
+    service.operation = { ...common, started: [], stopped: [], failure: null, stepsLeft: null, idleMs: 0 };
     it.running = false;
     await it.pass(1);
-    expect(service.isRecycling()).toBe(true);
+    expect(service.leaving.isRecycling()).toBe(true);
     service.operation = null;
     await it.pass(1);
-    expect(service.isRecycling()).toBe(false);
+    expect(service.leaving.isRecycling()).toBe(false);
     expect(it.recycled).toHaveLength(1);
   });
 });

@@ -62,7 +62,7 @@ export class MemoryWatch {
     for (const service of services) {
       if (running && service.letGo === null) this.#reviewService(service, services, nowMs);
       // What was decided before management was switched off may not be true any more when it is back.
-      else if (service.operation === null) service.stopRecycling();
+      else if (service.operation === null) service.leaving.stopRecycling();
     }
   }
 
@@ -104,7 +104,7 @@ export class MemoryWatch {
 
   /** One at a time in a service, and not while an operation moves it anyway. */
   #reviewService(service: SupervisedService, all: readonly SupervisedService[], nowMs: number): void {
-    if (service.isRecycling() || service.operation !== null) return;
+    if (service.leaving.isRecycling() || service.operation !== null) return;
     // Its replacement could not be verified, or an earlier one's failed.
     if (service.isQuarantined()) return;
     const unverified = new Set(service.unverified().map(({ process }) => process));
@@ -115,7 +115,7 @@ export class MemoryWatch {
       candidates,
       policy: service.policy,
       sinceLastMs: last === undefined ? null : nowMs - last.atMs,
-      othersAtWork: all.some((other) => other !== service && other.isRecycling()),
+      othersAtWork: all.some((other) => other !== service && other.leaving.isRecycling()),
     });
     if (process === null) return;
     this.#recycled.set(service.name, { atMs: nowMs, count: (last?.count ?? 0) + 1 });

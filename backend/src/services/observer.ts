@@ -70,6 +70,11 @@ export class Observer {
     return this.#daemon.state === 'connected';
   }
 
+  /** Whether that daemon is another one than the one whose numbers are known. */
+  meansOtherNumbers(daemonPid: number | null): boolean {
+    return this.#newDaemon || daemonPid !== this.#daemonPid;
+  }
+
   /** Whether the daemon answered recently enough to believe that it works right now. */
   answersNow(): boolean {
     const { clock, intervalMs } = this.#options;

@@ -1,8 +1,10 @@
 /** Operations where the scenarios don't reach: those that can't succeed, and those that outlast their caller. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { policyOf, World } from '../../../test/simulation/world.js';
+import { longestStepMs, policyWarnings } from '../domain/endings.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { OperationReport } from '../domain/model.js';
+import type { ServicePolicy } from '../domain/policy.js';
 
 const SERVICE = 'api';
 let world: World;
@@ -25,13 +27,18 @@ const pmIds = (): number[] => world.pm2.alive(SERVICE).map(({ pmId }) => pmId);
 type Outcome = { readonly report: OperationReport } | { readonly error: HoldfastError };
 
 /** Follows an operation to its end on the fake clock. */
-async function outcomeOf(operation: Promise<OperationReport>, withinMs = 300_000): Promise<Outcome> {
+async function outcomeOf(
+  operation: Promise<OperationReport>,
+  withinMs = 300_000,
+  stepMs = 100,
+): Promise<Outcome> {
   let outcome: Outcome | null = null;
   void operation.then(
     (report) => (outcome = { report }),
     (error: HoldfastError) => (outcome = { error }),
   );
-  for (let waited = 0; outcome === null && waited < withinMs; waited += 100) await world.clock.advance(100);
+  for (let waited = 0; outcome === null && waited < withinMs; waited += stepMs)
+    await world.clock.advance(stepMs);
   if (outcome === null) throw new Error(`no end within ${withinMs} ms: ${service().lastAction.reason}`);
   return outcome;
 }
@@ -216,5 +223,99 @@ describe('instances that are all unhealthy', () => {
       expect(world.pm2.alive(SERVICE).length).toBeGreaterThan(0);
     }
     expect(world.eventsOf('service.trialFailed').length).toBeGreaterThan(2);
+  });
+});
+
+describe('an operation whose replacement never gets ready, with settings by which no budget is ever spent', () => {
+  const slow: Partial<ServicePolicy> = {
+    health: { ...policyOf(SERVICE).health, startTimeoutMs: 200_000 },
+  };
+  const silent = { readyAfterMs: 1e12, exitsAfterMs: null, answers: 'ok' } as const;
+  const good = { readyAfterMs: 100, exitsAfterMs: null, answers: 'ok' } as const;
+
+  async function beginSlow(instances: number): Promise<void> {
+    world = new World(1, [policyOf(SERVICE, slow)]);
+    world.pm2.seed(SERVICE, instances);
+    await world.startSupervisor();
+    await world.clock.advance(5_000);
+    world.pm2.behave = () => silent;
+  }
+
+  const request = { serviceName: SERVICE, timeoutMs: 3_600_000 };
+  const operations = {
+    'scale-up': () => world.ha.scale({ ...request, direction: 'up', targetInstances: 3 }),
+    failover: () => world.ha.failover(request),
+    deploy: () => world.ha.deploy(request),
+  };
+
+  test('is warned of', () => {
+    expect(policyWarnings(policyOf(SERVICE))).toEqual([]);
+    expect(policyWarnings(policyOf(SERVICE, slow))).toEqual([
+      expect.stringContaining('restartWindow (600 s)'),
+    ]);
+  });
+
+  test.each(Object.entries(operations))(
+    '%s: ends, is taken back, and the old ones serve',
+    async (_kind, begin) => {
+      await beginSlow(2);
+      const before = pmIds();
+      const outcome = await outcomeOf(begin(), 2 * longestStepMs(service().policy));
+      expect(outcome).toMatchObject({
+        error: { code: expect.stringMatching(/operation.failed|canary-failed/) },
+      });
+      expect(service()).toMatchObject({ operation: null, rollout: null, desired: 2 });
+      await world.clock.advance(60_000);
+      expect(
+        service()
+          .serving()
+          .map(({ pmId }) => pmId),
+      ).toEqual(before);
+    },
+  );
+
+  test('says what is left of it where it cannot be taken back in time', async () => {
+    await beginSlow(2);
+    world.pm2.removeInstance = () => Promise.reject(new Error('it does not end'));
+    const scaled = operations['scale-up']().catch((error: unknown) => error);
+    await world.clock.advance(2 * longestStepMs(service().policy) + 40_000);
+    const left = 'taken back. Not all of that is done yet: 2 instances are still to be removed.';
+    expect(await scaled).toMatchObject({ message: expect.stringContaining(left) });
+  });
+
+  test('ends also over restarts of the supervisor', async () => {
+    await beginSlow(2);
+    void operations.failover().catch(() => undefined);
+    const limitMs = 2 * longestStepMs(service().policy);
+    let passedMs = 0;
+    for (; passedMs < limitMs && (passedMs === 0 || service().operation !== null); passedMs += 95_000) {
+      await world.clock.advance(95_000);
+      await world.killSupervisor();
+      await world.startSupervisor();
+    }
+    expect(passedMs).toBeGreaterThan(700_000);
+    expect(service().operation).toBeNull();
+    await world.clock.advance(5_000);
+    expect(service().serving()).toHaveLength(2);
+  });
+
+  test.each(Object.entries(operations))('%s: makes way for the deploy that mends it', async (kind, begin) => {
+    await beginSlow(2);
+    const stuck = begin().catch((error: unknown) => ({ error }));
+    await world.clock.advance(30_000);
+    // It has only just begun.
+    await expect(world.ha.deploy(request)).rejects.toMatchObject({ code: 'operation.conflict' });
+    await world.clock.advance(175_000);
+    world.pm2.behave = () => good;
+    const mending = world.ha.deploy(request);
+    void mending.catch(() => undefined);
+    await world.clock.advance(120_000);
+    expect(await mending).toMatchObject({ done: true, kind: 'deploy' });
+    expect(service().desired).toBe(kind === 'scale-up' ? 3 : 2);
+    expect(service().serving()).toHaveLength(service().desired);
+    expect(pmIds()).toHaveLength(service().desired);
+    expect(await stuck).toMatchObject({
+      error: { code: kind === 'deploy' ? 'deploy.canary-failed' : 'operation.superseded' },
+    });
   });
 });

@@ -4,9 +4,13 @@
  * ends what was begun, and it always ends:
  *
  *   running ──everything as asked──▶ done
- *      └── a new instance failed for good, or none can be started ──▶ taken back ──▶ failed
+ *      └── a new instance failed for good, none can be started, or it comes no closer to its goal for as long as
+ *          a step can take (domain/endings) ──▶ taken back, for no longer than that ──▶ failed
+ *
+ * What is stuck meanwhile makes way for a deploy, which may bring the build that mends it.
  */
 import { diagnosisText } from '../domain/diagnosis/facts.js';
+import { longestStepMs } from '../domain/endings.js';
 import { HoldfastError } from '../domain/errors.js';
 import { unprovenText } from '../domain/unprovenFiles.js';
 import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
@@ -16,6 +20,7 @@ import type { Diagnostician } from './diagnostician.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
+import { isStuck, leftOf, progressed, withWhatIsLeft } from './operationProgress.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface OperationsOptions {
@@ -39,18 +44,30 @@ interface Waiter {
   readonly end: (ending: Ending) => void;
 }
 
+/** How long the caller of an operation that failed waits for what its instances left behind. */
+const LONGEST_DIAGNOSIS_MS = 10_000;
+const CANARY_FAILED = 'the canary did not verify';
+const STATUS_OF: Readonly<Record<string, number>> = {
+  'deploy.canary-failed': 424,
+  'operation.superseded': 409,
+};
+
 export class Operations {
   readonly #options: OperationsOptions;
   readonly #waiters = new Set<Waiter>();
+  /** When (Clock.nowMs) the operation of a service was looked at last. */
+  readonly #lookedAtMs = new Map<string, number>();
 
   constructor(options: OperationsOptions) {
     this.#options = options;
   }
 
-  /** Throws `operation.conflict` (409) when one is under way on that service. */
-  assertNone(service: SupervisedService): void {
+  /** Throws `operation.conflict` (409) when one is under way on that service, unless it is stuck and a deploy is to come. */
+  assertNone(service: SupervisedService, before?: OperationKind): void {
     const { operation } = service;
+    const { failover, clock } = this.#options;
     if (operation === null) return;
+    if (before === 'deploy' && isStuck(service, operation, failover, clock.wallMs())) return;
     throw new HoldfastError(
       'operation.conflict',
       `${service.name} is busy: ${operation.kind} ${operation.id} has been under way since ` +
@@ -64,8 +81,9 @@ export class Operations {
     service: SupervisedService,
     request: { kind: OperationKind; to: number; reason: string; timeoutMs: number },
   ): Promise<OperationReport> {
-    this.assertNone(service);
     const { kind, to, reason } = request;
+    this.assertNone(service, kind);
+    if (service.operation !== null) this.#supersede(service, service.operation);
     const operation: Operation = {
       id: this.#options.newId(),
       kind,
@@ -76,8 +94,11 @@ export class Operations {
       started: [],
       stopped: [],
       failure: null,
+      stepsLeft: null,
+      idleMs: 0,
     };
     service.operation = operation;
+    this.#lookedAtMs.delete(service.name);
     service.refusedStarts = null;
     this.#options.setDesired(service, to, reason);
     if (kind === 'failover' || kind === 'deploy') {
@@ -100,13 +121,25 @@ export class Operations {
     const { name, desired } = service;
     const serving = service.settledServing().length;
     const already = `${name} already has ${desired} ${desired === 1 ? 'instance' : 'instances'}`;
+    const message = serving < desired ? `${already}, of which ${serving} serve now` : already;
+    return this.#unchanged(service, kind, message);
+  }
+
+  /** A run that is replaced would be made twice. */
+  leftToItsRuns(service: SupervisedService, kind: OperationKind): OperationReport {
+    const message = `${service.name} is a job (autorestart: false): no run is replaced, the next one runs what lies there then`;
+    return this.#unchanged(service, kind, message);
+  }
+
+  #unchanged(service: SupervisedService, kind: OperationKind, message: string): OperationReport {
+    const { name, desired } = service;
     return {
       operationId: null,
       kind,
       serviceName: name,
       changed: false,
       done: true,
-      message: serving < desired ? `${already}, of which ${serving} serve now` : already,
+      message,
       fromInstances: desired,
       toInstances: desired,
       started: [],
@@ -137,14 +170,35 @@ export class Operations {
 
   /** Looks how far it is. Called after every step and every look. */
   check(service: SupervisedService): void {
-    const { operation } = service;
-    if (operation === null) return;
+    if (service.operation === null) return;
     this.#verifyCanary(service);
+    const operation = this.#look(service, service.operation);
+    service.operation = operation;
     if (operation.failure === null) {
       const problem = this.#problem(service, operation);
       if (problem !== null) return this.#takeBack(service, operation, problem);
     }
-    if (this.#pending(service, operation).length === 0) this.#end(service, operation);
+    const left = leftOf(service, operation, this.#options.failover);
+    const isDone = left.steps === 0;
+    if (isDone) this.#end(service, operation);
+    else if (this.#isAtEnd(service, operation)) this.#end(service, withWhatIsLeft(operation, left.pending));
+  }
+
+  #look(service: SupervisedService, operation: Operation): Operation {
+    const nowMs = this.#options.clock.nowMs();
+    const elapsedMs = nowMs - (this.#lookedAtMs.get(service.name) ?? nowMs);
+    this.#lookedAtMs.set(service.name, nowMs);
+    return progressed(operation, leftOf(service, operation, this.#options.failover).steps, elapsedMs);
+  }
+
+  #isAtEnd({ policy }: SupervisedService, { idleMs }: Operation): boolean {
+    return idleMs >= longestStepMs(policy);
+  }
+
+  /** A deploy takes its place: what is wanted stays, and whatever runs now is replaced by the new build. */
+  #supersede(service: SupervisedService, operation: Operation): void {
+    const message = `${operation.kind} of ${service.name} had come to a standstill (${service.lastAction.reason}), and a deploy has taken its place.`;
+    this.#close(service, { ...operation, failure: { code: 'operation.superseded', message } });
   }
 
   /** Whether a process that just failed is the canary of a deploy: one failure is then enough. */
@@ -152,6 +206,7 @@ export class Operations {
     const { operation, rollout } = service;
     if (operation?.failure !== null || rollout?.kind !== 'deploy' || rollout.canaryVerified) return;
     if (rollout.outdated.some((key) => pmIdOf(key) === pmId)) return;
+    service.leaving.drainPlace(pmId, CANARY_FAILED);
     this.#takeBack(service, operation, {
       code: 'deploy.canary-failed',
       message: `The canary (pm ${pmId}) of ${service.name} did not verify: ${detail}. It is removed; the old instances stayed.`,
@@ -192,7 +247,12 @@ export class Operations {
       const message = `${operation.kind} of ${service.name} failed: pm ${pmId} does not stay up (${detail}). ${ending}`;
       return { code: 'operation.failed', message };
     }
-    return null;
+    if (!this.#isAtEnd(service, operation)) return null;
+    const { pending } = leftOf(service, operation, this.#options.failover);
+    const message =
+      `${operation.kind} of ${service.name} failed: it came no closer to its goal for ${Math.round(operation.idleMs / 1000)} s ` +
+      `(${pending.join('; ')}; ${service.lastAction.reason}). What it began was taken back.`;
+    return { code: 'operation.failed', message };
   }
 
   #takeBack(
@@ -204,44 +264,22 @@ export class Operations {
     for (const { pmId } of operation.started) {
       if (failover.quarantinedSlot(service.name, pmId) !== null)
         failover.forgetSlot(service.name, pmId, true);
-      const process = service.find(pmId);
-      // A canary that failed goes, even if it should come back to life before it is removed.
-      if (process !== undefined && failure.code === 'deploy.canary-failed') {
-        service.drain(process, { sinceMs: Number.NEGATIVE_INFINITY, why: 'the canary did not verify' });
-      }
+      // A canary that failed goes, also when PM2 has brought it back to life before it is removed.
+      if (failure.code === 'deploy.canary-failed') service.leaving.drainPlace(pmId, CANARY_FAILED);
     }
     service.rollout = null;
     service.refusedStarts = null;
     this.#options.setDesired(service, operation.from, `${operation.kind} failed and is taken back`);
-    service.operation = { ...operation, failure };
+    service.operation = { ...operation, failure, stepsLeft: null, idleMs: 0 };
     void this.#options.onChange(service);
   }
 
-  /** What is still under way, in words. */
-  #pending(service: SupervisedService, operation: Operation): readonly string[] {
-    const { failover } = this.#options;
-    const wanted = Math.max(0, service.desired - failover.holes(service.name));
-    const present = service.processes.filter(
-      ({ pmId }) => failover.quarantinedSlot(service.name, pmId) === null,
-    );
-    const outdated =
-      service.rollout?.outdated.filter((key) => present.some((one) => instanceKey(one) === key)) ?? [];
-    const serving = service.settledServing().length;
-    const pending: string[] = [];
-    // A scale-down only takes away: it does not wait for those that are missing for another reason.
-    if (operation.failure === null && operation.kind !== 'scale-down' && serving < wanted) {
-      pending.push(`${serving} of ${wanted} instances serve`);
-    }
-    if (outdated.length > 0) pending.push(`${outdated.length} instances are still to be replaced`);
-    if (present.length > wanted && outdated.length === 0) {
-      pending.push(`${present.length - wanted} instances are still to be removed`);
-    }
-    // What was asked for is in the list already, but which instance it was is known when the call comes back.
-    if (pending.length === 0 && service.underWay !== null) pending.push(`a ${service.underWay} is under way`);
-    return pending;
+  #end(service: SupervisedService, operation: Operation): void {
+    this.#close(service, operation);
+    void this.#options.onChange(service);
   }
 
-  #end(service: SupervisedService, operation: Operation): void {
+  #close(service: SupervisedService, operation: Operation): void {
     const { events, clock } = this.#options;
     const report = this.#report(service, operation, true);
     service.operation = null;
@@ -256,7 +294,6 @@ export class Operations {
     if (kind === 'deploy' || kind === 'failover') this.#noteFiles(service, operation);
     if (failure === null) this.#answer(operationId, { report });
     else void this.#refuse(service, operation, failure);
-    void this.#options.onChange(service);
   }
 
   /** New instances have run what lies in the folder: it has verified, or it has not and lies there all the same. */
@@ -279,18 +316,22 @@ export class Operations {
     { code, message }: NonNullable<Operation['failure']>,
   ): Promise<void> {
     const pmIds = started.map(({ pmId }) => pmId);
-    const diagnosis = await this.#options.diagnostician.about(service.name, pmIds);
+    const { diagnostician, clock } = this.#options;
+    const tooLate = new Promise<null>((resolve) => clock.after(LONGEST_DIAGNOSIS_MS, () => resolve(null)));
+    const diagnosis = await Promise.race([diagnostician.about(service.name, pmIds), tooLate]).catch(
+      () => null,
+    );
     const files = kind === 'deploy' ? ` ${unprovenText(service.name)}` : '';
     const why = `${diagnosis === null ? '' : ` ${diagnosisText(diagnosis)}`}${files}`;
     const error = new HoldfastError(code, `${message}${why}`, {
-      status: code === 'deploy.canary-failed' ? 424 : 502,
+      status: STATUS_OF[code] ?? 502,
       details: { operationId, started, stopped, ...(diagnosis === null ? {} : { diagnosis }) },
     });
     this.#answer(operationId, { error });
   }
 
   #report(service: SupervisedService, operation: Operation, done: boolean): OperationReport {
-    const pending = done ? [] : this.#pending(service, operation);
+    const pending = done ? [] : leftOf(service, operation, this.#options.failover).pending;
     const serving = service.settledServing().length;
     const settled = `${service.name} runs ${serving} ${serving === 1 ? 'instance' : 'instances'}`;
     return {

@@ -6,12 +6,14 @@
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import { reconcile } from '../domain/reconcile.js';
 import type { Action } from '../domain/reconcile.js';
-import { isAlive, pmIdOf, refOf } from '../domain/model.js';
+import { isAlive, refOf } from '../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../domain/model.js';
 import type { Clock, EndOptions, ProcessManager } from '../ports.js';
+import { announce } from './announcements.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
+import { noteStart, noteStop } from './operationProgress.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface ReconcilerOptions {
@@ -131,6 +133,7 @@ export class Reconciler {
       slots: service.slots(),
       rollout: service.rollout,
       shrinking: service.operation?.kind === 'scale-down',
+      isJob: service.isJob(),
       holes: failover.holes(service.name),
       trial: due === null ? null : { target: trialTarget },
       startNotBeforeMs: failover.startNotBeforeMs(service.name),
@@ -148,7 +151,10 @@ export class Reconciler {
       await this.#carryOut(service, action);
       return true;
     } catch (thrown) {
-      if (action.kind === 'trial') failover.trialNotStarted(service.name);
+      if (action.kind === 'trial') {
+        failover.trialNotStarted(service.name);
+        this.#options.onChange();
+      }
       if (action.kind === 'start') this.#noteRefusal(service, thrown);
       const doublings = Math.max(0, (service.refusedStarts?.count ?? 0) - 1);
       const pauseMs = Math.min(LONGEST_START_PAUSE_MS, FAILED_ACTION_PAUSE_MS * 2 ** doublings);
@@ -185,6 +191,8 @@ export class Reconciler {
         return this.#startTrial(service, action.target);
       case 'withdraw':
         return this.#withdraw(service, action.target, action.reason);
+      case 'restore':
+        return this.#restore(service, action.target, action.reason);
       case 'stop':
       case 'discard':
         return this.#remove(service, action);
@@ -201,15 +209,15 @@ export class Reconciler {
       events.emit('service.unconfigured', { service: service.name });
       return onChange();
     }
-    const started = await manager.startInstance(service.name);
+    const started = await manager.startInstance(service.name, replaces);
     service.refusedStarts = null;
     service.add(started);
     service.provenance.started(started);
     health.track(started, service.policy.health, 'started');
-    if (replaces === null) failover.fillGap(service.name, started.pmId, service.numbers());
-    else failover.succeed(service.name, replaces.pmId, started.pmId);
+    const fillsGap = replaces === null && failover.fillGap(service.name, started.pmId, service.numbers());
+    if (replaces !== null) failover.succeed(service.name, replaces.pmId, started.pmId);
     const instance = refOf(started);
-    this.#noteInOperation(service, 'started', instance);
+    noteStart(service, instance, { isNew: replaces === null && !fillsGap });
     const inPlaceOf = replaces === null ? {} : { replaces: replaces.pmId };
     events.emit('instance.started', { service: service.name, instance, why, ...inPlaceOf });
     onChange();
@@ -220,23 +228,55 @@ export class Reconciler {
     const halted = target === null ? undefined : service.find(target.pmId);
     const resumable = halted !== undefined && !isAlive(halted);
     const started = resumable
-      ? await manager.resumeInstance(halted)
+      ? await this.#resume(service, halted)
       : await manager.startInstance(service.name);
     service.add(started);
     service.provenance.started(started);
     health.track(started, service.policy.health, 'started');
-    failover.trialStarted(service.name, started.pmId, service.runningNumbers());
-    events.emit('service.trialStarted', { service: service.name, instance: refOf(started) });
+    const { name } = service;
+    const outcome = failover.trialStarted(name, started.pmId, service.runningNumbers());
+    events.emit('service.trialStarted', { service: name, instance: refOf(started) });
+    if (outcome?.kind === 'trial-failed') {
+      const detail = failover.lastFailure(name)?.detail ?? 'it failed while it was started';
+      const nextTrialMs = Math.round(outcome.nextTrialMs);
+      events.emit('service.trialFailed', { service: name, detail, nextTrialMs });
+    }
     onChange();
   }
 
+  /** What has its port by now may keep it for good: then another instance is started in its place, on a free port. */
+  async #resume(service: SupervisedService, halted: ManagedProcess): Promise<ManagedProcess> {
+    const { manager } = this.#options;
+    try {
+      return await manager.resumeInstance(halted);
+    } catch (thrown) {
+      if (!(thrown instanceof HoldfastError) || thrown.code !== 'port.occupied') throw thrown;
+      await service.whileRemoving(halted.pmId, () => manager.removeInstance(halted));
+      const started = await manager.startInstance(service.name);
+      service.drop(halted);
+      return started;
+    }
+  }
+
   #withdraw(service: SupervisedService, target: InstanceId, why: string): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, onChange } = this.#options;
     const process = service.find(target.pmId);
-    // Whoever is not announced has nobody to tell: it stops without the grace.
-    const announced = process !== undefined && service.isServing(process);
-    service.drain(target, { sinceMs: announced ? clock.nowMs() : Number.NEGATIVE_INFINITY, why });
+    // Of what is not announced no gateway has to be told: it stops without the grace.
+    const announced = process !== undefined && service.isAnnounced(process);
+    service.leaving.drain(target, { sinceMs: announced ? clock.nowMs() : Number.NEGATIVE_INFINITY, why });
     this.#announce(service, why);
+    onChange();
+    return Promise.resolve();
+  }
+
+  #restore(service: SupervisedService, target: InstanceId, why: string): Promise<void> {
+    const { events, onChange } = this.#options;
+    service.leaving.stopDraining(target);
+    const process = service.find(target.pmId);
+    if (process !== undefined)
+      events.emit('instance.restored', { service: service.name, instance: refOf(process), why });
+    this.#announce(service, why);
+    onChange();
     return Promise.resolve();
   }
 
@@ -246,20 +286,21 @@ export class Reconciler {
   ): Promise<void> {
     const { manager, clock, events, failover, onChange } = this.#options;
     const process = service.find(target.pmId);
+    const isReplaced = failover.isReplaced(service.name, target.pmId);
     const beganMs = clock.nowMs();
     try {
       await service.whileRemoving(target.pmId, () => manager.removeInstance(target, this.#patience(process)));
     } catch (thrown) {
       // PM2 restarted it meanwhile: it is another instance now, to be judged anew.
       if (thrown instanceof HoldfastError && thrown.code === 'pm2.instance-changed')
-        service.stopDraining(target);
+        service.leaving.forget(target);
       throw thrown;
     }
     service.drop(target);
-    // The place of what was discarded is filled again: whoever comes next inherits its charges.
+    // The place of what was discarded is filled again: what comes next inherits its charges.
     if (kind === 'stop') failover.forgetSlot(service.name, target.pmId);
     const instance = process === undefined ? { pmId: target.pmId, pid: null, port: null } : refOf(process);
-    this.#noteInOperation(service, 'stopped', instance);
+    noteStop(service, instance, { isSurplus: kind === 'stop' && !isReplaced });
     const tookMs = Math.round(clock.nowMs() - beganMs);
     events.emit('instance.stopped', { service: service.name, instance, why, tookMs });
     onChange();
@@ -269,7 +310,11 @@ export class Reconciler {
     const { manager, onChange } = this.#options;
     const process = service.find(target.pmId);
     await service.whileRemoving(target.pmId, () => manager.haltInstance(target, this.#patience(process)));
-    if (process !== undefined) service.add({ ...process, pid: null, status: 'stopped' });
+    if (process !== undefined) {
+      service.add({ ...process, pid: null, status: 'stopped' });
+      // Its exit was asked for, but by us.
+      service.ends.note(process, 'failure');
+    }
     this.#announce(service, 'quarantined');
     onChange();
   }
@@ -281,31 +326,6 @@ export class Reconciler {
 
   #announce(service: SupervisedService, why: string): void {
     announce(service, this.#options.events, this.#options.clock, why);
-  }
-
-  #noteInOperation(
-    service: SupervisedService,
-    list: 'started' | 'stopped',
-    instance: { pmId: number; pid: number | null; port: number | null },
-  ): void {
-    const { operation } = service;
-    if (operation !== null) service.operation = { ...operation, [list]: [...operation[list], instance] };
-  }
-}
-
-/** Tells who may get traffic now, where that changed. The one place from which these events come. */
-export function announce(service: SupervisedService, events: EventLog, clock: Clock, why: string): void {
-  const { added, removed } = service.announcements();
-  for (const key of removed) {
-    const pmId = pmIdOf(key);
-    const process = service.find(pmId);
-    const instance = process === undefined ? { pmId, pid: null, port: null } : refOf(process);
-    const reason = process?.status === 'stopping' ? 'it was asked to stop' : why;
-    events.emit('instance.withdrawn', { service: service.name, instance, why: reason });
-  }
-  for (const process of added) {
-    const afterMs = Math.max(0, Math.round(clock.wallMs() - process.startedAtMs));
-    events.emit('instance.serving', { service: service.name, instance: refOf(process), afterMs });
   }
 }
 

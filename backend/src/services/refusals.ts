@@ -19,7 +19,7 @@ export function assertNotQuarantined(
   throw refuse(
     'service.quarantined',
     409,
-    `${name} is quarantined (${quarantine.reason}). Mend it, then deploy, or POST /api/ha/reset-failure/${name} first.`,
+    `${name} is quarantined (${quarantine.reason}). Mend it, then deploy, or POST /api/ha/reset-failure/${encodeURIComponent(name)} first.`,
   );
 }
 
@@ -49,7 +49,7 @@ export function assertReady(
   if (letGo !== null) {
     const message =
       letGo === 'released'
-        ? `${name} is released: Holdfast leaves it alone. POST /api/ha/adopt/${name} takes it back.`
+        ? `${name} is released: Holdfast leaves it alone. POST /api/ha/adopt/${encodeURIComponent(name)} takes it back.`
         : `${name} is not configured any more: Holdfast leaves it alone. Name it in the ecosystem file or in config.yml.`;
     throw refuse('service.not-managed', 409, message);
   }
@@ -66,5 +66,18 @@ export function assertReady(
     'service.not-adopted',
     `The supervisor has just started and is still looking at what runs of ${name}. Try again in a few seconds.`,
     { status: 503, retryable: true },
+  );
+}
+
+/**
+ * Each start of a job is one run: one more instance would be a second run.
+ * @throws `service.is-job` (409)
+ */
+export function assertNoJob(service: SupervisedService): void {
+  if (!service.isJob()) return;
+  throw refuse(
+    'service.is-job',
+    409,
+    `${service.name} is a job (autorestart: false): each start of it is one run, so it is not scaled. Remove autorestart: false if it is to keep running.`,
   );
 }

@@ -38,12 +38,13 @@ test('what is added up every second is what people are shown', async () => {
     traffic,
     agents: { presence: () => 'absent' },
     diagnostician: { of: () => null },
+    startWarnings: () => [],
   });
   const [busy, idle, draining, starting] = [row(1), row(2), row(3), row(4)];
   service.see([busy!, idle!, draining!, starting!]);
   for (const one of [busy!, idle!, draining!]) health.track(one, policy.health, 'started');
   await clock.advance(500);
-  service.drain(draining!, { sinceMs: 0, why: 'surplus' });
+  service.leaving.drain(draining!, { sinceMs: 0, why: 'surplus' });
   service.measure(
     new Map([
       [101, { cpuPercent: 70, eluPercent: 90, memoryBytes: 60, backlogPercent: 5 }],

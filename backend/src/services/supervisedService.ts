@@ -3,10 +3,11 @@
  * last seen of it in PM2, which instances are on their way out, and which are announced as serving. The rules that
  * decide are in domain/; this turns its state into their input and into views.
  */
-import { mayServe, wasThere } from '../domain/health.js';
-import type { Origin } from '../domain/health.js';
+import { RESTARTED } from '../domain/endRules.js';
+import { isUnknown, mayServe } from '../domain/health.js';
+import type { HealthState, Origin } from '../domain/health.js';
 import type { MemoryTrend } from '../domain/memoryTracker.js';
-import { instanceKey, isAlive, pmIdOf } from '../domain/model.js';
+import { instanceKey, isAlive } from '../domain/model.js';
 import type {
   InstanceId,
   ManagedProcess,
@@ -16,26 +17,26 @@ import type {
   ServiceState,
   ServiceView,
 } from '../domain/model.js';
+import { withRoomFor } from '../domain/policy.js';
 import type { ServicePolicy } from '../domain/policy.js';
-import type { Action, Slot, SlotState } from '../domain/reconcile.js';
+import type { Action, Slot } from '../domain/reconcile.js';
 import type { InstanceLoad } from '../domain/scaling/window.js';
 import type { Clock } from '../ports.js';
+import { Announcements } from './announcements.js';
 import type { AgentWatch } from './agentWatch.js';
 import type { Diagnostician } from './diagnostician.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { InstanceFigures } from './loadMeter.js';
+import { Leaving } from './leaving.js';
+import { Pm2Restarts } from './pm2Restarts.js';
+import { ProcessEnds } from './processEnds.js';
 import { Provenance } from './provenance.js';
+import { stateOf, wasStoppedByOperator } from './serviceState.js';
 import { loadOf, viewOf } from './serviceView.js';
+import { Doubles } from './sharedPorts.js';
+import { slotStateOf } from './slotState.js';
 import type { TrafficFeed } from './trafficFeed.js';
-
-interface Draining {
-  readonly sinceMs: number;
-  readonly why: string;
-}
-
-/** How long PM2 may take to restart what exited, before its row counts as abandoned. */
-const RESTART_GRACE_MS = 1_500;
 
 export interface Collaborators {
   readonly clock: Clock;
@@ -44,11 +45,11 @@ export interface Collaborators {
   readonly traffic: TrafficFeed;
   readonly agents: Pick<AgentWatch, 'presence'>;
   readonly diagnostician: Pick<Diagnostician, 'of'>;
+  readonly startWarnings: (service: string) => readonly string[];
 }
 
 export class SupervisedService {
   readonly name: string;
-  policy: ServicePolicy;
   desired: number;
   /** False until the first list was seen and a desired count is known. */
   adopted = false;
@@ -68,28 +69,57 @@ export class SupervisedService {
   /** When (Clock.nowMs) something first failed that has not been recovered and verified yet. */
   incident: { readonly sinceMs: number; restoredAtMs: number | null } | null = null;
 
+  #configured: ServicePolicy;
+  #found = 0;
   #processes: readonly ManagedProcess[] = [];
   #changedAtMs = Number.NEGATIVE_INFINITY;
   #figures: ReadonlyMap<number, InstanceFigures> = new Map();
   #memory: ReadonlyMap<string, MemoryTrend> = new Map();
-  readonly #draining = new Map<string, Draining>();
-  readonly #recycle = new Map<string, string>();
-  readonly #announced = new Set<string>();
-  /** Since when (Clock.nowMs) a row has no process. */
-  readonly #lifelessSinceMs = new Map<string, number>();
+  readonly leaving = new Leaving();
+  /** Those that PM2 made by itself, or for an operator. */
+  readonly restarts: Pm2Restarts;
+  readonly doubles = new Doubles();
+  /** Restored from what a former supervisor wrote, and not seen since. */
+  isRestored = false;
+  /** Keys of those that ran when this supervisor first looked; null: it has not looked yet. */
+  #adoptedKeys: ReadonlySet<string> | null = null;
+  readonly #announcements = new Announcements();
   readonly #removing = new Set<number>();
-  /** Numbers whose last end was not an operator's doing. */
-  readonly #endedUnasked = new Set<number>();
   readonly #collaborators: Collaborators;
   readonly provenance = new Provenance();
+  /** How its processes ended. */
+  readonly ends: ProcessEnds;
   /** What Holdfast is doing to it: PM2's list may show the outcome before the call has come back. null: nothing. */
   underWay: Exclude<Action, { readonly kind: 'hold' }>['kind'] | null = null;
 
   constructor(policy: ServicePolicy, collaborators: Collaborators) {
     this.name = policy.name;
-    this.policy = policy;
+    this.#configured = policy;
     this.desired = policy.scaling.minInstances;
     this.#collaborators = collaborators;
+    this.restarts = new Pm2Restarts(collaborators.clock);
+    this.ends = new ProcessEnds({
+      clock: collaborators.clock,
+      isQuarantined: (pmId) => this.#isQuarantined(pmId),
+    });
+  }
+
+  /** What it is held to. */
+  get policy(): ServicePolicy {
+    return withRoomFor(this.#configured, this.#found);
+  }
+
+  set policy(configured: ServicePolicy) {
+    this.#configured = configured;
+  }
+
+  /** How many ran when Holdfast first took care of it, or took it back: the default maximum makes room for them (decision 32). */
+  get found(): number {
+    return this.#found;
+  }
+
+  set found(count: number) {
+    this.#found = count;
   }
 
   get processes(): readonly ManagedProcess[] {
@@ -100,27 +130,39 @@ export class SupervisedService {
   see(processes: readonly ManagedProcess[], newDaemon = false): void {
     if (newDaemon) {
       this.provenance.forget();
+      this.ends.daemonReplaced();
+      this.leaving.daemonReplaced();
       this.runningWhenOff = null;
     }
     this.#processes = processes;
-    const keys = new Set(processes.map(instanceKey));
-    const lifeless = new Set(processes.filter((process) => !isAlive(process)).map(instanceKey));
-    for (const key of this.#lifelessSinceMs.keys()) if (!lifeless.has(key)) this.#lifelessSinceMs.delete(key);
-    for (const key of lifeless) {
-      if (!this.#lifelessSinceMs.has(key)) this.#lifelessSinceMs.set(key, this.#collaborators.clock.nowMs());
-    }
-    for (const key of this.#draining.keys()) if (!keys.has(key)) this.#draining.delete(key);
-    for (const key of this.#recycle.keys()) if (!keys.has(key)) this.#recycle.delete(key);
+    this.restarts.see(processes, newDaemon);
+    this.leaving.retain(processes);
+    this.#adopt(processes, newDaemon);
     const numbers = new Set(processes.map(({ pmId }) => pmId));
-    for (const pmId of this.#endedUnasked) if (!numbers.has(pmId)) this.#endedUnasked.delete(pmId);
-    // Halting it is asked for, too, but by us: once its quarantine has ended it is to be replaced.
-    for (const pmId of numbers) if (this.#isQuarantined(pmId)) this.#endedUnasked.add(pmId);
+    const isOurs = (one: ManagedProcess): boolean =>
+      this.provenance.isProven(one) || this.#isStartedByUs(one);
+    for (const { pmId } of this.ends.see(processes, isOurs)) {
+      this.#collaborators.failover.fillHole(this.name, pmId);
+    }
     this.provenance.retain(processes);
     const { failover, health } = this.#collaborators;
     // One that drains because it is unfit is as good as gone: it does not come back.
     const stays = (process: ManagedProcess): boolean =>
       isAlive(process) && (!this.isDraining(process) || health.state(instanceKey(process))?.kind === 'fit');
     failover.see(this.name, new Set(processes.filter(stays).map(({ pmId }) => pmId)), numbers);
+  }
+
+  /** Of a service that a former supervisor took care of, gateways may have been told of everything that runs. */
+  #adopt(processes: readonly ManagedProcess[], newDaemon: boolean): void {
+    if (this.#adoptedKeys !== null) return;
+    const keys = processes.filter(isAlive).map(instanceKey);
+    this.#adoptedKeys = new Set(keys);
+    if (this.isRestored && !newDaemon) for (const key of keys) this.#announcements.inherit(key);
+  }
+
+  /** Whether it ran when this supervisor first looked. */
+  isAdopted(id: InstanceId): boolean {
+    return this.#adoptedKeys?.has(instanceKey(id)) ?? false;
   }
 
   /** When (Clock.nowMs) what runs was last changed by us. */
@@ -141,7 +183,8 @@ export class SupervisedService {
 
   /** What a process that is seen for the first time is taken for. */
   originOf(process: ManagedProcess): Origin {
-    if (this.#isStartedByUs(process)) this.provenance.started(process);
+    // One that had the port of another one was not probed meanwhile: its age says nothing.
+    if (this.#isStartedByUs(process) || this.doubles.wasOne(process)) this.provenance.started(process);
     const ageMs = this.#collaborators.clock.wallMs() - process.startedAtMs;
     return this.provenance.originOf(process, ageMs, this.policy.health.startTimeoutMs);
   }
@@ -158,6 +201,15 @@ export class SupervisedService {
 
   online(): readonly ManagedProcess[] {
     return this.#processes.filter(({ pid, status }) => pid !== null && status === 'online');
+  }
+
+  /** Has all that run probed from now on. Idempotent. */
+  trackOnline(): void {
+    const { health } = this.#collaborators;
+    for (const process of this.online()) {
+      if (this.ends.hasEnded(process) || this.doubles.has(process)) continue;
+      health.track(process, this.policy.health, this.originOf(process), this.isAdopted(process));
+    }
   }
 
   /** PM2's numbers of all that it lists. */
@@ -187,38 +239,17 @@ export class SupervisedService {
     return this.#memory.get(instanceKey(id)) ?? { kind: 'unknown' };
   }
 
-  drain(target: InstanceId, draining: Draining): void {
-    this.#draining.set(instanceKey(target), draining);
-  }
-
   isDraining(id: InstanceId): boolean {
-    return this.#draining.has(instanceKey(id));
+    return this.leaving.draining(id) !== null;
   }
 
   isDrainingAt(port: number): boolean {
     return this.#processes.some((process) => process.port === port && this.isDraining(process));
   }
 
-  stopDraining(id: InstanceId): void {
-    this.#draining.delete(instanceKey(id));
-  }
-
   /** Back into traffic with all that are not being ended already. */
   stopAllDraining(): void {
-    for (const key of this.#draining.keys()) if (!this.isRemoving(pmIdOf(key))) this.#draining.delete(key);
-  }
-
-  /** Marks an instance to be replaced though it serves: its memory nears the limit. */
-  recycle(id: InstanceId, why: string): void {
-    this.#recycle.set(instanceKey(id), why);
-  }
-
-  stopRecycling(): void {
-    this.#recycle.clear();
-  }
-
-  isRecycling(): boolean {
-    return this.#recycle.size > 0;
+    this.leaving.stopAllDraining((pmId) => this.isRemoving(pmId));
   }
 
   /** While we remove an instance, its exit is no failure. */
@@ -235,33 +266,39 @@ export class SupervisedService {
     return this.#removing.has(pmId);
   }
 
-  /** Remembers whether the last end of that number was asked for: a stopped row means something else then. */
-  noteEnd(pmId: number, asked: boolean): void {
-    if (asked) this.#endedUnasked.delete(pmId);
-    else this.#endedUnasked.add(pmId);
-  }
-
-  hasEndedUnasked(pmId: number): boolean {
-    return this.#endedUnasked.has(pmId);
-  }
-
-  /** Every row stopped, or still ending beside one that is, and none by us: an operator wants it so. */
+  /**
+   * Every row stopped, or still ending beside one that is, and not all of them by us or as they were told: an operator
+   * wants it so. What PM2 restarts (on a schedule, for its memory, because a file changed) is stopped for a moment as well.
+   */
   isStoppedByOperator(): boolean {
-    return (
-      this.#processes.some(({ status }) => status === 'stopped') &&
-      this.#processes.every(
-        (process) =>
-          (process.status === 'stopped' || (process.status === 'stopping' && !this.isDraining(process))) &&
-          !this.#endedUnasked.has(process.pmId) &&
-          !this.#isQuarantined(process.pmId),
-      )
-    );
+    return wasStoppedByOperator(this, (pmId) => this.#isQuarantined(pmId));
+  }
+
+  /** Whether each start of it is one run, which nothing of Holdfast starts, repeats or replaces. */
+  isJob(): boolean {
+    const told = this.#processes.map(({ endRules = RESTARTED }) => !endRules.autorestart);
+    return told.length === 0 ? this.policy.lifecycle.isJob === true : told.every(Boolean);
+  }
+
+  /** How many there should be. Of a job: as many as PM2 lists. */
+  wanted(): number {
+    return this.isJob() ? this.#processes.length : this.desired;
+  }
+
+  /** What PM2 restarts over and over, and what to do; null: nothing, or each restart is one run. */
+  restartLoop(): string | null {
+    return this.isJob() ? null : this.restarts.loop(this.#processes);
+  }
+
+  /** How many of them should serve: those that ended as PM2 was told need not. */
+  wantedServing(): number {
+    const ended = this.#processes.filter((process) => this.ends.runEndOf(process) !== null).length;
+    return Math.max(0, this.wanted() - ended);
   }
 
   isServing(process: ManagedProcess): boolean {
-    const key = instanceKey(process);
-    const isWell = mayServe(this.#collaborators.health.state(key));
-    return isWell && isAlive(process) && process.status !== 'stopping' && !this.#draining.has(key);
+    if (!mayServe(this.#healthOf(process)) || this.doubles.has(process)) return false;
+    return isAlive(process) && process.status !== 'stopping' && !this.isDraining(process);
   }
 
   serving(): readonly ManagedProcess[] {
@@ -275,24 +312,39 @@ export class SupervisedService {
     );
   }
 
-  /** What changed in who may get traffic since the last call. */
+  /** What changed, since the last call, in which instances may get traffic. */
   announcements(): { readonly added: readonly ManagedProcess[]; readonly removed: readonly string[] } {
     const serving = new Map(this.serving().map((process) => [instanceKey(process), process]));
-    const added = [...serving].filter(([key]) => !this.#announced.has(key)).map(([, process]) => process);
-    const removed = [...this.#announced].filter((key) => !serving.has(key));
-    for (const key of removed) this.#announced.delete(key);
-    for (const key of serving.keys()) this.#announced.add(key);
-    return { added, removed };
+    const undecided = new Set(this.#processes.filter((one) => this.#isUndecided(one)).map(instanceKey));
+    const { added, removed } = this.#announcements.update(new Set(serving.keys()), (key) =>
+      undecided.has(key),
+    );
+    return { added: added.flatMap((key) => serving.get(key) ?? []), removed };
+  }
+
+  /** Whether gateways may send traffic there, as far as they were told. */
+  isAnnounced(process: ManagedProcess): boolean {
+    return this.#announcements.has(instanceKey(process));
+  }
+
+  /** It ran when this supervisor first looked, and its first probe is outstanding. */
+  #isUndecided(process: ManagedProcess): boolean {
+    if (!isAlive(process) || process.status === 'stopping' || this.isDraining(process)) return false;
+    const state = this.#collaborators.health.state(instanceKey(process));
+    return state === null ? this.isAdopted(process) : isUnknown(state);
   }
 
   slots(): readonly Slot[] {
     const { failover } = this.#collaborators;
     return this.#processes.map((process) => ({
       id: { service: process.service, pmId: process.pmId, startedAtMs: process.startedAtMs },
-      state: this.#slotState(process),
+      state: slotStateOf(this, process, this.#collaborators),
       outdated: this.#isOutdated(process),
       held: failover.isHeld(this.name, process.pmId),
       spare: failover.isSpare(this.name, process.pmId),
+      number: process.instanceNumber ?? null,
+      replaces: failover.predecessorOf(this.name, process.pmId),
+      why: this.doubles.reasonOf(process),
     }));
   }
 
@@ -306,54 +358,18 @@ export class SupervisedService {
 
   /** Whether all that runs is unverified: then nothing that is started could be verified either. */
   isUnverified(): boolean {
-    return (
-      this.unverified().length > 0 &&
-      !this.#processes.some(
-        (process) => this.#collaborators.health.state(instanceKey(process))?.kind === 'fit',
-      )
-    );
+    const isFit = (process: ManagedProcess): boolean => this.#healthOf(process)?.kind === 'fit';
+    return this.unverified().length > 0 && !this.#processes.some(isFit);
   }
 
-  #slotState(process: ManagedProcess): SlotState {
-    const key = instanceKey(process);
-    const draining = this.#draining.get(key);
-    if (draining !== undefined) {
-      const { traffic } = this.#collaborators;
-      const drained = process.port === null ? null : traffic.drained(process.port, draining.sinceMs);
-      return { kind: 'draining', ...draining, drained };
-    }
-    const health = this.#collaborators.health.state(key);
-    const quarantined = this.#collaborators.failover.quarantinedSlot(this.name, process.pmId);
-    if (quarantined !== null) {
-      const running = isAlive(process) && health?.kind !== 'fit';
-      return { kind: 'quarantined', running, failOpen: quarantined.failOpen };
-    }
-    if (!isAlive(process)) {
-      // PM2 shows what it is about to restart as stopped for a moment.
-      const sinceMs = this.#lifelessSinceMs.get(key) ?? this.#collaborators.clock.nowMs();
-      const settled = this.#collaborators.clock.nowMs() - sinceMs >= RESTART_GRACE_MS;
-      return settled ? { kind: 'debris', detail: `PM2 says ${process.status}` } : { kind: 'starting' };
-    }
-    // Being restarted or stopped by an operator: the next look tells which.
-    if (process.status === 'stopping') return { kind: 'starting' };
-    switch (health?.kind) {
-      case 'fit':
-      case 'unverified':
-        return { kind: health.kind };
-      case 'unfit': {
-        const { cause, detail, wasReady } = health;
-        return { kind: 'unfit', cause, detail, wasReady };
-      }
-      case 'starting':
-        return { kind: wasThere(health) ? 'unknown' : 'starting' };
-      case undefined:
-        return { kind: 'starting' };
-    }
+  #healthOf(process: ManagedProcess): HealthState | null {
+    return this.#collaborators.health.state(instanceKey(process));
   }
 
   #isOutdated(id: InstanceId): boolean {
     const key = instanceKey(id);
-    return this.#recycle.has(key) || (this.rollout?.outdated.includes(key) ?? false);
+    if (this.leaving.isToBeRecycled(id) || this.doubles.has(id)) return true;
+    return this.rollout?.outdated.includes(key) ?? false;
   }
 
   isQuarantined(): boolean {
@@ -365,13 +381,7 @@ export class SupervisedService {
   }
 
   state(): ServiceState {
-    if (this.letGo !== null) return 'released';
-    if (this.isStoppedByOperator()) return 'stopped';
-    if (this.#collaborators.failover.quarantine(this.name).kind !== 'none') return 'quarantined';
-    const serving = this.serving().length;
-    if (serving === 0) return 'unhealthy';
-    if (this.unverified().length > 0) return 'unverified';
-    return serving < this.desired ? 'degraded' : 'healthy';
+    return stateOf(this, this.#collaborators);
   }
 
   view(): ServiceView {
@@ -380,6 +390,7 @@ export class SupervisedService {
 
   /** What deciding how many there should be looks at, of each instance. */
   loads(): readonly InstanceLoad[] {
-    return this.#processes.map((process) => loadOf(this, process, this.#collaborators));
+    const rows = this.#processes.filter((process) => this.ends.runEndOf(process) === null);
+    return rows.map((process) => loadOf(this, process, this.#collaborators));
   }
 }

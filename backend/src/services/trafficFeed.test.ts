@@ -80,6 +80,19 @@ describe('whether an instance is drained', () => {
   });
 });
 
+describe('a report that had to leave some out', () => {
+  it('says nothing of those that it does not list: they may have requests under way', () => {
+    const { clock, feed, drained } = world;
+    feed.accept(reportOf([upstream(13_004, { inFlight: 2 }), upstream(13_005)]));
+    feed.accept(reportOf([upstream(13_005)], { cut: true }));
+    expect(feed.drained(13_004, clock.nowMs())).toBe(false);
+    expect(drained).toEqual([]);
+    feed.accept(reportOf([upstream(13_005), upstream(13_004, { drained: true })], { cut: true }));
+    expect(feed.drained(13_004, clock.nowMs())).toBe(true);
+    expect(drained).toEqual([13_004]);
+  });
+});
+
 describe('a gateway', () => {
   it('that falls silent is forgotten, once, and no stop waits for it', async () => {
     const { clock, events, feed, drained } = world;

@@ -7,7 +7,7 @@
  *
  * Gateways and instances are matched by port on this machine: that is what both sides know.
  */
-import { combineTraffic } from '../domain/traffic.js';
+import { combineTraffic, isOnThisMachine } from '../domain/traffic.js';
 import type { TrafficFigures, TrafficReport, UpstreamTraffic } from '../domain/traffic.js';
 import type { GatewayView } from '../domain/views.js';
 import type { Clock } from '../ports.js';
@@ -34,11 +34,6 @@ interface Gateway {
 export const SILENCE_MS = 5_000;
 const MOST_GATEWAYS = 16;
 
-/** Addresses under which a gateway of this machine reaches an instance of it. */
-function isHere(host: string): boolean {
-  return host.startsWith('127.') || host === '::1' || host === 'localhost';
-}
-
 export class TrafficFeed {
   readonly #options: TrafficFeedOptions;
   readonly #gateways = new Map<string, Gateway>();
@@ -62,7 +57,7 @@ export class TrafficFeed {
     // At its start workers come one after the other: it is connected with as many as two reports agree on.
     const isConnected =
       before?.isConnected === true || (report.workers > 0 && before?.report.workers === report.workers);
-    const here = report.upstreams.filter(({ host }) => isHere(host));
+    const here = report.upstreams.filter(({ host }) => isOnThisMachine(host));
     this.#gateways.set(report.gateway, {
       report,
       isConnected,
@@ -75,7 +70,9 @@ export class TrafficFeed {
       events.emit('gateway.connected', { gateway: report.gateway, workers: report.workers });
     }
     const busy = new Set(here.filter(({ drained }) => !drained).map(({ port }) => port));
-    const mentioned = [...(before?.byPort.keys() ?? []), ...here.map(({ port }) => port)];
+    // What a whole report does not list any more has left; a cut one may have left it out.
+    const former = report.cut === true ? [] : (before?.byPort.keys() ?? []);
+    const mentioned = [...former, ...here.map(({ port }) => port)];
     for (const port of new Set(mentioned)) if (!busy.has(port)) onDrained(port);
     return true;
   }
@@ -88,13 +85,14 @@ export class TrafficFeed {
 
   /**
    * Whether nothing is under way at that port any more: every live gateway must have said so after `sinceMs`
-   * (Clock.nowMs), when it was withdrawn. A gateway that does not list the port sends nothing there.
+   * (Clock.nowMs), when it was withdrawn. A gateway that does not list the port sends nothing there, unless it had to leave
+   * some out.
    * null when there is no gateway to ask.
    */
   drained(port: number, sinceMs: number): boolean | null {
     if (this.#gateways.size === 0) return null;
     return [...this.#gateways.values()].every(
-      ({ byPort, atMs }) => atMs >= sinceMs && (byPort.get(port)?.drained ?? true),
+      ({ byPort, atMs, report }) => atMs >= sinceMs && (byPort.get(port)?.drained ?? report.cut !== true),
     );
   }
 

@@ -15,7 +15,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../domain/errors.js';
 import { Emitter } from '../../lib/emitter.js';
 import type { AgentEvents, AgentLink, AgentLinkCounts, AgentSettings, Clock, Logger } from '../../ports.js';
-import { Complaints } from './complaints.js';
+import { Complaints } from '../../lib/complaints.js';
 import { Connection, PROTOCOL, type Offence } from './connection.js';
 import { LineBudget } from './lineSplitter.js';
 import type { Hello, Message } from './messages.js';

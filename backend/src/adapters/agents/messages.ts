@@ -173,7 +173,7 @@ function readHang(fields: Fields): Hang {
 
 function readRequest(value: unknown): Hang['requests'][number] {
   if (!isFields(value)) throw new Bad('requests must be a list of requests');
-  // Whatever the agent says: a query may hold what is nobody's business.
+  // Whatever the agent says: a query may hold a secret.
   const [path = ''] = text(value['path'], 'path', LONGEST_TEXT).split('?', 1);
   return { method: text(value['method'], 'method', LONGEST_VERSION), path, ageMs: amount(value, 'ageMs') };
 }

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { waitFor } from '../../../../test/support/waitFor.js';
 import { blackBoxSummary } from '../../../../test/support/blackBoxes.js';
 import type { BlackBoxSummary } from '../../domain/blackBox.js';
 import type { Logger } from '../../ports.js';
@@ -31,6 +32,23 @@ const figures = [
 const read = async (id: string, file: string): Promise<string> => readFile(join(directory, id, file), 'utf8');
 const summaryOf = async (id: string): Promise<BlackBoxSummary> =>
   JSON.parse(await read(id, 'summary.json')) as BlackBoxSummary;
+
+it('a disk that takes too long keeps no caller waiting: told once, counted, and tried again', async () => {
+  const store = await FileBlackBoxStore.open({
+    directory,
+    mostEntries: 50,
+    mostBytes: 100e6,
+    logger,
+    patienceMs: 0,
+  });
+  expect(await store.save(blackBoxSummary(1), { stack: 'x' })).toBe(false);
+  expect(await store.save(blackBoxSummary(2), { stack: 'x' })).toBe(false);
+  expect(store.dropped()).toBe(2);
+  expect(logged).toEqual(['a black box cannot be written; others are tried, and counted']);
+  await waitFor(async () => (await store.list()).length === 1, { what: 'the first one' });
+  void store.save(blackBoxSummary(3), { stack: 'x' });
+  await waitFor(async () => (await store.list()).length === 2, { what: 'another one' });
+});
 
 describe('an entry', () => {
   it('is a folder of its owner, with a file for every piece that has something to say, and none of no bytes', async () => {

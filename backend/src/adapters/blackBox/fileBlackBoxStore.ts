@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { BLACK_BOX_FILES, isBlackBoxId, surplusEntries } from '../../domain/blackBox.js';
 import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
 import { messageOf } from '../../domain/errors.js';
+import { withTimeout } from '../../lib/deadline.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { BlackBoxPieces, BlackBoxStore, Logger } from '../../ports.js';
 import { syncDirectory, writeSynced } from '../files/synced.js';
@@ -26,6 +27,8 @@ export interface FileBlackBoxStoreOptions {
   readonly mostEntries: number;
   readonly mostBytes: number;
   readonly logger: Logger;
+  /** How long the disk may take. Default 10 s. */
+  readonly patienceMs?: number;
 }
 
 type Known = Omit<BlackBoxEntry, 'bytes' | 'files'> & {
@@ -33,6 +36,7 @@ type Known = Omit<BlackBoxEntry, 'bytes' | 'files'> & {
   readonly omitted: readonly Omitted[];
 };
 
+const PATIENCE_MS = 10_000;
 const NEW = '.new-';
 const GONE = '.gone-';
 const LARGEST_SUMMARY_BYTES = 1024 * 1024;
@@ -46,6 +50,8 @@ export class FileBlackBoxStore implements BlackBoxStore {
   #last: Promise<unknown> = Promise.resolve();
   #dropped = 0;
   #failing = false;
+  /** A save has taken longer than it may, and has not ended yet. */
+  #isStuck = false;
   /** Why the folder could not be read the last time. */
   #unreadable: string | null = null;
 
@@ -61,10 +67,22 @@ export class FileBlackBoxStore implements BlackBoxStore {
     return store;
   }
 
-  save(summary: BlackBoxSummary, pieces: BlackBoxPieces): Promise<boolean> {
+  /** A disk that hangs keeps no caller waiting, and what comes meanwhile is not written. */
+  async save(summary: BlackBoxSummary, pieces: BlackBoxPieces): Promise<boolean> {
+    if (this.#isStuck) {
+      this.#dropped += 1;
+      return false;
+    }
     const saved = this.#last.then(() => this.#save(summary, pieces));
     this.#last = saved;
-    return saved;
+    const { patienceMs = PATIENCE_MS } = this.#options;
+    const seconds = Math.ceil(patienceMs / 1000);
+    const tooLate = (): Error => new Error(`the disk has not answered for ${seconds} s`);
+    return withTimeout(saved, patienceMs, tooLate).catch((thrown: unknown) => {
+      this.#isStuck = true;
+      void saved.then(() => (this.#isStuck = false));
+      return this.#notWritten(summary.id, thrown);
+    });
   }
 
   async list(): Promise<readonly BlackBoxEntry[]> {
@@ -108,17 +126,21 @@ export class FileBlackBoxStore implements BlackBoxStore {
       this.#failing = false;
       return true;
     } catch (error) {
-      this.#dropped += 1;
-      if (!this.#failing) {
-        this.#options.logger.error('a black box cannot be written; others are tried, and counted', {
-          blackBox: id,
-          directory: this.#options.directory,
-          problem: messageOf(error),
-        });
-      }
-      this.#failing = true;
-      return false;
+      return this.#notWritten(id, error);
     }
+  }
+
+  #notWritten(id: string, error: unknown): false {
+    this.#dropped += 1;
+    if (!this.#failing) {
+      this.#options.logger.error('a black box cannot be written; others are tried, and counted', {
+        blackBox: id,
+        directory: this.#options.directory,
+        problem: messageOf(error),
+      });
+    }
+    this.#failing = true;
+    return false;
   }
 
   /** Rejects when not even the summary could be written. */

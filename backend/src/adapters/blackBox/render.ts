@@ -2,7 +2,8 @@
 import { BLACK_BOX_FILES } from '../../domain/blackBox.js';
 import type { BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
 import type { BlackBoxPieces } from '../../ports.js';
-import { scrubHeapProfile, scrubReport, scrubText } from './scrub.js';
+import { scrubber } from '../../domain/secrets/scrubber.js';
+import { scrubHeapProfile, scrubReport } from './scrub.js';
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
@@ -60,9 +61,9 @@ function textOf(file: BlackBoxFile, pieces: BlackBoxPieces): string | null {
     case 'summary.json':
       return null;
     case 'stack.txt':
-      return stack === undefined ? null : endingInNewline(scrubText(stack));
+      return stack === undefined ? null : endingInNewline(scrubber.text(stack));
     case 'stderr.log':
-      return stderr === undefined ? null : endingInNewline(scrubText(stderr));
+      return stderr === undefined ? null : endingInNewline(scrubber.text(stderr));
     case 'figures.jsonl':
       return figures === undefined ? null : figures.map((line) => `${JSON.stringify(line)}\n`).join('');
     case 'report.json':

@@ -1,39 +1,7 @@
 /** Nothing secret gets through, and what is left is still of use. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { scrubHeapProfile, scrubReport, scrubText } from './scrub.js';
-
-describe('text', () => {
-  it.each([
-    ['password=hunter2 rest', 'password=[redacted] rest'],
-    ['{"apiKey": "abc", "n": 1}', '{"apiKey": [redacted], "n": 1}'],
-    ["DB_PASSWORD: 'a b c'", 'DB_PASSWORD: [redacted]'],
-    ['Authorization: Bearer abcdef.ghi', 'Authorization: Bearer [redacted]'],
-    ['connect redis://:s3cret@cache:6379/0', 'connect redis://[redacted]@cache:6379/0'],
-    ['GET https://x.example/a?sid=1 failed', 'GET https://x.example/a failed'],
-    ['TypeError: x is not a function', 'TypeError: x is not a function'],
-    ['    at f (file:///app/a.js:3:1)', '    at f (file:///app/a.js:3:1)'],
-  ])('%s', (from, to) => {
-    expect(scrubText(from)).toBe(to);
-  });
-
-  it.each([
-    'a-'.repeat(1e6),
-    'token'.repeat(4e5),
-    'x'.repeat(2e6),
-    `${'a.'.repeat(1e6)}://`,
-    'Basic '.repeat(3e5),
-  ])('is gone through in no time, whatever it is (%#)', (line) => {
-    const beganMs = performance.now();
-    scrubText(`${line}\n`.concat(`${line.slice(0, 8_000)}\n`.repeat(200)));
-    // Linear takes tens of milliseconds; anything worse would take minutes.
-    expect(performance.now() - beganMs).toBeLessThan(5_000);
-  });
-
-  it('keeps lines', () => {
-    expect(scrubText('a\ntoken=x\n')).toBe('a\ntoken=[redacted]\n');
-  });
-});
+import { scrubHeapProfile, scrubReport } from './scrub.js';
 
 describe('a diagnostic report', () => {
   const report = {
@@ -105,10 +73,7 @@ describe('a heap profile', () => {
     const { profile: taken } = await session.post('HeapProfiler.stopSampling');
     session.disconnect();
     expect(kept).toHaveLength(1_000);
-    const scrubbed = scrubHeapProfile(JSON.parse(JSON.stringify(taken)));
-    // Its addresses may have queries, which are cut.
-    const withoutQueries = JSON.parse(JSON.stringify(taken).replace(/\?[^"]*/g, '')) as unknown;
-    expect(scrubbed).toEqual(withoutQueries);
+    expect(scrubHeapProfile(JSON.parse(JSON.stringify(taken)))).toEqual(taken);
   });
 
   it('has nothing in it that does not belong there', () => {

@@ -1,43 +1,20 @@
 /**
- * What comes out of a dying process goes into a file that people send to each other. Agents remove what is nobody's
- * business before they send it; everything is gone through once more here, because what arrives is only as good as
- * whoever sent it.
+ * What comes out of a dying process goes into a file that people send to each other. Agents remove what concerns that
+ * process alone before they send it. Everything is scrubbed here all the same: an agent may be any process.
  */
-import { isSecretKey, REDACTED, redactText } from '../logging/redact.js';
+import { REDACTED, scrubber } from '../../domain/secrets/scrubber.js';
+import { isSecretKey } from '../logging/redact.js';
 
-/** In a diagnostic report: the environment, what the process was started with, and who it talks to. */
+/** In a diagnostic report: the environment, what the process was started with, and the addresses that it talks to. */
 const REMOVED =
   /^(?:environmentVariables|commandLine|networkInterfaces|host|remoteEndpoint|localEndpoint|ip[46])$/;
-// What these look at may be megabytes of anything: none of them may look at a character more than a few times.
-/** Most lines have nothing of the kind, and are done with one look. */
-const SUSPECT = /token|secret|pass|credential|key|bearer|basic|:\/\//i;
-/** `password=hunter2`, `"token": "abc"`. */
-const ASSIGNED =
-  /((?:token|secret|passw|passphrase|credential|api[-_]?key|private[-_]?key)[\w-]{0,40}["']?\s{0,4}[:=]\s{0,4})(?:"[^"]*"|'[^']*'|[^\s"',;&]+)/gi;
-const AUTHORIZATION = /\b(Bearer|Basic)\s{1,4}[\w.~+/=-]{6,}/g;
-/** In the query of a URL anything can be a secret, and its path says enough. */
-const QUERY = /([a-z][a-z0-9+.-]{0,30}:\/\/[^\s?"'<>]*)\?[^\s"'<>]*/gi;
 
 const DEEPEST = 40;
 const MOST_CHILDREN = 20_000;
 
-/** Free text, such as lines of a log or a stack, line by line. */
-export function scrubText(text: string): string {
-  return text.split('\n').map(scrubLine).join('\n');
-}
-
-function scrubLine(line: string): string {
-  const shown = redactText(line);
-  if (!SUSPECT.test(shown)) return shown;
-  return shown
-    .replace(QUERY, '$1')
-    .replace(ASSIGNED, `$1${REDACTED}`)
-    .replace(AUTHORIZATION, `$1 ${REDACTED}`);
-}
-
 /** A diagnostic report, or anything else of JSON: without what REMOVED names, and without what looks like a secret. */
 export function scrubReport(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string') return scrubText(value);
+  if (typeof value === 'string') return scrubber.text(value);
   if (typeof value !== 'object' || value === null) return value;
   if (depth >= DEEPEST) return '[deep]';
   if (Array.isArray(value)) return value.slice(0, MOST_CHILDREN).map((item) => scrubReport(item, depth + 1));
@@ -90,9 +67,9 @@ function profileNode(value: unknown, depth: number): ProfileNode | null {
   if (below.includes(null)) return null;
   return {
     callFrame: {
-      functionName: scrubText(functionName),
+      functionName: scrubber.text(functionName),
       scriptId: typeof scriptId === 'string' ? scriptId.slice(0, 32) : '0',
-      url: scrubText(url),
+      url: scrubber.text(url),
       lineNumber,
       columnNumber,
     },

@@ -11,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { DIFFICULT_NAMES } from '../../../../test/support/names.js';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -99,4 +100,14 @@ it('keeps the newest three of what was put aside, and says when nothing is kept'
 it('does not fail where the script is gone', async () => {
   expect(await store.keep('api', '/no/such/place/main.js', soon())).toMatchObject({ ok: false });
   expect(existsSync(join(root, 'kept/api.new'))).toBe(false);
+});
+
+it.each([...DIFFICULT_NAMES])('keeps what %s serves apart from all else', async (name) => {
+  const before = readdirSync(root).sort();
+  expect(await store.keep('web', script(), soon())).toEqual({ ok: true });
+  expect(await store.keep(name, script(), soon())).toEqual({ ok: true });
+  expect(readdirSync(join(root, 'kept')).sort()).toHaveLength(2);
+  expect(readdirSync(root).sort()).toEqual([...new Set([...before, 'kept'])].sort());
+  put('api/dist/main.js', 'bad');
+  expect(await store.putBack(name)).toMatchObject({ restored: [script()] });
 });

@@ -19,6 +19,7 @@ import { dirname, join } from 'node:path';
 import { messageOf } from '../../domain/errors.js';
 import type { BuildStore, KeptBuild } from '../../ports.js';
 import { buildFiles, buildFolder, linksTo } from './buildFiles.js';
+import { fileName } from '../../lib/words.js';
 
 const ASIDE_KEPT = 3;
 
@@ -37,7 +38,7 @@ export class FileBuildStore implements BuildStore {
   }
 
   async keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild> {
-    const fresh = join(this.#directory, `${service}.new`);
+    const fresh = join(this.#directory, `${fileName(service)}.new`);
     try {
       const folder = buildFolder(script);
       const files = await buildFiles(await realpath(folder));
@@ -54,8 +55,8 @@ export class FileBuildStore implements BuildStore {
       const kept = files.map(({ path, mode }) => ({ path, mode }));
       const manifest: Manifest = { keptAtMs: Date.now(), folder, links, files: kept };
       await writeFile(join(fresh, 'build.json'), JSON.stringify(manifest));
-      await rm(join(this.#directory, service), { recursive: true, force: true });
-      await rename(fresh, join(this.#directory, service));
+      await rm(this.#folderOf(service), { recursive: true, force: true });
+      await rename(fresh, this.#folderOf(service));
       return { ok: true };
     } catch (error) {
       await rm(fresh, { recursive: true, force: true }).catch(() => undefined);
@@ -88,12 +89,15 @@ export class FileBuildStore implements BuildStore {
       await rename(`${path}.holdfast`, path);
       restored.push(path);
     }
-    const aside = join(this.#directory, `${service}.aside-${new Date().toISOString().replaceAll(':', '-')}`);
+    const aside = join(
+      this.#directory,
+      `${fileName(service)}.aside-${new Date().toISOString().replaceAll(':', '-')}`,
+    );
     let isAside = false;
     for (const { path } of await filter(files, ({ path }) => this.#isChanged(service, folder, path))) {
       const at = join(folder, path);
       isAside = (await copyInto(at, join(aside, path)).then(() => true, ignoreMissing)) || isAside;
-      await copyInto(join(this.#directory, service, 'files', path), `${at}.holdfast`);
+      await copyInto(join(this.#folderOf(service), 'files', path), `${at}.holdfast`);
       // In one step: a process that starts now finds the one or the other.
       await rename(`${at}.holdfast`, at);
       restored.push(at);
@@ -102,20 +106,24 @@ export class FileBuildStore implements BuildStore {
     return { restored, aside: isAside ? aside : null };
   }
 
+  #folderOf(service: string): string {
+    return join(this.#directory, fileName(service));
+  }
+
   async #manifest(service: string): Promise<Manifest | null> {
-    const text = await readFile(join(this.#directory, service, 'build.json'), 'utf8').catch(() => null);
+    const text = await readFile(join(this.#folderOf(service), 'build.json'), 'utf8').catch(() => null);
     return text === null ? null : (JSON.parse(text) as Manifest);
   }
 
   async #isChanged(service: string, folder: string, path: string): Promise<boolean> {
-    const kept = await readFile(join(this.#directory, service, 'files', path));
+    const kept = await readFile(join(this.#folderOf(service), 'files', path));
     const now = await readFile(join(folder, path)).catch(() => null);
     return now === null || !now.equals(kept);
   }
 
   async #forgetOldAsides(service: string): Promise<void> {
     const asides = (await readdir(this.#directory))
-      .filter((name) => name.startsWith(`${service}.aside-`))
+      .filter((name) => name.startsWith(`${fileName(service)}.aside-`))
       .sort();
     for (const name of asides.slice(0, -ASIDE_KEPT))
       await rm(join(this.#directory, name), { recursive: true });

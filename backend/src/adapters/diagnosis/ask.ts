@@ -3,6 +3,8 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { HttpAnswer } from '../../domain/diagnosis/facts.js';
+import type { ProbeSpec } from '../../domain/policy.js';
+import { probeHeaders } from '../probes/headers.js';
 
 export interface Address {
   readonly host: string;
@@ -12,22 +14,25 @@ export interface Address {
 const MOST_BODY_BYTES = 64 * 1024;
 const TLS_TIMEOUT_MS = 1_000;
 
-/** GET of that path. Never rejects; ends within `timeoutMs`, or a second later where it has to look for TLS. */
-export async function askHttp(at: Address, path: string, timeoutMs: number): Promise<HttpAnswer> {
-  const answer = await ask(at, path, timeoutMs);
+/** What is asked for, and as which host with which fields: those of a probe. */
+export type Question = Pick<Extract<ProbeSpec, { kind: 'http' }>, 'path' | 'host' | 'headers'>;
+
+/** A GET. Never rejects; ends within `timeoutMs`, or a second later where it has to look for TLS. */
+export async function askHttp(at: Address, question: Question, timeoutMs: number): Promise<HttpAnswer> {
+  const answer = await ask(at, question, timeoutMs);
   if (answer.kind !== 'not-http') return answer;
   return { ...answer, speaksTls: await speaksTls(at) };
 }
 
-function ask({ host, port }: Address, path: string, timeoutMs: number): Promise<HttpAnswer> {
+function ask({ host, port }: Address, question: Question, timeoutMs: number): Promise<HttpAnswer> {
   return new Promise((resolve) => {
     let isConnected = false;
     const outgoing = request({
       host,
       port,
-      path,
+      path: question.path,
       agent: false,
-      headers: { accept: '*/*', connection: 'close', 'user-agent': 'holdfast-probe' },
+      headers: probeHeaders(question),
     });
     const end = (answer: HttpAnswer): void => {
       clearTimeout(timer);

@@ -55,10 +55,11 @@ const noLogs = { errorLogOf: () => null, outputLogOf: () => null };
 
 /** What is found out, and what the rule says of it. */
 async function look(process: ManagedProcess, probe: ProbeSpec = HTTP) {
-  const known = { probe, timeoutMs: 400, knownPorts: new Set([port]), listening: null };
+  const known = { probe, timeoutMs: 400, host: '127.0.0.1', knownPorts: new Set([port]), listening: null };
   const facts = await createFactFinder(noLogs).ofRunning(process, known);
   const { service, pmId, pid, mode } = process;
-  const subject = { service, instance: { pmId, pid, port: process.port }, mode, ageMs: 8_000 };
+  const at = { pmId, pid, port: process.port };
+  const subject = { service, instance: at, host: known.host, mode, ageMs: 8_000 };
   return { facts, code: diagnose({ ...subject, probe, startTimeoutMs: 30_000, ...facts })?.code ?? null };
 }
 
@@ -81,6 +82,7 @@ it.each<[what: string, script: string, code: string | null, probe?: ProbeSpec]>(
   ['listens on ::1', serving('', "PORT, '::1'"), 'wrong-address'],
   ['listens on another address', serving('', "PORT, '127.0.0.2'"), 'wrong-address'],
   ['listens nowhere', 'setInterval(() => 0, 1000)', 'not-listening'],
+  ['listens on a Unix socket', serving('', 'process.argv[1] + ".sock"'), 'unix-socket'],
   ['speaks no HTTP', "require('net').createServer((s) => s.end('220 hello\\r\\n')).listen(PORT)", 'not-http'],
   [
     'closes what it does not understand',
@@ -110,6 +112,46 @@ it.each<[what: string, script: string, code: string | null, probe?: ProbeSpec]>(
     { what: String(code) },
   );
   expect(found.facts.holder).toBeNull();
+});
+
+it.each([
+  ["PORT, '::1'", '::1'],
+  ["PORT, '127.0.0.2'", '127.0.0.2'],
+  ["{ port: PORT, host: '::', ipv6Only: true }", '::1'],
+  ["PORT, '127.0.0.1'", null],
+  ['PORT', null],
+  ["PORT + 1, '::1'", null],
+])('one that listens on %s is reached at %s', async (where, expected) => {
+  const pid = await start(serving("a.end('ok')", where));
+  await waitFor(
+    async () => (await listeningSockets())?.some((one) => one.port === port || one.port === port + 1),
+    {
+      what: 'it to listen',
+    },
+  );
+  const facts = createFactFinder(noLogs);
+  expect(await facts.addressOf(instance(pid))).toBe(expected);
+  // One that has nothing to do with it is not led there.
+  const other = await start('setInterval(() => {}, 1e6);');
+  expect(await facts.addressOf(instance(other))).toBeNull();
+});
+
+it.each([
+  ['answers localhost alone', "q.headers.host === 'localhost'", 'host-refused', 200],
+  ['answers another host alone', "q.headers.host === 'shop.example'", 'health-path-missing', 400],
+])('one that %s', async (_what, allows, expected, status) => {
+  const pid = await start(serving(`a.statusCode = ${allows} ? 200 : 400; a.end()`));
+  const { otherHost } = await waitFor(
+    async () => {
+      const { facts, code } = await look(instance(pid));
+      return code === expected && facts;
+    },
+    { what: 'an answer' },
+  );
+  expect(otherHost).toEqual({ host: 'localhost', status });
+  // Asked as healthHost says, it serves, and every question is sent with the fields.
+  const probe = { ...HTTP, host: allows.includes('shop') ? 'shop.example' : 'localhost' };
+  expect((await look(instance(pid), probe)).code).toBeNull();
 });
 
 it('names the path that does answer', async () => {
@@ -148,7 +190,8 @@ it('names another process that has its port', async () => {
   expect(code).toBe('port-taken');
   expect(facts.holder).toEqual({
     port,
-    by: expect.stringMatching(new RegExp(`^pid ${stranger} \\(.*app\\.cjs`)),
+    // A command line is cut to 80 characters.
+    by: expect.stringMatching(new RegExp(`^pid ${stranger} \\(.*holdfast-facts-`)),
   });
 });
 
@@ -171,6 +214,7 @@ describe('the log', () => {
     const { log } = await finder().ofRunning(instance(process.pid, { port: null }), {
       probe: HTTP,
       timeoutMs: 100,
+      host: '127.0.0.1',
       knownPorts: new Set(),
       listening: null,
     });

@@ -4,7 +4,9 @@ import type { HttpAnswer, Listening, RunningFacts } from '../../domain/diagnosis
 import type { ManagedProcess } from '../../domain/model.js';
 import { readProcStat } from '../../lib/processIdentity.js';
 import type { FactFinder } from '../../ports.js';
+import { ownerOf, ownersOf } from '../net/processOwner.js';
 import {
+  listeningPaths,
   listeningSockets,
   socketsOf,
   withDescendants,
@@ -12,31 +14,38 @@ import {
 } from '../net/listeningSockets.js';
 import { portHolder } from '../net/portHolder.js';
 import { applicationLog, type LogFiles } from './applicationLog.js';
-import { askHttp, askTcp } from './ask.js';
+import { askHttp, askTcp, type Address, type Question } from './ask.js';
 
 /** Where applications often say how they are, the likeliest first. */
 const OTHER_PATHS = ['/healthz', '/api/health', '/'];
+const OTHER_HOST = 'localhost';
 const OTHER_TIMEOUT_MS = 2_000;
+const IPV4_TIMEOUT_MS = 500;
 /** A port that an error names: "listen EADDRINUSE: address already in use :::3000". */
 const PORT_IN_ERROR = /\blisten EADDRINUSE\b.*?[: ](\d+)\s*$/;
+/** Of no use without the name of an interface. */
+const OF_PM2 = /\/(?:rpc|pub|interactor)\.sock$/;
+const LINK_LOCAL = /^fe[89ab]/i;
 /** Until what a process that ended wrote last has reached its file, by way of PM2's daemon. */
 const LOG_SETTLES_MS = 250;
 
-const HOST = '127.0.0.1';
-
 export function createFactFinder(files: LogFiles): FactFinder {
   return {
-    async ofRunning(process, { probe, timeoutMs, knownPorts, listening }) {
+    addressOf,
+    ownerOf: ({ pid }) => ownerOf(pid),
+    ownersOf: ({ pid }) => ownersOf(pid),
+
+    async ofRunning(process, { probe, timeoutMs, host, knownPorts, listening }) {
       const { port } = process;
       const log = await applicationLog(files, process);
       if (port === null) return { answer: null, otherPaths: [], listening, holder: null, log };
-      const at = { host: HOST, port };
-      const answer =
-        probe.kind === 'tcp' ? await askTcp(at, timeoutMs) : await askHttp(at, probe.path, timeoutMs);
+      const at = { host, port };
+      const answer = probe.kind === 'tcp' ? await askTcp(at, timeoutMs) : await askHttp(at, probe, timeoutMs);
       const sockets = await socketsNear(process, knownPorts);
       return {
         answer,
-        otherPaths: probe.kind === 'tcp' ? [] : await otherPaths(port, probe.path, answer),
+        otherPaths: probe.kind === 'tcp' ? [] : await otherPaths(at, probe, answer),
+        otherHost: probe.kind === 'tcp' ? null : await otherHost(at, probe, answer),
         listening: merged(listening, sockets),
         holder: answer.kind === 'refused' ? null : await strangerOn(port, sockets?.pids ?? null),
         log,
@@ -56,15 +65,15 @@ export function createFactFinder(files: LogFiles): FactFinder {
 
 /** What else answers, where the health path is answered wrongly or not at all. */
 async function otherPaths(
-  port: number,
-  asked: string,
+  at: Address,
+  probe: Question,
   answer: HttpAnswer,
 ): Promise<RunningFacts['otherPaths']> {
   if (answer.kind !== 'answered' && answer.kind !== 'silent') return [];
   const answers = await Promise.all(
-    OTHER_PATHS.filter((path) => path !== asked).map(async (path) => ({
+    OTHER_PATHS.filter((path) => path !== probe.path).map(async (path) => ({
       path,
-      answer: await askHttp({ host: HOST, port }, path, OTHER_TIMEOUT_MS),
+      answer: await askHttp(at, { ...probe, path }, OTHER_TIMEOUT_MS),
     })),
   );
   return answers.flatMap(({ path, answer: { kind, ...rest } }) => {
@@ -73,10 +82,43 @@ async function otherPaths(
   });
 }
 
+/** Whether the health path answers otherwise as the host that lists of allowed hosts most often have. */
+async function otherHost(
+  at: Address,
+  probe: Question,
+  answer: HttpAnswer,
+): Promise<NonNullable<RunningFacts['otherHost']> | null> {
+  const isRefused = answer.kind === 'answered' && answer.status >= 400 && answer.status < 500;
+  if (!isRefused || probe.host !== undefined) return null;
+  const again = await askHttp(at, { ...probe, host: OTHER_HOST }, OTHER_TIMEOUT_MS);
+  return again.kind === 'answered' ? { host: OTHER_HOST, status: again.status } : null;
+}
+
+/** `FactFinder.addressOf`. */
+async function addressOf(process: ManagedProcess): Promise<string | null> {
+  const { pid, port } = process;
+  const on = (await listeningSockets())?.filter((socket) => socket.port === port) ?? [];
+  if (pid === null || on.length === 0) return null;
+  // Only now, because it costs more: which of them are the instance's own, and no stranger's on another address.
+  const near = await socketsNear(process, new Set());
+  const own = [...(near?.own ?? []), ...(near?.daemons ?? [])].filter((socket) => socket.port === port);
+  if (own.some(({ address }) => address === '127.0.0.1' || address === '0.0.0.0')) return null;
+  const first = own.find(({ address }) => !LINK_LOCAL.test(address));
+  if (first?.address === '::') return (await takesIpv4(first.port)) ? null : '::1';
+  return first?.address.replace(/^::ffff:/, '') ?? null;
+}
+
+/** Whether one that listens on all addresses of IPv6 takes IPv4, too, as is usual. */
+async function takesIpv4(port: number): Promise<boolean> {
+  return (await askTcp({ host: '127.0.0.1', port }, IPV4_TIMEOUT_MS)).kind !== 'refused';
+}
+
 interface NearSockets {
   /** The instance, its children, and in cluster mode PM2's daemon, which listens for it. */
   readonly pids: ReadonlySet<number>;
   readonly own: readonly ListeningSocket[];
+  /** Unix sockets of all of them, but for PM2's own. */
+  readonly paths: readonly string[];
   /** Of the daemon, without those that other instances were given. */
   readonly daemons: readonly ListeningSocket[];
 }
@@ -88,28 +130,39 @@ async function socketsNear(
   const all = pid === null ? null : await listeningSockets();
   if (all === null || pid === null) return null;
   const pids = new Set(await withDescendants(pid));
-  const heldBy = async (holders: Iterable<number>): Promise<readonly ListeningSocket[]> => {
-    const inodes = new Set<string>();
-    for (const holder of holders) for (const inode of await socketsOf(holder)) inodes.add(inode);
-    return all.filter(({ inode }) => inodes.has(inode));
-  };
-  const own = await heldBy(pids);
+  const own = await inodesOf(pids);
+  const ownSockets = all.filter(({ inode }) => own.has(inode));
   const daemon = mode === 'cluster' ? readProcStat(pid)?.parentPid : undefined;
-  if (daemon === undefined) return { pids, own, daemons: [] };
-  const held = await heldBy([daemon]);
-  pids.add(daemon);
-  return { pids, own, daemons: held.filter((one) => one.port === port || !knownPorts.has(one.port)) };
+  const daemons = daemon === undefined ? new Set<string>() : await inodesOf([daemon]);
+  if (daemon !== undefined) pids.add(daemon);
+  const listening = await listeningPaths();
+  const paths = listening.filter(
+    ({ path, inode }) => (own.has(inode) || daemons.has(inode)) && !OF_PM2.test(path),
+  );
+  return {
+    pids,
+    own: ownSockets,
+    paths: paths.map(({ path }) => path),
+    daemons: all.filter((one) => daemons.has(one.inode) && (one.port === port || !knownPorts.has(one.port))),
+  };
+}
+
+async function inodesOf(pids: Iterable<number>): Promise<ReadonlySet<string>> {
+  const inodes = new Set<string>();
+  for (const pid of pids) for (const inode of await socketsOf(pid)) inodes.add(inode);
+  return inodes;
 }
 
 /** An agent knows what its process listens on, the kernel what its children do. */
 function merged(fromAgent: Listening | null, sockets: NearSockets | null): Listening | null {
   const own = (sockets?.own ?? []).map(({ address, port }) => ({ address, port }));
-  if (fromAgent !== null) return { ...fromAgent, addresses: [...fromAgent.addresses, ...own] };
+  const paths = sockets?.paths ?? [];
+  if (fromAgent !== null) return { ...fromAgent, addresses: [...fromAgent.addresses, ...own], paths };
   if (sockets === null) return null;
   const { daemons } = sockets;
-  if (daemons.length === 0) return { addresses: own, isCertain: true, refused: null };
+  if (daemons.length === 0) return { addresses: own, paths, isCertain: true, refused: null };
   const inferred = daemons.map(({ address, port }) => ({ address, port }));
-  return { addresses: [...own, ...inferred], isCertain: false, refused: null };
+  return { addresses: [...own, ...inferred], paths, isCertain: false, refused: null };
 }
 
 /** Another process that listens on the port; null when it is one of `family`, or can't be told. */

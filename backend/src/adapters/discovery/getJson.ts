@@ -1,5 +1,5 @@
 /** One GET of a JSON document with a time-out and a bound, for sources that answer over HTTP. */
-import { request as requestHttp, type IncomingHttpHeaders } from 'node:http';
+import { request as requestHttp, type Agent, type IncomingHttpHeaders } from 'node:http';
 import { request as requestHttps } from 'node:https';
 
 export interface JsonAnswer {
@@ -14,15 +14,21 @@ export interface GetOptions {
   /** Over everything: connecting, waiting, reading. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Opens the connection. Default: a new one by the URL. */
+  readonly agent?: Agent;
 }
 
 const MOST_BODY_BYTES = 16 * 1024 * 1024;
 
 /** Rejects with a sentence for people: no connection, too late, too long, no JSON; or when aborted. */
-export function getJson(url: URL, { headers, timeoutMs, signal }: GetOptions): Promise<JsonAnswer> {
+export function getJson(url: URL, { headers, timeoutMs, signal, agent }: GetOptions): Promise<JsonAnswer> {
   return new Promise((resolve, reject) => {
     const open = url.protocol === 'https:' ? requestHttps : requestHttp;
-    const call = open(url, { agent: false, headers: { accept: 'application/json', ...headers }, signal });
+    const call = open(url, {
+      agent: agent ?? false,
+      headers: { accept: 'application/json', ...headers },
+      signal,
+    });
     const timer = setTimeout(
       () => call.destroy(new Error(`${url.host} gave no full answer within ${timeoutMs} ms`)),
       timeoutMs,

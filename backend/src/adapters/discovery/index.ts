@@ -1,6 +1,7 @@
 /** The kinds of source. Adding one: a file here, a line here, and its settings in domain/upstreamSource.ts. */
 import type { UpstreamSource } from '../../domain/upstreamSource.js';
 import type { Clock, Discovery } from '../../ports.js';
+import type { SupervisorAddress } from '../supervisor/supervisorAgent.js';
 import { ConsulDiscovery } from './consul.js';
 import { DnsDiscovery } from './dns.js';
 import { FileDiscovery, type FileReading } from './file.js';
@@ -10,7 +11,7 @@ import { SupervisorDiscovery } from './supervisor.js';
 export interface DiscoveryWorld<Document> {
   readonly clock: Clock;
   readonly random: () => number;
-  readonly supervisor: { readonly url: string; readonly token: string | null };
+  readonly supervisor: SupervisorAddress;
   /** Reads a load-balancer-config.json. */
   readonly parse: (text: string) => FileReading<Document>;
   readonly onDocument: (document: Document) => void;
@@ -24,7 +25,7 @@ export function createDiscovery<Document>(
 ): Discovery {
   switch (source.kind) {
     case 'pm2':
-      return new SupervisorDiscovery({ ...supervisor, service, clock, random });
+      return new SupervisorDiscovery({ supervisor, service, clock, random });
     case 'static':
       return staticDiscovery(source.members);
     case 'dns':

@@ -13,6 +13,7 @@ let server: Server;
 let streams: ServerResponse[];
 let questions: ServerResponse[];
 let sources: Listening[];
+let streamsRefused: boolean;
 /** Ports that serve; null: status requests are kept, for the test to answer. */
 let serving: readonly number[] | null;
 
@@ -24,9 +25,13 @@ function statusOf(ports: readonly number[], daemonState = 'connected'): string {
 }
 
 beforeEach(async () => {
-  [streams, questions, sources, serving] = [[], [], [], [1, 2]];
+  [streams, questions, sources, serving, streamsRefused] = [[], [], [], [1, 2], false];
   server = createServer((request, response) => {
     if (request.url?.startsWith('/api/ha/stream') === true) {
+      if (streamsRefused) {
+        response.writeHead(503).end('{}');
+        return;
+      }
       response.writeHead(200, { 'content-type': 'text/event-stream' }).write('retry: 2000\n\n');
       streams.push(response);
     } else if (serving === null) {
@@ -48,7 +53,10 @@ function listen(changes: Partial<SupervisorOptions> = {}): Listening {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const clock = systemClock;
   const source = new Listening(
-    new SupervisorDiscovery({ url, token: null, service: 'shop', clock, random: () => 0.05, ...changes }),
+    new SupervisorDiscovery({
+      supervisor: { url, token: null, local: null },
+      ...{ service: 'shop', clock, random: () => 0.05, ...changes },
+    }),
   );
   sources.push(source);
   return source;
@@ -96,6 +104,16 @@ describe('SupervisorDiscovery', () => {
     await waitFor(() => source.gone.length > 0, { what: 'the end of a process' });
     expect(source.gone).toEqual(['127.0.0.1:2']);
     expect(source.lists.some((list) => list.every(({ port }) => port !== 2))).toBe(true);
+  });
+
+  it('tells of a process that stops while its successor has the port, and keeps the list', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    emit('instance.superseded', 2);
+    await waitFor(() => source.superseded.length > 0, { what: 'the word of it' });
+    expect(source.superseded).toEqual(['127.0.0.1:2']);
+    expect(source.gone).toEqual([]);
+    expect(source.lists.every((list) => list.length === 2)).toBe(true);
   });
 
   it('keeps whom it knows while a supervisor that was restarted has not judged them', async () => {
@@ -174,6 +192,54 @@ describe('SupervisorDiscovery', () => {
     expect(source.lists.at(-1)?.[0]?.doubtful).toBeUndefined();
   });
 
+  it('names an instance by the address at which it listens, also when it has ended', async () => {
+    serving = null;
+    const source = listen();
+    await asked(1);
+    const fitness = { kind: 'fit' };
+    const row = { pid: 1, port: 1, host: '::1', serving: true, draining: false, fitness };
+    const daemon = { state: 'connected', problem: null };
+    questions[0]?.end(JSON.stringify({ data: { daemon, services: [{ name: 'shop', instances: [row] }] } }));
+    await source.hears('[::1]:1');
+    emit('instance.exited', 1);
+    await waitFor(() => source.gone.length > 0, { what: 'the end of a process' });
+    expect(source.gone).toEqual(['[::1]:1']);
+  });
+
+  it('says what the supervisor has found out, and what is wrong with those that take no traffic', async () => {
+    const source = listen();
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    expect(source.notes).toEqual([{ reason: null, faults: new Map() }]);
+    serving = null;
+    const row = (port: number, changes: object = {}): object => ({
+      ...{ pid: port, port, serving: true, draining: false, fitness: { kind: 'fit' } },
+      ...changes,
+    });
+    const hung = { serving: false, fitness: { kind: 'unfit', cause: 'hung', detail: 'silent for 2 s' } };
+    const answer = (instances: readonly object[], diagnosis: object | null): void => {
+      const daemon = { state: 'connected', problem: null };
+      const services = [{ name: 'shop', instances, diagnosis }];
+      questions.at(-1)?.end(JSON.stringify({ data: { daemon, services } }));
+    };
+    emit('instance.hung', 2);
+    await asked(1);
+    answer([row(1), row(2, hung)], null);
+    await source.hears('127.0.0.1:1');
+    expect(source.notes.at(-1)).toEqual({
+      reason: null,
+      faults: new Map([['127.0.0.1:2', 'hung: silent for 2 s']]),
+    });
+    emit('service.diagnosed', 0);
+    await asked(2);
+    answer([row(1), row(2, hung)], { what: 'Nothing listens.', advice: 'Start it.' });
+    await waitFor(() => source.notes.at(-1)?.reason === 'Nothing listens. Start it.', { what: 'a reason' });
+    const heard = source.lists.length;
+    emit('instance.withdrawn', 1);
+    await source.hears();
+    expect(source.lists).toHaveLength(heard + 1);
+    expect(source.notes.at(-1)?.reason).toBe('Nothing listens. Start it.');
+  });
+
   it('believes no list of a supervisor that has lost PM2', async () => {
     const source = listen();
     await source.hears('127.0.0.1:1', '127.0.0.1:2');
@@ -217,6 +283,33 @@ describe('SupervisorDiscovery', () => {
     expect(source.lists).toHaveLength(1);
     await waitFor(() => streams.length > 1 && source.lists.length > 1, { what: 'another stream' });
     expect(streams[0]?.destroyed || streams[0]?.closed).toBe(true);
+  });
+
+  it('is polled while its stream is refused, says so once, learns of a failover, and follows again later', async () => {
+    streamsRefused = true;
+    const source = listen({ pollMs: 20 });
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    await waitFor(() => source.notes.at(-1)?.polling === 'it answered 503', { what: 'the word of it' });
+    const heard = source.lists.length;
+    serving = [3];
+    await source.hears('127.0.0.1:3');
+    expect(source.lists).toHaveLength(heard + 1);
+    expect(source.problems).toEqual(['supervisor: it answered 503']);
+    streamsRefused = false;
+    await waitFor(() => streams.length === 1, { what: 'a stream' });
+    await waitFor(() => source.notes.at(-1)?.polling === undefined, { what: 'the end of polling' });
+    expect(source.ids).toEqual(['127.0.0.1:3']);
+    expect(source.problems).toHaveLength(1);
+  });
+
+  it('is polled after its stream broke off and while no new one opens', async () => {
+    const source = listen({ pollMs: 20 });
+    await source.hears('127.0.0.1:1', '127.0.0.1:2');
+    streamsRefused = true;
+    streams[0]?.destroy();
+    serving = [4];
+    await source.hears('127.0.0.1:4');
+    await waitFor(() => source.notes.at(-1)?.polling !== undefined, { what: 'the word of it' });
   });
 
   it('takes heartbeats for a sign of life', async () => {

@@ -1,47 +1,53 @@
 /**
  * Upstreams of one service from the supervisor: the instances that it announces as serving.
  *
- *   apart ──stream opened──▶ following ──stream ended, silent, or malformed──▶ apart (after a pause)
+ *   polling ──stream opened──▶ following ──stream lost──▶ polling
+ *
+ * While there is no stream (supervisorStream.ts tries on) the state is fetched every second, so that a failover is learnt
+ * in time also where the supervisor has no place left for a stream; the list then says that it comes by polling.
  *
  * The event stream says *when* to look, GET /api/ha/status says *what* is: whatever happens to the service, its state is
  * fetched anew, one fetch at a time. Only a withdrawal acts by itself, at once: traffic must stop before the instance is
  * told to, and a fetch would be a round trip too late. An answer that was asked for before a withdrawal may still show
  * the instance as serving; it does not bring it back, only the next answer does. When no instance serves, those that
  * live and have served are named as doubtful. What serves without ever having passed the probe is named as unverified.
+ * Notes go with the list: what the supervisor has found out about the service, and what is wrong with each instance that
+ * takes no traffic.
  *
  * While the supervisor is away the last list stays. That is what makes a supervisor that dies cost nothing.
  */
-import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { z } from 'zod';
 
+import { diagnosisText } from '../../domain/diagnosis/facts.js';
 import { memberOf, type Member } from '../../domain/members.js';
 import { messageOf } from '../../domain/errors.js';
-import { fullJitterMs } from '../../lib/backoff.js';
-import type { Clock, Discovery } from '../../ports.js';
-import { EventStreamReader, type ServerEvent } from './eventStream.js';
+import type { Clock, Discovery, ListNotes, ProcessNews } from '../../ports.js';
+import { SupervisorAgent, type SupervisorAddress } from '../supervisor/supervisorAgent.js';
+import type { ServerEvent } from './eventStream.js';
 import { MemberFeed } from './feed.js';
-import { explainFailure, getJson } from './getJson.js';
+import { getJson } from './getJson.js';
+import { refusalText, SupervisorStream } from './supervisorStream.js';
 
 export interface SupervisorOptions {
-  /** `http://127.0.0.1:3000`. */
-  readonly url: string;
-  /** HA_API_TOKEN, where one is set. */
-  readonly token: string | null;
+  readonly supervisor: SupervisorAddress;
   readonly service: string;
   readonly clock: Clock;
   readonly random: () => number;
   /** A stream without a sign of life for so long is given up; the supervisor sends one every 15 s. Default 40 000. */
   readonly silenceMs?: number;
-  /** How often the state is fetched without being told. Default 30 000. */
+  /** How often the state is fetched while the stream tells of every change. Default 30 000. */
   readonly resyncMs?: number;
+  /** How often it is fetched while there is no stream. Default 1 000. */
+  readonly pollMs?: number;
 }
 
-/** Where instances listen. */
+/** Where instances listen, by a supervisor that does not say it. */
 const INSTANCE_HOST = '127.0.0.1';
 const STATUS_TIMEOUT_MS = 5_000;
 /** Until the state is asked for again where it could not be had. */
 const RETRY_MS = 1_000;
-const BACKOFF = { baseMs: 200, capMs: 5_000 };
+/** After so many attempts at a stream without success the list is said to come by polling. */
+const FAILURES_TOLD = 2;
 
 const statusAnswer = z.object({
   data: z.object({
@@ -53,16 +59,25 @@ const statusAnswer = z.object({
           z.object({
             pid: z.int().nullable(),
             port: z.int().min(1).max(65_535).nullable(),
+            host: z.string().default(INSTANCE_HOST),
+            owner: z.object({ pid: z.int(), userIds: z.array(z.int()) }).nullish(),
             serving: z.boolean(),
             draining: z.boolean(),
-            fitness: z.object({ kind: z.string(), cause: z.string().optional() }),
+            fitness: z.object({
+              kind: z.string(),
+              cause: z.string().optional(),
+              detail: z.string().optional(),
+            }),
           }),
         ),
+        diagnosis: z.object({ what: z.string(), advice: z.string() }).nullish(),
       }),
     ),
   }),
 });
-const withdrawal = z.object({
+type ServiceStatus = z.infer<typeof statusAnswer>['data']['services'][number];
+
+const instanceEvent = z.object({
   data: z.object({ service: z.string(), instance: z.object({ port: z.int().nullable() }) }),
 });
 
@@ -70,98 +85,110 @@ export class SupervisorDiscovery implements Discovery {
   readonly #options: SupervisorOptions;
   readonly #feed = new MemberFeed();
   readonly #abort = new AbortController();
-  #stream: ClientRequest | null = null;
-  #onGone: (id: string) => void = () => undefined;
-  #failures = 0;
+  readonly #agent: SupervisorAgent;
+  readonly #stream: SupervisorStream;
+  /** Why there is no stream; '' while there is one. */
+  #streamProblem = '';
+  #onProcess: (id: string, news: ProcessNews) => void = () => undefined;
   #fetching = false;
   #fetchAgain = false;
+  /** Of the last answer. */
+  #notes: ListNotes | undefined;
   /** Ports withdrawn since the state was asked for. */
   readonly #withdrawn = new Set<number>();
-  #cancelRetry: () => void = () => undefined;
-  #cancelSilence: () => void = () => undefined;
-  #cancelResync: () => void = () => undefined;
+  /** The last fetch gave no answer, and why is told. */
+  #fetchFailed = false;
+  #cancelNext: () => void = () => undefined;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    const { supervisor, service, clock, random, silenceMs = 40_000 } = options;
+    this.#agent = new SupervisorAgent(supervisor);
+    const target = new URL('/api/ha/stream', supervisor.url);
+    target.searchParams.set('service', service);
+    this.#stream = new SupervisorStream({
+      target,
+      clock,
+      random,
+      silenceMs,
+      agent: this.#agent,
+      headers: this.#headers(),
+      onOpen: () => this.#onStreamOpen(),
+      onEvent: (event) => this.#heard(event),
+      onLost: (why, refused) => this.#onStreamLost(why, refused),
+    });
   }
 
   start(
-    listener: (members: readonly Member[]) => void,
+    listener: (members: readonly Member[], notes?: ListNotes) => void,
     onProblem: (problem: string) => void,
-    onGone: (id: string) => void = () => undefined,
+    onProcess: (id: string, news: ProcessNews) => void = () => undefined,
   ): void {
-    this.#onGone = onGone;
+    this.#onProcess = onProcess;
     this.#feed.open(listener, onProblem);
-    this.#follow();
+    this.#stream.start();
+    this.#fetchAfter(this.#pollMs);
   }
 
   close(): Promise<void> {
     this.#feed.close();
-    this.#cancelRetry();
-    this.#leaveStream();
+    this.#cancelNext();
+    this.#stream.close();
     this.#abort.abort();
+    this.#agent.destroy();
     return Promise.resolve();
   }
 
+  get #pollMs(): number {
+    return this.#options.pollMs ?? 1_000;
+  }
+
   #headers(): Record<string, string> {
-    const { token } = this.#options;
+    const { token } = this.#options.supervisor;
     return token === null ? {} : { authorization: `Bearer ${token}` };
   }
 
-  #follow(): void {
-    const { url, service } = this.#options;
-    const target = new URL('/api/ha/stream', url);
-    target.searchParams.set('service', service);
-    const stream = request(target, {
-      agent: false,
-      headers: { accept: 'text/event-stream', ...this.#headers() },
-    });
-    this.#stream = stream;
-    this.#awaitSign(stream);
-    stream.on('response', (answer) => this.#read(stream, answer));
-    stream.on('error', (error) => this.#lost(stream, explainFailure(error, target)));
-    stream.end();
-  }
-
-  #read(stream: ClientRequest, answer: IncomingMessage): void {
-    answer.on('error', () => this.#lost(stream, 'the event stream broke off'));
-    if (answer.statusCode !== 200) {
-      answer.resume();
-      const hint = answer.statusCode === 401 ? '; see haApiToken' : '';
-      this.#lost(stream, `it answered ${answer.statusCode}${hint}`);
-      return;
-    }
-    const reader = new EventStreamReader((event) => this.#heard(event));
-    answer.setEncoding('utf8');
-    answer.on('data', (chunk: string) => {
-      if (stream !== this.#stream) return;
-      this.#awaitSign(stream);
-      try {
-        reader.push(chunk);
-      } catch (error) {
-        this.#lost(stream, messageOf(error));
-      }
-    });
-    answer.on('end', () => this.#lost(stream, 'it ended the event stream'));
+  #onStreamOpen(): void {
+    this.#streamProblem = '';
     // Events that follow are newer than this state, or lead to another fetch.
     this.#fetch();
   }
 
+  #onStreamLost(why: string, refused: boolean): void {
+    const isNews = this.#streamProblem === '';
+    this.#streamProblem = why;
+    // What the fetches say counts from now on.
+    if (isNews) this.#feed.fail(`supervisor: ${why}`);
+    if (isNews && refused) this.#fetch();
+    else if (isNews && !this.#fetching) this.#fetchAfter(this.#pollMs);
+  }
+
   #heard({ type, data }: ServerEvent): void {
-    if (type === 'instance.withdrawn' || type === 'instance.exited') {
-      this.#withdraw(data, type === 'instance.exited');
-    }
+    const instance = this.#instanceIn(data);
+    if (instance !== null) this.#heardOf(type, instance.port);
     this.#fetch();
   }
 
-  #withdraw(data: string, gone: boolean): void {
-    const parsed = withdrawal.safeParse(parseJson(data));
-    if (!parsed.success || parsed.data.data.service !== this.#options.service) return;
-    const { port } = parsed.data.data.instance;
-    if (port !== null) this.#withdrawn.add(port);
+  /** @param port null: it has none, or another process has it. */
+  #heardOf(type: string, port: number | null): void {
     const { last } = this.#feed;
-    if (last !== null) this.#feed.publish(last.filter((member) => member.port !== port));
-    if (gone && port !== null) this.#onGone(memberOf(INSTANCE_HOST, port).id);
+    const known = last?.find((member) => member.port === port);
+    const id = port === null ? null : (known ?? memberOf(INSTANCE_HOST, port)).id;
+    if (type === 'instance.superseded' && id !== null) this.#onProcess(id, 'superseded');
+    if (type !== 'instance.withdrawn' && type !== 'instance.exited') return;
+    if (port !== null) this.#withdrawn.add(port);
+    if (last !== null) {
+      const rest = last.filter((member) => member.port !== port);
+      this.#feed.publish(rest, null, this.#notes);
+    }
+    if (type === 'instance.exited' && id !== null) this.#onProcess(id, 'ended');
+  }
+
+  /** The instance of the service that an event tells of; null: none. */
+  #instanceIn(data: string): { readonly port: number | null } | null {
+    const parsed = instanceEvent.safeParse(parseJson(data));
+    if (!parsed.success || parsed.data.data.service !== this.#options.service) return null;
+    return parsed.data.data.instance;
   }
 
   #fetch(): void {
@@ -170,35 +197,48 @@ export class SupervisorDiscovery implements Discovery {
   }
 
   async #fetchNow(): Promise<void> {
-    const { clock, resyncMs = 30_000 } = this.#options;
-    this.#cancelResync();
+    this.#cancelNext();
     this.#fetching = true;
-    let nextMs = resyncMs;
     try {
       do {
         this.#fetchAgain = false;
         this.#withdrawn.clear();
-        const members = await this.#servingNow();
-        this.#feed.publish(members.filter(({ port }) => !this.#withdrawn.has(port)));
+        const service = await this.#statusNow();
+        const members = this.#membersOf(service).filter(({ port }) => !this.#withdrawn.has(port));
+        this.#notes = { ...notesOf(service), ...this.#pollingNote() };
+        this.#fetchFailed = false;
+        this.#feed.publish(members, null, this.#notes);
       } while (this.#fetchAgain);
-      this.#failures = 0;
     } catch (error) {
-      nextMs = Math.min(resyncMs, RETRY_MS);
+      this.#fetchFailed = true;
       this.#feed.fail(`supervisor: ${messageOf(error)}`);
     }
     this.#fetching = false;
-    if (this.#stream !== null) this.#cancelResync = clock.after(nextMs, () => this.#fetch());
+    const { resyncMs = 30_000 } = this.#options;
+    const pauseMs = this.#fetchFailed ? RETRY_MS : this.#stream.isOpen ? resyncMs : this.#pollMs;
+    if (this.#feed.isOpen) this.#fetchAfter(Math.min(resyncMs, pauseMs));
+  }
+
+  #fetchAfter(pauseMs: number): void {
+    this.#cancelNext();
+    this.#cancelNext = this.#options.clock.after(pauseMs, () => this.#fetch());
+  }
+
+  #pollingNote(): Pick<ListNotes, 'polling'> {
+    if (this.#stream.isOpen || this.#stream.failures < FAILURES_TOLD) return {};
+    return { polling: this.#streamProblem };
   }
 
   /** @throws when there is no usable answer. */
-  async #servingNow(): Promise<readonly Member[]> {
-    const { url, service } = this.#options;
-    const { status, body } = await getJson(new URL('/api/ha/status', url), {
+  async #statusNow(): Promise<ServiceStatus> {
+    const { supervisor, service } = this.#options;
+    const { status, body } = await getJson(new URL('/api/ha/status', supervisor.url), {
+      agent: this.#agent,
       headers: this.#headers(),
       timeoutMs: STATUS_TIMEOUT_MS,
       signal: this.#abort.signal,
     });
-    if (status !== 200) throw new Error(`GET /api/ha/status was answered with ${status}`);
+    if (status !== 200) throw new Error(refusalText(status));
     const parsed = statusAnswer.safeParse(body);
     if (!parsed.success) throw new Error('GET /api/ha/status was answered with something else than a status');
     const found = parsed.data.data.services.find(({ name }) => name === service);
@@ -206,15 +246,19 @@ export class SupervisorDiscovery implements Discovery {
     const { daemon } = parsed.data.data;
     // It sees nothing just now, or has not looked yet: what it shows is no reason to give anybody up.
     if (daemon.state !== 'connected') throw new Error(`PM2 is ${daemon.state}: ${daemon.problem ?? ''}`);
+    return found;
+  }
+
+  #membersOf({ instances }: ServiceStatus): readonly Member[] {
     const before = new Map(this.#feed.last?.map((member) => [member.port, member]));
-    const alive = found.instances.flatMap(({ pid, port, serving, draining, fitness }) => {
+    const alive = instances.flatMap(({ pid, host, port, owner, serving, draining, fitness }) => {
       if (pid === null || port === null) return [];
       // A supervisor that was restarted has yet to verify what runs. Whom we know to serve goes on serving meanwhile.
       const known = before.get(port);
       const isUnjudged = fitness.kind === 'starting' && !draining && known !== undefined && !known.doubtful;
       const wasReady = !draining && fitness.kind !== 'starting' && fitness.cause !== 'not-ready';
       const isUnverified = serving ? fitness.kind === 'unverified' : isUnjudged && known.unverified === true;
-      const member = memberOf(INSTANCE_HOST, port);
+      const member = owner ? { ...memberOf(host, port), owner } : memberOf(host, port);
       const named = isUnverified ? { ...member, unverified: true as const } : member;
       return [{ member: named, isGood: serving || isUnjudged, wasReady }];
     });
@@ -225,34 +269,18 @@ export class SupervisorDiscovery implements Discovery {
       .filter(({ wasReady }) => wasReady)
       .map(({ member }) => ({ ...member, doubtful: true as const }));
   }
+}
 
-  #awaitSign(stream: ClientRequest): void {
-    const { clock, silenceMs = 40_000 } = this.#options;
-    this.#cancelSilence();
-    this.#cancelSilence = clock.after(silenceMs, () =>
-      this.#lost(stream, `it has been silent for ${Math.round(silenceMs / 1000)} s`),
-    );
-  }
-
-  /** Once per stream. */
-  #lost(stream: ClientRequest, why: string): void {
-    if (stream !== this.#stream) return;
-    this.#leaveStream();
-    if (!this.#feed.isOpen) return;
-    this.#feed.fail(`supervisor: ${why}`);
-    const { clock, random } = this.#options;
-    const delayMs = BACKOFF.baseMs / 2 + fullJitterMs(this.#failures, BACKOFF, random);
-    this.#failures += 1;
-    this.#cancelRetry = clock.after(delayMs, () => this.#follow());
-  }
-
-  #leaveStream(): void {
-    this.#cancelSilence();
-    this.#cancelResync();
-    const stream = this.#stream;
-    this.#stream = null;
-    stream?.destroy();
-  }
+function notesOf({ instances, diagnosis }: ServiceStatus): ListNotes {
+  const faults = instances.flatMap(({ host, port, serving, fitness }): [string, string][] => {
+    if (port === null || serving || fitness.kind !== 'unfit') return [];
+    const { cause = 'unfit', detail = '' } = fitness;
+    return [[memberOf(host, port).id, detail === '' ? cause : `${cause}: ${detail}`]];
+  });
+  return {
+    reason: diagnosis === undefined || diagnosis === null ? null : diagnosisText(diagnosis),
+    faults: new Map(faults),
+  };
 }
 
 function parseJson(text: string): unknown {

@@ -1,8 +1,13 @@
+import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
+  constants,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -167,5 +172,64 @@ describe('RotatingFile', () => {
     const before = process.listenerCount('exit');
     await openFile().close();
     expect(process.listenerCount('exit')).toBe(before);
+  });
+});
+
+/** A named pipe that is full takes no more until it is read: a write that hangs, as on a dead disk. */
+describe('a disk that hangs', () => {
+  const LINES = 3_000;
+  let told: string[];
+  let recovered: number[];
+  let file: RotatingFile;
+
+  beforeEach(async () => {
+    mkdirSync(join(directory, 'logs'));
+    execFileSync('mkfifo', [path]);
+    [told, recovered] = [[], []];
+    file = openFile({
+      patienceMs: 50,
+      onFailing: (error) => told.push(messageOf(error)),
+      onRecovered: (dropped) => recovered.push(dropped),
+    });
+    for (let i = 0; i < LINES; i += 1) file.write(`line ${i} ${'x'.repeat(100)}`);
+    await waitFor(() => told.length > 0, { what: 'the disk to be told of' });
+  });
+
+  /** Takes out what was written, until `line` comes. */
+  async function goOn(line: string): Promise<string> {
+    const pipe = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const chunk = Buffer.alloc(65_536);
+    let text = '';
+    const more = (): boolean => {
+      text += chunk.toString('latin1', 0, readSync(pipe, chunk));
+      return text.includes(line);
+    };
+    await waitFor(more, { intervalMs: 1, what: line });
+    closeSync(pipe);
+    return text;
+  }
+
+  it('is told once, and every line comes, once, when it goes on', async () => {
+    file.write('the last one');
+    const lines = (await goOn('the last one\n')).split('\n').slice(0, -1);
+    expect(lines).toHaveLength(LINES + 1);
+    expect(new Set(lines).size).toBe(LINES + 1);
+    await waitFor(() => recovered.length > 0, { what: 'its end to be told' });
+    expect(told).toEqual(['the disk has not answered for 1 s']);
+  });
+
+  it('does not keep the end of the process waiting', async () => {
+    await file.close();
+    expect(file.dropped()).toBe(LINES);
+    await goOn('line 2');
+  });
+
+  it('does not either when that shows at the end only', async () => {
+    const late = openFile({ patienceMs: 50, onFailing: (error) => told.push(messageOf(error)) });
+    late.write('x'.repeat(10_000));
+    await late.close();
+    expect(late.dropped()).toBe(1);
+    expect(told).toHaveLength(2);
+    await goOn('line 2');
   });
 });

@@ -11,7 +11,8 @@
  *
  * While the disk refuses, lines wait in bounded memory; what does not fit is dropped and counted. A batch that was
  * only partly written is taken back by truncation, so that no line is ever torn or doubled by a full disk. Whoever
- * else moves or removes the file (logrotate, a person) is noticed, and a new one is begun.
+ * else moves or removes the file (logrotate, a person) is noticed, and a new one is begun. A disk that hangs is told like one
+ * that refuses; it is waited for, because a second writer could tear the lines of the first, but not at the end.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
@@ -35,10 +36,13 @@ export interface RotatingFileOptions {
   readonly onRecovered?: (dropped: number) => void;
   /** First delay before another try after a failure, ms. Default 1000. */
   readonly retryBaseMs?: number;
+  /** How long the disk may take before that counts as a failure. Default 10 s. */
+  readonly patienceMs?: number;
   readonly wallMs?: () => number;
 }
 
 const RETRY_CAP_MS = 30_000;
+const PATIENCE_MS = 10_000;
 /** How often the age of rotated files, and whether the path still leads to our file, is looked at. */
 const HOUSEKEEPING_MS = 60_000;
 const IDENTITY_CHECK_MS = 2_000;
@@ -67,8 +71,11 @@ export class RotatingFile {
   #pumping: Promise<void> | null = null;
   #closing = false;
   #wake: () => void = () => undefined;
+  #onStuck: () => void = () => undefined;
 
   #failing = false;
+  /** The disk has taken longer than it may, and has not answered yet. */
+  #isStuck = false;
   #dropped = 0;
   #droppedWhenFailing = 0;
   #identityCheckedAtMs = 0;
@@ -102,12 +109,18 @@ export class RotatingFile {
   async close(): Promise<void> {
     this.#closing = true;
     this.#wake();
-    await this.#pumping;
+    await this.#pumpingOrStuck();
     process.off('exit', this.#atExit);
     this.#dropped += this.#pending.length + (this.#batch === null ? 0 : countLines(this.#batch));
     this.#pending = [];
     this.#batch = null;
-    await this.#letGo();
+    if (!this.#isStuck) await this.#letGo();
+  }
+
+  /** Not for ever: a disk that hangs must not keep the process. */
+  async #pumpingOrStuck(): Promise<void> {
+    if (this.#isStuck || this.#pumping === null) return;
+    await Promise.race([this.#pumping, new Promise<void>((resolve) => (this.#onStuck = resolve))]);
   }
 
   #startPump(): void {
@@ -123,7 +136,7 @@ export class RotatingFile {
     while (this.#batch !== null || this.#pending.length > 0) {
       const lastTry = this.#closing;
       try {
-        await this.#writeSome();
+        await this.#watched(this.#writeSome());
         delayMs = retryBaseMs;
         this.#works();
       } catch (error) {
@@ -135,6 +148,23 @@ export class RotatingFile {
       }
     }
     this.#pumping = null;
+  }
+
+  /** Tells when that takes too long, and waits on. */
+  async #watched(work: Promise<void>): Promise<void> {
+    const { patienceMs = PATIENCE_MS } = this.#options;
+    const timer = setTimeout(() => {
+      this.#isStuck = true;
+      this.#fails(new Error(`the disk has not answered for ${Math.ceil(patienceMs / 1000)} s`));
+      this.#onStuck();
+    }, patienceMs);
+    timer.unref();
+    try {
+      await work;
+    } finally {
+      clearTimeout(timer);
+      this.#isStuck = false;
+    }
   }
 
   async #sleep(delayMs: number): Promise<void> {
@@ -281,6 +311,8 @@ export class RotatingFile {
 
   /** The process ends at once: what still waits is appended, now or never. */
   #flushAtExit(): void {
+    // A call that hangs could not be ended from outside.
+    if (this.#isStuck) return;
     const batch = this.#batchInFlight ? '' : (this.#batch?.toString() ?? '');
     const rest = this.#pending.map((line) => `${line}\n`).join('');
     if (batch + rest === '') return;

@@ -9,6 +9,7 @@
 import { Writable } from 'node:stream';
 import winston from 'winston';
 
+import { visible, visibleJson } from '../../lib/visible.js';
 import type { Logger } from '../../ports.js';
 import { RotatingFile } from '../files/rotatingFile.js';
 import { redactFields, redactText } from './redact.js';
@@ -52,7 +53,7 @@ const OWN_KEYS = new Set(['timestamp', 'level', 'message']);
 
 function toJson({ timestamp, level, message, fields }: Line): string {
   const safe = Object.entries(fields).map(([key, value]) => [OWN_KEYS.has(key) ? `_${key}` : key, value]);
-  return JSON.stringify({ timestamp, level, message, ...Object.fromEntries(safe) });
+  return visibleJson(JSON.stringify({ timestamp, level, message, ...Object.fromEntries(safe) }));
 }
 
 const COLOURS: Readonly<Record<LogLevel, string>> = { error: '31', warn: '33', info: '32', debug: '90' };
@@ -67,7 +68,7 @@ function toReadable({ timestamp, level, message, fields }: Line, coloured: boole
   });
   // What was logged may come from anywhere; it must not steer the terminal.
   const text = `${message}${details.length === 0 ? '' : ` ${details.join('')}`}`;
-  return `${timestamp.slice(11, 19)} ${shownLevel} ${text.replace(/[\p{Cc}]/gu, ' ')}`;
+  return `${timestamp.slice(11, 19)} ${shownLevel} ${visible(text.replace(/[\p{Cc}]/gu, ' '))}`;
 }
 
 /** A line of such a log as people read it; null when `text` is no line of one. */

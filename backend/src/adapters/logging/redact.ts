@@ -1,29 +1,27 @@
 /**
- * Makes anything loggable: plain JSON, bounded in depth, width and length, without secrets. Secrets are known by the
- * name of their key, and by their place in a URL (`redis://:secret@host`).
+ * Makes anything loggable: plain JSON, bounded in depth, width and length, without secrets. What is under a secret's name
+ * is hidden, and every text is scrubbed (domain/secrets).
  */
+import { secretKindOf } from '../../domain/secrets/names.js';
+import { REDACTED, scrubber } from '../../domain/secrets/scrubber.js';
 
-const SECRET_KEY =
-  /token|secret|passw|passphrase|authorization|cookie|dsn|credential|api[-_]?key|private[-_]?key|conn[-_]?string|webhook/i;
 /** A whole environment is full of secrets. `ecosystemEnv: 'production'` is none. */
 const ENVIRONMENT_KEY = /^(?:.*_)?env(?:ironment)?$/i;
-const URL_CREDENTIALS = /([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]*@/gi;
-
-export const REDACTED = '[redacted]';
 const DEEPEST = 6;
 const MOST_ENTRIES = 100;
 const LONGEST_TEXT = 8_192;
 
-/** Text without credentials in URLs, shortened to 8192 characters. */
+/** Text without secrets, shortened to 8192 characters: in this order, for half a secret may have no shape. */
 export function redactText(text: string): string {
-  const shown =
-    text.length <= LONGEST_TEXT ? text : `${text.slice(0, LONGEST_TEXT)}… (${text.length} characters)`;
-  return shown.includes('://') ? shown.replace(URL_CREDENTIALS, `$1${REDACTED}@`) : shown;
+  const shown = scrubber.text(text);
+  return shown.length <= LONGEST_TEXT
+    ? shown
+    : `${shown.slice(0, LONGEST_TEXT)}… (${text.length} characters)`;
 }
 
 /** Whether what stands under that name is a secret, or full of them. */
 export function isSecretKey(key: string): boolean {
-  return SECRET_KEY.test(key) || ENVIRONMENT_KEY.test(key);
+  return secretKindOf(key) !== null || ENVIRONMENT_KEY.test(key);
 }
 
 /** The fields of a log line. */

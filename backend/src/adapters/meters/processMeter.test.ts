@@ -106,7 +106,7 @@ describe('SystemProcessMeter', () => {
 describe('parseProcStat', () => {
   const units = { ticksPerSecond: 100, pageBytes: 4096 };
   const tail =
-    'S 1 2 3 0 -1 4194304 22551 343 1 4 30 21 0 0 20 0 11 0 93760 1091616768 21303 18446744073709551615';
+    'S 1 2 3 0 -1 4194304 22551 343 1 4 20 21 6 4 20 0 11 0 93760 1091616768 21303 18446744073709551615';
 
   test('reads times, memory and start, whatever the process is called', () => {
     for (const name of ['node', 'a b', 'x) S 9 (y', '']) {

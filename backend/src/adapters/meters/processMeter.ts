@@ -9,10 +9,11 @@
  * last figure and leaves the baseline alone, so a stray call can neither disturb the steady one nor get a figure
  * out of a few clock ticks. The first sample of a process has no figure: null, never 0.
  *
- * Linux reads /proc; elsewhere pidusage delivers the same sums (its own percentages are not used).
+ * Linux reads /proc, and counts a process with all its descendants; elsewhere pidusage delivers the sums of
+ * the process alone (its own percentages are not used).
  */
 import type { ProcessFigures, ProcessMeter } from '../../ports.js';
-import { readProcessTimes, type ProcessTimes } from './procStat.js';
+import { readTreeTimes, type ProcessTimes } from './procStat.js';
 
 /** Process times have a resolution of 10 ms: over 500 ms that is 2 % of a core. */
 const MIN_INTERVAL_MS = 500;
@@ -123,7 +124,7 @@ export class SystemProcessMeter implements ProcessMeter {
 export const readFromProc: TimesReader = async (pids) => {
   const times = new Map<number, ProcessTimes>();
   for (const pid of pids) {
-    const read = readProcessTimes(pid);
+    const read = readTreeTimes(pid);
     if (read !== null) times.set(pid, read);
   }
   return times;

@@ -1,11 +1,11 @@
 /**
  * Which sockets listen, and which process holds them: /proc/net/tcp and tcp6 give the address and the inode of each,
- * /proc/<pid>/fd the inodes of a process. Linux only; another user's processes are seen only by root.
+ * /proc/<pid>/fd the inodes of a process; /proc/net/unix the same of sockets with a path. Linux only; another user's processes are seen only by root.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { readProcStat } from '../../lib/processIdentity.js';
+import { tcpRows } from './tcpTable.js';
 
-const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
 const LISTEN = '0A';
 const MOST_GENERATIONS = 100;
 const MAPPED = '0000000000000000FFFF0000';
@@ -18,17 +18,31 @@ export interface ListeningSocket {
 
 /** All of this machine; null where there is no /proc/net. Never rejects. */
 export async function listeningSockets(): Promise<readonly ListeningSocket[] | null> {
-  const texts = await Promise.all(TABLES.map((table) => readFile(table, 'latin1').catch(() => null)));
-  if (texts.every((text) => text === null)) return null;
-  return texts.flatMap((text) => (text ?? '').split('\n').slice(1).flatMap(parseLine));
+  const rows = await tcpRows();
+  if (rows === null) return null;
+  return rows
+    .filter(({ state }) => state === LISTEN)
+    .map(({ localAddress, localPort: port, inode }) => ({
+      address: parseAddress(localAddress),
+      port,
+      inode,
+    }));
 }
 
-/** `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode` (proc_pid_net(5)). */
-function parseLine(line: string): ListeningSocket[] {
-  const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
-  const [address = '', port = ''] = local.split(':');
-  if (state !== LISTEN || inode === undefined) return [];
-  return [{ address: parseAddress(address), port: Number.parseInt(port, 16), inode }];
+/** __SO_ACCEPTCON of <linux/net.h>. */
+const ACCEPTS_CONNECTIONS = 0x10000;
+/** Num RefCount Protocol Flags Type St Inode Path, of a socket that has a path. */
+const UNIX_ROW = /^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ ([0-9A-F]+) [0-9A-F]+ [0-9A-F]+ +(\d+) (.+)$/;
+
+/** Unix sockets of this machine on which something listens; none where there is no /proc/net. Never rejects. */
+export async function listeningPaths(): Promise<
+  readonly { readonly path: string; readonly inode: string }[]
+> {
+  const text = await readFile('/proc/net/unix', 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    const [, flags = '', inode = '', path = ''] = UNIX_ROW.exec(line) ?? [];
+    return (Number.parseInt(flags, 16) & ACCEPTS_CONNECTIONS) === 0 ? [] : [{ path, inode }];
+  });
 }
 
 /** Words of 32 bits in the byte order of the machine, which is little-endian wherever Node.js is built for Linux but on s390x. */
@@ -47,15 +61,28 @@ function bytesOf(word: string): number[] {
   return (word.match(/../g) ?? []).map((byte) => Number.parseInt(byte, 16)).reverse();
 }
 
+/** A socket that a process holds, and the link in /proc that says so: it reads `socketText(inode)` for as long as that is true. */
+export interface HeldSocket {
+  readonly link: string;
+  readonly inode: string;
+}
+
+export const socketText = (inode: string): string => `socket:[${inode}]`;
+
+/** The sockets that a process holds, one after the other; none when it is gone or may not be looked at. */
+export async function* heldSockets(pid: number): AsyncGenerator<HeldSocket> {
+  const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
+  for (const descriptor of descriptors) {
+    const link = `/proc/${pid}/fd/${descriptor}`;
+    const inode = /^socket:\[(\d+)\]$/.exec(await readlink(link).catch(() => ''))?.[1];
+    if (inode !== undefined) yield { link, inode };
+  }
+}
+
 /** Inodes of the sockets that a process holds; none when it is gone or may not be looked at. */
 export async function socketsOf(pid: number): Promise<ReadonlySet<string>> {
   const inodes = new Set<string>();
-  const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
-  for (const descriptor of descriptors) {
-    const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
-    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
-    if (inode !== undefined) inodes.add(inode);
-  }
+  for await (const { inode } of heldSockets(pid)) inodes.add(inode);
   return inodes;
 }
 

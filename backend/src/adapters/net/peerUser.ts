@@ -3,9 +3,8 @@
  * (/proc/net/tcp and tcp6; Linux). Asked before a call without a token may change anything: loopback says only that the
  * caller is on this machine, and other users, and proxies that pass on what comes from outside, are there, too.
  */
-import { readFile } from 'node:fs/promises';
+import { tcpRows } from './tcpTable.js';
 
-const TABLES = ['/proc/net/tcp', '/proc/net/tcp6'];
 const ESTABLISHED = '01';
 
 /** The ports of one connection, seen from here. */
@@ -20,29 +19,21 @@ export interface LocalConnection {
  */
 export async function peerUserId(
   { localPort, remotePort }: LocalConnection,
-  read: (file: string) => Promise<string> = (file) => readFile(file, 'latin1'),
+  read?: (file: string) => Promise<string>,
 ): Promise<number | null> {
   const found = new Set<number>();
-  for (const table of TABLES) {
-    const text = await read(table).catch(() => '');
-    for (const line of text.split('\n').slice(1)) {
-      // sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
-      const [, local = '', remote = '', state, , , , uid, , inode] = line.trim().split(/\s+/);
-      // A socket that its process has closed lives on for a while, owned by no process: with user id 0 and without an inode.
-      if (state !== ESTABLISHED || inode === '0') continue;
-      if (portOf(local) !== remotePort || portOf(remote) !== localPort) continue;
-      if (isLoopback(local) && isLoopback(remote)) found.add(Number(uid));
-    }
+  for (const row of (await tcpRows(read)) ?? []) {
+    // A socket that its process has closed lives on for a while, owned by no process: with user id 0 and without an inode.
+    if (row.state !== ESTABLISHED || row.inode === '0') continue;
+    if (row.localPort !== remotePort || row.remotePort !== localPort) continue;
+    if (isLoopback(row.localAddress) && isLoopback(row.remoteAddress)) found.add(row.userId);
   }
   // Several loopback addresses may have a connection with these two ports; then it is not known whose this one is.
   const [uid] = found;
   return found.size === 1 && uid !== undefined && Number.isSafeInteger(uid) ? uid : null;
 }
 
-const portOf = (address: string): number => Number.parseInt(address.slice(address.indexOf(':') + 1), 16);
-
-/** As the kernel writes them: words of four bytes in the machine's order, which is little-endian where we run. */
-function isLoopback(address: string): boolean {
-  const host = address.slice(0, address.indexOf(':'));
+/** As the kernel writes it, in words of four bytes in the machine's order, which is little-endian where we run. */
+function isLoopback(host: string): boolean {
   return /^(0{16}FFFF0000)?[0-9A-F]{6}7F$/.test(host) || host === '00000000000000000000000001000000';
 }

@@ -8,13 +8,21 @@
  * - Where there was no signal the line says SIGINT, so SIGINT tells nothing and is reported as none.
  * - With a signal, PM2 writes code 0 for "none": reported as null.
  * - A process that is ended on request has the status `stopping` in it; one that ends by itself has `stopped`.
- * - A stop or restart by hand announces the same exit twice: the second one is dropped.
+ * - A stop or restart by hand announces the same exit twice: the second one is dropped. Where the first was not asked for,
+ *   the second is the stop by hand of what PM2 was to start again later (`restart_delay`).
+ * PM2 announces a restart of its own by a line of its log alone, some milliseconds before: for a change of a file (`watch`),
+ * which restarts every process of that name, and for memory (`max_memory_restart`).
  * Everything an application prints passes by here too; it is skipped without being parsed.
  */
 import { connect, type Socket } from 'node:net';
 import { fullJitterMs } from '../../lib/backoff.js';
 import { Emitter } from '../../lib/emitter.js';
+import type { EndRules } from '../../domain/endRules.js';
+import type { RestartCause } from '../../domain/restarts.js';
 import { decodeArgument, FrameSplitter } from './frames.js';
+import { applicationOf, type Application } from './identity.js';
+import type { ProcessManagerEvents } from '../../ports.js';
+import { endRulesOf, type ProcessRow } from './processRow.js';
 
 interface BusExit {
   readonly service: string;
@@ -25,11 +33,17 @@ interface BusExit {
   readonly signal: string | null;
   /** PM2 was ending it on request. */
   readonly asked: boolean;
+  readonly endRules: EndRules;
+  readonly application: Application;
 }
 
 interface BusEvents {
   exit: BusExit;
+  /** What had ended, and was to be started again later, is not: it was stopped by hand. */
+  stopped: { service: string; pmId: number; startedAtMs: number; application: Application };
   online: { service: string; pmId: number };
+  /** PM2 is about to restart that one, or all of that name, by itself. */
+  restarting: { about: { pmId: number } | { name: string }; cause: RestartCause };
 }
 
 const RECONNECT = { baseMs: 100, capMs: 2_000 };
@@ -38,32 +52,39 @@ const MAX_FRAME_BYTES = 32 * 1024 * 1024;
 /** Exits remembered, to know a repeated one. */
 const MAX_REMEMBERED = 1_024;
 
+const WATCH_LINE = /^Change detected on path (.*) for app (.*) - restarting$/s;
+const MEMORY_LINE =
+  /Process (\d+) restarted because it exceeds --max-memory-restart value \(current_memory=(\d+) max_memory_limit=(\d+)/;
 const EXIT_LINE = /^App \[(.*):(\d+)\] exited with code \[(-?\d+)\] via signal \[(\w+)\]/;
 
-/** Pure: frames in, exits and onlines out. */
+type Decoded = { [K in keyof BusEvents]: { readonly [E in K]: BusEvents[K] } }[keyof BusEvents];
+
+/** Pure: frames in, exits, stops and onlines out. */
 export class BusDecoder {
   readonly #lines = new Map<number, { exitCode: number; signal: string }>();
-  readonly #lastExit = new Map<number, number>();
+  readonly #lastExit = new Map<number, { readonly startedAtMs: number; readonly asked: boolean }>();
 
-  decode(frame: readonly Buffer[]): { exit: BusExit } | { online: BusEvents['online'] } | null {
+  decode(frame: readonly Buffer[]): Decoded | null {
     const [name, payload] = frame;
     if (name === undefined || payload === undefined) return null;
     const event = name.toString('latin1');
-    if (event === 's:log:PM2') this.#rememberLine(decodeArgument(payload));
+    if (event === 's:log:PM2') return this.#readLine(decodeArgument(payload));
     if (event === 's:process:event') return this.#processEvent(decodeArgument(payload));
     return null;
   }
 
-  #rememberLine(payload: unknown): void {
+  #readLine(payload: unknown): Decoded | null {
     // Only the daemon itself has this id: an application may send a message of the same type.
-    if (!isObject(payload) || !isObject(payload['process'])) return;
-    if (payload['process']['pm_id'] !== 'PM2' || typeof payload['data'] !== 'string') return;
-    const match = EXIT_LINE.exec(payload['data']);
-    if (match === null) return;
+    if (!isObject(payload) || !isObject(payload['process'])) return null;
+    const { data } = payload;
+    if (payload['process']['pm_id'] !== 'PM2' || typeof data !== 'string') return null;
+    const match = EXIT_LINE.exec(data);
+    if (match === null) return readRestart(data.trim());
     setBounded(this.#lines, Number(match[2]), { exitCode: Number(match[3]), signal: match[4] ?? '' });
+    return null;
   }
 
-  #processEvent(payload: unknown): { exit: BusExit } | { online: BusEvents['online'] } | null {
+  #processEvent(payload: unknown): Decoded | null {
     if (!isObject(payload) || !isObject(payload['process'])) return null;
     const {
       name: service,
@@ -75,8 +96,14 @@ export class BusDecoder {
     if (typeof service !== 'string' || typeof pmId !== 'number') return null;
     if (payload['event'] === 'online') return { online: { service, pmId } };
     if (payload['event'] !== 'exit' || typeof startedAtMs !== 'number') return null;
-    if (this.#lastExit.get(pmId) === startedAtMs) return null;
-    setBounded(this.#lastExit, pmId, startedAtMs);
+    const application = applicationOf(payload['process']);
+    const last = this.#lastExit.get(pmId);
+    if (last?.startedAtMs === startedAtMs) {
+      const isStop = !last.asked && status === 'stopped';
+      return isStop ? { stopped: { service, pmId, startedAtMs, application } } : null;
+    }
+    const asked = status === 'stopping';
+    setBounded(this.#lastExit, pmId, { startedAtMs, asked });
 
     const line = this.#lines.get(pmId);
     this.#lines.delete(pmId);
@@ -89,9 +116,36 @@ export class BusDecoder {
         startedAtMs,
         exitCode: signal === null ? exitCode : null,
         signal,
-        asked: status === 'stopping',
+        asked,
+        endRules: endRulesOf(payload['process']),
+        application,
       },
     };
+  }
+}
+
+function readRestart(line: string): Decoded | null {
+  const watch = WATCH_LINE.exec(line);
+  if (watch !== null)
+    return {
+      restarting: { about: { name: watch[2] ?? '' }, cause: { by: 'watch', path: watch[1] ?? '' } },
+    };
+  const memory = MEMORY_LINE.exec(line);
+  if (memory === null) return null;
+  const [pmId = 0, memoryBytes = 0, limitBytes = 0] = memory.slice(1).map(Number);
+  return { restarting: { about: { pmId }, cause: { by: 'memory', memoryBytes, limitBytes } } };
+}
+
+/** Names each of the listed processes that PM2 is about to restart. */
+export function tellRestarting(
+  { about, cause }: BusEvents['restarting'],
+  rows: readonly ProcessRow[],
+  events: Pick<Emitter<ProcessManagerEvents>, 'emit'>,
+): void {
+  for (const { process, record } of rows) {
+    const { service, pmId } = process;
+    const isMeant = 'pmId' in about ? about.pmId === pmId : about.name === record['name'];
+    if (isMeant) events.emit('restarting', { service, pmId, cause });
   }
 }
 
@@ -147,6 +201,8 @@ export class BusClient extends Emitter<BusEvents> {
   #deliver(decoded: ReturnType<BusDecoder['decode']>): void {
     if (decoded === null) return;
     if ('exit' in decoded) this.emit('exit', decoded.exit);
+    else if ('restarting' in decoded) this.emit('restarting', decoded.restarting);
+    else if ('stopped' in decoded) this.emit('stopped', decoded.stopped);
     else this.emit('online', decoded.online);
   }
 }

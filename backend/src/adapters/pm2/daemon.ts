@@ -14,6 +14,7 @@ import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { HoldfastError } from '../../domain/errors.js';
+import { withInheritedUmask } from '../../lib/privateUmask.js';
 import { acquirePidLock } from '../../lib/pidLock.js';
 import { isSameProcessAlive } from '../../lib/processIdentity.js';
 import { baseEnvironment } from './launch.js';
@@ -115,11 +116,14 @@ function start(options: DaemonOptions, timeoutMs: number): Promise<void> {
   const settings = Object.entries(process.env).filter(([name]) => DAEMON_SETTINGS.test(name));
   const env = { ...baseEnvironment(), ...Object.fromEntries(settings), PM2_HOME: options.pm2Home };
   return new Promise((resolve, reject) => {
-    // The daemon lives on in this folder: the PM2 home will not be in anybody's way.
-    execFile(command, args, { env, cwd: options.pm2Home, timeout: timeoutMs }, (error, stdout, stderr) => {
-      if (error === null) resolve();
-      else reject(startFailed(options.pm2Home, `${error.message} ${stdout} ${stderr}`.trim(), error));
-    });
+    // The daemon lives on in this folder: the PM2 home will be in no one's way.
+    const where = { env, cwd: options.pm2Home, timeout: timeoutMs };
+    withInheritedUmask(() =>
+      execFile(command, args, where, (error, stdout, stderr) => {
+        if (error === null) resolve();
+        else reject(startFailed(options.pm2Home, `${error.message} ${stdout} ${stderr}`.trim(), error));
+      }),
+    );
   });
 }
 

@@ -8,8 +8,8 @@
  */
 import { homedir, userInfo } from 'node:os';
 import { delimiter, dirname } from 'node:path';
-import { PASSED_ON, type AppDefinition } from './appDefinition.js';
-import { isRecord, killTimeoutOf } from './processRow.js';
+import { definitionFrom, textsOf, type AppDefinition } from './appDefinition.js';
+import { isRecord } from './processRow.js';
 
 export interface LaunchOptions {
   readonly pm2Home: string;
@@ -21,7 +21,18 @@ export interface LaunchOptions {
   readonly killTimeoutMs: number;
 }
 
-const BASE_NAMES = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'LANGUAGE', 'TZ', 'SHELL', 'TMPDIR']);
+const BASE_NAMES = new Set([
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'LANG',
+  'LANGUAGE',
+  'TZ',
+  'SHELL',
+  'TMPDIR',
+  'NVM_DIR',
+]);
 
 /**
  * What every process needs, and nothing that belongs to this one. Our own node is in the PATH, at its end where it
@@ -74,9 +85,42 @@ export function launchRecord(definition: AppDefinition, options: LaunchOptions):
   };
 }
 
-/** Settings of a record that say what to run; everything else is about one particular process. */
+/** With `wait_ready` PM2 answers only when the application says so, or after its own `listen_timeout`. */
+export function startTimeout({ options }: AppDefinition, callTimeoutMs: number): number {
+  if (options['wait_ready'] !== true) return callTimeoutMs;
+  const listenTimeoutMs = Number(options['listen_timeout']);
+  return callTimeoutMs + (Number.isFinite(listenTimeoutMs) ? listenTimeoutMs : 3_000);
+}
+
+/** Options of a running instance's record that say what to run; everything else is about that one process. */
 const TEMPLATE_KEYS = [
-  ...PASSED_ON,
+  'namespace',
+  'autorestart',
+  'stop_exit_codes',
+  'max_restarts',
+  'restart_delay',
+  'exp_backoff_restart_delay',
+  'wait_ready',
+  'listen_timeout',
+  'shutdown_with_message',
+  'kill_retry_time',
+  'treekill',
+  'cron_restart',
+  'increment_var',
+  'log_date_format',
+  'log_type',
+  'disable_logs',
+  'disable_source_map_support',
+  'pmx',
+  'automation',
+  'trace',
+  'windowsHide',
+  'watch',
+  'ignore_watch',
+  'watch_options',
+  'watch_delay',
+  'uid',
+  'gid',
   'min_uptime',
   'max_memory_restart',
   'merge_logs',
@@ -98,50 +142,18 @@ const PM2_LEFTOVERS = new Set(
 
 /** What a running instance was started as, without all that is its own; null when PM2's record lacks the essentials. */
 export function definitionFromRecord(record: Readonly<Record<string, unknown>>): AppDefinition | null {
-  const { name, pm_exec_path: script, pm_cwd: cwd, pm_out_log_path: out, pm_err_log_path: error } = record;
-  const pidFile = record['pm_pid_path'];
-  if (typeof name !== 'string' || typeof script !== 'string' || typeof cwd !== 'string') return null;
-  if (typeof out !== 'string' || typeof error !== 'string' || typeof pidFile !== 'string') return null;
-  const instanceVar = textOr(record['instance_var'], 'NODE_APP_INSTANCE');
-  const env = isRecord(record['env']) ? record['env'] : {};
-  const port = Number(env['PORT']);
-  const kept = Object.entries(env).filter(
-    ([key, value]) =>
-      !PM2_LEFTOVERS.has(key) &&
-      !key.startsWith('axm_') &&
-      key !== instanceVar &&
-      key !== name &&
-      (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'),
+  const own = new Set([record['name'], record['instance_var'] ?? 'NODE_APP_INSTANCE']);
+  const env = Object.entries(textsOf(record['env'])).filter(
+    ([name]) => !PM2_LEFTOVERS.has(name) && !name.startsWith('axm_') && !own.has(name),
   );
-  const options: Record<string, unknown> = {};
-  for (const key of TEMPLATE_KEYS) if (record[key] !== undefined) options[key] = record[key];
-  return {
-    name,
-    script,
-    cwd,
-    args: textList(record['args']),
-    nodeArgs: textList(record['node_args']),
-    interpreter: textOr(record['exec_interpreter'], 'node'),
-    mode: record['exec_mode'] === 'cluster_mode' ? 'cluster' : 'fork',
-    instances: 1,
-    env: Object.fromEntries(kept.map(([key, value]) => [key, String(value)])),
-    port: Number.isInteger(port) ? port : null,
-    killTimeoutMs: killTimeoutOf(record),
-    outFile: out,
-    errorFile: error,
-    pidFile,
-    instanceVar,
-    options,
-  };
-}
-
-function textOr(value: unknown, otherwise: string): string {
-  return typeof value === 'string' && value !== '' ? value : otherwise;
-}
-
-function textList(value: unknown): string[] {
-  if (typeof value === 'string') return value.split(' ');
-  return Array.isArray(value) ? value.map(String) : [];
+  const options = TEMPLATE_KEYS.filter((key) => record[key] !== undefined).map((key) => [key, record[key]]);
+  const definition = definitionFrom(
+    { ...record, instances: 1 },
+    Object.fromEntries(env),
+    Object.fromEntries(options) as Record<string, unknown>,
+  );
+  const port = Number(isRecord(record['env']) ? record['env']['PORT'] : Number.NaN);
+  return definition === null ? null : { ...definition, port: Number.isInteger(port) ? port : null };
 }
 
 function userName(): string {

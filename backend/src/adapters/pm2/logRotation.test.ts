@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Clock, Logger } from '../../ports.js';
-import { rotate, startLogRotation } from './logRotation.js';
+import { lookIntervalMs, rotate, startLogRotation } from './logRotation.js';
 
 const limits = { maxBytes: 10, maxAgeMs: 86_400_000, keep: 2 };
 let folder: string;
@@ -63,6 +63,15 @@ describe('rotate', () => {
 });
 
 describe('startLogRotation', () => {
+  it.each([
+    [1024 * 1024, 200],
+    [10 * 1024 * 1024, 1_280],
+    [100, 200],
+    [2 ** 40, 60_000],
+  ])('looks at a limit of %d bytes every %d ms', (maxBytes, intervalMs) => {
+    expect(lookIntervalMs(maxBytes)).toBe(intervalMs);
+  });
+
   it('looks regularly, reopens only after a rotation, survives a failure, and stops', async () => {
     const due: (() => void)[] = [];
     let settle = (): void => undefined;

@@ -9,6 +9,13 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { messageOf } from '../../domain/errors.js';
 import type { Clock, Logger } from '../../ports.js';
 
+/** Output of one file up to this pace keeps it, and the one that was rotated last, within twice `maxBytes`. */
+const SUPPORTED_BYTES_PER_MS = 4 * 1024;
+const SHORTEST_INTERVAL_MS = 200;
+const LONGEST_INTERVAL_MS = 60_000;
+/** How often old files are looked for that are to be deleted. */
+const AGE_INTERVAL_MS = 60_000;
+
 export interface RotationLimits {
   /** A file larger than this is rotated. */
   readonly maxBytes: number;
@@ -20,16 +27,18 @@ export interface RotationLimits {
 
 /**
  * Rotates those of `files` that are beyond a limit, and deletes old ones that are too old; missing ones are skipped.
+ * @param dropsOld whether old files are looked for.
  * @returns the rotated files. Rejects with the file system's error.
  */
 export async function rotate(
   files: readonly string[],
   limits: RotationLimits,
   nowMs: number,
+  dropsOld = true,
 ): Promise<readonly string[]> {
   const rotated: string[] = [];
   for (const file of new Set(files)) {
-    await dropOld(file, limits, nowMs);
+    if (dropsOld) await dropOld(file, limits, nowMs);
     const status = await stat(file).catch(() => null);
     // Never a device such as /dev/null.
     if (status === null || !status.isFile() || status.size === 0) continue;
@@ -54,21 +63,36 @@ export interface LogRotationOptions {
   readonly reopen: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Between two looks. Default 60 000 ms. */
-  readonly intervalMs?: number;
+}
+
+/**
+ * Between two looks: half of what a file takes to grow by its limit at the supported pace. The other half is for PM2,
+ * which goes on writing into the rotated file until it has opened the new one.
+ */
+export function lookIntervalMs(maxBytes: number): number {
+  const wanted = maxBytes / SUPPORTED_BYTES_PER_MS / 2;
+  return Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, Math.round(wanted)));
 }
 
 /** Looks at the files regularly until the returned function is called. A failed round is logged and tried again. */
 export function startLogRotation(options: LogRotationOptions): () => void {
-  const { clock, logger, intervalMs = 60_000 } = options;
+  const { clock, logger } = options;
+  const intervalMs = lookIntervalMs(options.limits.maxBytes);
+  let droppedOldAtMs = Number.NEGATIVE_INFINITY;
+  let lastProblem = '';
   let stopped = false;
   let cancel = (): void => undefined;
   const round = async (): Promise<void> => {
     try {
-      const rotated = await rotate(options.files(), options.limits, clock.wallMs());
+      const dropsOld = clock.nowMs() - droppedOldAtMs >= AGE_INTERVAL_MS;
+      if (dropsOld) droppedOldAtMs = clock.nowMs();
+      const rotated = await rotate(options.files(), options.limits, clock.wallMs(), dropsOld);
       if (rotated.length > 0) await options.reopen();
+      lastProblem = '';
     } catch (error) {
-      logger.warn('rotating the log files of the services failed', { problem: messageOf(error) });
+      const problem = messageOf(error);
+      if (problem !== lastProblem) logger.warn('rotating the log files of the services failed', { problem });
+      lastProblem = problem;
     }
     if (!stopped) cancel = clock.after(intervalMs, () => void round());
   };

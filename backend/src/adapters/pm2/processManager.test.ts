@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePortRange } from '../../../../test/support/ports.js';
 import type { Clock, Logger } from '../../ports.js';
-import { resolveDefinition } from './appDefinition.js';
 import { decodeArgument, encodeFrame, FrameSplitter } from './frames.js';
 import { createPm2ProcessManager, type Pm2ProcessManager } from './processManager.js';
+import { definedApp } from './testing/definedApp.js';
 
 const quiet = (): void => undefined;
 const logger: Logger = { debug: quiet, info: quiet, warn: quiet, error: quiet };
@@ -53,11 +53,10 @@ beforeEach(async () => {
     });
   });
   await new Promise<void>((resolve) => server.listen(join(home, 'rpc.sock'), resolve));
-  const context = { folder: home, pm2Home: home, envName: null };
   manager = createPm2ProcessManager({
     pm2Home: home,
     services: () => ['web'],
-    definitions: () => Promise.resolve([resolveDefinition({ name: 'web', script: 'app.js' }, context)]),
+    definitions: () => Promise.resolve([definedApp('web', join(home, 'app.js'))]),
     portRange: () => ({ first: firstPort, last: firstPort + 1 }),
     killTimeoutMs: () => 1_000,
     clock,

@@ -13,27 +13,20 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
-import type { InstanceId, ManagedProcess, StrayProcess } from '../../domain/model.js';
+import { sameInstance, type InstanceId, type ManagedProcess, type StrayProcess } from '../../domain/model.js';
 import { Emitter } from '../../lib/emitter.js';
-import { identify, signalSameProcess } from '../../lib/processIdentity.js';
 import type { Clock, EndOptions, Logger, ProcessManager, ProcessManagerEvents } from '../../ports.js';
 import { describePortHolder } from '../net/portHolder.js';
-import type { AppDefinition } from './appDefinition.js';
-import { BusClient } from './busClient.js';
+import type { AppDefinition, DefinedApp } from './appDefinition.js';
+import { BusClient, tellRestarting } from './busClient.js';
 import { ensureDaemon, readDaemonPid } from './daemon.js';
-import { endProcess, goneWithin } from './endProcess.js';
+import { endListed, endProcess } from './endProcess.js';
+import { ServiceIdentity, type IdentityOptions } from './identity.js';
 import { changed, gone, nameOf, startFailed, stillThere } from './instanceErrors.js';
-import { launchRecord } from './launch.js';
+import { launchRecord, startTimeout } from './launch.js';
 import { errorLogOf, logFilesOf, outputLogOf } from './logFiles.js';
 import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './portAllocator.js';
-import {
-  freeInstanceNumber,
-  killTimeoutOf,
-  parseList,
-  pidsOf,
-  portsOf,
-  type ProcessRow,
-} from './processRow.js';
+import { instanceNumberFor, parseList, pidsOf, portsOf, type ProcessRow } from './processRow.js';
 import { RpcClient } from './rpcClient.js';
 import { SerialQueue } from './serialQueue.js';
 import { StrayFinder } from './strays.js';
@@ -44,9 +37,11 @@ export interface Pm2Options {
   /** Names of the supervised services: strays and log files are looked for among these. */
   readonly services: () => readonly string[];
   /** What services are started as; evaluated at every start. See `loadEcosystem`. */
-  readonly definitions: () => Promise<readonly AppDefinition[]>;
+  readonly definitions: () => Promise<readonly DefinedApp[]>;
+  /** What tells instances of a service from other applications of its name. Default: nothing does. */
+  readonly identity?: IdentityOptions;
   /** What it said when it was read before, for when it can't be read. */
-  readonly lastDefinitions?: readonly AppDefinition[];
+  readonly lastDefinitions?: readonly DefinedApp[];
   /** Ports of a service's instances, inclusive; null when it listens on none. */
   readonly portRange: (service: string) => PortRange | null;
   /** From SIGINT to SIGKILL. */
@@ -73,10 +68,13 @@ export interface Pm2ProcessManager extends ProcessManager {
   outputLogOf(id: InstanceId): string | null;
   /** What instances of a service run, as of the last list; null when none is listed. */
   scriptOf(service: string): string | null;
+  /** Of the instances of a service that have a process, as of the last list. */
+  rowsOf(service: string): readonly ProcessRow[];
   /** Makes PM2 and its workers open their log files anew, after a rotation. */
   reopenLogs(): Promise<void>;
 }
 
+const CALL_TIMEOUT_MS = 5_000;
 /** How long a port stays reserved when PM2 may still start something on it. */
 const DOUBTFUL_START_MS = 60_000;
 /** During `pm2 reload` an old worker is unlisted for its kill time-out, and before that until the new one listens. */
@@ -99,6 +97,7 @@ class Pm2 implements Pm2ProcessManager {
   readonly #ports: PortAllocator;
   readonly #strays: StrayFinder;
   readonly #templates: TemplateStore;
+  readonly #identity: ServiceIdentity;
   /** The last list, for what events and log rotation need to know about a process. */
   #rows: readonly ProcessRow[] = [];
   /** Whether `connected` was emitted for this connection. */
@@ -106,7 +105,7 @@ class Pm2 implements Pm2ProcessManager {
   #starting: Promise<'running' | 'started'> | null = null;
 
   constructor(options: Pm2Options) {
-    const { logger, callTimeoutMs = 5_000 } = options;
+    const { logger, callTimeoutMs = CALL_TIMEOUT_MS } = options;
     this.#options = options;
     this.#home = resolve(options.pm2Home);
     this.#rpc = new RpcClient({ socketPath: join(this.#home, 'rpc.sock'), timeoutMs: callTimeoutMs });
@@ -118,9 +117,11 @@ class Pm2 implements Pm2ProcessManager {
       describeHolder: describePortHolder,
       onOccupied: (occupied) => options.onPortOccupied?.(occupied),
     });
-    this.#templates = new TemplateStore(options.definitions, logger, options.lastDefinitions ?? null);
+    this.#templates = new TemplateStore(options.definitions, logger, options.lastDefinitions);
+    this.#identity = new ServiceIdentity(options.identity);
     this.#strays = new StrayFinder({
       pm2Home: this.#home,
+      owns: (service, application) => this.#identity.owns(service, application),
       services: () => new Set(options.services()),
       listedPids: async () => pidsOf(await this.#list()),
       nowMs: () => options.clock.nowMs(),
@@ -133,12 +134,12 @@ class Pm2 implements Pm2ProcessManager {
     return (await this.#list()).map((row) => row.process);
   }
 
-  startInstance(service: string): Promise<ManagedProcess> {
+  startInstance(service: string, replaces: InstanceId | null = null): Promise<ManagedProcess> {
     return this.#queue.run(service, async () => {
       const [rows, definition] = await Promise.all([this.#list(), this.#templates.definitionOf(service)]);
       const range = this.#options.portRange(service);
       const lease = range === null ? null : await this.#ports.allocate(service, range, portsOf(rows));
-      return this.#start(definition, rows, lease);
+      return this.#start(definition, rows, lease, replaces);
     });
   }
 
@@ -225,6 +226,10 @@ class Pm2 implements Pm2ProcessManager {
     return typeof script === 'string' ? script : null;
   }
 
+  rowsOf(service: string): readonly ProcessRow[] {
+    return this.#rows.filter(({ process }) => process.service === service && process.pid !== null);
+  }
+
   async reopenLogs(): Promise<void> {
     await this.#rpc.call('reloadLogs', {});
   }
@@ -245,10 +250,13 @@ class Pm2 implements Pm2ProcessManager {
       this.#events.emit('lost', lost);
     });
     this.#bus.on('online', (online) => this.#events.emit('online', online));
-    this.#bus.on('exit', (exit) => {
-      const known = this.#rows.find(
-        ({ process }) => process.pmId === exit.pmId && process.startedAtMs === exit.startedAtMs,
-      );
+    this.#bus.on('restarting', (restart) => tellRestarting(restart, this.#rows, this.#events));
+    this.#bus.on('stopped', ({ application, ...stopped }) => {
+      if (this.#identity.owns(stopped.service, application)) this.#events.emit('stopped', stopped);
+    });
+    this.#bus.on('exit', ({ application, ...exit }) => {
+      if (!this.#identity.owns(exit.service, application)) return;
+      const known = this.#rows.find(({ process }) => sameInstance(process, exit));
       this.#events.emit('exit', { ...exit, pid: known?.process.pid ?? null });
     });
   }
@@ -266,7 +274,8 @@ class Pm2 implements Pm2ProcessManager {
   }
 
   async #list(): Promise<readonly ProcessRow[]> {
-    const rows = parseList(await this.#rpc.call('getMonitorData', {}));
+    const answer = await this.#rpc.call('getMonitorData', {});
+    const rows = this.#identity.separate(parseList(answer));
     if (!this.#announced) void this.#announce();
     this.#rows = rows;
     this.#templates.remember(rows);
@@ -277,6 +286,7 @@ class Pm2 implements Pm2ProcessManager {
     definition: AppDefinition,
     rows: readonly ProcessRow[],
     lease: PortLease | null,
+    replaces: InstanceId | null,
   ): Promise<ManagedProcess> {
     const service = definition.name;
     if (!existsSync(definition.script)) {
@@ -286,14 +296,14 @@ class Pm2 implements Pm2ProcessManager {
     const record = launchRecord(definition, {
       pm2Home: this.#home,
       port: lease?.port ?? null,
-      instanceNumber: freeInstanceNumber(rows, service),
+      instanceNumber: instanceNumberFor(rows, service, replaces?.pmId ?? null),
       killTimeoutMs: this.#options.killTimeoutMs(service),
     });
     try {
       for (const file of [definition.outFile, definition.errorFile, definition.pidFile]) {
         mkdirSync(dirname(file), { recursive: true });
       }
-      const timeoutMs = startTimeout(definition, this.#options.callTimeoutMs ?? 5_000);
+      const timeoutMs = startTimeout(definition, this.#options.callTimeoutMs ?? CALL_TIMEOUT_MS);
       const [started] = parseList(await this.#rpc.call('prepare', record, timeoutMs));
       if (started === undefined) throw startFailed(service, 'PM2 answered without the new process');
       const listed = await this.#withPid(started.process);
@@ -323,31 +333,14 @@ class Pm2 implements Pm2ProcessManager {
     }
   }
 
-  /** Stops or deletes, and makes sure that the process is really gone. */
-  async #end(
-    method: 'deleteProcessId' | 'stopProcessId',
-    row: ProcessRow,
-    { killAfterMs }: EndOptions,
-  ): Promise<void> {
-    const { pid, pmId } = row.process;
-    const identity = pid === null ? null : identify(pid);
-    const killTimeoutMs = killTimeoutOf(row.record);
-    // PM2 waits that long for SIGINT and again for SIGKILL to work.
-    const timeoutMs = 2 * killTimeoutMs + (this.#options.callTimeoutMs ?? 5_000);
-    // Not before PM2 has been asked: an end that it does not expect it would answer with a restart.
-    const cancelKill =
-      identity === null || killAfterMs === undefined
-        ? () => undefined
-        : this.#options.clock.after(killAfterMs, () => void signalSameProcess(identity, 'SIGKILL'));
-    try {
-      await this.#rpc.call(method, pmId, timeoutMs);
-    } finally {
-      cancelKill();
-    }
-    if (identity === null || (await goneWithin(identity, 100))) return;
-    this.#options.logger.warn('PM2 said a process had ended and it had not: killing it', { pid, pmId });
-    signalSameProcess(identity, 'SIGKILL');
-    if (!(await goneWithin(identity, 5_000))) throw stillThere(row.process, 'alive after SIGKILL');
+  #end(method: 'deleteProcessId' | 'stopProcessId', row: ProcessRow, options: EndOptions): Promise<void> {
+    const { clock, logger, callTimeoutMs = CALL_TIMEOUT_MS } = this.#options;
+    return endListed(row, (timeoutMs) => this.#rpc.call(method, row.process.pmId, timeoutMs), {
+      ...options,
+      callTimeoutMs,
+      clock,
+      logger,
+    });
   }
 
   /** The row of exactly that start, null when PM2 has no such instance. Rejects with `pm2.instance-changed`. */
@@ -362,11 +355,4 @@ class Pm2 implements Pm2ProcessManager {
     // The same number under another name: PM2 counts from 0 again when its list was empty.
     return rows.find(({ process }) => process.pmId === pmId && process.service === service) ?? null;
   }
-}
-
-/** With `wait_ready` PM2 answers only when the application says so, or after its own `listen_timeout`. */
-function startTimeout({ options }: AppDefinition, callTimeoutMs: number): number {
-  if (options['wait_ready'] !== true) return callTimeoutMs;
-  const listenTimeoutMs = Number(options['listen_timeout']);
-  return callTimeoutMs + (Number.isFinite(listenTimeoutMs) ? listenTimeoutMs : 3_000);
 }

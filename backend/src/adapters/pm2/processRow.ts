@@ -1,4 +1,5 @@
 /** PM2's list (`getMonitorData`), validated: what comes out of here can be trusted to have the shape it says. */
+import type { EndRules } from '../../domain/endRules.js';
 import type { ManagedProcess, ProcessStatus } from '../../domain/model.js';
 import { badAnswer } from './rpcClient.js';
 
@@ -37,9 +38,11 @@ export function parseRow(row: unknown): ProcessRow | null {
   const service = record['name'] ?? row['name'];
   const pmId = record['pm_id'] ?? row['pm_id'];
   if (typeof service !== 'string' || !Number.isInteger(pmId)) return null;
-  const status = parseStatus(record['status']);
   const pid = integerOf(row['pid']);
+  const status = parseStatus(record['status'], pid);
+  const lastExitCode = integerOf(record['exit_code']);
   const startedAtMs = integerOf(record['pm_uptime']) ?? 0;
+  const instanceNumber = instanceNumberOf(record);
   return {
     record,
     process: {
@@ -53,6 +56,9 @@ export function parseRow(row: unknown): ProcessRow | null {
       restarts: integerOf(record['restart_time']) ?? 0,
       createdAtMs: integerOf(record['created_at']) ?? startedAtMs,
       killTimeoutMs: killTimeoutOf(record),
+      endRules: endRulesOf(record),
+      ...(instanceNumber === null ? {} : { instanceNumber }),
+      ...(lastExitCode === null ? {} : { lastExitCode }),
     },
   };
 }
@@ -78,18 +84,44 @@ export function pidsOf(rows: readonly ProcessRow[]): ReadonlySet<number> {
   return new Set(rows.map((row) => row.process.pid).filter((pid) => pid !== null));
 }
 
-/** The lowest instance number that no listed instance of the service has. */
-export function freeInstanceNumber(rows: readonly ProcessRow[], service: string): number {
-  const used = new Set(
-    rows.filter((row) => row.process.service === service).map((row) => instanceNumberOf(row.record)),
-  );
+/**
+ * The instance number for one more. A replacement has that of the one which it replaces, unless another instance has it
+ * already; every other start has the lowest that is free.
+ */
+export function instanceNumberFor(
+  rows: readonly ProcessRow[],
+  service: string,
+  replaces: number | null,
+): number {
+  const own = rows.filter(({ process }) => process.service === service);
+  const numbersOf = (some: readonly ProcessRow[]) =>
+    some.map(({ process }) => process.instanceNumber ?? null);
+  const used = new Set(numbersOf(own.filter(({ process }) => process.pmId !== replaces)));
+  const [inherited = null] = numbersOf(own.filter(({ process }) => process.pmId === replaces));
+  if (inherited !== null && !used.has(inherited)) return inherited;
   let number = 0;
   while (used.has(number)) number += 1;
   return number;
 }
 
-function parseStatus(status: unknown): ProcessStatus {
-  return typeof status === 'string' && STATUSES.has(status) ? (status as ProcessStatus) : 'errored';
+/**
+ * PM2 says `waiting restart` of every process that ends and has a `restart_delay`, also of one that it leaves down. That
+ * one has the pid 0; one that does wait keeps the pid of the process that ended.
+ */
+function parseStatus(status: unknown, pid: number | null): ProcessStatus {
+  if (typeof status !== 'string' || !STATUSES.has(status)) return 'errored';
+  return status === 'waiting restart' && pid === 0 ? 'stopped' : (status as ProcessStatus);
+}
+
+/** As PM2's daemon reads them: numbers may be text, and one code needs no list. */
+export function endRulesOf(record: Readonly<Record<string, unknown>>): EndRules {
+  const { autorestart, autostart, stop_exit_codes: codes, cron_restart: schedule } = record;
+  return {
+    autorestart: autorestart !== false && autorestart !== 'false',
+    stopExitCodes: [codes ?? []].flat().flatMap((code) => integerOf(code) ?? []),
+    schedule: typeof schedule === 'string' && schedule !== '' && schedule !== '0' ? schedule : null,
+    ...(autostart === false || autostart === 'false' ? { autostart: false } : {}),
+  };
 }
 
 function portOf(record: Readonly<Record<string, unknown>>): number | null {

@@ -10,17 +10,20 @@ const fork = {
   pm_pid_path: pidPath,
   PORT: '3001',
   NODE_CHANNEL_FD: '3',
+  namespace: 'a',
+  pm_cwd: '/srv',
 };
-const record = { name: 'web', pm_id: 3, pm_pid_path: pidPath, PORT: 3001 };
+const record = { name: 'web', pm_id: 3, pm_pid_path: pidPath, PORT: 3001, namespace: 'a', pm_cwd: '/srv' };
 const cluster = { pm2_env: JSON.stringify(record), NODE_UNIQUE_ID: '1', NODE_CHANNEL_FD: '3' };
-const web = { service: 'web', port: 3001 };
+const application = { namespace: 'a', script: '', cwd: '/srv' };
+const web = { service: 'web', application, port: 3001 };
 
 describe('instanceOf', () => {
   it('knows a fork instance and a cluster worker of the home', () => {
     expect(instanceOf(fork, true, home)).toEqual(web);
     expect(instanceOf(cluster, false, home)).toEqual(web);
     expect(instanceOf({ ...fork, PM2_HOME: '', PORT: '' }, true, home)).toEqual({
-      service: 'web',
+      ...web,
       port: null,
     });
   });

@@ -21,12 +21,15 @@ import { join } from 'node:path';
 import type { StrayProcess } from '../../domain/model.js';
 import { readProcStat, type ProcStat } from '../../lib/processIdentity.js';
 import { looksLikeDaemon, readDaemonPid } from './daemon.js';
+import { applicationOf, type Application } from './identity.js';
 import { isRecord } from './processRow.js';
 
 export interface StrayFinderOptions {
   readonly pm2Home: string;
   /** Names of the services that are looked for. */
   readonly services: () => ReadonlySet<string>;
+  /** Whether a process of that name is an instance of the service. */
+  readonly owns: (service: string, application: Application) => boolean;
   /** Pids that PM2 lists right now. */
   readonly listedPids: () => Promise<ReadonlySet<number>>;
   /** Monotonic, ms. */
@@ -37,6 +40,7 @@ export interface StrayFinderOptions {
 
 interface Instance {
   readonly service: string;
+  readonly application: Application;
   readonly port: number | null;
 }
 
@@ -75,7 +79,9 @@ export class StrayFinder {
     const ghosts = new Map<string, number>();
     const found: StrayProcess[] = [];
     for (const { pid, procStat, instance } of candidates) {
-      if (!services.has(instance.service) || daemons.has(pid)) continue;
+      const { application, ...place } = instance;
+      if (!services.has(place.service) || daemons.has(pid)) continue;
+      if (!this.#options.owns(place.service, application)) continue;
       if (descendsFrom(listed, pid) || descendsFrom(new Set([pid]), process.pid)) continue;
       const kind = daemons.has(procStat.parentPid) ? 'ghost' : 'orphan';
       if (kind === 'ghost') {
@@ -84,7 +90,7 @@ export class StrayFinder {
         ghosts.set(key, sinceMs);
         if (this.#options.nowMs() - sinceMs < this.#options.graceMs(instance.service)) continue;
       }
-      found.push({ ...instance, pid, pidStartTicks: procStat.startTicks, kind });
+      found.push({ ...place, pid, pidStartTicks: procStat.startTicks, kind });
     }
     this.#ghostsSince = ghosts;
     return found;
@@ -139,6 +145,7 @@ export function instanceOf(
   const portNumber = Number(port);
   return {
     service: name,
+    application: applicationOf(fields),
     port: Number.isInteger(portNumber) && portNumber > 0 && portNumber <= 65_535 ? portNumber : null,
   };
 }

@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Logger } from '../../ports.js';
-import { resolveDefinition, type AppDefinition } from './appDefinition.js';
+import type { DefinedApp } from './appDefinition.js';
 import { parseList } from './processRow.js';
 import { TemplateStore } from './templates.js';
+import { definedApp } from './testing/definedApp.js';
 
-function definition(name: string, script = '/srv/file.js'): AppDefinition {
-  return resolveDefinition({ name, script }, { folder: '/srv', pm2Home: '/pm2', envName: null });
-}
+const FILE = '/srv/file.js';
 
 function running(name: string): ReturnType<typeof parseList> {
   const paths = { pm_exec_path: '/srv/by-hand.js', pm_cwd: '/srv', pm_pid_path: '/pm2/pids/x.pid' };
@@ -26,7 +25,7 @@ describe('TemplateStore', () => {
   it('prefers the file as it is now to anything remembered', async () => {
     let script = '/srv/one.js';
     const store = new TemplateStore(
-      () => Promise.resolve([definition('web', script)]),
+      () => Promise.resolve([definedApp('web', script)]),
       recordingLogger().logger,
     );
     store.remember(running('web'));
@@ -38,8 +37,8 @@ describe('TemplateStore', () => {
   it('goes on with the last good answer of a file that broke, and warns once per problem', async () => {
     const { logger, warnings } = recordingLogger();
     let problem = '';
-    const load = (): Promise<readonly AppDefinition[]> =>
-      problem === '' ? Promise.resolve([definition('web')]) : Promise.reject(new Error(problem));
+    const load = (): Promise<readonly DefinedApp[]> =>
+      problem === '' ? Promise.resolve([definedApp('web', FILE)]) : Promise.reject(new Error(problem));
     const store = new TemplateStore(load, logger);
     await store.definitionOf('web');
     for (const each of ['syntax', 'syntax', 'other', '', 'other']) {
@@ -51,7 +50,7 @@ describe('TemplateStore', () => {
 
   it('goes by what was read before it when it never could read the file itself', async () => {
     const load = (): Promise<never> => Promise.reject(new Error('syntax'));
-    const store = new TemplateStore(load, recordingLogger().logger, [definition('web')]);
+    const store = new TemplateStore(load, recordingLogger().logger, [definedApp('web', FILE)]);
     store.remember(running('web'));
     expect((await store.definitionOf('web')).script).toBe('/srv/file.js');
   });
@@ -63,8 +62,29 @@ describe('TemplateStore', () => {
     expect((await store.definitionOf('web')).script).toBe('/srv/by-hand.js');
   });
 
+  it('goes on with what is known of an application that PM2 refuses, and warns once', async () => {
+    const { logger, warnings } = recordingLogger();
+    let web = definedApp('web');
+    const store = new TemplateStore(() => Promise.resolve([web, definedApp('mail', FILE)]), logger);
+    await expect(store.definitionOf('web')).rejects.toMatchObject({
+      code: 'ecosystem.invalid',
+      message: expect.stringContaining('No script path') as string,
+    });
+    expect((await store.definitionOf('mail')).script).toBe(FILE);
+    store.remember(running('web'));
+    expect((await store.definitionOf('web')).script).toBe('/srv/by-hand.js');
+    web = definedApp('web', FILE);
+    expect((await store.definitionOf('web')).script).toBe(FILE);
+    web = definedApp('web');
+    expect((await store.definitionOf('web')).script).toBe(FILE);
+    expect(warnings).toEqual(['No script path - aborting', 'No script path - aborting']);
+  });
+
   it('remembers an instance of a service that no file describes, for when the last one is gone', async () => {
-    const store = new TemplateStore(() => Promise.resolve([definition('other')]), recordingLogger().logger);
+    const store = new TemplateStore(
+      () => Promise.resolve([definedApp('other', FILE)]),
+      recordingLogger().logger,
+    );
     await expect(store.definitionOf('web')).rejects.toMatchObject({ code: 'service.undefined', status: 404 });
     store.remember(running('web'));
     store.remember([]);

@@ -11,6 +11,7 @@
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 
 import type { ProbeSpec } from '../../domain/policy.js';
+import { probeHeaders } from './headers.js';
 import { bad, explainError, runProbe, type Probe, type Verdict } from './probe.js';
 
 type HttpSpec = Extract<ProbeSpec, { kind: 'http' }>;
@@ -30,18 +31,21 @@ export const probeHttp: Probe<'http'> = (target, spec, timeoutMs) => {
         path: spec.path,
         agent: false,
         maxHeaderSize: MOST_HEADER_BYTES,
-        headers: { accept: '*/*', connection: 'close', 'user-agent': 'holdfast-probe' },
+        headers: probeHeaders(spec),
       });
       outgoing.on('socket', (socket) => {
         socket.once('connect', () => {
           waitedFor = 'answer';
         });
       });
+      const statusOf = (answer: IncomingMessage): Verdict => judgeStatus(answer, spec, outgoing);
       outgoing.on('response', (answer) => {
         waitedFor = 'end of the answer';
-        judge(answer, spec, settle);
+        const verdict = statusOf(answer);
+        if (verdict.ok) readBody(answer, spec, settle);
+        else settle(verdict);
       });
-      outgoing.on('upgrade', (answer: IncomingMessage) => settle(judgeStatus(answer, spec)));
+      outgoing.on('upgrade', (answer: IncomingMessage) => settle(statusOf(answer)));
       outgoing.on('error', (error) => settle(explainError(error, ' before an answer')));
       outgoing.end();
       return () => endRequest(outgoing);
@@ -56,18 +60,24 @@ function endRequest(outgoing: ClientRequest): void {
   outgoing.destroy();
 }
 
-function judgeStatus({ statusCode = 0 }: IncomingMessage, { statusMin, statusMax }: HttpSpec): Verdict {
+/** What answers only hosts on a list refuses others with one of these. */
+const OF_UNKNOWN_HOSTS: ReadonlySet<number> = new Set([400, 403, 421]);
+
+function judgeStatus(
+  { statusCode = 0 }: IncomingMessage,
+  { statusMin, statusMax, host }: HttpSpec,
+  outgoing: ClientRequest,
+): Verdict {
   if (statusCode >= statusMin && statusCode <= statusMax) return { ok: true };
   const expected = statusMin === statusMax ? String(statusMin) : `${statusMin}–${statusMax}`;
-  return bad('status', `HTTP ${statusCode}, expected ${expected}`);
+  const hint =
+    host === undefined && OF_UNKNOWN_HOSTS.has(statusCode)
+      ? `; it was asked as host ${String(outgoing.getHeader('host'))}, and healthHost sets another`
+      : '';
+  return bad('status', `HTTP ${statusCode}, expected ${expected}${hint}`);
 }
 
-function judge(answer: IncomingMessage, spec: HttpSpec, settle: (verdict: Verdict) => void): void {
-  const status = judgeStatus(answer, spec);
-  if (!status.ok) {
-    settle(status);
-    return;
-  }
+function readBody(answer: IncomingMessage, spec: HttpSpec, settle: (verdict: Verdict) => void): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
   answer.on('data', (chunk: Buffer) => {

@@ -125,6 +125,39 @@ describe('the HTTP probe', () => {
     expect(await ask(endless, teapot)).toMatchObject({ kind: 'status', detail: 'HTTP 500, expected 418' });
   });
 
+  it('asks as the host it is given, with the fields it is given, and its own stay what they are', async () => {
+    let request = '';
+    const port = await serve((socket, text) => {
+      void text.then((head) => {
+        request = head;
+        socket.end(withBody(''));
+      });
+    });
+    const headers = { 'X-Health-Token': 'hush hush', accept: 'application/json' };
+    expect(await ask(port, { ...HTTP, host: 'shop.example:8443', headers })).toMatchObject({ ok: true });
+    const [requestLine, ...fields] = request.trimEnd().split('\r\n');
+    expect(requestLine).toBe('GET /health HTTP/1.1');
+    expect(fields.map((field) => field.toLowerCase()).sort()).toEqual([
+      'accept: application/json',
+      'connection: close',
+      'host: shop.example:8443',
+      'user-agent: holdfast-probe',
+      'x-health-token: hush hush',
+    ]);
+  });
+
+  it.each([400, 403, 421])(
+    'names healthHost where HTTP %i can mean a list of allowed hosts',
+    async (status) => {
+      const port = await answering(withBody('', `HTTP/1.1 ${status} x`));
+      const detail = `HTTP ${status}, expected 200–399`;
+      expect(await ask(port)).toMatchObject({
+        detail: `${detail}; it was asked as host 127.0.0.1:${port}, and healthHost sets another`,
+      });
+      expect(await ask(port, { ...HTTP, host: 'shop.example' })).toMatchObject({ detail });
+    },
+  );
+
   it('does not follow a redirect', async () => {
     const elsewhere = `http://127.0.0.1:${await freePort()}/`;
     const head = `HTTP/1.1 302 Found\r\nLocation: ${elsewhere}`;

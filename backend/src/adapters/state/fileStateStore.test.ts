@@ -1,9 +1,23 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { waitFor } from '../../../../test/support/waitFor.js';
+import { writeSynced } from '../files/synced.js';
 import { FileStateStore } from './fileStateStore.js';
 
 let directory: string;
@@ -62,6 +76,25 @@ describe('FileStateStore', () => {
     expect(await store.load()).toEqual({ state: null });
   });
 
+  it('keeps a copy on request, which later saves do not change', async () => {
+    const store = new FileStateStore(file);
+    await store.save({ desired: -1 });
+    const copy = await store.keepCopy();
+    expect(copy).not.toBe(file);
+    expect((await store.load()).state).toEqual({ desired: -1 });
+    await store.save({ desired: 2 });
+    expect(readFileSync(copy, 'utf8')).toContain('-1');
+    expect((await store.load()).state).toEqual({ desired: 2 });
+  });
+
+  it.each(['"1"', 'null', '{}', 'true'])(
+    'reads on when the version is %s, which says nothing',
+    async (version) => {
+      place(`{"version":${version},"state":{"desired":3}}`);
+      expect((await new FileStateStore(file).load()).state).toEqual({ desired: 3 });
+    },
+  );
+
   it.each([
     ['', 'empty'],
     ['{"version":1,"state":{"a"', 'not JSON'],
@@ -70,7 +103,6 @@ describe('FileStateStore', () => {
     ['null', 'not a state file'],
     ['{"desired":3}', 'not a state file'],
     ['{"version":7,"state":{}}', 'version 7; this Holdfast reads version 1'],
-    ['{"version":"1","state":{}}', 'version "1"'],
   ])('sets %j aside and says why', async (text, problem) => {
     place(text);
     const store = new FileStateStore(file);
@@ -117,5 +149,75 @@ describe('FileStateStore', () => {
     rmSync(join(directory, 'data'));
     await store.save(2);
     expect((await store.load()).state).toBe(2);
+  });
+});
+
+/** Opening a named pipe to write takes until another process or thread reads from it: a call that hangs, as on a dead disk. */
+describe('a disk that hangs', () => {
+  const hang = (attempt: number): string => {
+    const pipe = `${file}.tmp-${process.pid}-${attempt}`;
+    mkdirSync(join(directory, 'data'), { recursive: true });
+    execFileSync('mkfifo', [pipe]);
+    return pipe;
+  };
+  /** The call returns. */
+  const goOn = (pipe: string): number => openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  const pause = 300;
+  let store: FileStateStore;
+  beforeEach(() => {
+    store = new FileStateStore(file, { patienceMs: 50, retryMs: pause });
+  });
+
+  it('refuses the save in time, and those that follow at once; after a pause one is tried again', async () => {
+    const pipe = hang(1);
+    await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered for 1 s');
+    await expect(store.save({ n: 2 })).rejects.toThrow('the disk has not answered');
+    expect(namesThere()).toHaveLength(1);
+    await sleep(pause);
+    await store.save({ n: 3 });
+    // What hung comes back, and does not cover what is newer.
+    goOn(pipe);
+    await waitFor(() => namesThere().length === 1, { what: 'the end of what hung' });
+    expect((await store.load()).state).toEqual({ n: 3 });
+  });
+
+  it('saves again as soon as it goes on, without what was refused', async () => {
+    const pipe = hang(1);
+    await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered');
+    goOn(pipe);
+    await waitFor(() => namesThere().length === 0, { what: 'the end of what hung' });
+    await store.save({ n: 2 });
+    expect((await store.load()).state).toEqual({ n: 2 });
+  });
+
+  it('… though it had taken what was refused', async () => {
+    let goesOn = (): void => undefined;
+    const stuck = new Promise<void>((resolve) => (goesOn = resolve));
+    const ended: string[] = [];
+    const write = async (temporary: string, text: string): Promise<void> => {
+      if (text.includes('"n":1')) await stuck;
+      await writeSynced(temporary, text);
+      ended.push(text);
+    };
+    store = new FileStateStore(file, { patienceMs: 50, retryMs: 0, write });
+    await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered');
+    await store.save({ n: 2 });
+    goesOn();
+    await waitFor(() => ended.length === 2 && namesThere().length === 1, { what: 'the end of what hung' });
+    expect((await store.load()).state).toEqual({ n: 2 });
+  });
+
+  it('gets no third save while two are stuck', async () => {
+    const pipes = [hang(1), hang(2)];
+    await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered');
+    await sleep(pause);
+    await expect(store.save({ n: 2 })).rejects.toThrow('the disk has not answered');
+    await sleep(pause);
+    await expect(store.save({ n: 3 })).rejects.toThrow('the disk has not answered');
+    expect(namesThere()).toHaveLength(2);
+    pipes.forEach(goOn);
+    await waitFor(() => namesThere().length === 0, { what: 'the end of what hung' });
+    await store.save({ n: 4 });
+    expect((await store.load()).state).toEqual({ n: 4 });
   });
 });

@@ -1,33 +1,78 @@
 /**
  * The small state that must survive the supervisor: one JSON file, always whole.
  *
- * A save writes `<file>.tmp-<pid>` in the same directory, syncs it, renames it over the old file and syncs the
+ * A save writes `<file>.tmp-<pid>-<n>` in the same directory, syncs it, renames it over the old file and syncs the
  * directory: whenever the process or the machine dies, the file is either the old or the new one. Saves run one after
- * the other; whoever saves often (services/desiredState) does not ask for the next before the last has ended.
+ * the other.
+ *
+ * A disk that hangs (NFS, a dead device) never returns from a call, and each such call keeps a thread of the process. So a
+ * save that takes too long is refused and given up: should the disk go on later, its text is not put in place any more. While
+ * one is stuck, the next is tried after a pause, with a file of its own; with two of them stuck, none is.
  *
  * A file that can't be used (damaged, unreadable, of another version) is moved aside, never overwritten: it may hold
  * what a person needs to find out what happened.
  */
-import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import {
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  type FileHandle,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { HoldfastError, messageOf } from '../../domain/errors.js';
+import { withTimeout } from '../../lib/deadline.js';
 import type { StateStore } from '../../ports.js';
 import { syncDirectory, writeSynced } from '../files/synced.js';
 
 const VERSION = 1;
 const MOST_DAMAGED_KEPT = 5;
 const LARGEST_FILE_BYTES = 16 * 1024 * 1024;
+const PATIENCE_MS = 10_000;
+const RETRY_MS = 60_000;
+const MOST_STUCK = 2;
+
+export interface FileStateStoreOptions {
+  /** How long a save may take. Default 10 s. */
+  readonly patienceMs?: number;
+  /** Between two saves while the disk hangs. Default 60 s. */
+  readonly retryMs?: number;
+  /** Writes one file for good. Default: writeSynced. */
+  readonly write?: typeof writeSynced;
+}
+
+/** One try to write. */
+interface Attempt {
+  readonly number: number;
+  readonly begunAtMs: number;
+  /** Refused, because the disk took too long. */
+  isGivenUp: boolean;
+}
 
 export class FileStateStore implements StateStore {
   readonly #file: string;
   readonly #directory: string;
+  readonly #patienceMs: number;
+  readonly #retryMs: number;
+  readonly #writeFile: typeof writeSynced;
   #last: Promise<void> = Promise.resolve();
+  #attempts = 0;
+  readonly #stuck = new Set<Attempt>();
+  /** What lies there, as far as it was written here. */
+  #placed = { number: 0, text: '' };
 
   /** @param file its directory is created when needed; the file is readable by its owner only. */
-  constructor(file: string) {
+  constructor(file: string, options: FileStateStoreOptions = {}) {
     this.#file = file;
     this.#directory = dirname(file);
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#retryMs = options.retryMs ?? RETRY_MS;
+    this.#writeFile = options.write ?? writeSynced;
   }
 
   async load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }> {
@@ -47,7 +92,7 @@ export class FileStateStore implements StateStore {
 
   /**
    * Resolves when this state is on the disk.
-   * Rejects with `state.unwritable` (retryable); the old file is then still whole.
+   * Rejects with `state.unwritable` (retryable), also when that takes too long; the old file is then still whole.
    */
   save(state: unknown): Promise<void> {
     // Now, not when its turn comes: the caller may change the object meanwhile.
@@ -59,7 +104,7 @@ export class FileStateStore implements StateStore {
 
   async #write(text: string): Promise<void> {
     try {
-      await this.#replaceFile(text);
+      await this.#attempt(text);
     } catch (error) {
       throw new HoldfastError(
         'state.unwritable',
@@ -70,17 +115,40 @@ export class FileStateStore implements StateStore {
     }
   }
 
-  async #replaceFile(text: string): Promise<void> {
-    const temporary = `${this.#file}.tmp-${process.pid}`;
-    await mkdir(this.#directory, { recursive: true });
+  async #attempt(text: string): Promise<void> {
+    const begunAtMs = performance.now();
+    const stuckForMs = [...this.#stuck].map((other) => begunAtMs - other.begunAtMs);
+    if (stuckForMs.length >= MOST_STUCK || Math.min(Infinity, ...stuckForMs) < this.#retryMs)
+      throw notAnswered(Math.max(...stuckForMs));
+    const attempt: Attempt = { number: ++this.#attempts, begunAtMs, isGivenUp: false };
+    const done = this.#replaceFile(text, attempt).finally(() => this.#stuck.delete(attempt));
+    return withTimeout(done, this.#patienceMs, () => {
+      attempt.isGivenUp = true;
+      this.#stuck.add(attempt);
+      return notAnswered(this.#patienceMs);
+    });
+  }
+
+  async #replaceFile(text: string, attempt: Attempt): Promise<void> {
+    const temporary = `${this.#file}.tmp-${process.pid}-${attempt.number}`;
     try {
-      await writeSynced(temporary, text);
+      await mkdir(this.#directory, { recursive: true });
+      await this.#writeFile(temporary, text);
+      if (attempt.isGivenUp) throw notAnswered(performance.now() - attempt.begunAtMs);
       await rename(temporary, this.#file);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       throw error;
     }
+    this.#noteInPlace(text, attempt);
     await syncDirectory(this.#directory);
+  }
+
+  /** One that hung while it was put in place may have covered a newer one, which is then written again. */
+  #noteInPlace(text: string, { number }: Attempt): void {
+    const placed = this.#placed;
+    if (number > placed.number) this.#placed = { number, text };
+    else this.#last = this.#last.then(() => this.#write(placed.text)).catch(() => undefined);
   }
 
   /** Temporary files of predecessors that died while they wrote. */
@@ -92,11 +160,21 @@ export class FileStateStore implements StateStore {
   }
 
   /** Moves the file, and returns where it is now: still at its place when it can't be moved. */
-  async setAside(): Promise<string> {
+  setAside(): Promise<string> {
+    return this.#keepAs((damaged) => rename(this.#file, damaged));
+  }
+
+  /** A second name, where the disk can: that needs no room. The next save gives the first name to another file. */
+  keepCopy(): Promise<string> {
+    return this.#keepAs((damaged) => link(this.#file, damaged).catch(() => copyFile(this.#file, damaged)));
+  }
+
+  /** @returns where it is now: still at its place when that failed. */
+  async #keepAs(keep: (damaged: string) => Promise<void>): Promise<string> {
     const prefix = `${this.#file}.damaged-`;
-    const movedTo = `${prefix}${new Date().toISOString().replaceAll(':', '-')}`;
+    const damaged = `${prefix}${new Date().toISOString().replaceAll(':', '-')}`;
     try {
-      await rename(this.#file, movedTo);
+      await keep(damaged);
     } catch {
       return this.#file;
     }
@@ -105,13 +183,17 @@ export class FileStateStore implements StateStore {
     for (const name of kept.slice(0, -MOST_DAMAGED_KEPT)) {
       await rm(join(this.#directory, name), { force: true, recursive: true }).catch(() => undefined);
     }
-    return movedTo;
+    return damaged;
   }
 
   async #namesBeginning(prefix: string): Promise<string[]> {
     const names = await readdir(this.#directory).catch(() => []);
     return names.filter((name) => name.startsWith(prefix));
   }
+}
+
+function notAnswered(forMs: number): Error {
+  return new Error(`the disk has not answered for ${Math.max(1, Math.round(forMs / 1000))} s`);
 }
 
 type Unwrapped =
@@ -133,8 +215,9 @@ function unwrap(text: string): Unwrapped {
   ) {
     return { ok: false, problem: 'it is JSON, but not a state file of Holdfast' };
   }
-  if (envelope.version !== VERSION) {
-    const version = JSON.stringify(envelope.version);
+  // A version that is no number is damage like any other: it says nothing of the rest.
+  if (typeof envelope.version === 'number' && envelope.version !== VERSION) {
+    const { version } = envelope;
     return { ok: false, problem: `it has version ${version}; this Holdfast reads version ${VERSION}` };
   }
   return { ok: true, state: envelope.state };

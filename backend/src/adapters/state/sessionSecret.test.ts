@@ -45,8 +45,8 @@ describe('the secret of the data directory', () => {
   });
 
   it.each([
-    ['is empty', (file: string) => writeFileSync(file, ''), /no usable secret: 0 characters.*Remove it/],
-    ['was cut short', (file: string) => writeFileSync(file, 'abc\n'), /no usable secret: 3 characters/],
+    ['is empty', (file: string) => writeFileSync(file, ''), /holds 0 characters.*Remove it/],
+    ['was cut short', (file: string) => writeFileSync(file, 'abc\n'), /holds 3 characters/],
     ['is a folder', (file: string) => mkdirSync(file), /can't be kept in .*EISDIR.*or set SESSION_SECRET/],
   ])('says what is wrong where the file %s, and leaves it', (_, damage, problem) => {
     damage(join(folder, 'session-secret'));

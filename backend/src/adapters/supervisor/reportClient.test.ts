@@ -24,7 +24,8 @@ async function serving(listener: RequestListener): Promise<{ server: Server; url
 }
 
 function clientOf(url: string, rest: { token?: string; timeoutMs?: number } = {}): SupervisorLink {
-  const client = createReportClient({ url, token: rest.token ?? null, timeoutMs: rest.timeoutMs ?? 5_000 });
+  const supervisor = { url, token: rest.token ?? null, local: null };
+  const client = createReportClient({ supervisor, timeoutMs: rest.timeoutMs ?? 5_000 });
   closers.push(() => client.close());
   return client;
 }

@@ -2,15 +2,13 @@
  * Posts reports to the supervisor's API over one connection that is kept open. Whatever goes wrong is a sentence, not
  * an exception, and nothing takes longer than a time-out: a supervisor that stands still must not be felt here.
  */
-import { Agent, request } from 'node:http';
+import { request, type Agent } from 'node:http';
 import type { TrafficReport } from '../../domain/traffic.js';
 import type { SupervisorLink } from '../../ports.js';
+import { SupervisorAgent, type SupervisorAddress } from './supervisorAgent.js';
 
 export interface ReportClientOptions {
-  /** `http://127.0.0.1:3000`, without a slash at the end. */
-  readonly url: string;
-  /** HA_API_TOKEN, where one is set. */
-  readonly token: string | null;
+  readonly supervisor: SupervisorAddress;
   /** Default 2 000. */
   readonly timeoutMs?: number;
 }
@@ -19,8 +17,9 @@ const PATH = '/api/ha/gateway/report';
 const DEFAULT_TIMEOUT_MS = 2_000;
 const MOST_ANSWER_BYTES = 64 * 1024;
 
-export function createReportClient({ url, token, timeoutMs }: ReportClientOptions): SupervisorLink {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
+export function createReportClient({ supervisor, timeoutMs }: ReportClientOptions): SupervisorLink {
+  const { url, token } = supervisor;
+  const agent = new SupervisorAgent(supervisor, { keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
   const target = new URL(PATH, url);
   return {
     report: (report) => post(report, { target, token, agent, timeoutMs: timeoutMs ?? DEFAULT_TIMEOUT_MS }),

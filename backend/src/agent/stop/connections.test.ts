@@ -9,13 +9,7 @@ import { connect, createServer as createNetServer, type AddressInfo, type Server
 import { afterEach, expect, it } from 'vitest';
 // oxlint-disable-next-line no-restricted-imports -- what it leaves on a connection is what is looked for
 import { WebSocket, WebSocketServer } from 'ws';
-import {
-  acceptedConnections,
-  listeningServers,
-  protocolOf,
-  stopListening,
-  type ServerSocket,
-} from './connections.js';
+import { acceptedConnections, listeningServers, protocolOf, type ServerSocket } from './connections.js';
 import { TlsConnections } from './tlsConnections.js';
 
 const cleanups: (() => void)[] = [];
@@ -107,17 +101,10 @@ it('anything else', async () => {
   expect(protocolOf(connectionOf(server))).toEqual({ kind: 'opaque' });
 });
 
-it('servers that listen are found, and stop without losing who is connected, idle ones included', async () => {
-  const server = createServer((_, response) => response.end('answer'));
-  const port = await listen(server);
-  const client = connect(port, '127.0.0.1').setEncoding('latin1');
-  cleanups.push(() => client.destroy());
-  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
-  await once(client, 'data');
+it('servers that listen are found', async () => {
+  const server = createServer();
+  await listen(server);
   expect(listeningServers([], [])).toContain(server);
-  stopListening(server);
-  expect(listeningServers([connectionOf(server)], [server])).not.toContain(server);
-  await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
-  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
-  expect(String((await once(client, 'data'))[0])).toContain('200 OK');
+  server.close();
+  expect(listeningServers([], [server])).not.toContain(server);
 });

@@ -55,14 +55,6 @@ export function listeningServers(
   return [...servers].filter(isServer).filter((server) => server.listening);
 }
 
-/**
- * Accepts no more connections, and leaves those that are there alone: `close` of an HTTP server also destroys what it
- * takes for idle, among it connections whose last answer is not yet written out.
- */
-export function stopListening(server: Net.Server): void {
-  net().Server.prototype.close.call(server);
-}
-
 /** What a connection speaks now. */
 export function protocolOf(socket: ServerSocket): Protocol {
   if (socket.parser !== null && socket.parser !== undefined) {

@@ -9,14 +9,15 @@ import diagnostics from 'node:diagnostics_channel';
 import type { ServerResponse } from 'node:http';
 import type { GracefulStopContext } from '../seams.js';
 import { nowMs } from '../clock.js';
+import { ClosingPorts } from './closingPorts.js';
 import {
   acceptedConnections,
   listeningServers,
   protocolOf,
-  stopListening,
   type Protocol,
   type ServerSocket,
 } from './connections.js';
+import { Handover } from './handover.js';
 import { LastAnswers } from './lastAnswers.js';
 import {
   farewellsPerLook,
@@ -48,6 +49,8 @@ export class Drain {
   readonly #tls: TlsConnections;
   readonly #end: () => void;
   readonly #answers = new LastAnswers();
+  readonly #ports = new ClosingPorts();
+  readonly #handover = new Handover(() => this.#finish());
   readonly #startedAtMs = nowMs();
   readonly #deadlineAtMs: number;
   readonly #allowedMs: number;
@@ -67,10 +70,11 @@ export class Drain {
     this.#deadlineAtMs = this.#startedAtMs + this.#allowedMs - context.heardAfterMs();
   }
 
-  /** Without servers and connections it ends at once. */
+  /** Without servers and connections, here and on their way, it ends at once. */
   begin(): void {
     const connections = acceptedConnections(this.#tls);
-    if (connections.length === 0 && listeningServers(connections, this.#context.servers()).length === 0) {
+    const servers = listeningServers(connections, this.#context.servers());
+    if (connections.length === 0 && servers.length === 0 && !this.#handover.isDue) {
       this.#end();
       return;
     }
@@ -87,6 +91,7 @@ export class Drain {
   cancel(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
+    this.#guard(() => this.#ports.cancel());
     diagnostics.unsubscribe('http.server.request.start', this.#onRequest);
     diagnostics.unsubscribe('net.server.socket', this.#onConnection);
   }
@@ -104,7 +109,10 @@ export class Drain {
     if (this.#timer === null) return;
     this.#guard(() => {
       const atMs = nowMs();
-      if (atMs >= this.#deadlineAtMs || this.#isDone(atMs)) this.#finish();
+      if (atMs >= this.#deadlineAtMs) return this.#finish();
+      if (!this.#isDone(atMs)) return;
+      if (this.#handover.isDue) this.#handover.begin();
+      else this.#finish();
     });
   }
 
@@ -142,9 +150,9 @@ export class Drain {
   #isListening(connections: readonly ServerSocket[], atMs: number): boolean {
     if (!isListeningOver(atMs - this.#startedAtMs, atMs - this.#lastConnectionAtMs)) return true;
     for (const server of listeningServers(connections, this.#context.servers())) {
-      this.#guard(() => stopListening(server));
+      this.#guard(() => this.#ports.close(server));
     }
-    return false;
+    return this.#ports.isUnderWay;
   }
 
   #finish(): void {

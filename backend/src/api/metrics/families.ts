@@ -11,6 +11,7 @@ const SERVICE_STATES = [
   'quarantined',
   'unverified',
   'stopped',
+  'finished',
   'released',
 ] as const;
 
@@ -195,6 +196,25 @@ const api: Family[] = [
     'Wrong tokens refused.',
     (views) => views.api.wrongTokens,
   ),
+  {
+    name: 'holdfast_api_connections',
+    help: 'Connections to the API: on the port, with and without the token, and on the private socket.',
+    type: 'gauge',
+    labels: ['caller'],
+    samples: ({ api: { connections } }) => [
+      { labels: { caller: 'authenticated' }, value: connections.authenticated },
+      { labels: { caller: 'unauthenticated' }, value: connections.unauthenticated },
+      { labels: { caller: 'private_socket' }, value: connections.onPrivateSocket },
+    ],
+  },
+  {
+    name: 'holdfast_api_connections_closed_total',
+    help: 'Connections without the token that were closed because their places were needed for new ones, by the bound.',
+    type: 'counter',
+    labels: ['bound'],
+    samples: ({ api: { connections } }) =>
+      Object.entries(connections.closed).map(([bound, value]) => ({ labels: { bound }, value })),
+  },
 ];
 
 /** Every figure of `/metrics` that is read at the time of the scrape. */

@@ -3,6 +3,7 @@
  * conventions (base units, `_total` for counters, ratios 0–1). A figure that was not measured has no sample. Labels are
  * bounded by the configuration: services, and their instances now.
  */
+import type { ConnectionFigures } from '../httpServer.js';
 import type { MetricsView, Percentiles, StatusView } from '../../domain/views.js';
 
 export interface Views {
@@ -12,6 +13,7 @@ export interface Views {
     readonly streamClients: number;
     readonly streamDropped: number;
     readonly wrongTokens: number;
+    readonly connections: ConnectionFigures;
   };
 }
 

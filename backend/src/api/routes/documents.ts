@@ -14,7 +14,9 @@ const TITLES: Readonly<Record<RouteDoc['tag'], string>> = {
 const STYLE = `:root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;width:100%}td{padding:.3rem .5rem;border-top:1px solid #8884;vertical-align:top}
-td:first-child{width:4rem}td:nth-child(2){width:20rem}`;
+td:first-child{width:4rem}td:nth-child(2){width:20rem}code{overflow-wrap:anywhere}
+@media (max-width:40rem){tr{display:block;border-top:1px solid #8884;padding:.3rem 0}td{display:inline-block;border:0;padding:0 .5rem 0 0}
+td:first-child,td:nth-child(2){width:auto}td:last-child{display:block}}`;
 
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 

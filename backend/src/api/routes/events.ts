@@ -1,9 +1,12 @@
 /** What happened: the history, and the same live. */
+import type { Request } from 'express';
 import { z } from 'zod';
+import { GATEWAY_FIELD } from '../../domain/traffic.js';
 import type { ControlPlane } from '../../domain/views.js';
-import type { EventStream } from '../eventStream.js';
+import type { EventStream, ReaderKind } from '../eventStream.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';
+import { isPrivate, isTrusted } from '../security/callers.js';
 import { eventList } from '../schemas/events.js';
 import { serviceName } from '../schemas/primitives.js';
 
@@ -48,20 +51,31 @@ export function eventRoutes(controlPlane: ControlPlane, stream: EventStream): Ro
       tag: 'insight',
       summary: 'What happens, live, as server-sent events',
       description:
-        'Frames carry `event` (the type), `id` and `data` (an EventRecord). A client that reconnects with `Last-Event-ID` gets what it missed; `event: stream.gap` says that some of it may be lost. Readers that are too slow are cut off.',
+        'Frames carry `event` (the type), `id` and `data` (an EventRecord). Gateways that show the token have places of their own. A client that reconnects with `Last-Event-ID` gets what it missed; `event: stream.gap` says that some of it may be lost. Readers that are too slow are cut off.',
       query: z.strictObject({ service: serviceName.optional() }),
       answers: {
         200: { description: 'An endless stream of frames.', contentTypes: ['text/event-stream'] },
       },
       refusals: { 503: '`stream.full`: as many clients as are served follow it already.' },
       handle: ({ query }, { request }) => {
-        stream.admit();
+        const kind = kindOf(request);
+        stream.admit(kind);
         return {
           kind: 'stream',
           contentType: 'text/event-stream; charset=utf-8',
-          start: (response) => stream.open(response, query.service ?? null, request.get('last-event-id')),
+          start: (response) =>
+            stream.open(response, {
+              kind,
+              service: query.service ?? null,
+              lastEventId: request.get('last-event-id'),
+            }),
         };
       },
     }),
   ];
+}
+
+function kindOf(request: Request): ReaderKind {
+  const isGateway = isTrusted(request) && request.get(GATEWAY_FIELD) !== undefined;
+  return isGateway || isPrivate(request) ? 'gateway' : 'other';
 }

@@ -21,6 +21,8 @@ const answers: Readonly<Record<number, AnswerDoc>> = {
 const CONFLICT = '`operation.conflict`: another operation on this service is under way.';
 const QUARANTINED = '`service.quarantined`: a deploy or reset-failure ends that.';
 
+const JOB = '`service.is-job`: each start of it is one run.';
+
 const RELEASED = '`service.not-managed`: it was let go; adopt takes it back.';
 const UNVERIFIED =
   '`service.unverified`: no instance has ever passed the health probe, so that a new one could not be verified either.';
@@ -102,8 +104,8 @@ function scaleRoute(controlPlane: ControlPlane, direction: 'up' | 'down'): Route
     refusals: {
       ...refusals,
       409: up
-        ? `\`scale.not-above-current\`: the target is below the current count. ${CONFLICT} ${QUARANTINED}`
-        : `\`scale.not-below-current\`: the target is above the current count. ${CONFLICT}`,
+        ? `\`scale.not-above-current\`: the target is below the current count. ${CONFLICT} ${QUARANTINED} ${JOB}`
+        : `\`scale.not-below-current\`: the target is above the current count. ${CONFLICT} ${JOB}`,
       422: '`scale.above-max`, `scale.below-min`: the target is not within the bounds of the service.',
     },
     handle: async ({ body }) => report(await controlPlane.scale({ direction, ...withoutUndefined(body) })),

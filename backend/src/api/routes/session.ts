@@ -12,16 +12,16 @@ export function sessionRoutes(authenticator: Authenticator): Route[] {
       tag: 'session',
       access: 'public',
       summary: 'Log a browser in',
-      description: 'Sets a signed, HttpOnly, SameSite=Strict cookie for 12 hours; each use moves its end on.',
+      description:
+        'Sets a signed, HttpOnly, SameSite=Strict cookie (over TLS with the prefix `__Host-`). It ends when it is not used for haSessionIdleTimeout, and haSessionLifetime after the login.',
       body: login,
       answers: { 200: { description: 'Logged in.', data: session } },
       refusals: {
-        401: '`auth.invalid`: not the token.',
+        401: '`auth.invalid`: not the token; answered after a second, and the connection ends.',
         409: '`session.not-needed`: no token is set.',
-        429: '`auth.too-many-guesses`',
       },
-      handle: ({ body }, { request }) => {
-        const { cookie, expiresAtMs } = authenticator.login(body.token, request);
+      handle: async ({ body }, { request }) => {
+        const { cookie, expiresAtMs } = await authenticator.login(body.token, request);
         const data = { authenticated: true, expiresAt: new Date(expiresAtMs).toISOString() };
         return ok(data, { 'Set-Cookie': cookie });
       },
@@ -32,10 +32,13 @@ export function sessionRoutes(authenticator: Authenticator): Route[] {
       tag: 'session',
       access: 'public',
       summary: 'Log a browser out',
-      description: 'Idempotent. Change HA_API_TOKEN or SESSION_SECRET to end the sessions of all browsers.',
+      description:
+        'Ends the session for good: its cookie is worth nothing from then on. Idempotent. Change HA_API_TOKEN or SESSION_SECRET to end the sessions of all browsers.',
       answers: { 200: { description: 'Logged out.', data: session } },
-      handle: (_input, { request }) =>
-        ok({ authenticated: false, expiresAt: null }, { 'Set-Cookie': authenticator.logout(request) }),
+      handle: async (_input, { request }) => {
+        const cookie = await authenticator.logout(request);
+        return ok({ authenticated: false, expiresAt: null }, { 'Set-Cookie': cookie });
+      },
     }),
   ];
 }

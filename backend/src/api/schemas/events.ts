@@ -40,6 +40,8 @@ export const eventData = {
   }),
   'instance.serving': z.object({ ...aboutInstance, afterMs: durationMs }),
   'instance.withdrawn': z.object({ ...aboutInstance, why: text }),
+  'instance.superseded': z.object(aboutInstance),
+  'instance.restored': z.object({ ...aboutInstance, why: text }),
   'instance.exited': z.object({
     ...aboutInstance,
     exitCode: z.int().nullable(),
@@ -47,10 +49,16 @@ export const eventData = {
     charged: z.boolean(),
     ranMs: durationMs,
     cause: failureCause.exactOptional(),
+    run: z
+      .enum(['finished', 'failed'])
+      .exactOptional()
+      .describe('PM2 leaves it down as it was told: whether the run did what it should.'),
+    why: text.exactOptional().describe('Why PM2 restarts it by itself.'),
     blackBox,
   }),
   'instance.unfit': z.object({ ...aboutInstance, cause: failureCause, detail: text, blackBox }),
   'instance.unverified': z.object({ ...aboutInstance, detail: text }),
+  'instance.portShared': z.object({ ...aboutInstance, heldBy: text }),
   'instance.hung': z.object({
     ...aboutInstance,
     silentMs: durationMs,
@@ -90,6 +98,7 @@ export const eventData = {
   'service.adopted': z.object({ service, by: text, desired: count }),
   'service.unconfigured': z.object({ service }),
   'service.stalled': z.object({ service, detail: text }),
+  'service.restartedOverAndOver': z.object({ service, detail: text }),
   'service.stoppedByOperator': z.object({ service }),
   'operation.started': z.object({ ...aboutOperation, reason: text }),
   'operation.finished': z.object({ ...aboutOperation, tookMs: durationMs }),

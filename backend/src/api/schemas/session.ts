@@ -14,5 +14,7 @@ export const login = z.strictObject({
 
 export const session = z.object({
   authenticated: z.boolean(),
-  expiresAt: timestamp.nullable().describe('When it ends unless it is used; every use moves it on.'),
+  expiresAt: timestamp
+    .nullable()
+    .describe('When it ends unless it is used; every use moves it on, until its lifetime is over.'),
 });

@@ -12,6 +12,7 @@ export const serviceState = z.enum([
   'quarantined',
   'unverified',
   'stopped',
+  'finished',
   'released',
 ]);
 export const overallState = z
@@ -71,6 +72,17 @@ const instance = z.object({
   startedAtMs: wallMs,
   pid: count.nullable(),
   port: count.nullable(),
+  host: z
+    .string()
+    .describe(
+      'The address at which it is asked and reached: 127.0.0.1, unless it listens only elsewhere (::1).',
+    ),
+  owner: z
+    .object({ pid: count, userIds: z.array(z.int().nonnegative()) })
+    .nullable()
+    .describe(
+      'Users of this machine to whom its port must belong: a gateway sends nothing to the process of another one. null: not known.',
+    ),
   status: processStatus,
   mode: z.enum(['fork', 'cluster']),
   restarts: count,
@@ -118,11 +130,19 @@ const service = z.object({
   max: count,
   reason: z.string().describe('Why it is in this state and what happens next.'),
   diagnosis: diagnosis.nullable().describe('Why it does not serve as it should, where that was found out.'),
+  warnings: z
+    .array(z.string())
+    .describe('What is wrong with its settings in view of each other, or with the ports of its instances.'),
   unprovenFiles: z
     .object({ since: timestamp, problem: z.string() })
     .nullable()
     .describe(
       'Files that a deploy did not verify lie in its folder: the next instance that starts runs them.',
+    ),
+  startWarnings: z
+    .array(z.string())
+    .describe(
+      'What to know before the next instance is started, such as that it would differ from those that run.',
     ),
   operation: z.object({ id: z.string(), kind: operationKind, since: timestamp }).nullable(),
   instances: z.array(instance),

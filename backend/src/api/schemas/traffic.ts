@@ -27,6 +27,7 @@ export const trafficReport = z.strictObject({
   workers: count.max(1_024).describe('Workers that serve.'),
   leaving: z.boolean().describe('The last report of a gateway that stops.'),
   upstreams: z.array(upstream).max(MOST_REPORTED_UPSTREAMS),
+  cut: z.literal(true).optional().describe('Upstreams on this machine were left out: there are too many.'),
 }) satisfies z.ZodType<TrafficReport>;
 
 export const trafficAccepted = z.object({ accepted: z.literal(true) });

@@ -138,3 +138,25 @@ it('foreign requests never reach the control plane', async () => {
     await harness.close();
   }
 });
+
+describe('a target that names a host', () => {
+  it.each([
+    ['http://evil.example/api/ha/health', 403],
+    ['http://localhost:3000@evil.example/api/ha/health', 403],
+    ['HTTP://evil.example/api/ha/health', 403],
+    ['http://localhost/api/ha/health', 200],
+    ['/api/ha/health', 200],
+  ])('%s overrules Host: localhost, %i', async (target, status) => {
+    const harness = await startHarness();
+    try {
+      const socket = await harness.raw();
+      socket.write(`GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`);
+      let text = '';
+      for await (const chunk of socket) text += String(chunk);
+      expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      if (status === 403) expect(text).toContain('host.foreign');
+    } finally {
+      await harness.close();
+    }
+  });
+});

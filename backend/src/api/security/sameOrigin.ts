@@ -11,8 +11,9 @@
  */
 import { hostname as machineName } from 'node:os';
 import { isIP, isIPv4 } from 'node:net';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { HoldfastError } from '../../domain/errors.js';
+import { isPrivate } from './callers.js';
 
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i;
 const ORIGIN = /^(https?):\/\/(.+)$/i;
@@ -42,15 +43,28 @@ export function isLoopback(host: string): boolean {
 export function sameOriginOnly(bindHost: string, allowedHosts: readonly string[]): RequestHandler {
   const judge = createOriginJudge(bindHost, allowedHosts);
   return (request, _response, next) => {
+    // No browser can be made to open it.
+    if (isPrivate(request)) {
+      next();
+      return;
+    }
     const refusal = judge({
       method: request.method,
-      hosts: request.headersDistinct['host'] ?? [],
+      hosts: hostsOf(request),
       origin: request.headers.origin,
       fetchSite: request.get('sec-fetch-site'),
       fetchMode: request.get('sec-fetch-mode'),
     });
     next(refusal ?? undefined);
   };
+}
+
+/** A target that names a host overrules the Host field (RFC 9112, section 3.2.2). */
+function hostsOf({ originalUrl, headersDistinct }: Request): readonly string[] {
+  const hosts = headersDistinct['host'] ?? [];
+  if (originalUrl.startsWith('/')) return hosts;
+  const named = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(originalUrl)?.[1];
+  return named === undefined ? hosts : [named];
 }
 
 /** The rule itself: null when the request may go on. */

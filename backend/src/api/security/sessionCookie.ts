@@ -1,54 +1,87 @@
 /**
- * A browser's login, without a table: the cookie is `v1.<expiry>.<HMAC-SHA256>`, the expiry in seconds since
- * 1970. The key comes from SESSION_SECRET *and* the token, so changing either ends every session. It slides:
- * a cookie past a tenth of its life is replaced by a fresh one.
+ * A browser's login: the cookie is `v2.<id>.<start>.<end>.<HMAC-SHA256>`, times in seconds since 1970. The key comes from
+ * SESSION_SECRET *and* the token, so changing either ends every session. It slides: a cookie past a tenth of its idle
+ * time is replaced by a fresh one of the same session, but never beyond the lifetime that began with the login.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { API_SESSION_COOKIE, API_SESSION_COOKIE_TLS, API_SESSION_COOKIES } from '../../lib/apiCookies.js';
 
-export const COOKIE_NAME = 'holdfast_session';
-const FORMAT = /^v1\.(\d{1,12})\.([\w-]{43})$/;
+const FORMAT = /^v2\.([\w-]{22})\.(\d{1,12})\.(\d{1,12})\.([\w-]{43})$/;
 
 export interface Session {
+  readonly id: string;
+  /** When the login was. */
+  readonly startedAtMs: number;
   readonly expiresAtMs: number;
+  /** When it ends however much it is used. */
+  readonly endsAtMs: number;
   /** True when a fresh cookie should go out with the answer. */
   readonly renew: boolean;
 }
 
+export interface SessionTimes {
+  /** A session that is not used for so long ends. */
+  readonly sessionIdleMs: number;
+  /** One that is used ends all the same so long after its login. */
+  readonly sessionLifetimeMs: number;
+}
+
+export interface IssuedCookie {
+  readonly header: string;
+  readonly expiresAtMs: number;
+}
+
 export class SessionCookies {
   readonly #key: Buffer;
-  readonly #lifetimeMs: number;
+  readonly #times: SessionTimes;
 
   /** @param secret null: a random one, so that sessions end with this process. */
-  constructor(secret: string | null, token: string, lifetimeMs: number) {
+  constructor(secret: string | null, token: string, times: SessionTimes) {
     this.#key = createHmac('sha256', secret ?? randomBytes(32))
       .update(`holdfast session\n${token}`)
       .digest();
-    this.#lifetimeMs = lifetimeMs;
+    this.#times = times;
   }
 
   /** A `Set-Cookie` value for a session that starts now, and when it ends. */
-  issue(nowMs: number, secure: boolean): { readonly header: string; readonly expiresAtMs: number } {
-    const expiresAtSeconds = Math.floor((nowMs + this.#lifetimeMs) / 1000);
-    const signed = `v1.${expiresAtSeconds}`;
-    const maxAgeSeconds = Math.floor(this.#lifetimeMs / 1000);
+  issue(nowMs: number, secure: boolean): IssuedCookie {
+    return this.#issue(randomBytes(16).toString('base64url'), nowMs, nowMs, secure);
+  }
+
+  /** The same for a session that goes on. */
+  renew({ id, startedAtMs }: Session, nowMs: number, secure: boolean): IssuedCookie {
+    return this.#issue(id, startedAtMs, nowMs, secure);
+  }
+
+  /** The sessions in a request's `Cookie` header that are neither forged nor over. */
+  read(cookieHeader: string | undefined, nowMs: number): readonly Session[] {
+    return valuesOf(cookieHeader).flatMap((value) => this.#parse(value, nowMs) ?? []);
+  }
+
+  #issue(id: string, startedAtMs: number, nowMs: number, secure: boolean): IssuedCookie {
+    const { sessionIdleMs, sessionLifetimeMs } = this.#times;
+    const expiresAtMs = Math.min(nowMs + sessionIdleMs, startedAtMs + sessionLifetimeMs);
+    const [start, end] = [seconds(startedAtMs), seconds(expiresAtMs)];
+    const signed = `v2.${id}.${start}.${end}`;
     return {
-      header: cookie(`${signed}.${this.#sign(signed)}`, maxAgeSeconds, secure),
-      expiresAtMs: expiresAtSeconds * 1000,
+      header: cookie(`${signed}.${this.#sign(signed)}`, Math.max(0, end - seconds(nowMs)), secure),
+      expiresAtMs: end * 1000,
     };
   }
 
-  /** The session in a request's `Cookie` header; null when there is none, or it is forged or over. */
-  read(cookieHeader: string | undefined, nowMs: number): Session | null {
-    for (const value of valuesOf(cookieHeader)) {
-      const [, expiry, signature] = FORMAT.exec(value) ?? [];
-      if (expiry === undefined || signature === undefined) continue;
-      const expected = Buffer.from(this.#sign(`v1.${expiry}`));
-      if (!timingSafeEqual(expected, Buffer.from(signature))) continue;
-      const expiresAtMs = Number(expiry) * 1000;
-      const leftMs = expiresAtMs - nowMs;
-      if (leftMs > 0) return { expiresAtMs, renew: leftMs < this.#lifetimeMs * 0.9 };
-    }
-    return null;
+  #parse(value: string, nowMs: number): Session | null {
+    const [, id, start, end, signature] = FORMAT.exec(value) ?? [];
+    if (id === undefined || signature === undefined) return null;
+    const expected = Buffer.from(this.#sign(`v2.${id}.${start}.${end}`));
+    if (!timingSafeEqual(expected, Buffer.from(signature))) return null;
+    const { sessionIdleMs, sessionLifetimeMs } = this.#times;
+    const [startedAtMs, expiresAtMs] = [Number(start) * 1000, Number(end) * 1000];
+    // The lifetime may have been made shorter since.
+    const endsAtMs = startedAtMs + sessionLifetimeMs;
+    if (nowMs >= expiresAtMs || nowMs >= endsAtMs) return null;
+    const canGrow = expiresAtMs < seconds(endsAtMs) * 1000;
+    const renew = canGrow && expiresAtMs - nowMs < sessionIdleMs * 0.9;
+    return { id, startedAtMs, expiresAtMs, endsAtMs, renew };
   }
 
   #sign(text: string): string {
@@ -61,16 +94,18 @@ export function expiredCookie(secure: boolean): string {
   return cookie('', 0, secure);
 }
 
+const seconds = (ms: number): number => Math.floor(ms / 1000);
+
 function cookie(value: string, maxAgeSeconds: number, secure: boolean): string {
+  const name = secure ? API_SESSION_COOKIE_TLS : API_SESSION_COOKIE;
   const attributes = `Path=/; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
-  return `${COOKIE_NAME}=${value}; ${attributes}`;
+  return `${name}=${value}; ${attributes}`;
 }
 
-/** Every cookie of our name: a page of a sibling host may have planted one before ours. */
+/** Every cookie of our names: a page of a sibling host may have planted one before ours. */
 function valuesOf(header: string | undefined): string[] {
-  return (header ?? '')
-    .split(';')
-    .map((pair) => pair.trim())
-    .filter((pair) => pair.startsWith(`${COOKIE_NAME}=`))
-    .map((pair) => pair.slice(COOKIE_NAME.length + 1));
+  return (header ?? '').split(';').flatMap((pair) => {
+    const [name = '', value = ''] = pair.trim().split('=', 2);
+    return API_SESSION_COOKIES.includes(name) ? [value] : [];
+  });
 }

@@ -5,6 +5,8 @@ import { request as httpRequest } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { createApi } from '../api.js';
 import type { Api, ApiLimits, ApiOptions, Readiness } from '../api.js';
+import type { PrivateSocket } from '../httpServer.js';
+import type { SessionStore } from '../security/revokedSessions.js';
 import { MemoryControlPlane } from './memoryControlPlane.js';
 
 export interface LogLine {
@@ -54,6 +56,8 @@ export interface HarnessOptions {
   readonly settings?: Partial<ApiOptions['settings']>;
   readonly limits?: Partial<ApiLimits>;
   readonly controlPlane?: MemoryControlPlane;
+  readonly privateSocket?: PrivateSocket;
+  readonly sessionStore?: SessionStore;
 }
 
 export async function startHarness(options: HarnessOptions = {}): Promise<Harness> {
@@ -78,6 +82,8 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     logger: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
     readiness: () => harness.readiness,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.privateSocket === undefined ? {} : { privateSocket: options.privateSocket }),
+    ...(options.sessionStore === undefined ? {} : { sessionStore: options.sessionStore }),
   });
   const { port } = await api.listen();
   return Object.assign(harness, {

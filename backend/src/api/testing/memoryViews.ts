@@ -71,6 +71,8 @@ export function viewOf(service: MemoryService): ServiceView {
     reason: `${serving} of ${pmIds.length} serve`,
     diagnosis: null,
     unprovenFiles: null,
+    startWarnings: [],
+    warnings: [],
     operation: null,
     instances: pmIds.map((pmId, index) => instanceView(name, pmId, index < serving)),
   };
@@ -80,6 +82,8 @@ function instanceView(service: string, pmId: number, serving: boolean): Instance
   return {
     ...refOf(pmId),
     service,
+    host: '127.0.0.1',
+    owner: null,
     startedAtMs: 1_767_323_045_678,
     createdAtMs: 1_767_323_045_678,
     killTimeoutMs: 10_000,

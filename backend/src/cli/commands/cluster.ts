@@ -3,14 +3,13 @@
  * gateway in another terminal (`npm run balancer`), or for none.
  */
 import { describePortHolder } from '../../adapters/net/portHolder.js';
-import type { AppDefinition } from '../../adapters/pm2/appDefinition.js';
-import { loadEcosystem } from '../../adapters/pm2/ecosystem.js';
+import { unusable, type AppDefinition } from '../../adapters/pm2/appDefinition.js';
 import { unusedSettings } from '../../config/unused.js';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { acquirePidLock } from '../../lib/pidLock.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { isService } from '../ecosystemFile.js';
+import { isService, readEcosystem } from '../ecosystemFile.js';
 import { gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { InstanceGroup, type InstancePlan } from '../instanceGroup.js';
 import { clusterLock } from '../manual.js';
@@ -57,15 +56,17 @@ Settings, in the environment or in .env:
   },
 };
 
-/** @throws HoldfastError `cluster.no-service`, `cluster.not-node`, and what loadEcosystem throws. */
+/** @throws HoldfastError `cluster.no-service`, `cluster.not-node`, and what readEcosystem throws. */
 async function chooseService({ config }: CliContext): Promise<AppDefinition> {
-  const { ecosystemFile: file, ecosystemEnv: envName, pm2Home, defaultService } = config;
-  const services = (await loadEcosystem({ file, envName, pm2Home })).filter(isService);
-  const service = services.find(({ name }) => defaultService === null || name === defaultService);
-  if (service === undefined) {
+  const { ecosystemFile: file, defaultService } = config;
+  const services = (await readEcosystem(config)).filter(isService);
+  const chosen = services.find(({ name }) => defaultService === null || name === defaultService);
+  if (chosen === undefined) {
     const wanted = defaultService === null ? 'no service' : `no service ${defaultService} (DEFAULT_SERVICE)`;
     throw new HoldfastError('cluster.no-service', `${file} defines ${wanted}.`);
   }
+  const service = chosen.definition;
+  if (service === null) throw unusable(chosen, file);
   if (!service.interpreter.endsWith('node')) {
     throw new HoldfastError(
       'cluster.not-node',

@@ -16,6 +16,7 @@ import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
 import { awaitSupervisor, pause } from '../deployment.js';
 import { GATEWAY_NAME, isService, readEcosystem, SUPERVISOR_NAME } from '../ecosystemFile.js';
+import { runningNames } from '../ownApps.js';
 import { renewGateway } from '../gatewayRenewal.js';
 import { operate } from '../operation.js';
 import {
@@ -111,7 +112,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
 /** A release of this project is not for what another one runs. */
 async function requireOwnDeployment(context: CliContext): Promise<void> {
   requireWritableFolders(context);
-  const names = readEcosystem(context.config.ecosystemFile).map(({ name }) => name);
+  const names = (await readEcosystem(context.config)).map(({ name }) => name);
   await requireOwn(context, await findRunning(context, await context.pm2.list(), names), 'up --replace');
 }
 
@@ -182,13 +183,12 @@ async function prepare(
 }
 
 /** What runs, and so runs the build of before: whatever is started from here on has the new one. */
-async function whatRuns({ api, pm2, config }: CliContext) {
-  const services = readEcosystem(config.ecosystemFile).filter(isService);
-  const running = new Set((await pm2.list()).filter(({ pid }) => pid !== null).map(({ name }) => name));
+async function whatRuns(context: CliContext) {
+  const running = await runningNames(context, await readEcosystem(context.config));
   return {
-    supervisor: await api.isUp(),
+    supervisor: await context.api.isUp(),
     gateway: running.has(GATEWAY_NAME),
-    services: services.some(({ name }) => running.has(name)),
+    services: [...running].some((name) => isService({ name })),
   };
 }
 
@@ -204,7 +204,7 @@ async function chooseServices(
   const supervised = status.services.map(({ name }) => name);
   const unknown = only?.find((name) => !supervised.includes(name));
   if (unknown !== undefined) throw unknownService(unknown, supervised);
-  const defined = new Set(readEcosystem(config.ecosystemFile).map(({ name }) => name));
+  const defined = new Set((await readEcosystem(config)).map(({ name }) => name));
   if (only !== null) return only;
   const rollable = status.services.filter(({ name }) => defined.has(name));
   for (const { name, state } of rollable) {

@@ -3,12 +3,19 @@
  * started with. Nothing of another project is touched. PM2's daemon is ended only when nothing at all is left in its list.
  * What runs here without PM2 (`npm run balancer`, `npm run cluster`) is found by its lock in the data folder.
  */
-import type { StatusView } from '../../domain/views.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
-import { definedNames, GATEWAY_NAME, SUPERVISOR_NAME } from '../ecosystemFile.js';
-import { quoted } from '../invocation.js';
+import {
+  definedApps,
+  GATEWAY_NAME,
+  isService,
+  SUPERVISOR_NAME,
+  undefinedApp,
+  type DefinedApp,
+} from '../ecosystemFile.js';
+import { quoted } from '../../lib/words.js';
 import { endManual, manualProcesses } from '../manual.js';
+import { describeOther, separate, supervised, type Supervised } from '../ownApps.js';
 import type { Pm2App } from '../pm2Command.js';
 import { findRunning, isSamePath, projectOf } from '../running.js';
 import { STOP_TIMEOUT_MS, stopApps } from '../stopApps.js';
@@ -29,17 +36,26 @@ the same PM2 are left alone; its daemon is ended only when its list is empty aft
   async run(args, context) {
     parse(args, {});
     const rows = await context.pm2.list();
-    const names = namesToStop(context, rows, await supervisedNames(context));
-    const isOurs = (row: Pm2App): boolean => {
+    const known = await supervised(context);
+    const apps = await appsToStop(context, rows, known);
+    const { own, others } = separate(rows, apps, known);
+    const running = own.filter((row) => {
       const project = projectOf(row);
-      return names.has(row.name) && (project === null || isSamePath(project, context.config.root));
-    };
-    const running = rows.filter(isOurs);
+      return project === null || isSamePath(project, context.config.root);
+    });
     await stopApps(context, running);
     const code = running.length === 0 ? 0 : await finish(context, running);
     const ended = await endManualProcesses(context);
-    if (running.length === 0 && ended === 0) return nothingRuns(context, rows, [...names]);
+    if (running.length === 0 && ended === 0) {
+      warnOfOthers(context, others);
+      return nothingRuns(
+        context,
+        rows,
+        apps.map(({ name }) => name),
+      );
+    }
     if (running.length > 0) warnOfStrangers(context, rows);
+    warnOfOthers(context, others);
     return ended === null ? 1 : code;
   },
 };
@@ -47,13 +63,13 @@ the same PM2 are left alone; its daemon is ended only when its list is empty aft
 const OWN = [SUPERVISOR_NAME, GATEWAY_NAME];
 
 /** Of the configured ecosystem file, and of the one that the supervisor or the gateway was started with. */
-function namesToStop(
+async function appsToStop(
   context: CliContext,
   rows: readonly Pm2App[],
-  supervised: readonly string[],
-): ReadonlySet<string> {
+  known: Supervised,
+): Promise<readonly DefinedApp[]> {
   const { terminal, config } = context;
-  const configured = definedNames(context, config.ecosystemFile);
+  const apps = [...(await definedApps(context, config.ecosystemFile))];
   const others = new Set(
     rows.flatMap(({ name, holdfast: { HA_ECOSYSTEM_FILE: file, HA_ROOT: root } }) => {
       const isOther =
@@ -61,21 +77,13 @@ function namesToStop(
       return isOther && !isSamePath(file, config.ecosystemFile) ? [file] : [];
     }),
   );
-  const former = [...others].flatMap((file) => {
+  for (const file of others) {
     terminal.line(`What runs was started with ${file}; its applications are stopped, too.`);
-    return definedNames(context, file);
-  });
-  const known = [...configured, ...former];
+    apps.push(...(await definedApps(context, file)));
+  }
   // Without a file that can be read: what the supervisor looks after, but for what it only adopted.
-  const guessed = known.length > 0 ? [] : supervised.filter((name) => !config.services.has(name));
-  return new Set([...OWN, ...known, ...guessed]);
-}
-
-async function supervisedNames({ api }: CliContext): Promise<readonly string[]> {
-  return api
-    .get<StatusView>('/api/ha/status', { timeoutMs: 3_000 })
-    .then(({ data }) => data.services.map(({ name }) => name))
-    .catch(() => []);
+  const guessed = apps.length > 0 ? [] : [...known.keys()].filter((name) => !config.services.has(name));
+  return [...apps, ...[...OWN, ...guessed].map(undefinedApp)];
 }
 
 /** Nothing of this project; whether that is all there is. @returns the exit code. */
@@ -100,6 +108,12 @@ async function nothingRuns(
   }
   context.terminal.done('Nothing of Holdfast is running.');
   return 0;
+}
+
+/** They have a name of ours, and are other services. */
+function warnOfOthers({ terminal }: CliContext, others: readonly Pm2App[]): void {
+  for (const other of others.filter(isService))
+    terminal.warning(`${describeOther(other)} is not what the ecosystem file starts, and goes on.`);
 }
 
 /** A Holdfast of another project under the same PM2 goes on. */

@@ -130,6 +130,7 @@ class EventReader {
     const [oldest] = this.#shown;
     if (this.#shown.size > KEYS_REMEMBERED && oldest !== undefined) this.#shown.delete(oldest);
     this.#lastAtMs = Date.parse(record.at);
-    this.#context.terminal.line(this.#json ? JSON.stringify(record) : eventLine(record));
+    if (this.#json) this.#context.terminal.json(record, 0);
+    else this.#context.terminal.line(eventLine(record));
   }
 }

@@ -29,7 +29,7 @@ Without SERVICE: of every service.
     const only = name === undefined ? null : (await findService(api, name)).name;
     const all = await gather(api, only);
     if (values.json) {
-      terminal.line(JSON.stringify(only === null ? all : all[0], null, 2));
+      terminal.json(only === null ? all : all[0]);
       return 0;
     }
     if (all.length === 0) terminal.line('The supervisor looks after no service.');

@@ -48,7 +48,7 @@ Logs: logs/health-check.log (a line a run), logs/ha-health.log (a line a probe)
     await writeLogs(context, result);
     const { terminal } = context;
     if (values.json) {
-      terminal.line(JSON.stringify(result, null, 2));
+      terminal.json(result);
     } else if ('problem' in result) {
       terminal.problem(result.advice === null ? result.problem : `${result.problem}\n${result.advice}`);
     } else {
@@ -95,13 +95,13 @@ async function check(context: CliContext): Promise<Result> {
 /** One that does not run is missing only where the deployment has it. */
 async function checkGateway(context: CliContext): Promise<HealthCheckView | null> {
   const { ok, latencyMs, detail, isAway } = await gatewayHealth(context);
-  if (isAway && !definesGateway(context)) return null;
+  if (isAway && !(await definesGateway(context))) return null;
   return { name: 'gateway', ok, latencyMs, detail: `${gatewayUrl(context)} ${detail}` };
 }
 
-function definesGateway({ config }: CliContext): boolean {
+async function definesGateway({ config }: CliContext): Promise<boolean> {
   try {
-    return readEcosystem(config.ecosystemFile).some(({ name }) => name === GATEWAY_NAME);
+    return (await readEcosystem(config)).some(({ name }) => name === GATEWAY_NAME);
   } catch {
     // A file that can't be read is no news of the gateway; the supervisor has its own to say about it.
     return false;

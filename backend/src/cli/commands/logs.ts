@@ -71,7 +71,7 @@ class Output {
   line(source: LogSource, text: string, isLive: boolean): void {
     if (this.#json) {
       const { stream, pmId, path } = source;
-      this.#terminal.line(JSON.stringify({ service: this.#service, stream, pmId, path, line: text }));
+      this.#terminal.json({ service: this.#service, stream, pmId, path, line: text }, 0);
       return;
     }
     const shown = this.#terminal.isInteractive ? (readable(text, this.#terminal.hasColours) ?? text) : text;

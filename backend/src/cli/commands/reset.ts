@@ -23,7 +23,7 @@ once. Do it after you mended what made them fail; \`npx holdfast explain SERVICE
     const { values, words } = parseWords(args, { json: { type: 'boolean', default: false } }, ['SERVICE']);
     const { name } = await findService(api, words[0] ?? '');
     const { data } = await api.post<Cleared>(`/api/ha/reset-failure/${encodeURIComponent(name)}`, {});
-    if (values.json) terminal.line(JSON.stringify(data, null, 2));
+    if (values.json) terminal.json(data);
     else terminal.done(describe(name, data));
     return 0;
   },

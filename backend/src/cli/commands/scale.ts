@@ -32,7 +32,7 @@ maxInstances), the cooldown does not. Autoscaling goes on and may change the num
     const target = change.relative ? desired + change.by : change.to;
     if (target === desired) {
       const text = `${serviceName} has ${desired} ${desired === 1 ? 'instance' : 'instances'} already; nothing to change.`;
-      if (values.json) context.terminal.line(JSON.stringify(unchanged(serviceName, desired, text), null, 2));
+      if (values.json) context.terminal.json(unchanged(serviceName, desired, text));
       else context.terminal.done(text);
       return 0;
     }

@@ -48,7 +48,7 @@ service is healthy, but for those that an operator stopped. Exits 0 when it is s
  * What an operator stopped is down because it should be, and what was let go is left alone; this starts no service. An
  * unverified one serves, and says what is to be set.
  */
-const AS_WANTED: readonly ServiceState[] = ['healthy', 'stopped', 'released', 'unverified'];
+const AS_WANTED: readonly ServiceState[] = ['healthy', 'stopped', 'finished', 'released', 'unverified'];
 
 /** @returns the exit code. */
 export async function startHighAvailability(
@@ -97,9 +97,9 @@ export async function startHighAvailability(
 
 async function startSupervisor(context: CliContext): Promise<void> {
   requireSoundConfig(context);
-  const defined = readEcosystem(context.config.ecosystemFile).filter(({ name }) => name === SUPERVISOR_NAME);
+  const defined = (await readEcosystem(context.config)).filter(({ name }) => name === SUPERVISOR_NAME);
   const { missing, halted } = compare(defined, await context.pm2.list());
-  await requireFreePorts(context.config, missing);
+  await requireFreePorts(context, missing);
   await startMissing(context, missing);
   if (halted.length > 0) await context.pm2.run(['restart', SUPERVISOR_NAME]);
 }

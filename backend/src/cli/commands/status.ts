@@ -33,7 +33,7 @@ Services, instances, load, the last decisions, failures and events.
   async run(args, context) {
     const values = parse(args, { json: { type: 'boolean', default: false } });
     const { data } = await context.api.get<StatusView>('/api/ha/status');
-    if (values.json) context.terminal.line(JSON.stringify(data, null, 2));
+    if (values.json) context.terminal.json(data);
     else await printStatus(context, data);
     return 0;
   },
@@ -57,6 +57,10 @@ export async function printStatus({ api, terminal }: CliContext, view: StatusVie
     ),
     ...view.services.flatMap(({ name, unprovenFiles }) =>
       unprovenFiles === null ? [] : ['', unprovenText(name)],
+    ),
+    // A supervisor of before an update has none.
+    ...view.services.flatMap(({ name, warnings = [], startWarnings = [] }) =>
+      [...warnings, ...startWarnings].flatMap((warning) => ['', `${name}: ${warning}`]),
     ),
     '',
     ...instanceLines(view.services, now),

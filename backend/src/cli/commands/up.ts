@@ -2,23 +2,28 @@
  * `npm start`: from whatever state the deployment is in to one that serves. Running it on a deployment that already
  * runs changes nothing: it checks, and says where everything is.
  */
+import { HoldfastError } from '../../domain/errors.js';
 import { addressHint, isKeyedByAddress } from '../../domain/pool.js';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parse, seconds, type Command } from '../command.js';
+import { instancesStarted } from '../../adapters/pm2/appDefinition.js';
+import { servicePolicy } from '../../config/policy.js';
 import { unusedSettings } from '../../config/unused.js';
 import { withEcosystem, type CliContext } from '../context.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
 import { awaitSupervisor } from '../deployment.js';
-import { definedNames, GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
+import { definedApps, GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
 import { headLines, serviceLines } from '../render.js';
 import { holdfast } from '../invocation.js';
 import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { isPortFree, requireFreePorts } from '../portCheck.js';
+import { describeOther, separate, supervised } from '../ownApps.js';
 import { samplePage } from '../sample.js';
 import type { Pm2App } from '../pm2Command.js';
 import { findRunning, requireOwn } from '../running.js';
 import { stopApps } from '../stopApps.js';
-import { compare, requireScripts, requireWritableFolders, startMissing } from '../startApps.js';
+import { compare, refusals, requireWritableFolders, sayStarted, startMissing } from '../startApps.js';
 import { duration } from '../terminal.js';
 
 export const up: Command = {
@@ -62,22 +67,24 @@ project folder or under another PM2, nothing is started, and what to do is print
 async function makeRoom(context: CliContext, replace: boolean, command: string): Promise<void> {
   // The ecosystem file itself keeps a secret in the data folder, and would blame that.
   requireWritableFolders(context);
-  const names = readEcosystem(context.config.ecosystemFile).map(({ name }) => name);
+  const apps = await readEcosystem(context.config);
+  const names = apps.map(({ name }) => name);
   const rows = await context.pm2.list();
   const running = await findRunning(context, rows, names);
   if (!replace || running.kind !== 'changed') return requireOwn(context, running, command);
-  const former = running.file === null ? [] : definedNames(context, running.file);
+  const former = running.file === null ? [] : await definedApps(context, running.file);
+  const ofFormer = separate(rows, former, await supervised(context)).own;
   // A service that both files define goes on, and the new supervisor takes it over.
   const isGone = (row: Pm2App): boolean =>
-    !isService(row) || (former.includes(row.name) && !names.includes(row.name));
+    !isService(row) || (ofFormer.includes(row) && !names.includes(row.name));
   await stopApps(context, rows.filter(isGone));
 }
 
 /** Starts what is missing, waits until it serves, says where everything is. @returns the exit code. */
 export async function startAll(context: CliContext, timeoutMs: number): Promise<number> {
   const { terminal, config } = context;
-  const defined = readEcosystem(config.ecosystemFile);
-  const changed = await bringUp(context, defined);
+  const defined = await readEcosystem(config);
+  const { changed, refused } = await bringUp(context, defined, true);
   await awaitSupervisor(context, timeoutMs);
   if (!changed) terminal.done('Already running; nothing to start.');
   const { status, waitedMs } = await awaitHealthy(context, timeoutMs);
@@ -95,6 +102,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
     );
     return 1;
   }
+  if (refused) return 1;
   terminal.line();
   for (const line of await addresses(context, defined)) terminal.line(line);
   if (definesGateway(defined) && isKeyedByAddress(config.gateway.pool))
@@ -107,45 +115,100 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   return 0;
 }
 
-/** Starts what is missing or halted. @returns whether there was anything to do. */
-async function bringUp(context: CliContext, apps: readonly DefinedApp[]): Promise<boolean> {
-  const rows = await context.pm2.list();
-  const { missing, halted } = compare(apps, rows);
-  requireScripts(context.config.ecosystemFile, missing);
-  await requireFreePorts(context.config, missing);
+interface BroughtUp {
+  /** There was something to start. */
+  readonly changed: boolean;
+  /** PM2 refuses an application, as the file defines it. */
+  readonly refused: boolean;
+}
+
+/**
+ * Starts what is missing or halted. What PM2 refuses is said, and takes no other application with it.
+ * @throws HoldfastError `ecosystem.invalid` when it refuses every service of the file; then nothing was started.
+ */
+async function bringUp(
+  context: CliContext,
+  apps: readonly DefinedApp[],
+  isSupervised: boolean,
+): Promise<BroughtUp> {
+  const { own: rows, others } = separate(await context.pm2.list(), apps, await supervised(context));
+  const { missing: absent, halted, ended } = compare(apps, rows);
+  const hidden = absent.filter((app) => others.some(({ name }) => name === app.name));
+  const missing = absent.filter((app) => app.problem === null && !hidden.includes(app));
+  const problems = [
+    ...refusals(context.config.ecosystemFile, absent),
+    ...(isSupervised ? [] : hidden.map(({ name }) => whyHidden(name, others))),
+  ];
+  for (const { name } of isSupervised ? hidden : [])
+    context.terminal.line(`${whyHidden(name, others)} The supervisor starts it.`);
+  if (problems.length > 0 && !apps.some((app) => isService(app) && app.problem === null))
+    throw new HoldfastError('ecosystem.invalid', problems.join('\n'));
+  for (const problem of problems) context.terminal.problem(problem);
+  for (const warning of boundsWarnings(context, apps)) context.terminal.warning(warning);
+  await requireFreePorts(context, missing);
   const names = (list: readonly DefinedApp[]): string => list.map(({ name }) => name).join(', ');
   if (missing.length > 0) {
     context.terminal.progress(`starting ${names(missing)} through PM2`);
     await startMissing(context, missing);
-    context.terminal.done(`Started ${names(missing)}.`);
   }
   for (const { name } of halted) {
     context.terminal.progress(`starting ${name} again`);
     const numbers = rows.filter((row) => row.name === name).map(({ pmId }) => String(pmId));
     await context.pm2.run(['restart', ...numbers]);
-    context.terminal.done(`Started ${name}, which was stopped, again.`);
+    sayStarted(context, [name], await context.pm2.list(), ', which was stopped, again');
   }
-  return missing.length + halted.length > 0;
+  for (const { name } of ended)
+    sayRun(
+      context,
+      rows.filter((row) => row.name === name),
+    );
+  return { changed: missing.length + halted.length > 0, refused: problems.length > 0 };
+}
+
+/** Where the file starts another number of instances than config.yml allows: said before anything is started. */
+function boundsWarnings({ config }: CliContext, apps: readonly DefinedApp[]): readonly string[] {
+  const host = { cores: cpus().length, memoryBytes: Infinity };
+  return apps.filter(isService).flatMap((app) => {
+    const { scaling } = servicePolicy(config, { name: app.name, instances: instancesStarted(app) }, host);
+    return scaling.boundsWarning ?? [];
+  });
+}
+
+/** `pm2 start <file>` goes by names alone: it would restart the other application, with what the file says of this one. */
+function whyHidden(name: string, others: readonly Pm2App[]): string {
+  const found = others.filter((other) => other.name === name).map(describeOther);
+  return `PM2 runs another application of that name, which is left alone: ${found.join(', ')}; \`pm2 start\` cannot start ${name} beside it.`;
+}
+
+/** Each start of a job is one run: this command is no reason for another one. */
+function sayRun({ terminal }: CliContext, rows: readonly Pm2App[]): void {
+  const [{ name = '', lastExitCode = null } = {}] = rows;
+  const numbers = rows.map(({ pmId }) => pmId).join(' ');
+  terminal.line(
+    lastExitCode === null
+      ? `${name} is not started, as PM2 was told (autostart: false).`
+      : `${name} has ended with exit code ${lastExitCode}, as PM2 was told to let it; \`pm2 restart ${numbers}\` starts it again.`,
+  );
 }
 
 /** Without a supervisor, "serves" is all that can be asked: every port is listened on. */
 async function startServices(context: CliContext, timeoutMs: number): Promise<number> {
   const { terminal } = context;
-  const services = readEcosystem(context.config.ecosystemFile).filter(isService);
-  if (!(await bringUp(context, services))) terminal.done('Already running; nothing to start.');
+  const services = (await readEcosystem(context.config)).filter(isService);
+  const { changed, refused } = await bringUp(context, services, false);
+  if (!changed) terminal.done('Already running; nothing to start.');
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const rows = (await context.pm2.list()).filter(({ name }) =>
-      services.some((service) => service.name === name),
-    );
+    const rows = separate(await context.pm2.list(), services).own;
     const silent = [];
     for (const row of rows) {
+      if (row.run === 'finished') continue;
       if (row.status !== 'online' || (row.port !== null && (await isPortFree(row.port)))) silent.push(row);
     }
-    if (silent.length === 0 && rows.length > 0) {
-      for (const { name, port, pid } of rows)
+    if (silent.length === 0 && (rows.length > 0 || refused)) {
+      for (const { name, port, pid } of rows.filter(({ run }) => run === null))
         terminal.done(`${name} serves on http://127.0.0.1:${port ?? ''}/ (pid ${pid ?? ''})`);
-      return 0;
+      return refused ? 1 : 0;
     }
     const names = silent.map(({ name, port, status }) => `${name}:${port ?? ''} (${status})`).join(', ');
     if (performance.now() > deadline) {

@@ -38,7 +38,7 @@ async function announcer() {
   const tell = (type: EventRecord['type'], pmId: number, instancePort: number, service = 'shop'): void => {
     send({ seq: 1, type, service, data: { service, instance: { pmId, pid: 1, port: instancePort } } });
   };
-  return { client: new ApiClient(`http://127.0.0.1:${port}`, null), tell };
+  return { client: new ApiClient({ url: `http://127.0.0.1:${port}`, token: null, local: null }), tell };
 }
 
 const serviceWith = (...ports: readonly number[]): ServiceView =>
@@ -194,7 +194,7 @@ describe('Traffic', () => {
     traffic = new Traffic({ service: 'shop', path: '/', slowPath: null });
     const problems: string[] = [];
     await traffic.start(
-      new ApiClient(`http://127.0.0.1:${port}`, null),
+      new ApiClient({ url: `http://127.0.0.1:${port}`, token: null, local: null }),
       () => Promise.resolve(serviceWith()),
       (problem) => problems.push(problem),
     );

@@ -7,6 +7,7 @@ import { diagnosisText, type ExitFacts, type HttpAnswer, type RunningFacts } fro
 const RUNNING: RunningFacts = {
   service: 'my-api',
   instance: { pmId: 3, pid: 42, port: 14000 },
+  host: '127.0.0.1',
   mode: 'fork',
   ageMs: 6_000,
   probe: { kind: 'http', path: '/health', statusMin: 200, statusMax: 399, bodyIncludes: null },
@@ -33,6 +34,7 @@ const on = (...places: [string, number][]): RunningFacts['listening'] => ({
 });
 
 const strict = { ...RUNNING.probe, statusMax: 299 } as RunningFacts['probe'];
+const asHost = (host: string) => ({ ...RUNNING.probe, host }) as RunningFacts['probe'];
 const withBody = { ...RUNNING.probe, bodyIncludes: '"ok"' } as RunningFacts['probe'];
 
 it.each<[what: string, facts: Partial<RunningFacts>, code: string, settled: boolean, text: string]>([
@@ -62,7 +64,56 @@ it.each<[what: string, facts: Partial<RunningFacts>, code: string, settled: bool
     { answer: answered(401) },
     'health-path-protected',
     true,
-    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 401; expected is 200–399, healthPath is /health. Let the health path answer without a login, or set healthPath to one that does: probes carry no credentials.',
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 401; expected is 200–399, healthPath is /health. Let the health path answer without a login, set healthPath to one that does, or let probes send what it asks for (healthHeaders).',
+  ],
+  [
+    'a list of allowed hosts that has localhost',
+    { answer: answered(403), otherHost: { host: 'localhost', status: 204 } },
+    'host-refused',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 403; expected is 200–399; asked as host localhost it answers 204. Set healthHost: localhost for my-api.',
+  ],
+  [
+    'a list of allowed hosts, and the status that means it',
+    { answer: answered(421), otherHost: { host: 'localhost', status: 421 } },
+    'host-refused',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 421; expected is 200–399; it was asked as host 127.0.0.1:14000. Set healthHost for my-api to a host that it answers, or let it answer 127.0.0.1:14000.',
+  ],
+  ...[
+    'Invalid Host header',
+    'Blocked request. This host ("10.0.0.1") is not allowed.',
+    'Blocked hosts: x',
+  ].map((body): [string, Partial<RunningFacts>, string, boolean, string] => [
+    `a list of allowed hosts, in the words of the application: ${body}`,
+    { answer: answered(403, { body }), otherPaths: [], probe: asHost('old.example') },
+    'host-refused',
+    true,
+    `my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 403; expected is 200–399; it was asked as host old.example and says ${JSON.stringify(body)}. Correct healthHost of my-api, or let it answer old.example.`,
+  ]),
+  [
+    'what may be a list of allowed hosts',
+    { answer: answered(400) },
+    'health-path-missing',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 400; expected is 200–399, healthPath is /health. Let that path answer 200, or set healthPath to one that does. If it answers only hosts on a list, set healthHost to one of them.',
+  ],
+  [
+    'no list of allowed hosts: it is asked as one already',
+    { answer: answered(400), probe: asHost('shop.example') },
+    'health-path-missing',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 400; expected is 200–399, healthPath is /health. Let that path answer 200, or set healthPath to one that does.',
+  ],
+  [
+    'an answer that shows the secrets of the request',
+    {
+      answer: answered(302, { location: '/login?token=s3cret-token' }),
+      probe: { ...strict, headers: { Authorization: 'Bearer s3cret-token' } } as RunningFacts['probe'],
+    },
+    'health-path-redirects',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health answered 302 to /login?token=(hidden); expected is 200–299, healthPath is /health. Set healthPath to a path that answers by itself: redirects are not followed.',
   ],
   [
     'a redirect that does not count',
@@ -105,6 +156,34 @@ it.each<[what: string, facts: Partial<RunningFacts>, code: string, settled: bool
     'wrong-port',
     true,
     'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: PM2 listens for applications like it on 127.0.0.1:3000 instead. Let it listen on process.env.PORT, which is 14000 here: every instance gets a port of its own.',
+  ],
+  [
+    "a hard-coded port that another instance has, shared by PM2's cluster mode",
+    { mode: 'cluster', listening: on(['::', 13999]), siblingPorts: [13998, 13999] },
+    'shared-port',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: it listens on port 13999, which another instance of my-api was given. Let it listen on process.env.PORT, which is 14000 here. Processes that share one port cannot be told apart: those that serve are kept, and none can be added or replaced.',
+  ],
+  [
+    'what may be a hard-coded port in cluster mode, without an agent',
+    { mode: 'cluster', listening: null, siblingPorts: [13999], ageMs: 31_000 },
+    'not-listening',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: nothing listens there 31 s after its start. Does it listen on process.env.PORT (14000) and not on a fixed port, such as 13999? Its agent could tell (withAgent in the ecosystem file).',
+  ],
+  [
+    'a Unix socket',
+    { listening: { ...on()!, paths: ['/run/my-api.sock'] } },
+    'unix-socket',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: it listens on the Unix socket /run/my-api.sock, and on no port. Holdfast asks and balances ports only. Let it listen on process.env.PORT, which is 14000 here.',
+  ],
+  [
+    'another port, beside a Unix socket',
+    { listening: { ...on(['::', 3000])!, paths: ['/run/debug.sock'] } },
+    'wrong-port',
+    true,
+    'my-api#3 (port 14000): GET http://127.0.0.1:14000/health was refused: it listens on port 3000 instead. Let it listen on process.env.PORT, which is 14000 here: every instance gets a port of its own.',
   ],
   [
     'localhost that is ::1',
@@ -232,6 +311,7 @@ it.each<[what: string, facts: Partial<RunningFacts>, code: string, settled: bool
 describe('says nothing', () => {
   it.each<[string, Partial<RunningFacts>]>([
     ['of an answer that is right', { answer: answered(204) }],
+    ['of a right answer with a word about hosts', { answer: answered(200, { body: 'host is not allowed' }) }],
     ['of a body that is right', { probe: withBody, answer: answered(200, { body: '{"ok"}' }) }],
     ['of one without a port', { instance: { pmId: 3, pid: 42, port: null }, answer: null }],
     ['of one that has just begun to listen', { listening: on(['127.0.0.1', 14000]) }],
@@ -313,6 +393,12 @@ it.each<[what: string, facts: Partial<ExitFacts>, code: string, text: string]>([
     failedWith('Error: listen EACCES: permission denied 0.0.0.0:80'),
     'port-forbidden',
     'my-api#3 (port 14000) ended 0.2 s after its start with exit code 1: it may not listen on port 80 (EACCES). Let it listen on process.env.PORT, which is 14000 here: every instance gets a port of its own.',
+  ],
+  [
+    'a Unix socket that another instance has',
+    failedWith('Error: listen EADDRINUSE: address already in use /run/my-api.sock'),
+    'unix-socket',
+    'my-api#3 (port 14000) ended 0.2 s after its start with exit code 1: it could not listen on the Unix socket /run/my-api.sock (EADDRINUSE). Holdfast asks and balances ports only. Let it listen on process.env.PORT, which is 14000 here.',
   ],
   [
     'an error of its own',

@@ -7,8 +7,16 @@
  * that listens nowhere may still be loading, so these two settle when the time to start is over.
  */
 import { fatalErrorIn } from './fatalError.js';
-import type { Diagnosis, DiagnosisCode, HttpAnswer, ListenAddress, RunningFacts } from './facts.js';
-import { isLoopbackReach, place, seconds, subjectName } from './words.js';
+import type {
+  Diagnosis,
+  DiagnosisCode,
+  HttpAnswer,
+  HttpFacts,
+  ListenAddress,
+  RunningFacts,
+} from './facts.js';
+import { hostRefusal, maybeHost } from './hostRefusal.js';
+import { begins, isLoopbackReach, place, range, seconds, subjectName, withoutSecrets } from './words.js';
 
 /** Older than this, what is wrong with an answer or a port will not mend itself. */
 const ANSWER_SETTLES_MS = 5_000;
@@ -17,10 +25,8 @@ const FAILURE_SETTLES_MS = 10_000;
 /** Errors of a program, not of what it talks to: such a one will not listen later. PM2 keeps it running all the same. */
 const NEVER_MENDS =
   /^(?:SyntaxError|ReferenceError|TypeError)\b|ERR_MODULE_NOT_FOUND|Cannot find (?:module|package) /;
-const LONGEST_BODY = 80;
 
 type Finding = Pick<Diagnosis, 'code' | 'what' | 'advice' | 'settled'>;
-type HttpFacts = RunningFacts & { readonly probe: Extract<RunningFacts['probe'], { kind: 'http' }> };
 
 /** @returns null when nothing is wrong, or nothing can be said yet. */
 export function diagnose(facts: RunningFacts): Diagnosis | null {
@@ -69,6 +75,10 @@ function withoutListener(facts: RunningFacts, port: number): Finding | null {
   // It has begun to listen between two looks.
   if (own.length > 0) return null;
   if (listening.refused !== null) return refusedPort(facts, listening.refused);
+  const shared = listening.addresses.find((one) => facts.siblingPorts?.includes(one.port) === true);
+  if (shared !== undefined) return sharedPort(facts, asked, port, shared);
+  const [path] = listening.paths ?? [];
+  if (listening.addresses.length === 0 && path !== undefined) return unixSocket(facts, asked, path);
   if (listening.addresses.length > 0) return wrongPort(facts, asked, port, listening.addresses);
   return notListening(facts, `${asked}: it listens on no port`, listening);
 }
@@ -105,6 +115,27 @@ function wrongPort(
   };
 }
 
+/** Its code names a port, which PM2's cluster mode lets all processes share. */
+function sharedPort(facts: RunningFacts, asked: string, port: number, at: ListenAddress): Finding {
+  return {
+    code: 'shared-port',
+    what: `${subjectName(facts)}: ${asked}: it listens on ${place(at)}, which another instance of ${facts.service} was given.`,
+    advice:
+      `Let it listen on process.env.PORT, which is ${port} here. Processes that share one port cannot be told apart: those that ` +
+      `serve are kept, and none can be added or replaced.`,
+    settled: facts.ageMs >= ANSWER_SETTLES_MS,
+  };
+}
+
+function unixSocket(facts: RunningFacts, asked: string, path: string): Finding {
+  return {
+    code: 'unix-socket',
+    what: `${subjectName(facts)}: ${asked}: it listens on the Unix socket ${path}, and on no port.`,
+    advice: `Holdfast asks and balances ports only. Let it listen on process.env.PORT, which is ${facts.instance.port ?? ''} here.`,
+    settled: facts.ageMs >= ANSWER_SETTLES_MS,
+  };
+}
+
 function refusedPort(facts: RunningFacts, refused: ListenAddress & { readonly code: string }): Finding {
   const { instance } = facts;
   const isOwn = refused.port === instance.port;
@@ -137,9 +168,15 @@ function notListening(facts: RunningFacts, asked: string, listening: RunningFact
     what: `${subjectName(facts)}: ${asked} ${seconds(ageMs)} after its start.`,
     advice: known
       ? `If it only starts slowly, raise startTimeout (now ${seconds(startTimeoutMs)}); otherwise see why it never calls listen(process.env.PORT).`
-      : `Does it listen on process.env.PORT (${facts.instance.port ?? ''})? ${mode === 'cluster' ? 'Its agent could tell (withAgent in the ecosystem file).' : 'If it only starts slowly, raise startTimeout.'}`,
+      : `Does it listen on process.env.PORT (${facts.instance.port ?? ''})${fixedPort(facts)}? ${mode === 'cluster' ? 'Its agent could tell (withAgent in the ecosystem file).' : 'If it only starts slowly, raise startTimeout.'}`,
     settled: ageMs >= startTimeoutMs,
   };
+}
+
+/** Without an agent, what listens on the ports of the other instances cannot be told apart. */
+function fixedPort({ siblingPorts = [], mode }: RunningFacts): string {
+  const [first] = siblingPorts;
+  return mode === 'cluster' && first !== undefined ? ` and not on a fixed port, such as ${first}` : '';
 }
 
 function noAnswer(facts: RunningFacts, { waitedMs }: Extract<HttpAnswer, { kind: 'silent' }>): Finding {
@@ -184,18 +221,29 @@ function badAnswer(facts: HttpFacts, answer: Extract<HttpAnswer, { kind: 'answer
     if (probe.bodyIncludes === null || body.includes(probe.bodyIncludes)) return null;
     return {
       code: 'health-body',
-      what: `${asked} without ${JSON.stringify(probe.bodyIncludes)} in its body, which healthBody asks for; it begins ${begins(body)}.`,
+      what: `${asked} without ${JSON.stringify(probe.bodyIncludes)} in its body, which healthBody asks for; it begins ${begins(body, probe)}.`,
       advice: `Correct healthBody of ${service}, or the answer.`,
       settled: ageMs >= ANSWER_SETTLES_MS,
     };
   }
-  const expected = `${asked}${location === null ? '' : ` to ${location}`}; expected is ${range(probe)}`;
+  const target = location === null ? '' : ` to ${withoutSecrets(location, probe)}`;
+  const expected = `${asked}${target}; expected is ${range(probe)}`;
+  const refusal = hostRefusal(facts, answer);
+  if (refusal !== null)
+    return {
+      code: 'host-refused',
+      what: `${expected}${refusal.found}.`,
+      advice: refusal.advice,
+      settled: ageMs >= ANSWER_SETTLES_MS,
+    };
   const others = alternatives(facts);
   const code = codeOf(status);
   return {
     code,
     what: `${expected}, healthPath is ${probe.path}${others.found}.`,
-    advice: others.advice ?? ADVICE[code] ?? 'Let the health path answer 2xx while the instance can serve.',
+    advice:
+      others.advice ??
+      `${ADVICE[code] ?? 'Let the health path answer 2xx while the instance can serve.'}${maybeHost(facts, answer)}`,
     settled:
       code !== 'not-ready' && ageMs >= (code === 'health-fails' ? FAILURE_SETTLES_MS : ANSWER_SETTLES_MS),
   };
@@ -211,7 +259,7 @@ function codeOf(status: number): DiagnosisCode {
 const ADVICE: { readonly [Code in DiagnosisCode]?: string } = {
   'health-path-missing': 'Let that path answer 200, or set healthPath to one that does.',
   'health-path-protected':
-    'Let the health path answer without a login, or set healthPath to one that does: probes carry no credentials.',
+    'Let the health path answer without a login, set healthPath to one that does, or let probes send what it asks for (healthHeaders).',
   'health-path-redirects': 'Set healthPath to a path that answers by itself: redirects are not followed.',
   'not-ready': 'It says so itself: see what it waits for.',
 };
@@ -226,17 +274,7 @@ function alternatives({ otherPaths, service }: RunningFacts): { found: string; a
   };
 }
 
-function request({ probe }: RunningFacts, port: number): string {
-  return probe.kind === 'tcp'
-    ? `a connection to 127.0.0.1:${port}`
-    : `GET http://127.0.0.1:${port}${probe.path}`;
-}
-
-function range({ statusMin, statusMax }: HttpFacts['probe']): string {
-  return statusMin === statusMax ? String(statusMin) : `${statusMin}–${statusMax}`;
-}
-
-function begins(body: string): string {
-  const text = body.replaceAll(/\s+/g, ' ').trim();
-  return JSON.stringify(text.length <= LONGEST_BODY ? text : `${text.slice(0, LONGEST_BODY - 1)}…`);
+function request({ probe, host }: RunningFacts, port: number): string {
+  const at = place({ address: host, port });
+  return probe.kind === 'tcp' ? `a connection to ${at}` : `GET http://${at}${probe.path}`;
 }

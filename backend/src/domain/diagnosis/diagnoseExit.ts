@@ -17,6 +17,7 @@ function find(facts: ExitFacts): Finding {
   if (error !== null) {
     return (
       portProblem(facts, error.headline) ??
+      pathProblem(facts, error.headline) ??
       missingModule(facts, error.headline) ??
       syntaxError(facts, error.headline) ?? {
         code: 'crashed',
@@ -70,6 +71,17 @@ function portProblem(facts: ExitFacts, headline: string): Finding | null {
     code: 'port-taken',
     what: `${ended(facts)}: port ${port} is taken${by} (EADDRINUSE)${isOwn ? '' : `; it was given ${instance.port ?? 'none'}`}.`,
     advice: isOwn ? `End what holds port ${port}, or give ${service} other ports.` : usePort,
+  };
+}
+
+/** A Unix socket that another instance has, or that it may not create. */
+function pathProblem(facts: ExitFacts, headline: string): Finding | null {
+  const [, code, path] = /\blisten (E[A-Z]+)\b.*? (\/\S+)\s*$/.exec(headline) ?? [];
+  if (code === undefined || path === undefined) return null;
+  return {
+    code: 'unix-socket',
+    what: `${ended(facts)}: it could not listen on the Unix socket ${path} (${code}).`,
+    advice: `Holdfast asks and balances ports only. Let it listen on process.env.PORT, which is ${facts.instance.port ?? 'not set'} here.`,
   };
 }
 

@@ -11,6 +11,8 @@ export interface ListenAddress {
 /** What a process does with the network, as far as it can be told. */
 export interface Listening {
   readonly addresses: readonly ListenAddress[];
+  /** Unix sockets, by path. Default: not known. */
+  readonly paths?: readonly string[];
   /**
    * False: PM2's daemon listens for applications in cluster mode, and which of them each address belongs to is inferred:
    * it is none that a listed instance was given.
@@ -69,19 +71,29 @@ export interface Subject {
 
 /** Of an instance that runs and does not serve. */
 export interface RunningFacts extends Subject {
+  /** Where it was asked, without brackets. */
+  readonly host: string;
   readonly probe: ProbeSpec;
   /** null: it has no port to ask at. */
   readonly answer: HttpAnswer | null;
   /** Other paths that answer 2xx or 3xx, the likeliest health path first. */
   readonly otherPaths: readonly { readonly path: string; readonly status: number }[];
+  /** What the health path answers when it is asked as another host. Default: it was not asked so. */
+  readonly otherHost?: { readonly host: string; readonly status: number } | null;
   /** null: can't be told. */
   readonly listening: Listening | null;
+  /** The ports that its other instances were given. Default: none. */
+  readonly siblingPorts?: readonly number[];
   /** Of the instance's port. */
   readonly holder: PortHolder | null;
   readonly log: LogTail | null;
   /** After which a starting instance is given up. */
   readonly startTimeoutMs: number;
 }
+
+/** Of one that is probed by HTTP. */
+export type HttpFacts = RunningFacts & { readonly probe: HttpSpec };
+export type HttpSpec = Extract<ProbeSpec, { kind: 'http' }>;
 
 /** Of an instance that ended by its own fault. */
 export interface ExitFacts extends Subject {
@@ -99,6 +111,7 @@ export interface ExitFacts extends Subject {
 export const DIAGNOSES = [
   'health-path-missing', // the health path answers 404 or the like
   'health-path-protected', // 401, 403
+  'host-refused', // the application answers only hosts on a list
   'health-path-redirects', // to somewhere, and redirects do not count as healthy
   'health-fails', // 5xx, or another status out of range
   'health-body', // the status is right, the text is not in the body
@@ -107,6 +120,8 @@ export const DIAGNOSES = [
   'not-http', // it speaks something else
   'speaks-tls',
   'wrong-port', // it listens, but not on its port
+  'shared-port', // it listens on the port of another instance of its service
+  'unix-socket', // it listens on a Unix socket, and on no port
   'wrong-address', // it listens on its port, but not where it is looked for
   'not-listening', // it listens nowhere
   'port-taken', // another process listens there

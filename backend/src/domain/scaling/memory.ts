@@ -71,12 +71,15 @@ function activeReversals(memory: ScalingMemory, nowMs: number): number {
 
 const TIMES = ['lastUpAtMs', 'lastAutomaticDownAtMs', 'lastReversalAtMs', 'memoryBlockedSinceMs'] as const;
 
-/** As JSON, with times on the wall clock. `offsetMs` is wall clock minus monotonic clock, now. */
-export function saveMemory(memory: ScalingMemory, offsetMs: number): unknown {
-  const saved: Record<string, unknown> = { ...memory };
-  for (const name of TIMES) saved[name] = memory[name] === null ? null : memory[name] + offsetMs;
-  saved['lastMove'] = memory.lastMove && { ...memory.lastMove, atMs: memory.lastMove.atMs + offsetMs };
-  return saved;
+/** With times on the wall clock, for JSON. `offsetMs` is wall clock minus monotonic clock, now. */
+export function saveMemory(memory: ScalingMemory, offsetMs: number): ScalingMemory {
+  const timeOf = (atMs: number | null): number | null => (atMs === null ? null : atMs + offsetMs);
+  const { lastMove } = memory;
+  return {
+    ...memory,
+    ...Object.fromEntries(TIMES.map((name) => [name, timeOf(memory[name])])),
+    lastMove: lastMove && { ...lastMove, atMs: lastMove.atMs + offsetMs },
+  };
 }
 
 /**
@@ -89,13 +92,13 @@ export function restoreMemory(saved: unknown, offsetMs: number, nowMs: number): 
   const timeOf = (value: unknown): number | null =>
     typeof value === 'number' && Number.isFinite(value) ? Math.min(nowMs, value - offsetMs) : null;
   const { reversals } = fields;
-  if (typeof reversals !== 'number' || !Number.isInteger(reversals) || reversals < 0) return null;
+  const isCount = typeof reversals === 'number' && Number.isInteger(reversals) && reversals >= 0;
   return {
     lastMove: restoreMove(fields['lastMove'], timeOf),
     lastUpAtMs: timeOf(fields['lastUpAtMs']),
     lastAutomaticDownAtMs: timeOf(fields['lastAutomaticDownAtMs']),
     lastReversalAtMs: timeOf(fields['lastReversalAtMs']),
-    reversals: Math.min(MAX_REVERSALS, reversals),
+    reversals: isCount ? Math.min(MAX_REVERSALS, reversals) : 0,
     memoryBlockedSinceMs: timeOf(fields['memoryBlockedSinceMs']),
   };
 }

@@ -23,6 +23,7 @@ export type LimitedBy =
   | 'operation'
   | 'stopped'
   | 'unverified'
+  | 'job' // it runs to its end, once a start
   | 'released';
 
 /** What the decision rests on; with `limitedBy` and `action` it says whether a hold is still the same hold. */
@@ -40,7 +41,7 @@ export interface ScalingInput {
   readonly host: { readonly memoryTotalBytes: number; readonly memoryAvailableBytes: number } | null;
   /** Why nothing may be moved now, or null. */
   readonly blocked: {
-    readonly by: 'quarantine' | 'operation' | 'stopped' | 'unverified' | 'released';
+    readonly by: 'quarantine' | 'operation' | 'stopped' | 'unverified' | 'job' | 'released';
     readonly reason: string;
   } | null;
 }

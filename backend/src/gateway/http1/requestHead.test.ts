@@ -216,3 +216,24 @@ describe('a stream of requests', () => {
     expect(outcome(`${head}\r\n\r\n`)).toEqual({ refused: 'head.too-large' });
   });
 });
+
+describe("the cookie of the control API's session", () => {
+  const linesOf = (...lines: string[]): string => (parse(GET, HOST, ...lines) as RequestHead).lines;
+
+  it.each([
+    ['alone', ['Accept: */*', 'Cookie: holdfast_session=x', 'A: b'], 'Accept: */*\r\nA: b\r\n'],
+    ['beside others', ['A: b', 'cookie: s=1; holdfast_session=x; t=2'], 'A: b\r\nCookie: s=1; t=2\r\n'],
+    ['over TLS', ['Cookie: __Host-holdfast_session=x'], ''],
+    [
+      'in one of several fields',
+      ['Cookie: a=1', 'Cookie: holdfast_session=x', 'Cookie: b=2'],
+      'Cookie: a=1\r\nCookie: b=2\r\n',
+    ],
+  ])('does not go on: %s', (_, lines, expected) => {
+    expect(linesOf(...lines)).toBe(expected);
+  });
+
+  it('others go on as they came', () => {
+    expect(linesOf('cookie:a=1;b=2 ', 'X: y')).toBe('cookie:a=1;b=2 \r\nX: y\r\n');
+  });
+});

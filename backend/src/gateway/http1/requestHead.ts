@@ -8,6 +8,7 @@
  * Parsing and hop-by-hop removal are one pass over the text: lines that go on unchanged are kept as slices, and what
  * the gateway writes itself (Host, framing, forwarded fields) is left out of them.
  */
+import { withoutApiCookies } from '../../lib/apiCookies.js';
 import { equalsIgnoringCase, TAB } from './chars.js';
 import { readConnectionField, type ConnectionOptions } from './connectionField.js';
 import { ABSENT, CHUNKED, parseLength } from './framing.js';
@@ -113,8 +114,9 @@ function readFields(text: string, from: number, limits: HeadLimits, head: Reques
     if (name !== NAME.other) {
       const problem = takeField(name, text, at, head);
       if (problem !== null) return problem;
-      if (!goesOn(name)) {
-        if (keptFrom < at) head.lines += text.slice(keptFrom, at);
+      const instead = replacementOf(name, text);
+      if (instead !== null) {
+        head.lines += text.slice(keptFrom, at) + instead;
         keptFrom = next;
       }
     }
@@ -124,10 +126,18 @@ function readFields(text: string, from: number, limits: HeadLimits, head: Reques
   return null;
 }
 
+/** The line that goes on in the place of the special one in `span`, '' for none; null: it goes on as it came. */
+function replacementOf(name: number, text: string): string | null {
+  if (name !== NAME.cookie) return goesOn(name) ? null : '';
+  const value = text.slice(span.valueStart, span.valueEnd);
+  const others = withoutApiCookies(value);
+  if (others === value) return null;
+  return others === '' ? '' : `Cookie: ${others}\r\n`;
+}
+
 /** Whether a field with a special name is sent on as it came. */
 function goesOn(name: number): boolean {
   return (
-    name === NAME.cookie ||
     name === NAME.idempotencyKey ||
     name === NAME.via ||
     name === NAME.webSocketKey ||

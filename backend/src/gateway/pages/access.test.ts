@@ -4,7 +4,6 @@ import { createAccessRule, isLoopbackAddress, type Verdict, type Visitor } from 
 
 const local: Visitor = {
   peerAddress: '127.0.0.1',
-  clientAddress: '127.0.0.1',
   host: 'localhost:13003',
   authorization: undefined,
   forwarded: false,
@@ -13,12 +12,9 @@ const local: Visitor = {
 const remote: Visitor = {
   ...local,
   peerAddress: '203.0.113.9',
-  clientAddress: '203.0.113.9',
   host: 'shop.example.org',
 };
-/** No guess here is one too many. */
-const ruleFor = (token: string | null): ((visitor: Visitor) => Verdict) =>
-  createAccessRule({ token, nowMs: () => 0, guesses: { burst: 100, refillMs: 1, addresses: 1 } });
+const ruleFor = (token: string | null): ((visitor: Visitor) => Verdict) => createAccessRule({ token });
 const basic = (pair: string): string => `Basic ${Buffer.from(pair).toString('base64')}`;
 
 describe('without a token', () => {
@@ -122,5 +118,19 @@ describe('a call that changes something', () => {
     const elsewhere = { ...remote, change: { origin: null, fetchSite: null } };
     expect(rule(elsewhere)).toMatchObject({ allowed: false, status: 401 });
     expect(rule({ ...elsewhere, authorization: 'Bearer right' }).allowed).toBe(true);
+  });
+});
+
+describe('with a token that clients on this machine need, too', () => {
+  const rule = createAccessRule({ token: 's3cret-t0ken', tokenOnLoopback: true });
+
+  it('refuses a local client without it', () => {
+    expect(rule(local)).toMatchObject({ allowed: false, status: 401, code: 'auth.required' });
+  });
+
+  it('accepts it from both', () => {
+    const authorization = 'Bearer s3cret-t0ken';
+    expect(rule({ ...local, authorization }).allowed).toBe(true);
+    expect(rule({ ...remote, authorization }).allowed).toBe(true);
   });
 });

@@ -1,7 +1,7 @@
 /**
- * Who may see the gateway's inside (`/lb`, `/lb/status`, `/metrics`): clients on this machine, and whoever shows the
- * token. What a client is, is told by the peer address of its connection, never by a header; and three things that
- * look like a local client are none:
+ * Which clients may see the gateway's inside (`/lb`, `/lb/status`, `/metrics`): those on this machine, unless these need the
+ * token, too (lbTokenOnLoopback), and those that show the token. What a client is, is told by the peer address of its
+ * connection, never by a header; and three things that look like a local client are none:
  *
  * - a request that a proxy on this machine forwards for somebody else: it carries forwarding fields;
  * - a browser here that a hostile page made ask (DNS rebinding): it carries the page's Host, a foreign name;
@@ -10,18 +10,18 @@
  *   Sec-Fetch-Site), with the token, too: browsers send a password along by themselves.
  *
  * The token comes as `Authorization: Bearer …`, or, because browsers can't be told to send that, as the password of
- * HTTP basic authentication with any user name. It is compared in constant time, and how fast an address may try
- * tokens is bounded as it is for the supervisor's API (lib/guessLimiter.ts), in each worker for itself.
+ * HTTP basic authentication with any user name. The right one is accepted at once, whatever else comes from its
+ * address; the refusal of a wrong one is held back (workerPages.ts), as by the supervisor's API (lib/tokenCheck.ts).
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP, isIPv4 } from 'node:net';
-import { DEFAULT_GUESS_LIMITS, GuessLimiter, type GuessLimits } from '../../lib/guessLimiter.js';
+import { isPassedOn, type Peer } from '../forwarded.js';
+import type { RequestHead } from '../http1/requestHead.js';
+import { withoutMapping } from '../../lib/network.js';
+import { TokenCheck } from '../../lib/tokenCheck.js';
 
 export interface Visitor {
   /** Address of the client's connection. */
   readonly peerAddress: string;
-  /** The client itself, found through trusted proxies: whose guesses they are. */
-  readonly clientAddress: string;
   readonly host: string | undefined;
   readonly authorization: string | undefined;
   /** Whether the request carries forwarding fields: a proxy passed it on. */
@@ -37,46 +37,30 @@ export type Verdict =
       readonly status: 401 | 403;
       readonly code: 'page.local-only' | 'auth.required' | 'auth.invalid' | 'origin.foreign';
       readonly message: string;
-    }
-  | {
-      readonly allowed: false;
-      readonly status: 429;
-      readonly code: 'auth.too-many-guesses';
-      readonly message: string;
-      readonly retryAfterSeconds: number;
     };
 
 export interface AccessOptions {
   /** HA_API_TOKEN; null or empty: none, so only clients on this machine may look. */
   readonly token: string | null;
-  /** Monotonic, ms. */
-  readonly nowMs: () => number;
-  /** Default: DEFAULT_GUESS_LIMITS. */
-  readonly guesses?: GuessLimits;
+  /** Clients on this machine need it, too. Default: they do not. */
+  readonly tokenOnLoopback?: boolean;
 }
 
 const ALLOWED: Verdict = { allowed: true };
 const BEARER = /^Bearer +([\x21-\x7e]{1,1024})$/i;
 const BASIC = /^Basic +([A-Za-z0-9+/=]{1,2048})$/i;
 
-/** @returns the judge of one process; it remembers wrong guesses. */
+/** @returns the judge of one process. */
 export function createAccessRule(options: AccessOptions): (visitor: Visitor) => Verdict {
-  const { token, nowMs } = options;
-  const expected = token === null || token === '' ? null : digest(token);
-  const guesses = new GuessLimiter(options.guesses ?? DEFAULT_GUESS_LIMITS);
+  const { token, tokenOnLoopback = false } = options;
+  const check = token === null || token === '' ? null : new TokenCheck(token);
   return (visitor) => {
     if (isForeign(visitor)) return FOREIGN_ORIGIN;
-    if (isLocal(visitor)) return ALLOWED;
-    if (expected === null) return LOCAL_ONLY;
-    const guess = tokenOf(visitor.authorization);
-    if (guess === null) return TOKEN_NEEDED;
-    const { clientAddress } = visitor;
-    const retryAfterSeconds = guesses.waitSeconds(clientAddress, nowMs());
-    if (retryAfterSeconds > 0) return tooManyGuesses(clientAddress, retryAfterSeconds);
-    const guessed = digest(guess);
-    if (timingSafeEqual(guessed, expected)) return ALLOWED;
-    guesses.charge(clientAddress, guessed.toString('base64'), nowMs());
-    return TOKEN_WRONG;
+    if (!tokenOnLoopback && isLocal(visitor)) return ALLOWED;
+    if (check === null) return LOCAL_ONLY;
+    const shown = tokenOf(visitor.authorization);
+    if (shown === null) return TOKEN_NEEDED;
+    return check.isRight(shown) ? ALLOWED : TOKEN_WRONG;
   };
 }
 
@@ -110,19 +94,9 @@ const TOKEN_WRONG: Verdict = {
   message: 'The token is not the one in HA_API_TOKEN.',
 };
 
-function tooManyGuesses(address: string, retryAfterSeconds: number): Verdict {
-  return {
-    allowed: false,
-    status: 429,
-    code: 'auth.too-many-guesses',
-    message: `Too many wrong tokens came from ${address}. Try again in ${retryAfterSeconds} s.`,
-    retryAfterSeconds,
-  };
-}
-
 /** 127.0.0.0/8 and ::1, also as an IPv4-mapped IPv6 address. */
 export function isLoopbackAddress(address: string): boolean {
-  const plain = address.toLowerCase().startsWith('::ffff:') ? address.slice(7) : address;
+  const plain = withoutMapping(address);
   return plain === '::1' || (isIPv4(plain) && plain.startsWith('127.'));
 }
 
@@ -135,7 +109,16 @@ function isForeign({ change, host }: Visitor): boolean {
   return origin.toLowerCase().replace(/^https?:\/\//, '') !== host?.toLowerCase();
 }
 
-function isLocal({ peerAddress, host, forwarded }: Visitor): boolean {
+/** Whether the request is one of a client on this machine: that may see the gateway's inside without a token. */
+export function isFromHere({ address }: Pick<Peer, 'address'>, head: RequestHead): boolean {
+  return isLocal({ peerAddress: address, host: head.host, forwarded: isPassedOn(head) });
+}
+
+function isLocal({
+  peerAddress,
+  host,
+  forwarded,
+}: Pick<Visitor, 'peerAddress' | 'host' | 'forwarded'>): boolean {
   return isLoopbackAddress(peerAddress) && !forwarded && host !== undefined && isOwnName(host);
 }
 
@@ -157,8 +140,4 @@ function tokenOf(authorization: string | undefined): string | null {
   const pair = Buffer.from(basic, 'base64').toString('utf8');
   const colon = pair.indexOf(':');
   return colon === -1 ? null : pair.slice(colon + 1);
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

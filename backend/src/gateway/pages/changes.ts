@@ -4,7 +4,7 @@
  */
 import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
 import type { TrafficLedger } from '../../domain/trafficLedger.js';
-import { isLeaving, type GatewayFacts } from './facts.js';
+import { shownState, type GatewayFacts } from './facts.js';
 
 export interface ChangeNote {
   readonly tone: 'good' | 'bad' | 'neutral';
@@ -51,16 +51,17 @@ export function sceneOf(facts: GatewayFacts, ledger: TrafficLedger): Scene {
 }
 
 function seenUpstreams(facts: GatewayFacts, ledger: TrafficLedger): SeenUpstream[] {
-  return eachUpstream(facts.snapshot, (pool, { id, state }) => {
+  return eachUpstream(facts.snapshot, (pool, upstream) => {
+    const { id } = upstream;
     const fact = facts.upstreams.get(id);
     const lastCheck = fact?.lastCheck ?? null;
     return {
       pool: pool.name,
       id,
-      state: state === 'down' && isLeaving(fact) ? 'draining' : state,
+      state: shownState(upstream, fact),
       ejected: ledger.gauges(pool.name, id).ejectedBy > 0,
       checked: lastCheck !== null,
-      detail: lastCheck?.detail ?? '',
+      detail: fact?.fault ?? lastCheck?.detail ?? '',
     };
   });
 }

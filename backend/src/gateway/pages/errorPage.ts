@@ -1,6 +1,6 @@
 /**
  * What a person in front of a browser sees where a client program gets JSON: what happened, what to do, and the code and
- * the request's id for a report. It says no more than the JSON does: no address of the inside, no version.
+ * the request's id for a report. It says no more than the JSON does: no version, and what is inside only to a client that may see it.
  */
 import { loadPageKind, renderDocument } from './document.js';
 import { html, type Html } from './html.js';
@@ -11,6 +11,8 @@ export interface PersonsProblem {
   readonly code: string;
   /** What happened, a sentence. */
   readonly message: string;
+  /** Why, where the client may see the gateway's inside. */
+  readonly reason?: string | undefined;
   /** '' where no request was read. */
   readonly requestId: string;
 }
@@ -86,7 +88,7 @@ export function wordsOf(status: number): Words {
   return WORDS[status] ?? WORDS[status < 500 ? 400 : 500] ?? { headline: 'Error', advice: '' };
 }
 
-export function renderErrorPage({ status, code, message, requestId }: PersonsProblem): string {
+export function renderErrorPage({ status, code, message, reason, requestId }: PersonsProblem): string {
   const { headline, advice } = wordsOf(status);
   return renderDocument(
     errorPage,
@@ -95,6 +97,7 @@ export function renderErrorPage({ status, code, message, requestId }: PersonsPro
       <h1>${headline}</h1>
       <p>${message}</p>
       <p>${advice}</p>
+      ${reason === undefined ? null : html`<p class="reason">${reason}</p>`}
       ${SHOWN_ON_LIVE_PAGE.test(code) ? OPERATORS : null}
       <dl class="muted">
         ${fact('Status', String(status))} ${fact('Code', code)}

@@ -1,5 +1,5 @@
 /** What the pages are told by the primary, who owns membership, checks and workers. Pulled, never pushed. */
-import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { GatewaySnapshot, UpstreamSnapshot } from '../../domain/pool.js';
 import type { CertificateFact } from '../tls/certificates.js';
 
 export interface GatewayFacts {
@@ -41,6 +41,8 @@ export interface UpstreamFact {
   readonly source: string;
   /** Its source has withdrawn it; it stays because the pool would be empty without it. */
   readonly kept: boolean;
+  /** What its source says is wrong with it, for people; null: nothing. */
+  readonly fault: string | null;
   /** null before the first check. */
   readonly lastCheck: {
     /** Wall clock, ms. */
@@ -54,15 +56,31 @@ export interface UpstreamFact {
 
 /** Whether its source has withdrawn it while nothing is wrong with it: a planned leave, though it is kept for now. */
 export function isLeaving(fact: UpstreamFact | undefined): boolean {
-  return fact?.kept === true && fact.lastCheck?.ok !== false;
+  return fact?.kept === true && fact.fault === null && fact.lastCheck?.ok !== false;
+}
+
+/**
+ * How it is shown. Workers go by the snapshot alone, for which one that was withdrawn drains, whatever the reason; people
+ * are to see a failure as one, and a planned leave as none.
+ */
+export function shownState(
+  { state }: Pick<UpstreamSnapshot, 'state'>,
+  fact: UpstreamFact | undefined,
+): UpstreamSnapshot['state'] {
+  if (state === 'down' && isLeaving(fact)) return 'draining';
+  if (state === 'draining' && (fact?.fault ?? null) !== null) return 'down';
+  return state;
 }
 
 export interface SourceFact {
   /** `supervisor`, `static`, `dns`, … */
   readonly name: string;
   readonly pool: string;
-  /** live: its last answer is what is served. stale: it does not answer, its last good answer is kept. */
-  readonly state: 'live' | 'stale';
+  /**
+   * live: its last answer is what is served. polling: it is, too, but changes are learnt later, by asking again and again.
+   * stale: it does not answer, its last good answer is kept.
+   */
+  readonly state: 'live' | 'polling' | 'stale';
   /** What to know about it, or why it is stale. */
   readonly detail: string;
 }

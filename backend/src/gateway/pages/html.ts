@@ -1,4 +1,9 @@
-/** HTML as values: whatever is put into a template is escaped, unless it came out of one. */
+/**
+ * HTML as values: what is put into a template is scrubbed of secrets, shown with what is invisible in it, and escaped,
+ * unless it came out of a template.
+ */
+import { scrubber } from '../../domain/secrets/scrubber.js';
+import { visible } from '../../lib/visible.js';
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -32,5 +37,6 @@ function toText(part: Part | undefined): string {
   if (part === undefined || part === null) return '';
   if (part instanceof Html) return part.text;
   if (typeof part === 'object') return part.map(toText).join('');
-  return String(part).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+  if (typeof part === 'number') return String(part);
+  return visible(scrubber.text(part)).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 }

@@ -176,7 +176,7 @@ function renderWorker(
 function renderSources(sources: GatewayStatus['sources']): Html | null {
   if (sources.length === 0) return null;
   const rows = sources.map(({ name, pool, state, detail }) => {
-    const shape = state === 'live' ? 'up' : 'ejected';
+    const shape = { live: 'up', polling: 'degraded', stale: 'ejected' }[state];
     return html`<li>
       <span class="shape ${shape}" aria-hidden="true"></span
       ><span

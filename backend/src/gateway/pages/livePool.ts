@@ -113,7 +113,7 @@ function subtitle({ source, weight, totalRequests, percentage, successRate }: Up
   const parts = [
     source ?? '',
     weight === 1 ? '' : `weight ${weight}`,
-    `${inCount(totalRequests)} requests${share}`,
+    `${inCount(totalRequests)} request${totalRequests === 1 ? '' : 's'}${share}`,
     successRate === null ? '' : `${inPercent(successRate / 100)} fine`,
   ];
   return parts.filter((part) => part !== '').join(' · ');

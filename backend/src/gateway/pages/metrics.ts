@@ -8,6 +8,7 @@ import { Registry, type Metric } from 'prom-client';
 import { countOf, cumulativeCounts, type Histogram } from '../../domain/histogram.js';
 import type { AnswerClasses, UpstreamCounters } from '../../domain/gatewayStats.js';
 import type { TrafficLedger } from '../../domain/trafficLedger.js';
+import { scrubber } from '../../domain/secrets/scrubber.js';
 import type { FamilyDoc } from '../../lib/metricReference.js';
 import type { GatewayStatus, UpstreamStatus } from './statusSchema.js';
 
@@ -41,11 +42,13 @@ export async function renderMetrics(status: GatewayStatus, ledger: TrafficLedger
   const registry = new Registry();
   // The registry asks a metric for nothing but this, as its own class for clusters relies on; counting was done elsewhere.
   for (const { name, help, type, values } of gatewayFamilies) {
-    const measured = { name, help, type, values: values({ status, ledger }) };
+    const measured = { name, help, type, values: values({ status, ledger }).map(scrubbed) };
     registry.registerMetric({ ...measured, get: async () => measured } as unknown as Metric);
   }
   return registry.metrics();
 }
+
+const scrubbed = (value: Value): Value => ({ ...value, labels: scrubber.json(value.labels) as Labels });
 
 const PREFIX = 'holdfast_gateway_';
 
@@ -114,7 +117,14 @@ const own: readonly Family[] = [
     'Whether a source of upstreams answers (1) or its last good answer is kept (0).',
     ['source', 'pool'],
     ({ status }) =>
-      status.sources.map(({ name, pool, state }) => one(state === 'live' ? 1 : 0, { source: name, pool })),
+      status.sources.map(({ name, pool, state }) => one(state === 'stale' ? 0 : 1, { source: name, pool })),
+  ),
+  gauge(
+    'source_polling',
+    'Whether a source of upstreams that should tell of changes is asked again and again instead (1) or not (0).',
+    ['source', 'pool'],
+    ({ status }) =>
+      status.sources.map(({ name, pool, state }) => one(state === 'polling' ? 1 : 0, { source: name, pool })),
   ),
 ];
 

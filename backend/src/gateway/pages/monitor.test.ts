@@ -143,6 +143,23 @@ describe('changes', () => {
     expect(pools[1]!.upstreams[0]).toMatchObject({ state });
   });
 
+  it.each([
+    ['draining', 'hung: silent for 2 s', 'bad', 'down', 'is down: hung: silent for 2 s'],
+    ['down', 'hung: silent for 2 s', 'bad', 'down', 'is down: hung: silent for 2 s'],
+    ['draining', null, 'neutral', 'draining', 'drains: its source withdrew it'],
+  ] as const)('%s, while its source says of it: %s', (snapshotState, fault, tone, state, text) => {
+    scene.pass(1);
+    const id = '127.0.0.1:13005';
+    scene.setState(id, snapshotState);
+    const fact = scene.facts.upstreams.get(id)!;
+    scene.facts = { ...scene.facts, upstreams: new Map(scene.facts.upstreams).set(id, { ...fact, fault }) };
+    scene.pass(1);
+    expect(changes()[0]).toBe(`${id} in wordpecker-backend ${text}`);
+    expect(scene.monitor.status().changes[0]).toMatchObject({ tone });
+    expect(upstreamOf(id)).toMatchObject({ state });
+    if (fault !== null) expect(upstreamOf(id).detail).toContain(fault);
+  });
+
   it('tells of sources, problems, workers and algorithms', () => {
     scene.pass(1);
     const { snapshot } = scene.facts;

@@ -73,7 +73,7 @@ export class GatewayMonitor {
     const { store, logger, clock } = this.#options;
     try {
       const { state, damaged } = await store.load();
-      if (damaged !== undefined) logger.warn('the availability of the last day was unusable', { ...damaged });
+      if (damaged !== undefined) logger.warn('the availability of the last day was damaged', { ...damaged });
       this.#day = restoreDay(state, clock.wallMs());
     } catch (error) {
       logger.warn('the availability of the last day cannot be read', { problem: messageOf(error) });

@@ -6,7 +6,7 @@ import type { Condition } from '../../domain/serviceCondition.js';
 import type { Lately, TrafficLedger } from '../../domain/trafficLedger.js';
 import { addCounters, errorsOf, NO_TRAFFIC, requestsOf, sumOfAnswers } from '../../domain/trafficCounters.js';
 import { percentOf, rounded } from '../../lib/numbers.js';
-import { isLeaving, type GatewayFacts, type UpstreamFact } from './facts.js';
+import { isLeaving, shownState, type GatewayFacts, type UpstreamFact } from './facts.js';
 import type { Change, GatewayStatus, PoolStatus, UpstreamStatus, WorkerStatus } from './statusSchema.js';
 
 /** Rates look back this far: long enough to be calm, short enough to be now. */
@@ -113,17 +113,17 @@ export function poolCondition(
 
 /**
  * Ejected only when no worker would send traffic there: each judges by its own. One that its source has withdrawn drains,
- * though it is kept as the last of its pool: it is down only when its checks say so.
+ * though it is kept as the last of its pool: it is down only when its checks or its source say so.
  */
 function stateOf(
   pool: string,
-  { id, state }: UpstreamSnapshot,
+  upstream: UpstreamSnapshot,
   fact: UpstreamFact | undefined,
   ledger: TrafficLedger,
 ): UpstreamStatus['state'] {
-  if (state === 'down' && isLeaving(fact)) return 'draining';
+  const state = shownState(upstream, fact);
   if (state !== 'up') return state;
-  const { ejectedBy } = ledger.gauges(pool, id);
+  const { ejectedBy } = ledger.gauges(pool, upstream.id);
   return ejectedBy > 0 && ejectedBy >= ledger.reporting ? 'ejected' : 'up';
 }
 
@@ -223,7 +223,9 @@ function detailOf(
   workers: number,
   fact: UpstreamFact | undefined,
 ): string {
-  const checkDetail = fact?.lastCheck?.detail ?? '';
+  const fault = fact?.fault ?? null;
+  const checkDetail = fault ?? fact?.lastCheck?.detail ?? '';
+  if (state === 'draining' && fault !== null) return `withdrawn by its source: ${fault}`;
   if (state === 'draining') return 'finishes what is in flight';
   if (state === 'down' && isLeaving(fact)) return 'withdrawn by its source; kept until another one serves';
   if (state === 'down') return checkDetail === '' ? 'failed its checks' : checkDetail;

@@ -139,7 +139,7 @@ export const gatewayStatusSchema = z.strictObject({
     z.strictObject({
       name: z.string(),
       pool: z.string(),
-      state: z.enum(['live', 'stale']),
+      state: z.enum(['live', 'polling', 'stale']),
       detail: z.string(),
     }),
   ),

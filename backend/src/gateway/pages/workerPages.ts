@@ -7,6 +7,9 @@
  * Asking is bounded: requests for the same page share one question, and the public page is kept for a second, so
  * that nobody can make the primary work by asking often.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WRONG_TOKEN_DELAY_MS } from '../../lib/tokenCheck.js';
+import { withoutSecrets } from '../../domain/secrets/scrubber.js';
 import { prefersPage } from '../accept.js';
 import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../answer.js';
 import type { OwnPageRequest, OwnPages } from '../context.js';
@@ -29,6 +32,10 @@ export interface WorkerPagesOptions extends AccessOptions {
   readonly health: () => WorkerHealth;
   /** Somebody may not see a page; `code` is one of a fixed set. */
   readonly onRefused: (code: string) => void;
+  /** How long the refusal of a wrong token is held back. Default: WRONG_TOKEN_DELAY_MS. */
+  readonly wrongTokenDelayMs?: number;
+  /** Monotonic, ms. */
+  readonly nowMs: () => number;
   /** A page that the primary has not rendered by then is answered with 503. Default 5 000. */
   readonly timeoutMs?: number;
 }
@@ -98,7 +105,13 @@ export class WorkerPages implements OwnPages {
     if (path === PUBLIC_PAGE) return this.#publicPage();
     const verdict = this.#judge(visitorOf(request));
     if (verdict.allowed) return changes ? this.#change(path, request) : this.#ask(path);
-    this.#options.onRefused(verdict.code);
+    return this.#refuse(verdict);
+  }
+
+  async #refuse(verdict: Refused): Promise<Problem> {
+    const { onRefused, wrongTokenDelayMs = WRONG_TOKEN_DELAY_MS } = this.#options;
+    onRefused(verdict.code);
+    if (verdict.code === 'auth.invalid') await sleep(wrongTokenDelayMs);
     return refusalOf(verdict);
   }
 
@@ -112,9 +125,12 @@ export class WorkerPages implements OwnPages {
   async #call(calls: WorkerCalls, path: CallPath, request: OwnPageRequest): Promise<OwnAnswer | Problem> {
     const outcome = await calls.answer(path, request, visitorOf(request));
     if ('body' in outcome) return outcome;
-    if ('allowed' in outcome && outcome.allowed) throw new Error('a verdict that allows is no answer');
+    if ('allowed' in outcome) {
+      if (outcome.allowed) throw new Error('a verdict that allows is no answer');
+      return this.#refuse(outcome);
+    }
     this.#options.onRefused(outcome.code);
-    return 'allowed' in outcome ? refusalOf(outcome) : outcome;
+    return outcome;
   }
 
   async #publicPage(): Promise<OwnAnswer | Problem> {
@@ -161,7 +177,6 @@ function healthAnswer({ draining, pools, emptyPools }: WorkerHealth): OwnAnswer 
 function visitorOf(request: OwnPageRequest): Visitor {
   return {
     peerAddress: request.peerAddress,
-    clientAddress: request.clientAddress,
     host: request.host,
     authorization: request.header('authorization') ?? undefined,
     forwarded: request.passedOn,
@@ -172,12 +187,19 @@ function visitorOf(request: OwnPageRequest): Visitor {
   };
 }
 
-function refusalOf(verdict: Exclude<Verdict, { allowed: true }>): Problem {
+type Refused = Exclude<Verdict, { allowed: true }>;
+
+function refusalOf(verdict: Refused): Problem {
   if (verdict.status !== 401) return verdict;
   const challenge = 'WWW-Authenticate: Basic realm="Holdfast gateway", charset="UTF-8"\r\n';
   return { ...verdict, lines: `${challenge}WWW-Authenticate: Bearer\r\n` };
 }
 
 function json(status: number, body: unknown): OwnAnswer {
-  return { status, lines: NO_STORE, contentType: JSON_TYPE, body: `${JSON.stringify(body)}\n` };
+  return {
+    status,
+    lines: NO_STORE,
+    contentType: JSON_TYPE,
+    body: `${JSON.stringify(body, withoutSecrets)}\n`,
+  };
 }

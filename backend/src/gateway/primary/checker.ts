@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterProbe, isUnsettled, probeDelayMs, starting } from '../../domain/health.js';
 import type { HealthState } from '../../domain/health.js';
 import type { HealthPolicy } from '../../domain/policy.js';
+import type { PortOwner } from '../../domain/portOwner.js';
 import { Pace } from '../../lib/pace.js';
 import type { Clock, Prober } from '../../ports.js';
 
@@ -15,6 +16,8 @@ export interface CheckTarget {
   readonly id: string;
   readonly host: string;
   readonly port: number;
+  /** To which users its port must belong; absent: to any. */
+  readonly owner?: PortOwner | undefined;
 }
 
 export interface LastCheck {
@@ -32,10 +35,12 @@ export interface CheckerOptions {
   readonly random: () => number;
   /** An upstream became fit or unfit. */
   readonly onChange: (id: string, fit: boolean, detail: string) => void;
+  /** A check failed otherwise than the one before: `lastCheck` says how. Default: not told. */
+  readonly onDetail?: () => void;
 }
 
 interface Checked {
-  readonly target: CheckTarget;
+  target: CheckTarget;
   policy: HealthPolicy;
   state: HealthState;
   last: LastCheck | null;
@@ -59,6 +64,7 @@ export class Checker {
   track(target: CheckTarget, policy: HealthPolicy, verified: boolean): void {
     const known = this.#checked.get(target.id);
     if (known !== undefined) {
+      known.target = target;
       if (verified && known.state.kind !== 'fit') this.#become(known, this.#fit());
       if (isDeepStrictEqual(known.policy, policy)) return;
       known.policy = policy;
@@ -120,11 +126,13 @@ export class Checker {
     checked.counted = number;
     const { ok, latencyMs } = result;
     const detail = ok ? '' : result.detail;
+    const isNews = detail !== (checked.last?.detail ?? '');
     checked.last = { atMs: clock.wallMs(), ok, latencyMs, detail };
     const verdict = ok
       ? ({ ok: true } as const)
       : ({ ok: false, timedOut: result.kind === 'timeout', answered: false, detail } as const);
     this.#become(checked, afterProbe(checked.state, verdict, policy, clock.nowMs()));
+    if (isNews) this.#options.onDetail?.();
   }
 
   #become(checked: Checked, state: HealthState): void {

@@ -9,7 +9,7 @@
  */
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
-import type { WorkerListeners, WorkerProcess } from './fleet.js';
+import type { WorkerListeners, WorkerProcess } from './fleetOptions.js';
 import { acceptedFlags, WORKER_FLAGS } from './workerFlags.js';
 
 /** SO_REUSEPORT through `listen` came with 22.12 and 23.1; before, Node ignores the option. */

@@ -21,6 +21,7 @@ const disk: StateStore = {
     return Promise.resolve();
   },
   setAside: () => Promise.resolve('elsewhere'),
+  keepCopy: () => Promise.resolve('a copy'),
 };
 beforeEach(() => {
   [saved, isFull] = ['null', false];
@@ -85,14 +86,27 @@ describe('pools that calls may change', () => {
   });
 
   it.each(['{"servers":[]}', '[{"pool":"p","edits":[{"host":7}]}]', '"text"'])(
-    'sets aside what is not usable, and says so: %s',
+    'leaves out what is not usable, and says so: %s',
     async (text) => {
       saved = text;
       (await open()).announce(listed);
       expect(said).toEqual(['default: a:1 b:1']);
-      expect(logged).toEqual([expect.stringContaining('set aside')]);
+      expect(logged).toEqual([expect.stringContaining('left out')]);
     },
   );
+
+  it('a change that is not usable does not cost the others', async () => {
+    await (await open()).edit('default', add('c'));
+    const pools = await open();
+    pools.announce(listed);
+    await pools.edit('default', add('c'));
+    const [kept] = JSON.parse(saved!) as [{ pool: string; edits: unknown[] }];
+    saved = JSON.stringify([7, { pool: 5 }, { ...kept, edits: [{ host: 'x', port: '1' }, ...kept.edits] }]);
+    said.length = 0;
+    (await open()).announce(listed);
+    expect(said).toEqual(['default: a:1 b:1 c:1']);
+    expect(logged).toEqual([expect.stringContaining('left out')]);
+  });
 
   it('says that a damaged file was set aside', async () => {
     const damaged = { movedTo: 'elsewhere', problem: 'it is empty' };

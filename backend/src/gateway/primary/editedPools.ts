@@ -14,18 +14,20 @@ import {
   type EditResult,
   type UpstreamEdits,
 } from '../../domain/upstreamEdits.js';
+import { listed, salvage } from '../../lib/salvage.js';
 import type { Logger, Member, StateStore } from '../../ports.js';
 import { MOST_UPSTREAMS, type Announcement, type Membership } from './membership.js';
 
-const edit = z.strictObject({
+/** Read piece by piece (lib/salvage): a change that is not usable is left out, the others stay. */
+const edit = z.object({
   host: z.string().min(1).max(253),
   port: z.int().min(1).max(65_535),
-  added: z.boolean(),
-  weight: z.int().min(1).max(MOST_WEIGHT).nullable(),
-  draining: z.boolean(),
-  removed: z.boolean(),
+  added: z.boolean().default(false),
+  weight: z.int().min(1).max(MOST_WEIGHT).nullable().default(null),
+  draining: z.boolean().default(false),
+  removed: z.boolean().default(false),
 });
-const kept = z.array(z.strictObject({ pool: z.string().max(128), edits: z.array(edit).max(MOST_UPSTREAMS) }));
+const kept = z.array(z.object({ pool: z.string().max(128), edits: z.array(edit).default([]) }));
 
 export type Announcer = Pick<Membership, 'announce' | 'withdraw'>;
 
@@ -50,27 +52,25 @@ export interface EditedPool {
   readonly edits: UpstreamEdits;
 }
 
-/** What was changed before. What is not usable is set aside and told. Never rejects. */
+/** What was changed before, as far as it is usable; the rest is told. Never rejects. */
 export async function readEdits(
   store: StateStore,
   logger: Logger,
 ): Promise<ReadonlyMap<string, UpstreamEdits>> {
   const { state, damaged } = await store.load();
-  if (damaged !== undefined)
-    logger.error('the changes of upstreams by calls were damaged and set aside', { ...damaged });
-  const parsed = kept.safeParse(state ?? []);
-  if (!parsed.success) {
-    logger.error('the changes of upstreams by calls are not usable and were set aside', {
-      movedTo: await store.setAside(),
-      problem: z.prettifyError(parsed.error),
+  if (damaged !== undefined) logger.error('the changes of upstreams by calls were damaged', { ...damaged });
+  const { value, problems } = salvage(kept, state ?? []);
+  const pools = (value ?? []).map(({ pool, edits }) => [pool, edits.slice(0, MOST_UPSTREAMS)] as const);
+  const isCut = (value ?? []).some(({ edits }) => edits.length > MOST_UPSTREAMS);
+  const tooMany = isCut ? [`more than ${MOST_UPSTREAMS} changes of a pool`] : [];
+  if (problems.length > 0 || isCut) {
+    logger.error('some of the changes of upstreams by calls are not usable and are left out', {
+      movedTo: await store.keepCopy(),
+      problem: listed([...problems, ...tooMany]),
     });
-    return new Map();
   }
   return new Map(
-    parsed.data.map(({ pool, edits }) => [
-      pool,
-      new Map(edits.map((one) => [memberOf(one.host, one.port).id, one])),
-    ]),
+    pools.map(([pool, edits]) => [pool, new Map(edits.map((one) => [memberOf(one.host, one.port).id, one]))]),
   );
 }
 

@@ -1,9 +1,11 @@
+import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
+import { seeded } from '../../domain/balancing/testing/pool.js';
 import { silentLogger } from '../../../../test/support/recordedEvents.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
-import { Fleet, SILENCE_MS } from './fleet.js';
-import type { WorkerListeners } from './fleet.js';
+import { Fleet, SILENCE_MS, START_SILENCE_MS } from './fleet.js';
+import type { WorkerListeners } from './fleetOptions.js';
 import type { FromWorker, ToWorker } from './messages.js';
 
 const STOP = { graceMs: 10_000, webSocketWindowMs: 5_000 };
@@ -24,6 +26,8 @@ class FakeProcess {
   readonly pid: number;
   readonly got: ToWorker<string>[] = [];
   readonly signals: string[] = [];
+  hasExited = false;
+  listens = false;
   readonly #listeners: WorkerListeners;
 
   constructor(pid: number, listeners: WorkerListeners) {
@@ -44,16 +48,28 @@ class FakeProcess {
     this.#listeners.onMessage(message);
   }
 
+  /** What it was started with. */
+  get settings(): string | null {
+    const start = this.got.find(({ kind }) => kind === 'start');
+    return start?.kind === 'start' ? start.settings : null;
+  }
+
+  get isStopping(): boolean {
+    return this.got.some(({ kind }) => kind === 'stop');
+  }
+
   /** Loads, is started, listens and confirms its first snapshot. */
   comesUp(): void {
-    this.says({ kind: 'ready' });
+    if (this.settings === null) this.says({ kind: 'ready' });
     const start = this.got.find(({ kind }) => kind === 'start');
     if (start?.kind !== 'start') throw new Error('it was not started');
     this.says({ kind: 'swapped', version: start.snapshot.version, busy: [] });
     this.says({ kind: 'listening', port: 13_003 });
+    this.listens = true;
   }
 
   exits(code: number | null = 0, signal: string | null = null): void {
+    this.hasExited = true;
     this.#listeners.onExit({ code, signal });
   }
 
@@ -104,6 +120,16 @@ const started = async (): Promise<void> => {
 };
 
 describe('starting', () => {
+  it('takes longer on a starved machine than a worker that serves may be silent', async () => {
+    const starting = world.fleet.start();
+    await world.clock.advance(START_SILENCE_MS - 2_000);
+    expect(world.processes.flatMap(({ signals }) => signals)).toEqual([]);
+    world.processes[0]!.comesUp();
+    expect(await starting).toEqual({ ok: true });
+    await world.clock.advance(4_000);
+    expect(world.processes[1]!.signals).toEqual(['SIGKILL']);
+  });
+
   it('is done as soon as one listens', async () => {
     const starting = world.fleet.start();
     world.processes[1]!.comesUp();
@@ -271,6 +297,7 @@ describe('drained', () => {
   it('one that was told to stop still counts', async () => {
     const { fleet, processes } = world;
     void fleet.roll('second');
+    await world.clock.advance(0);
     processes[2]!.comesUp();
     await world.clock.advance(0);
     processes[0]!.says({ kind: 'swapped', version: 1, busy: [KEY] });
@@ -285,6 +312,7 @@ describe('rolling to new settings', () => {
   it('replaces one after the other, the new one serving first', async () => {
     const { fleet, processes, clock } = world;
     const rolling = fleet.roll('second');
+    await clock.advance(0);
     const kinds = (process: FakeProcess | undefined): string[] => process!.got.map(({ kind }) => kind);
     expect(processes).toHaveLength(3);
     expect(kinds(processes[0])).not.toContain('stop');
@@ -303,12 +331,88 @@ describe('rolling to new settings', () => {
   });
 
   it('keeps the old ones when the new one does not come up', async () => {
-    const { fleet, processes } = world;
+    const { fleet, processes, clock } = world;
     const rolling = fleet.roll('second');
+    await clock.advance(0);
     processes[2]!.exits(1);
     await rolling;
     expect(fleet.serving).toBe(2);
     expect(processes[0]!.got.map(({ kind }) => kind)).not.toContain('stop');
+  });
+
+  it('tries newer settings though the ones before did not come up', async () => {
+    const { fleet, processes, clock } = world;
+    void fleet.roll('broken');
+    await clock.advance(0);
+    const rolling = fleet.roll('mended');
+    processes[2]!.exits(1);
+    await clock.advance(0);
+    for (const at of [3, 4]) {
+      processes[at]!.comesUp();
+      await clock.advance(0);
+    }
+    await rolling;
+    expect(processes.slice(3).map(({ settings }) => settings)).toEqual(['mended', 'mended']);
+    expect(processes.slice(0, 2).map(({ isStopping }) => isStopping)).toEqual([true, true]);
+  });
+
+  type Step = 'edit' | 'comes up' | 'asks' | 'dies' | 'a second';
+  const steps = fc.array(fc.constantFrom<Step>('edit', 'comes up', 'asks', 'dies', 'a second'), {
+    maxLength: 60,
+  });
+
+  it('one roll at a time, whatever is edited and dies meanwhile; the latest settings win', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 4 }), steps, fc.integer(), async (size, script, seed) => {
+        const { fleet, processes, clock } = fleetOf(size);
+        const random = seeded(seed);
+        const starting = fleet.start();
+        for (const process of processes) process.comesUp();
+        await starting;
+        const rolls: Promise<void>[] = [];
+        let edits = 0;
+        const take = async (step: Step): Promise<void> => {
+          const staying = processes.filter((one) => !one.hasExited && !one.isStopping);
+          const asking = staying.find((one) => one.settings === null);
+          const silent = staying.find((one) => !one.listens);
+          if (step === 'edit') rolls.push(fleet.roll(`edit ${++edits}`));
+          else if (step === 'asks') asking?.says({ kind: 'ready' });
+          else if (step === 'comes up') silent?.comesUp();
+          else if (step === 'dies') staying[Math.floor(random() * staying.length)]?.exits(1);
+          // Workers that serve report all the time.
+          for (const one of processes) if (one.listens && !one.hasExited) one.says(STATS);
+          await clock.advance(step === 'a second' ? 1_000 : 0);
+          const now = processes.filter((one) => !one.hasExited && !one.isStopping);
+          expect(now.length).toBeLessThanOrEqual(size + 1);
+        };
+        for (const step of script) await take(step);
+        // A roll whose worker died gives up; the next one does not.
+        rolls.push(fleet.roll(`edit ${++edits}`));
+        for (let turn = 0; turn < 8 * size + 8; turn += 1) {
+          await take('a second');
+          await take('comes up');
+        }
+        await Promise.all(rolls);
+        const staying = processes.filter((one) => !one.hasExited && !one.isStopping);
+        expect(staying.map(({ settings }) => settings)).toEqual(
+          Array.from({ length: size }, () => `edit ${edits}`),
+        );
+        expect(fleet.serving).toBe(size);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('a worker leaves only while as many as wanted serve beside it', async () => {
+    const { fleet, processes, clock } = world;
+    for (const settings of ['second', 'third', 'fourth']) void fleet.roll(settings);
+    for (let at = 2; at < 8; at += 1) {
+      await clock.advance(0);
+      processes[at]?.comesUp();
+      await clock.advance(0);
+      expect(fleet.serving).toBe(2);
+    }
+    expect(processes.map(({ settings }) => settings)).toEqual(['first', 'first', 'fourth', 'fourth']);
   });
 });
 
@@ -343,6 +447,7 @@ describe('stopping while workers are replaced', () => {
   it('gives those that leave no longer than all others', async () => {
     const { fleet, processes, clock } = world;
     void fleet.roll('second');
+    await world.clock.advance(0);
     processes[2]!.comesUp();
     await clock.advance(0);
     expect(processes[0]!.got.map(({ kind }) => kind)).toContain('stop');

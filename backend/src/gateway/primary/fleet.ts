@@ -5,61 +5,21 @@
  *      └────────┴─── exit, or silence ──▶ gone, replaced at once; after a pause that doubles when it died young
  *
  * A worker that hangs is as bad as one that died, only later: its share of connections goes nowhere. So one that
- * reports nothing for `SILENCE_MS` is killed, and replaced like any other. The others never notice either.
+ * reports nothing for `SILENCE_MS` (`START_SILENCE_MS` until it listens) is killed, and replaced like any other. The
+ * others never notice either.
  *
  * Snapshots: at most one per worker is without its answer; while it is, only the latest is kept for it. So a slow
  * worker has a bounded backlog, and "every worker has it" is known, not assumed. That is what `isDrained` stands on.
  */
-import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import { fullJitterMs } from '../../lib/backoff.js';
-import type { Clock, Logger } from '../../ports.js';
-import type { OwnAnswer, Problem } from '../answer.js';
+import type { ProcessNews } from '../../ports.js';
 import type { WorkerFact } from '../pages/facts.js';
-import type { CallPath, PrimaryPath } from '../pages/ownPaths.js';
 import type { TlsMaterial } from '../tls/contexts.js';
+import type { FleetOptions, WorkerProcess } from './fleetOptions.js';
 import type { StartOutcome } from './listenProblem.js';
 import { readWorkerMessage } from './messages.js';
-import type { FromWorker, ListenAddress, StopTimes, ToWorker } from './messages.js';
-
-/** One forked process. */
-export interface WorkerProcess {
-  readonly pid: number;
-  send(message: unknown): void;
-  kill(signal: NodeJS.Signals): void;
-}
-
-export interface WorkerListeners {
-  readonly onMessage: (raw: unknown) => void;
-  readonly onExit: (how: { readonly code: number | null; readonly signal: string | null }) => void;
-}
-
-export interface FleetOptions<Settings> {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly logger: Logger;
-  readonly size: number;
-  readonly listen: ListenAddress;
-  readonly settings: Settings;
-  /** Of workers that are replaced. */
-  readonly stop: () => StopTimes;
-  readonly snapshot: GatewaySnapshot;
-  /** What new workers serve TLS with; null: no TLS. */
-  readonly tls: () => TlsMaterial | null;
-  readonly spawn: (listeners: WorkerListeners) => WorkerProcess;
-  readonly onStats: (workerId: number, stats: WorkerStats) => void;
-  readonly onGone: (workerId: number) => void;
-  /** Takes lines for the access log; never waits. */
-  readonly onLog: (lines: readonly string[]) => void;
-  /** Renders a page for a worker. Never rejects. */
-  readonly onAsk: (path: PrimaryPath) => Promise<OwnAnswer | Problem>;
-  /** Carries a call out for a worker. Never rejects. @param body null: it only reads. */
-  readonly onCall: (path: CallPath, body: string | null) => Promise<OwnAnswer | Problem>;
-  /** Somebody else has the port; workers go on trying. */
-  readonly onWaiting: () => void;
-  /** Which upstreams are drained may have changed. */
-  readonly onProgress: () => void;
-}
+import type { FromWorker, StopTimes, ToWorker } from './messages.js';
 
 interface Worker {
   readonly id: number;
@@ -70,6 +30,8 @@ interface Worker {
   heardAtMs: number;
   /** Version that it confirmed. */
   version: number | null;
+  /** Which settings it was started with; null: it has not asked for them yet, and gets the latest. */
+  settingsVersion: number | null;
   busy: ReadonlySet<string>;
   /** A snapshot is on its way to it. */
   awaiting: boolean;
@@ -79,6 +41,8 @@ interface Worker {
 
 /** Twenty missed reports. */
 export const SILENCE_MS = 10_000;
+/** For one that has yet to load its code: on a starved machine that takes many times the usual second. */
+export const START_SILENCE_MS = 60_000;
 const WATCH_INTERVAL_MS = 1_000;
 /** Who lives shorter than this died young. */
 const YOUNG_MS = 5_000;
@@ -90,6 +54,9 @@ export class Fleet<Settings> {
   readonly #options: FleetOptions<Settings>;
   readonly #workers = new Map<number, Worker>();
   #settings: Settings;
+  #settingsVersion = 1;
+  /** Ends when no roll is under way or waits. Never rejects. */
+  #rolled: Promise<void> = Promise.resolve();
   #snapshot: GatewaySnapshot;
   #nextId = 1;
   #restarts = 0;
@@ -149,10 +116,10 @@ export class Fleet<Settings> {
     for (const worker of this.#workers.values()) this.#offer(worker);
   }
 
-  /** Tells every worker that the process at this address (host:port) has ended. */
-  gone(upstream: string): void {
+  /** Tells every worker what has become of the process at this address (host:port). */
+  tellOfProcess(upstream: string, news: ProcessNews): void {
     for (const worker of this.#workers.values()) {
-      if (worker.state !== 'starting') this.#send(worker, { kind: 'gone', upstream });
+      if (worker.state !== 'starting') this.#send(worker, { kind: 'process', upstream, news });
     }
   }
 
@@ -173,22 +140,47 @@ export class Fleet<Settings> {
     return true;
   }
 
-  /** Replaces every worker, one at a time, the new one serving before the old one is told to stop. */
-  async roll(settings: Settings): Promise<void> {
+  /**
+   * Replaces every worker, one at a time, the new one serving before an old one is told to stop. One roll at a time: one
+   * that is asked for meanwhile waits, and the roll under way goes on with its settings, because they are the latest.
+   */
+  roll(settings: Settings): Promise<void> {
     this.#settings = settings;
-    const old = [...this.#workers.values()].filter(({ state }) => state !== 'stopping');
-    for (const worker of old) {
-      if (this.#stopping) return;
+    this.#settingsVersion += 1;
+    const rolled = this.#rolled.then(() => this.#replaceOutdated());
+    this.#rolled = rolled.catch(() => undefined);
+    return rolled;
+  }
+
+  async #replaceOutdated(): Promise<void> {
+    while (!this.#stopping && this.#outdated().length > 0) {
       const successor = this.#spawn();
       await this.#settlement(successor);
+      if (this.#stopping) return;
       if (successor.state !== 'serving') {
         this.#options.logger.error('a new worker does not listen; the old ones stay', {
           pid: successor.process.pid,
         });
         return;
       }
-      this.#tellToStop(worker, this.#options.stop());
+      // One that died meanwhile has left its place to the successor.
+      const [oldest] = this.#outdated();
+      if (oldest !== undefined && this.#staying().length > this.#options.size)
+        this.#tellToStop(oldest, this.#options.stop());
     }
+  }
+
+  /** Those that work by former settings, the oldest settings first. */
+  #outdated(): readonly Worker[] {
+    const age = ({ settingsVersion }: Worker): number =>
+      this.#settingsVersion - (settingsVersion ?? Infinity);
+    return this.#staying()
+      .filter((worker) => age(worker) > 0)
+      .sort((a, b) => age(b) - age(a));
+  }
+
+  #staying(): readonly Worker[] {
+    return [...this.#workers.values()].filter(({ state }) => state !== 'stopping');
   }
 
   /** Every worker finishes what is under way and ends; one that does not is killed. */
@@ -215,6 +207,7 @@ export class Fleet<Settings> {
       state: 'starting',
       heardAtMs: clock.nowMs(),
       version: null,
+      settingsVersion: null,
       busy: new Set(),
       awaiting: false,
       settled: [],
@@ -261,6 +254,7 @@ export class Fleet<Settings> {
       case 'ready': {
         const from = { snapshot: this.#snapshot, settings: this.#settings, tls: this.#options.tls() };
         worker.awaiting = true;
+        worker.settingsVersion = this.#settingsVersion;
         this.#send(worker, { kind: 'start', listen, ...from });
         return;
       }
@@ -346,8 +340,7 @@ export class Fleet<Settings> {
     const delayMs = this.#youngDeaths < 2 ? 0 : this.#backoffMs();
     const cancel = clock.after(delayMs, () => {
       this.#cancelRespawns.delete(cancel);
-      const staying = [...this.#workers.values()].filter(({ state }) => state !== 'stopping').length;
-      if (!this.#stopping && staying < size) this.#spawn();
+      if (!this.#stopping && this.#staying().length < size) this.#spawn();
     });
     this.#cancelRespawns.add(cancel);
   }
@@ -367,7 +360,8 @@ export class Fleet<Settings> {
       if (wasAway) for (const worker of this.#workers.values()) worker.heardAtMs = clock.nowMs();
       for (const { process, heardAtMs, state } of this.#workers.values()) {
         const silentMs = Math.round(clock.nowMs() - heardAtMs);
-        if (silentMs < SILENCE_MS || state === 'stopping') continue;
+        const allowedMs = state === 'starting' ? START_SILENCE_MS : SILENCE_MS;
+        if (silentMs < allowedMs || state === 'stopping') continue;
         logger.error('a gateway worker does not answer and is killed', { pid: process.pid, silentMs });
         process.kill('SIGKILL');
       }

@@ -13,12 +13,17 @@ const POOL: RememberedPool = {
 function remembering() {
   const clock = new FakeClock();
   const errors: string[] = [];
-  const note = (message: string): void => void errors.push(message);
+  const problems: unknown[] = [];
+  const note = (message: string, details: Record<string, unknown> = {}): void => {
+    errors.push(message);
+    problems.push(details['problem']);
+  };
   const logger: Logger = { debug: () => undefined, info: () => undefined, warn: note, error: note };
   const disk: { state: unknown; saves: number; refuses: boolean } = { state: null, saves: 0, refuses: false };
   const store: StateStore = {
     load: () => Promise.resolve({ state: disk.state }),
     setAside: () => Promise.resolve('elsewhere'),
+    keepCopy: () => Promise.resolve('a copy'),
     save: (state) => {
       if (disk.refuses) return Promise.reject(new Error('ENOSPC'));
       disk.saves += 1;
@@ -28,7 +33,7 @@ function remembering() {
   };
   const captured: { pools: readonly RememberedPool[] } = { pools: [POOL] };
   const last = new LastGoodPool({ store, clock, logger, capture: () => captured.pools });
-  return { clock, errors, disk, captured, last };
+  return { clock, errors, problems, disk, captured, last };
 }
 
 let world: ReturnType<typeof remembering>;
@@ -80,16 +85,40 @@ it('a full disk is said once and tried again with the next change', async () => 
   expect(world.disk.state).toEqual([POOL]);
 });
 
+it('… and after a while without one', async () => {
+  world.disk.refuses = true;
+  world.last.touch();
+  await world.clock.advance(40_000);
+  world.disk.refuses = false;
+  await world.clock.advance(30_000);
+  expect(world.disk.state).toEqual([POOL]);
+  expect(world.errors).toHaveLength(1);
+  expect(world.clock.pending).toBe(0);
+});
+
+const [MEMBER] = POOL.members;
+
 it.each([
-  'text',
-  [{ pool: 'shop' }],
-  [{ ...POOL, members: [{ ...POOL.members[0], port: 0 }] }],
-  [{ ...POOL, members: [{ ...POOL.members[0], weight: 'heavy' }] }],
-  [{ ...POOL, members: Array.from({ length: 5_000 }, () => POOL.members[0]) }],
-])('what makes no sense is set aside and said: %#', async (state) => {
+  ['text', [], 'all of it'],
+  [[{ pool: 'shop' }], [], '0.source'],
+  [[{ ...POOL, members: [{ ...MEMBER, port: 0 }] }], [], '0.members.0.port'],
+  [
+    [{ ...POOL, members: [{ ...MEMBER, port: 1e308 }, MEMBER] }],
+    [{ ...POOL, members: [MEMBER] }],
+    '0.members.0.port',
+  ],
+  [
+    [{ ...POOL, members: [{ ...MEMBER, weight: 'heavy' }] }],
+    [{ ...POOL, members: [{ ...MEMBER, weight: 1 }] }],
+    '0.members.0.weight',
+  ],
+  [[7, { ...POOL, members: [MEMBER] }], [{ ...POOL, members: [MEMBER] }], '0: '],
+  [[{ ...POOL, members: Array.from({ length: 5_000 }, () => MEMBER) }], [], 'more than'],
+])('what makes no sense is left out and said, the rest stays: %#', async (state, rest, named) => {
   world.disk.state = state;
-  expect(await world.last.load()).toEqual([]);
-  expect(world.errors).toEqual(['the remembered upstreams are not usable and were set aside']);
+  expect(await world.last.load()).toEqual(rest);
+  expect(world.errors).toHaveLength(1);
+  expect(world.problems).toEqual([expect.stringContaining(named)]);
 });
 
 it('nothing remembered is nothing to say', async () => {

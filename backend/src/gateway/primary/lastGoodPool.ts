@@ -1,25 +1,30 @@
 /**
  * The last members that each source announced, on disk (`gateway-pool.json`), so that a gateway that starts while the
  * supervisor, DNS or Consul is away serves at once from what was good when it was last seen. Written a moment after a
- * change, at most once a second; what can't be written is reported once and tried again with the next change.
+ * change, at most once a second; what can't be written is reported once and tried again with the next change, or after a while.
  */
 import { z } from 'zod';
 import { messageOf } from '../../domain/errors.js';
+import { listed, salvage } from '../../lib/salvage.js';
 import type { Clock, Logger, Member, StateStore } from '../../ports.js';
 import { MOST_UPSTREAMS } from './membership.js';
 
-const member = z.strictObject({
+const flag = z.literal(true).optional();
+
+/** Read piece by piece (lib/salvage): an upstream that is not usable is left out, the others stay. */
+const member = z.object({
   id: z.string().min(1).max(300),
   host: z.string().min(1).max(253),
   port: z.int().min(1).max(65_535),
-  weight: z.number().min(1).max(1_000),
-  doubtful: z.literal(true).optional(),
-  unverified: z.literal(true).optional(),
-  draining: z.literal(true).optional(),
+  weight: z.number().min(1).max(1_000).default(1),
+  doubtful: flag,
+  unverified: flag,
+  draining: flag,
+  owner: z.object({ pid: z.int(), userIds: z.array(z.int()) }).optional(),
 });
 
 const remembered = z.array(
-  z.strictObject({ pool: z.string().max(128), source: z.string().max(256), members: z.array(member) }),
+  z.object({ pool: z.string().max(128), source: z.string().max(256), members: z.array(member) }),
 );
 
 /** What one source said of one pool. */
@@ -37,10 +42,12 @@ export interface LastGoodPoolOptions {
 }
 
 const WRITE_PAUSE_MS = 1_000;
+const RETRY_PAUSE_MS = 30_000;
 
 export class LastGoodPool {
   readonly #options: LastGoodPoolOptions;
   #cancel: (() => void) | null = null;
+  #cancelRetry: () => void = () => undefined;
   #isFailing = false;
   #written = '';
 
@@ -48,21 +55,23 @@ export class LastGoodPool {
     this.#options = options;
   }
 
-  /** What was remembered; nothing when there is none or it is not usable: then it is set aside. Never rejects. */
+  /** What was remembered, as far as it is usable. Never rejects. */
   async load(): Promise<readonly RememberedPool[]> {
     const { store, logger } = this.#options;
     const { state, damaged } = await store.load();
-    if (damaged !== undefined)
-      logger.error('the remembered upstreams were damaged and set aside', { ...damaged });
+    if (damaged !== undefined) logger.error('the remembered upstreams were damaged', { ...damaged });
     if (state === null) return [];
-    const parsed = remembered.safeParse(state);
-    const tooMany = parsed.success && parsed.data.flatMap(({ members }) => members).length > MOST_UPSTREAMS;
-    if (parsed.success && !tooMany) return parsed.data;
-    logger.error('the remembered upstreams are not usable and were set aside', {
-      movedTo: await store.setAside(),
-      problem: parsed.success ? `more than ${MOST_UPSTREAMS}` : z.prettifyError(parsed.error),
-    });
-    return [];
+    const { value, problems } = salvage(remembered, state);
+    const pools = (value ?? []).filter(({ members }) => members.length > 0);
+    const count = pools.reduce((sum, { members }) => sum + members.length, 0);
+    const tooMany = count > MOST_UPSTREAMS ? [`more than ${MOST_UPSTREAMS} upstreams`] : [];
+    if (problems.length > 0 || tooMany.length > 0) {
+      logger.error('some of the remembered upstreams are not usable and are left out', {
+        movedTo: await store.keepCopy(),
+        problem: listed([...problems, ...tooMany]),
+      });
+    }
+    return count > MOST_UPSTREAMS ? [] : pools;
   }
 
   /** Something changed: it is written soon. */
@@ -75,6 +84,7 @@ export class LastGoodPool {
 
   /** Writes what is due. */
   async close(): Promise<void> {
+    this.#cancelRetry();
     if (this.#cancel === null) return;
     this.#cancel();
     this.#cancel = null;
@@ -82,9 +92,10 @@ export class LastGoodPool {
   }
 
   async #write(): Promise<void> {
-    const { store, capture, logger } = this.#options;
+    const { store, capture, logger, clock } = this.#options;
     const state = capture();
     const text = JSON.stringify(state);
+    this.#cancelRetry();
     if (text === this.#written) return;
     try {
       await store.save(state);
@@ -94,6 +105,7 @@ export class LastGoodPool {
       if (!this.#isFailing)
         logger.error('the upstreams cannot be remembered', { problem: messageOf(thrown) });
       this.#isFailing = true;
+      this.#cancelRetry = clock.after(RETRY_PAUSE_MS, () => void this.#write());
     }
   }
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { explainListenProblem } from './listenProblem.js';
+import { explainListenProblem, mayPass } from './listenProblem.js';
 
 const ADDRESS = { host: '0.0.0.0', port: 13_003 };
 const explain = (code: string, holder: string | null = null): string =>
@@ -24,4 +24,16 @@ it('names the setting of the port that could not be had', () => {
 it('says of certificates what is wrong with them', () => {
   const message = "The certificate shop.crt can't be used: its key belongs to another certificate.";
   expect(explainListenProblem({ ok: false, code: 'tls.certificates', message }, ADDRESS, null)).toBe(message);
+});
+
+it.each([
+  ['EADDRINUSE', true],
+  ['EADDRNOTAVAIL', true],
+  ['EMFILE', true],
+  ['gateway.no-worker', true],
+  ['EACCES', false],
+  ['ENOTFOUND', false],
+  ['tls.certificates', false],
+])('%s may pass by itself: %s', (code, expected) => {
+  expect(mayPass({ ok: false, code, message: '' })).toBe(expected);
 });

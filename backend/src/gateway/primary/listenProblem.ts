@@ -9,6 +9,17 @@ export type StartOutcome =
       readonly port?: number;
     };
 
+/** What only a person can mend; anything else may pass by itself. */
+const STAYS: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'ENOTFOUND', 'EINVAL', 'tls.certificates']);
+
+/**
+ * Whether another try may succeed: a port is given back, an address is moved to this machine (keepalived, DHCP at boot),
+ * workers that a busy machine starves come up later.
+ */
+export function mayPass({ code }: Extract<StartOutcome, { ok: false }>): boolean {
+  return !STAYS.has(code);
+}
+
 /**
  * Why a gateway cannot listen, and what to do about it, for people.
  * @param holder whoever has the port, where that is known.

@@ -127,8 +127,9 @@ export class Membership {
         const state = this.#stateOf(entry);
         if (state === 'up' && !entry.wasUp) entry.upSinceMs = clock.wallMs();
         entry.wasUp = state === 'up';
-        const { id, host, port, weight } = entry.member;
-        return { id, host, port, weight, state, upSinceMs: entry.upSinceMs };
+        const { id, host, port, weight, owner } = entry.member;
+        const row = { id, host, port, weight, state, upSinceMs: entry.upSinceMs };
+        return owner === undefined ? row : { ...row, owner };
       })
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }

@@ -7,7 +7,8 @@
  *      │ ◀── waiting │ listening │ failed ─┤ waiting: somebody else has the port
  *      ├─ tls (certificates, keys) ──────▶ │ from now on; with start as well
  *      ├─ snapshot ──────────────────────▶ │ at most one without its answer; the latest wins
- *      ├─ gone (upstream) ───────────────▶ │ its process ended: what it has not begun to answer fails over
+ *      ├─ process (upstream, news) ──────▶ │ ended: what it has not begun to answer fails over;
+ *      │                                   │ superseded: what was connected before is not used again
  *      │ ◀─ swapped (version, busy) ───────┤ after the swap, and whenever a leaving upstream has finished
  *      │ ◀─ stats ─────────────────────────┤ twice a second; a worker that falls silent is replaced
  *      │ ◀─ ask (id, path) ────────────────┤ a page that only the primary can render
@@ -22,6 +23,7 @@
  */
 import type { WorkerStats } from '../../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { ProcessNews } from '../../ports.js';
 import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
 import type { OwnAnswer, Problem } from '../answer.js';
 import type { TlsMaterial } from '../tls/contexts.js';
@@ -57,8 +59,8 @@ export type ToWorker<Settings> =
     }
   | { readonly kind: 'tls'; readonly tls: TlsMaterial }
   | { readonly kind: 'snapshot'; readonly snapshot: GatewaySnapshot }
-  /** The process at this address (host:port) has ended. */
-  | { readonly kind: 'gone'; readonly upstream: string }
+  /** What has become of the process at this address (host:port). */
+  | { readonly kind: 'process'; readonly upstream: string; readonly news: ProcessNews }
   | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer | Problem }
   | { readonly kind: 'logged' }
   | { readonly kind: 'stop'; readonly times: StopTimes };

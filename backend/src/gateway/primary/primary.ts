@@ -6,6 +6,7 @@
  *                  ▲    └────▶ last good pool (disk)                          └─────▶ pages
  *               checker
  */
+import type { ListNotes } from '../../ports.js';
 import { upstreamKey } from '../../domain/trafficLedger.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
@@ -26,6 +27,7 @@ import type { RoutingSettings } from './publisher.js';
 import { StandIn } from './standIn.js';
 import { Reporter } from './reporter.js';
 import { TlsKeeper } from './tlsKeeper.js';
+import { troubleText } from './trouble.js';
 import { UpstreamCalls } from './upstreamCalls.js';
 
 const NOT_YET = 'The source of the upstreams has not answered yet; try again in a moment.';
@@ -35,7 +37,10 @@ interface SourceState {
   readonly standIn: StandIn | null;
   state: SourceFact['state'];
   detail: string;
+  notes: ListNotes;
 }
+
+const NO_NOTES: ListNotes = { reason: null, faults: new Map() };
 
 export class Primary<Settings> {
   readonly #options: PrimaryOptions<Settings>;
@@ -69,6 +74,7 @@ export class Primary<Settings> {
       random,
       prober,
       onChange: (id, fit, detail) => this.#onChecked(id, fit, detail),
+      onDetail: () => this.#publisher.touch(),
     });
     this.#membership = new Membership({
       clock,
@@ -80,6 +86,13 @@ export class Primary<Settings> {
     this.#publisher = new Publisher({
       routing,
       rows: (pool) => this.#membership.rows(pool),
+      troubleOf: (pool) =>
+        troubleText(
+          this.#sources.filter(
+            ({ source, standIn }) => source.pool === pool && (standIn?.fact ?? null) === null,
+          ),
+          this.#membership.rows(pool).map(({ id }) => ({ id, check: this.#checker.lastCheck(id) })),
+        ),
       onSnapshot: (snapshot) => this.#onSnapshot(snapshot),
     });
     this.#lastGood = new LastGoodPool({
@@ -122,11 +135,11 @@ export class Primary<Settings> {
   async stop(times: StopTimes): Promise<void> {
     // First the supervisor: nobody is to wait for our word on a draining instance.
     const goodbye = this.#reporter?.close();
-    const stopped = this.#fleet.stop(times);
+    // Its workers finish requests for up to half a minute: meanwhile they go on to be told which upstreams are gone.
+    await this.#fleet.stop(times);
     await Promise.all(this.#sources.map(({ source }) => source.discovery.close()));
     this.#checker.close();
     this.#tls?.close();
-    await stopped;
     await Promise.all([this.#lastGood.close(), this.#monitor.stop(), goodbye]);
   }
 
@@ -146,8 +159,9 @@ export class Primary<Settings> {
     this.#membership.reconfigure(pools);
     this.#publisher.reconfigure(change.routing);
     for (const entry of coming) this.#follow(entry);
-    await Promise.all(leaving.map(({ source }) => source.discovery.close()));
-    if (change.workerSettings !== null) await this.#fleet.roll(change.workerSettings);
+    // At once, not after the sources have closed: of two changes the later one is to be the last that workers are given.
+    const rolled = change.workerSettings === null ? null : this.#fleet.roll(change.workerSettings);
+    await Promise.all([...leaving.map(({ source }) => source.discovery.close()), rolled]);
   }
 
   /** What is wrong until somebody acts, a sentence each; shown on /lb. Replaces what was reported before. */
@@ -163,8 +177,10 @@ export class Primary<Settings> {
     const from = this.#membership.sources();
     const upstreams = new Map<string, UpstreamFact>();
     const kept = this.#membership.kept();
+    const faults = new Map(this.#sources.flatMap(({ notes }) => [...notes.faults]));
     for (const [id, source] of from) {
-      upstreams.set(id, { source, kept: kept.has(id), lastCheck: this.#checker.lastCheck(id) });
+      const fault = faults.get(id) ?? null;
+      upstreams.set(id, { source, kept: kept.has(id), fault, lastCheck: this.#checker.lastCheck(id) });
     }
     return {
       version: this.#options.version,
@@ -250,31 +266,37 @@ export class Primary<Settings> {
   #stateOf(source: Source): SourceState {
     const { pool, standIn: plan } = source;
     const standIn = plan === null ? null : new StandIn(pool, plan, this.#edited, this.#options.logger);
-    return { source, standIn, state: 'stale', detail: 'has not answered yet' };
+    return { source, standIn, state: 'stale', detail: 'has not answered yet', notes: NO_NOTES };
   }
 
   #follow(entry: SourceState): void {
     const { name, pool, discovery, verified, fixed, whence } = entry.source;
     const membership = fixed === null ? this.#edited : this.#membership;
     discovery.start(
-      (members) => {
-        const detail = `${members.length} upstream${members.length === 1 ? '' : 's'}${whence}`;
-        if (detail !== entry.detail)
+      (members, notes = NO_NOTES) => {
+        const count = `${members.length} upstream${members.length === 1 ? '' : 's'}${whence}`;
+        const detail = [count, pollingText(notes), notes.reason].filter((text) => text !== null).join('. ');
+        const state = notes.polling === undefined ? 'live' : 'polling';
+        if (state === 'polling' && entry.state !== 'polling')
+          this.#options.logger.warn('a source of upstreams is polled', { source: name, pool, detail });
+        else if (detail !== entry.detail)
           this.#options.logger.info('a source lists upstreams', { source: name, pool, detail });
-        entry.state = 'live';
+        entry.state = state;
         entry.detail = detail;
+        entry.notes = notes;
         membership.announce({ pool, source: name, members, verified });
         entry.standIn?.sourceAnswered();
       },
       (problem) => {
         entry.state = 'stale';
         entry.detail = problem;
+        this.#publisher.touch();
         if (entry.standIn?.sourceFailed() === true) return;
         const what = 'a source of upstreams gives no answer; its last one is kept';
         this.#options.logger.warn(what, { source: name, pool, problem });
       },
       // After the snapshot without it, which is due in this very turn: nothing is to be sent there again.
-      (id) => queueMicrotask(() => this.#fleet.gone(id)),
+      (id, news) => queueMicrotask(() => this.#fleet.tellOfProcess(id, news)),
     );
   }
 
@@ -304,6 +326,11 @@ export class Primary<Settings> {
     this.#reporter?.now();
     this.#membership.drained(done);
   }
+}
+
+function pollingText({ polling }: ListNotes): string | null {
+  if (polling === undefined) return null;
+  return `It is asked every second, because there is no event stream of it: ${polling}`;
 }
 
 function partition<T>(

@@ -10,7 +10,7 @@ import type {
   SupervisorLink,
 } from '../../ports.js';
 import type { TlsMaterial } from '../tls/contexts.js';
-import type { WorkerListeners, WorkerProcess } from './fleet.js';
+import type { WorkerListeners, WorkerProcess } from './fleetOptions.js';
 import type { ListenAddress, StopTimes } from './messages.js';
 import type { RoutingSettings } from './publisher.js';
 import type { StandInPlan } from './standIn.js';

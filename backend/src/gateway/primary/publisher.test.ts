@@ -25,13 +25,15 @@ const row = (state: UpstreamSnapshot['state']): UpstreamSnapshot => ({
 
 function publishing() {
   const rows: UpstreamSnapshot[] = [];
+  const troubles: string[] = [];
   const published: GatewaySnapshot[] = [];
   const publisher = new Publisher({
     routing: { routes: ROUTES, pools: [POOL] },
     rows: () => [...rows],
+    troubleOf: () => troubles[0] ?? null,
     onSnapshot: (snapshot) => published.push(snapshot),
   });
-  return { rows, published, publisher };
+  return { rows, troubles, published, publisher };
 }
 
 it('many changes in one turn make one snapshot', async () => {
@@ -65,4 +67,21 @@ it('other settings make another snapshot, with the same upstreams', async () => 
   publisher.reconfigure({ routes: ROUTES, pools: [{ ...POOL, algorithm: 'random' }] });
   await Promise.resolve();
   expect(published).toMatchObject([{ version: 2, pools: [{ algorithm: 'random', upstreams: [row('up')] }] }]);
+});
+
+it('a pool says why none of its upstreams is up, and nothing while one is', async () => {
+  const { rows, troubles, published, publisher } = publishing();
+  const troubleNow = async (): Promise<string | undefined> => {
+    publisher.touch();
+    await Promise.resolve();
+    return published.at(-1)?.pools[0]?.trouble;
+  };
+  rows.push(row('down'));
+  expect(await troubleNow()).toBeUndefined();
+  troubles[0] = 'nothing listens';
+  expect(await troubleNow()).toBe('nothing listens');
+  rows[0] = row('draining');
+  expect(await troubleNow()).toBe('nothing listens');
+  rows[0] = row('up');
+  expect(await troubleNow()).toBeUndefined();
 });

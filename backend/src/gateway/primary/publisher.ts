@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewaySnapshot, PoolSnapshot, RouteSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
 
 /** A pool without its upstreams: what the configuration says of it. */
-export type PoolSettings = Omit<PoolSnapshot, 'upstreams'>;
+export type PoolSettings = Omit<PoolSnapshot, 'upstreams' | 'trouble'>;
 
 export interface RoutingSettings {
   readonly routes: readonly RouteSnapshot[];
@@ -16,6 +16,8 @@ export interface RoutingSettings {
 export interface PublisherOptions {
   readonly routing: RoutingSettings;
   readonly rows: (pool: string) => readonly UpstreamSnapshot[];
+  /** Why no upstream of a pool is up; null: that is not known. Asked when none is. */
+  readonly troubleOf: (pool: string) => string | null;
   readonly onSnapshot: (snapshot: GatewaySnapshot) => void;
 }
 
@@ -58,7 +60,13 @@ export class Publisher {
 
   #build(version: number): GatewaySnapshot {
     const { routes, pools } = this.#routing;
-    const withUpstreams = pools.map((pool) => ({ ...pool, upstreams: this.#options.rows(pool.name) }));
-    return { version, routes, pools: withUpstreams };
+    return { version, routes, pools: pools.map((pool) => this.#fill(pool)) };
+  }
+
+  #fill(pool: PoolSettings): PoolSnapshot {
+    const { rows, troubleOf } = this.#options;
+    const upstreams = rows(pool.name);
+    const trouble = upstreams.some(({ state }) => state === 'up') ? null : troubleOf(pool.name);
+    return trouble === null ? { ...pool, upstreams } : { ...pool, trouble, upstreams };
   }
 }

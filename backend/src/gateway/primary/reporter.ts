@@ -4,7 +4,7 @@
  */
 import type { GatewaySnapshot } from '../../domain/pool.js';
 import { percentilesOf } from '../../domain/histogram.js';
-import { MOST_REPORTED_UPSTREAMS } from '../../domain/traffic.js';
+import { reported } from '../../domain/traffic.js';
 import type { TrafficReport, UpstreamTraffic } from '../../domain/traffic.js';
 import { errorsOf, requestsOf } from '../../domain/trafficCounters.js';
 import { upstreamKey } from '../../domain/trafficLedger.js';
@@ -78,12 +78,7 @@ export class Reporter {
     const rows = snapshot().pools.flatMap((pool) =>
       pool.upstreams.map((upstream) => this.#row(pool.name, upstream)),
     );
-    return {
-      gateway,
-      workers: workers(),
-      leaving,
-      upstreams: leaving ? [] : rows.slice(0, MOST_REPORTED_UPSTREAMS),
-    };
+    return { gateway, workers: workers(), leaving, ...reported(leaving ? [] : rows) };
   }
 
   #row(

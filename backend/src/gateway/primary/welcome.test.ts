@@ -13,6 +13,7 @@ const here = {
 const fact = (ok: boolean, detail = ''): UpstreamFact => ({
   source: 'static',
   kept: false,
+  fault: null,
   lastCheck: { atMs: 0, ok, latencyMs: 1, detail },
 });
 

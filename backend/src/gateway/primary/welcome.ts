@@ -1,4 +1,4 @@
-/** What a gateway says to whoever started it by hand: where it listens, for whom, and what to try next. */
+/** What a gateway prints when it was started by hand: where it listens, for which upstreams, and what to try next. */
 import { addressHint, isKeyedByAddress, type UpstreamSnapshot } from '../../domain/pool.js';
 import type { GatewayFacts, UpstreamFact } from '../pages/facts.js';
 import { STAND_IN_SOURCE } from './standIn.js';
@@ -34,8 +34,7 @@ export function welcomeLines(facts: GatewayFacts, { url, host, tlsPort, logFile 
       ...(pool.upstreams.length > 1 && isKeyedByAddress(pool) ? [`  ${addressHint('upstream')}`] : []),
     ]),
     ...standInLines(facts, upstreams),
-    ...(upstreams.length === 0 ? nobodyLines(facts) : []),
-    ...hashLines(pools),
+    ...(upstreams.length === 0 ? emptyLines(facts) : []),
     '',
     `Try next:  ${first}`,
     `           ${url}/lb in a browser, to see its traffic live`,
@@ -44,7 +43,7 @@ export function welcomeLines(facts: GatewayFacts, { url, host, tlsPort, logFile 
   ];
 }
 
-/** Whether every upstream has been checked once: then a welcome can say who is well. */
+/** Whether every upstream has been checked once: then a welcome can say which are up. */
 export function areChecked({ snapshot, upstreams }: GatewayFacts): boolean {
   const rows = snapshot.pools.flatMap((pool) => pool.upstreams);
   return rows.length > 0 && rows.every(({ id }) => (upstreams.get(id)?.lastCheck ?? null) !== null);
@@ -54,7 +53,7 @@ function upstreamLines(
   rows: readonly UpstreamSnapshot[],
   facts: ReadonlyMap<string, UpstreamFact>,
 ): string[] {
-  if (rows.length === 0) return ['  nobody yet'];
+  if (rows.length === 0) return ['  none yet'];
   const shown = rows.slice(0, MOST_SHOWN);
   const width = Math.max(...shown.map(({ id }) => id.length));
   const lines = shown.map((row) => `  ${row.id.padEnd(width)}  ${stateOf(row, facts.get(row.id))}`);
@@ -80,22 +79,11 @@ function standInLines({ sources }: GatewayFacts, rows: readonly UpstreamSnapshot
   ];
 }
 
-/** Requests from one machine show only one upstream then, which looks like a fault. */
-function hashLines(pools: GatewayFacts['snapshot']['pools']): string[] {
-  const isHashed = pools.some(({ algorithm, upstreams }) => algorithm === 'ip-hash' && upstreams.length > 1);
-  return isHashed
-    ? [
-        '',
-        'ip-hash keeps a client on one upstream, so curl meets always the same. LB_ALGORITHM=round-robin spreads it.',
-      ]
-    : [];
-}
-
-function nobodyLines({ sources }: GatewayFacts): string[] {
+function emptyLines({ sources }: GatewayFacts): string[] {
   return [
     '',
     ...sources.map(({ name, detail }) => `  ${name}: ${detail === '' ? 'no answer yet' : detail}`),
-    'Requests are answered with 503 until there is somebody. Upstreams of your own, without a supervisor:',
+    'Requests are answered with 503 until there is one. Upstreams of your own, without a supervisor:',
     "  BACKEND_HOSTS='127.0.0.1:18081,127.0.0.1:18082' npm run balancer",
   ];
 }

@@ -1,9 +1,10 @@
 /** Tells once of what may happen a thousand times: again only after a while, and then how often it was meanwhile. */
-import type { Logger } from '../../ports.js';
 
 const QUIET_MS = 10 * 60_000;
 /** Kinds are few; what a peer may choose (the number of its protocol) is among them. */
 const MOST_KINDS = 100;
+
+type Warn = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 interface Kind {
   readonly toldAtMs: number;
@@ -11,11 +12,11 @@ interface Kind {
 }
 
 export class Complaints {
-  readonly #logger: Logger;
+  readonly #logger: { readonly warn: Warn };
   readonly #nowMs: () => number;
   readonly #kinds = new Map<string, Kind>();
 
-  constructor(logger: Logger, nowMs: () => number) {
+  constructor(logger: { readonly warn: Warn }, nowMs: () => number) {
     this.#logger = logger;
     this.#nowMs = nowMs;
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { silentLogger } from '../../../../test/support/recordedEvents.js';
+import { silentLogger } from '../../../test/support/recordedEvents.js';
 import { Complaints } from './complaints.js';
 
 function complaining() {

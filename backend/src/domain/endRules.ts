@@ -1,0 +1,49 @@
+/**
+ * What PM2 does when a process ends, and what follows from it: not every end is a failure. A *job* is an application
+ * with `autorestart: false`: each start is one run. Holdfast neither starts, repeats nor replaces a run; PM2's schedule
+ * (`cron_restart`) and operators do. An application that is restarted may still end for good, with one of its
+ * `stop_exit_codes`.
+ */
+
+/** As PM2 was told at the start of that process. */
+export interface EndRules {
+  /** False: a job. */
+  readonly autorestart: boolean;
+  /** Exit codes after which PM2 does not restart it. */
+  readonly stopExitCodes: readonly number[];
+  /** When PM2 starts it anew (`cron_restart`); null: never by itself. */
+  readonly schedule: string | null;
+  /** False: PM2 lists it, and no command of PM2 starts it as long as it is so. Default: true. */
+  readonly autostart?: boolean;
+}
+
+/** PM2's defaults. */
+export const RESTARTED: EndRules = { autorestart: true, stopExitCodes: [], schedule: null };
+
+/** How a process ended that PM2 leaves down as it was told. */
+export type RunEnd =
+  | 'finished' // as intended
+  | 'failed'; // a job whose run did not succeed
+
+/**
+ * What a stopped row means that was listed so, as far as its record tells: null, that it should run. One that has never run
+ * and was not to be started by itself lacks nothing.
+ */
+export function judgeStopped(rules: EndRules, lastExitCode: number | undefined): RunEnd | null {
+  if (lastExitCode === undefined) return rules.autostart === false ? 'finished' : null;
+  return judgeRun(rules, { exitCode: lastExitCode, signal: null });
+}
+
+/**
+ * Judges an end that no operator asked for. null: PM2 restarts it, or should; that is a failure of the instance.
+ * PM2 itself takes an end by a signal for exit code 0, so a `kill -9` also leaves down what has 0 among its
+ * `stop_exit_codes`: that was not intended.
+ */
+export function judgeRun(
+  { autorestart, stopExitCodes }: EndRules,
+  { exitCode, signal }: { readonly exitCode: number | null; readonly signal: string | null },
+): RunEnd | null {
+  if (signal === null && exitCode !== null && stopExitCodes.includes(exitCode)) return 'finished';
+  if (autorestart) return null;
+  return signal === null && exitCode === 0 ? 'finished' : 'failed';
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { LOOPBACK_NETWORK, networkOf } from './network.js';
+
+describe('networkOf', () => {
+  it.each([
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['127.0.0.1', LOOPBACK_NETWORK],
+    ['127.8.9.10', LOOPBACK_NETWORK],
+    ['::ffff:127.0.0.1', LOOPBACK_NETWORK],
+    ['::1', LOOPBACK_NETWORK],
+    ['0:0:0:0:0:0:0:1', LOOPBACK_NETWORK],
+    ['2001:db8:1:2::1', '2001:db8:1:2:0:0:0:0/64'],
+    ['2001:DB8:1:2:ffff::9', '2001:db8:1:2:0:0:0:0/64'],
+    ['2001:db8:1:2:1:2:3:4', '2001:db8:1:2:0:0:0:0/64'],
+    ['2001:db8:1:3::1', '2001:db8:1:3:0:0:0:0/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0:0:0:0:0/64'],
+    ['64:ff9b::192.0.2.7', '64:ff9b:0:0:0:0:0:0/64'],
+    ['::', '0:0:0:0:0:0:0:0/64'],
+    ['not an address', 'not an address'],
+  ])('counts %s as %s', (address, network) => {
+    expect(networkOf(address)).toBe(network);
+  });
+
+  it.each([
+    [128, '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128'],
+    [56, '2001:db8:ffff:ff00:0:0:0:0/56'],
+    [33, '2001:db8:8000:0:0:0:0:0/33'],
+    [1, '0:0:0:0:0:0:0:0/1'],
+  ])('keeps %i bits of an IPv6 address', (bits, network) => {
+    expect(networkOf('2001:db8:ffff:ffff:ffff:ffff:ffff:ffff', bits)).toBe(network);
+  });
+});
