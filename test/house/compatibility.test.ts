@@ -229,6 +229,7 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
         load: () => Promise.resolve({ state }),
         save: (next) => Promise.resolve(void (state = next)),
         setAside: () => Promise.resolve(''),
+        keepCopy: () => Promise.resolve(''),
       };
       const pools = new EditedPools({
         store,

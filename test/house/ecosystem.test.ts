@@ -11,6 +11,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -75,10 +76,11 @@ function evaluate(
   file: string,
   env: Readonly<Record<string, string>> = {},
   words: readonly string[] = ['start'],
+  cwd = tmpdir(),
 ) {
   const program = `process.stdout.write(JSON.stringify(require(${JSON.stringify(join(project, file))}).apps))`;
   const run = spawnSync(process.execPath, ['-e', program, '--', ...words], {
-    cwd: tmpdir(),
+    cwd,
     env: { PATH: process.env['PATH'], HOME: '/home/someone', ...env },
     encoding: 'utf8',
   });
@@ -145,6 +147,39 @@ describe('the deployments', () => {
     expect(supervisor?.env['HA_ECOSYSTEM_FILE']).toBe(file);
     expect(supervisor?.env).not.toHaveProperty('AUTOSCALE');
     expect(own).toEqual({ name: 'my-api', script: 'server.js' });
+  });
+
+  it.each<
+    [
+      how: string,
+      words: readonly string[],
+      env: Readonly<Record<string, string>>,
+      dotEnv: string,
+      path: string,
+    ]
+  >([
+    ['as a word of pm2', ['pm2', 'start', 'ecosystem.config.js'], { PWD: 'current' }, '', 'current'],
+    ['in the environment', ['pm2', 'start', 'other.js'], { HA_ECOSYSTEM_FILE: 'current' }, '', 'current'],
+    ['in .env', ['pm2', 'start', 'other.js'], {}, 'current', 'current'],
+    ['in .env, and it is another file', ['pm2', 'start', 'other.js'], {}, 'elsewhere', 'releases/1'],
+    ['in no way', ['pm2', 'resurrect'], {}, '', 'releases/1'],
+  ])('keep the path of a file that was named by a link %s', (_how, words, env, dotEnv, path) => {
+    const release = join(project, 'releases/1');
+    mkdirSync(release, { recursive: true });
+    symlinkSync('releases/1', join(project, 'current'));
+    const inFolder = (folder: string): string => join(project, folder, 'ecosystem.config.js');
+    writeFileSync(
+      inFolder('releases/1'),
+      `const { defineSupervisor } = require(${JSON.stringify(join(project, 'backend/ecosystem.cjs'))});
+      module.exports = { apps: [defineSupervisor({ file: __filename })] };`,
+    );
+    if (dotEnv !== '') writeFileSync(join(project, '.env'), `HA_ECOSYSTEM_FILE=${inFolder(dotEnv)}\n`);
+    const given = Object.entries(env).map(([name, folder]) => [
+      name,
+      name === 'PWD' ? join(project, folder) : inFolder(folder),
+    ]);
+    const { apps } = evaluate('current/ecosystem.config.js', Object.fromEntries(given), words, release);
+    expect(apps()[0]?.env['HA_ECOSYSTEM_FILE']).toBe(inFolder(path));
   });
 
   it('tell the supervisor which file defined it', () => {
@@ -412,7 +447,7 @@ describe('the session secret', () => {
     writeFileSync(join(project, 'data/session-secret'), '');
     const run = evaluate('ecosystem.config.js');
     expect(run.status).not.toBe(0);
-    expect(run.stderr).toMatch(/session-secret holds no usable secret: 0 characters.*Remove it/);
+    expect(run.stderr).toMatch(/session-secret holds 0 characters.*Remove it/);
   });
 });
 

@@ -3,6 +3,7 @@
  * while all kinds of things are under way, directly and by PM2. The same without the agent shows what it is good for, and
  * applications with a handler of their own that it changes nothing for them.
  */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, get, request } from 'node:http';
@@ -14,9 +15,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { RpcClient } from '../../backend/src/adapters/pm2/rpcClient.js';
+import { repository } from '../support/deployment.js';
 import { makeCertificate } from '../support/certificates.js';
 import { Graceless, gracelessApp, noSupervisor, preload, type Ending } from '../support/graceless.js';
-import { createPm2Home, freePortRange, waitFor, type Pm2Home } from '../support/pm2.js';
+import { cleanEnv, createPm2Home, freePortRange, isAlive, waitFor, type Pm2Home } from '../support/pm2.js';
 import { RawClient } from '../support/rawHttp.js';
 
 let folder: string;
@@ -387,6 +389,33 @@ describe('the end', () => {
   });
 });
 
+it('a worker of a cluster leaves no connection behind that its primary has yet to hand out', async () => {
+  const primary = spawn(process.execPath, [join(repository, 'test/support/apps/clusterPrimary.cjs')], {
+    env: cleanEnv({
+      HOLDFAST_AGENT_SOCKET: noSupervisor,
+      SCRIPT: gracelessApp,
+      EXEC_ARGV: JSON.stringify(['--require', preload]),
+    }),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    const [line] = (await once(primary.stdout, 'data')) as [Buffer];
+    const { port, workers } = JSON.parse(line.toString()) as { port: number; workers: [number, number] };
+    for (const _ of workers) await ask(port, '/');
+    // As long as a busy daemon may take to read that a worker wants no more, and longer than that worker needs to end.
+    primary.kill('SIGSTOP');
+    process.kill(workers[0], 'SIGINT');
+    const answers = Array.from({ length: 20 }, () => ask(port, '/'));
+    await pause(1_000);
+    primary.kill('SIGCONT');
+    const bodies = (await Promise.all(answers)).map(({ body }) => body);
+    expect(bodies).toEqual(answers.map(() => 'hello'));
+    await waitFor(() => !isAlive(workers[0]), { what: 'the worker to end' });
+  } finally {
+    primary.kill('SIGKILL');
+  }
+});
+
 interface Count {
   answered: number;
   /** Told to take another connection. */
@@ -426,6 +455,20 @@ async function insist(port: number, count: Count, client: Client): Promise<void>
   }
   agent.destroy();
 }
+
+it('a stop resets none of many new connections', async ({ skip }) => {
+  skip(process.platform !== 'linux');
+  const CLIENTS = 40;
+  const application = await start({ QUIET: '1' });
+  const count: Count = { answered: 0, told: 0, refused: 0, lost: [] };
+  const clients = Array.from({ length: CLIENTS }, () =>
+    insist(application.port, count, { keepAlive: false, minMs: 0, maxMs: 5 }),
+  );
+  await waitFor(() => count.answered >= 10 * CLIENTS, { what: 'load' });
+  await stopAsPm2(application, 10_000);
+  await Promise.all(clients);
+  expect({ lost: count.lost, refused: count.refused }).toEqual({ lost: [], refused: CLIENTS });
+});
 
 async function startApp(pm2: Pm2Home, agent: boolean, app: object): Promise<void> {
   const definition = {

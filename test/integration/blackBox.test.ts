@@ -207,7 +207,7 @@ it('is found by whoever looks at the status', async () => {
   expect(line).toContain(blackBoxes[0]?.id);
 });
 
-it('a blocked main thread: the function that blocks it, the report, and who took its place', async () => {
+it('a blocked main thread: the function that blocks it, the report, and which instance took its place', async () => {
   const victim = await fail('spin');
   const view = await kept(victim);
   expect(view.summary).toMatchObject({

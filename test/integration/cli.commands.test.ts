@@ -212,17 +212,29 @@ describe('the services alone, through PM2', () => {
     expect((await fetch(`http://127.0.0.1:${checkout.backendPort}/health`)).status).toBe(200);
   });
 
-  it('stop without touching other applications, nor the daemon these need', async () => {
+  it('stop without touching other applications, of the same names too, nor the daemon these need', async () => {
     const file = join(checkout.root, 'foreign.js');
     writeFileSync(file, 'setInterval(() => {}, 1000);\n');
     await checkout.pm2.pm2('start', file, '--name', 'foreign');
+    await checkout.pm2.pm2('start', file, '--name', 'wordpecker-backend', '--namespace', 'admin');
+    await checkout.pm2.pm2('start', file, '--name', 'wordpecker-frontend');
+    const others = async (): Promise<readonly unknown[]> =>
+      (await checkout.pm2.jlist())
+        .filter(({ pm2_env }) => pm2_env['pm_exec_path'] === file)
+        .map(({ name, pid, pm2_env }) => [name, pid, pm2_env.status]);
+    const before = await others();
     const stop = await checkout.run('scripts/holdfast.sh', ['down']);
     expect(stop).toMatchObject({ code: 0 });
-    expect(stop.stdout).toContain("PM2's other applications go on: foreign.");
-    expect((await checkout.pm2.jlist()).map(({ name, pm2_env }) => [name, pm2_env.status])).toEqual([
-      ['foreign', 'online'],
-    ]);
-    await checkout.pm2.pm2('delete', 'foreign');
+    expect(stop.stdout).toContain(
+      "PM2's other applications go on: foreign, wordpecker-backend, wordpecker-frontend.",
+    );
+    expect(stop.stderr).toContain(`namespace admin, ${file}) is not what the ecosystem file starts`);
+    expect(await checkout.pm2.jlist()).toHaveLength(3);
+    const start = await checkout.run('scripts/holdfast.sh', ['up', '--services-only']);
+    expect(start).toMatchObject({ code: 1 });
+    expect(start.stderr).toContain('PM2 runs another application of that name, which is left alone');
+    expect(await others()).toEqual(before);
+    await checkout.pm2.pm2('delete', 'all');
   });
 
   it('run with their own environment, not that of whoever started them', async () => {

@@ -39,7 +39,12 @@ class Supervisor implements DiscoveryWorld {
 
   open(token: string | null = null): SupervisorDiscovery {
     const url = `http://127.0.0.1:${this.#port}`;
-    return new SupervisorDiscovery({ url, token, service: SERVICE, clock: systemClock, random: () => 0.05 });
+    return new SupervisorDiscovery({
+      supervisor: { url, token, local: null },
+      service: SERVICE,
+      clock: systemClock,
+      random: () => 0.05,
+    });
   }
 
   async say(members: readonly { readonly port: number }[]): Promise<void> {

@@ -1,9 +1,10 @@
 /** How connections and requests end when a client is slow, sends too much, or the gateway is on its way out. */
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type ServerResponse } from 'node:http';
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
+import { tcpSockets } from '../../backend/src/adapters/net/tcpSockets.js';
 import { Peer, TrustedPeers } from '../../backend/src/gateway/forwarded.js';
 import {
   atTearDown,
@@ -282,10 +283,7 @@ describe('an upload that is answered before it is complete', () => {
     const server = createServer((_request, response) => {
       response.writeHead(413, { connection: 'close', 'content-length': 3 }).end('big');
     });
-    atTearDown(() => void server.close());
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    return (server.address() as AddressInfo).port;
+    return portOf(server);
   }
 
   it('gets the answer, though the upstream closes without reading the rest', async () => {
@@ -362,4 +360,34 @@ describe('a graceful stop', () => {
     expect(await one.untilEnded()).toContain('half');
     expect(await drained).toBe(true);
   });
+
+  it('ends a request that lies unread where nothing listens any more, and waits for one that was read', async () => {
+    // As PM2's daemon keeps a connection whose instance has ended.
+    const unread = createTcpServer({ pauseOnConnect: true });
+    const accepted = once(unread, 'connection') as Promise<[Socket]>;
+    const answers: ServerResponse[] = [];
+    const slow = createServer((_request, response) => void answers.push(response));
+    const ports = [await portOf(unread), await portOf(slow)];
+    const started = await gateway(ports, {}, {}, { sockets: () => tcpSockets() });
+    const [one, other] = [client(started.port).send(get('/')), client(started.port).send(get('/'))];
+    const [connection] = await accepted;
+    atTearDown(() => void connection.destroy());
+    await waitFor(() => answers.length === 1, { what: 'the other to be read' });
+    const drained = started.worker.drain({ timeoutMs: 60_000, windowMs: 0 });
+    unread.close();
+    slow.close();
+    const first = await Promise.race([one.untilEnded(), other.untilEnded()]);
+    expect(first).toMatch(/^HTTP\/1\.1 502 .*its process has ended/s);
+    answers[0]!.end('slow');
+    const both = await Promise.all([one.untilEnded(), other.untilEnded()]);
+    expect(both.filter((text) => parseAnswers(text)[0]?.body === 'slow')).toHaveLength(1);
+    expect(await drained).toBe(true);
+  });
 });
+
+async function portOf(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  atTearDown(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}

@@ -215,3 +215,34 @@ it('a client without a place that says nothing is told all the same, and none is
   for (const each of many) expect(await each.untilEnded()).toContain('limit.connections');
   expect(worker.stats().clients.connections).toBe(0);
 });
+
+describe('why no upstream is up', () => {
+  const why = 'my-api at 127.0.0.1:14000 answers 404: set "healthPath".';
+  const fault: Fault = { status: 503, code: 'upstream.none', pool: { upstreams: [], trouble: why } };
+
+  it.each([
+    ['a client on this machine', { host: 'localhost:13003' }, true],
+    ['one that names the address', { host: '127.0.0.1' }, true],
+    ['one that asks by a name that anybody can make point here', { host: 'shop.example' }, false],
+    [
+      'one for which a proxy on this machine asks',
+      { host: 'localhost', 'x-forwarded-for': '203.0.113.9' },
+      false,
+    ],
+    ['one for which a proxy asks that says only Via', { host: 'localhost', via: '1.1 proxy' }, false],
+  ])('%s', async (_client, headers, isTold) => {
+    const served = await gatewayOf(fault);
+    const json = await over1(served, { headers });
+    expect(JSON.parse(json.body).error.reason).toBe(isTold ? why : undefined);
+    const page = await over1(served, { headers: { ...headers, accept: CHROME } });
+    expect(page.body.includes('<p class="reason">my-api at 127.0.0.1:14000 answers 404: set &quot;')).toBe(
+      isTold,
+    );
+    expect([json.status, page.status]).toEqual([503, 503]);
+  });
+
+  it('also over HTTP/2', async () => {
+    const { body } = await over2(await gatewayOf(fault), {});
+    expect(JSON.parse(body)).toMatchObject({ error: { code: 'upstream.none', reason: why } });
+  });
+});

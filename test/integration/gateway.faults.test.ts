@@ -658,7 +658,7 @@ describe('passive ejection', () => {
     );
   });
 
-  it('fails open when nobody is fit', async () => {
+  it('fails open when no upstream is fit', async () => {
     const up = await upstream(echoPath);
     const started = await gateway([], {}, { upstreams: [upstreamRow(up.port, { state: 'down' })] });
     await client(started.port).send(get('/open')).until('/open');

@@ -95,7 +95,7 @@ describe('the supervisor is killed', () => {
 });
 
 describe("PM2's daemon", () => {
-  it('stopped: the API answers and says so, nothing hangs, nobody is judged', async () => {
+  it('stopped: the API answers and says so, nothing hangs, no instance is judged', async () => {
     const before = (await deployment.instances()).map(({ pid }) => pid);
     const daemon = deployment.pm2.daemonPid()!;
     const stopMs = Number(process.env['DAEMON_STOP_MS'] ?? 12_000);

@@ -1,26 +1,23 @@
 /**
  * The whole promise at once: requests through the gateway while instances are scaled away, replaced, rolled and killed.
- * `CHURN=full npx vitest run --project integration test/integration/hold.traffic.test.ts` makes it 50 scale-downs, 20
- * failovers, 10 deploys and 20 kills; the everyday run makes a fifth of that.
+ * `CHURN=full npx vitest run test/integration/hold.traffic.test.ts` makes it 50 scale-downs, 20 failovers, 10 deploys and
+ * 20 kills, every night; the everyday run makes a tenth of that.
  */
 import { Agent, request } from 'node:http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { GatewayStatus } from '../../backend/src/gateway/pages/statusSchema.js';
-import { BACKEND, Deployment } from '../support/deployment.js';
+import { BACKEND, Deployment, QUICK_ROLLS } from '../support/deployment.js';
 import { sendSignal } from '../support/processes.js';
 import { waitFor } from '../support/waitFor.js';
 
-const SHARE = process.env['CHURN'] === 'full' ? 1 : 0.2;
+const SHARE = process.env['CHURN'] === 'full' ? 1 : 0.1;
 const CLIENTS = 8;
 
 let deployment: Deployment;
 
 beforeAll(async () => {
   deployment = await Deployment.start({
-    AUTOSCALE: 'false',
-    STABLE_PERIOD: '300',
-    CANARY_PERIOD: '300',
-    DRAIN_GRACE: '100',
+    ...QUICK_ROLLS,
     LB_ALGORITHM: 'round-robin',
   });
 });

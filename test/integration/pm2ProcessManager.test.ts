@@ -1,8 +1,8 @@
 /** The process manager on a real PM2 daemon in a PM2 home of its own, in both of PM2's modes. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { rotate } from '../../backend/src/adapters/pm2/logRotation.js';
 import type { Pm2ProcessManager } from '../../backend/src/adapters/pm2/processManager.js';
 import type { HoldfastError } from '../../backend/src/domain/errors.js';
@@ -11,32 +11,37 @@ import type { ProcessExit } from '../../backend/src/ports.js';
 import { isAlive, processesMentioning, sendSignal, waitFor } from '../support/pm2.js';
 import { askTiny, createTinyService, tinyApp, type TinyService } from '../support/tinyService.js';
 
-let tiny: TinyService;
-let firstPort: number;
-let manager: Pm2ProcessManager;
-
-beforeEach(async () => {
-  tiny = await createTinyService();
-  firstPort = tiny.firstPort;
+/** A PM2 home, a daemon and ports of its own for each test: they wait for processes that start, and run side by side. */
+const inHome = test.extend<{ tiny: TinyService }>({
+  // eslint-disable-next-line no-empty-pattern
+  tiny: async ({}, use) => {
+    const tiny = await createTinyService();
+    await use(tiny);
+    await tiny.dispose();
+  },
 });
 
-afterEach(() => tiny.dispose());
-
-describe.each([
+describe.concurrent.each([
   { mode: 'cluster', app: { exec_mode: 'cluster' } },
   { mode: 'fork', app: { exec_mode: 'fork' } },
 ] as const)('in $mode mode', ({ mode, app }) => {
-  beforeEach(async () => {
-    manager = tiny.manager({ ...app, args: ['--colour', 'blue'], merge_logs: true });
-    expect(await manager.ensureDaemon()).toBe('started');
+  const it = inHome.extend<{ manager: Pm2ProcessManager }>({
+    manager: [
+      async ({ tiny }, use) => {
+        const manager = tiny.manager({ ...app, args: ['--colour', 'blue'], merge_logs: true });
+        expect(await manager.ensureDaemon()).toBe('started');
+        await use(manager);
+      },
+      { auto: true },
+    ],
   });
 
-  it('starts, halts, resumes and removes an instance, each verified', async () => {
+  it('starts, halts, resumes and removes an instance, each verified', async ({ manager, tiny }) => {
     const started = await manager.startInstance('tiny');
     expect(started).toMatchObject({
       service: 'tiny',
       pmId: 0,
-      port: firstPort,
+      port: tiny.firstPort,
       status: 'online',
       mode,
       restarts: 0,
@@ -47,11 +52,11 @@ describe.each([
 
     await manager.haltInstance(started);
     const [halted] = await manager.list();
-    expect(halted).toMatchObject({ pmId: 0, pid: null, status: 'stopped', port: firstPort });
+    expect(halted).toMatchObject({ pmId: 0, pid: null, status: 'stopped', port: tiny.firstPort });
     expect(isAlive(started.pid ?? 0)).toBe(false);
 
     const resumed = await manager.resumeInstance(halted!);
-    expect(resumed).toMatchObject({ pmId: 0, port: firstPort, status: 'online' });
+    expect(resumed).toMatchObject({ pmId: 0, port: tiny.firstPort, status: 'online' });
     expect((await askTiny(resumed.port)).pid).toBe(resumed.pid);
 
     await manager.removeInstance(resumed);
@@ -60,9 +65,9 @@ describe.each([
     await manager.removeInstance(resumed); // gone already: fine
   });
 
-  it('gives ten concurrent starts ten ports, and fills the gaps again', async () => {
+  it('gives ten concurrent starts ten ports, and fills the gaps again', async ({ manager, tiny }) => {
     const started = await Promise.all(Array.from({ length: 10 }, () => manager.startInstance('tiny')));
-    const expected = Array.from({ length: 10 }, (_, index) => firstPort + index);
+    const expected = Array.from({ length: 10 }, (_, index) => tiny.firstPort + index);
     expect(started.map((each) => each.port).sort()).toEqual(expected);
     const answers = await Promise.all(started.map((each) => askTiny(each.port)));
     expect(new Set(answers.map((answer) => answer.pid)).size).toBe(10);
@@ -70,21 +75,23 @@ describe.each([
       0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
     ]);
 
-    const leaving = started.filter((each) => each.port === firstPort + 2 || each.port === firstPort + 6);
+    const leaving = started.filter(
+      (each) => each.port === tiny.firstPort + 2 || each.port === tiny.firstPort + 6,
+    );
     await Promise.all(leaving.map((each) => manager.removeInstance(each)));
     const again = [await manager.startInstance('tiny'), await manager.startInstance('tiny')];
-    expect(again.map((each) => each.port)).toEqual([firstPort + 2, firstPort + 6]);
+    expect(again.map((each) => each.port)).toEqual([tiny.firstPort + 2, tiny.firstPort + 6]);
     const ports = (await manager.list()).map((each) => each.port);
     expect(ports.sort()).toEqual(expected);
   });
 
-  it("starts with the definition's environment and nothing of its own", async () => {
+  it("starts with the definition's environment and nothing of its own", async ({ manager, tiny }) => {
     process.env['HA_API_TOKEN'] = 'secret-of-the-supervisor';
     process.env['NODE_APP_INSTANCE'] = '99';
     try {
       const { env } = await askTiny((await manager.startInstance('tiny')).port);
       expect(env['FROM']).toBe('file');
-      expect(env['PORT']).toBe(String(firstPort));
+      expect(env['PORT']).toBe(String(tiny.firstPort));
       expect(env['PATH']).toContain(process.env['PATH']);
       expect(env['PM2_HOME']).toBe(tiny.pm2.home);
       expect(env['NODE_APP_INSTANCE']).toBe('0');
@@ -96,7 +103,10 @@ describe.each([
     }
   });
 
-  it('announces an exit with its signal, its code, and whether it was asked for', async () => {
+  it('announces an exit with its signal, its code, and whether it was asked for', async ({
+    manager,
+    tiny,
+  }) => {
     const exits: ProcessExit[] = [];
     manager.on('exit', (exit) => exits.push(exit));
     const started = await manager.startInstance('tiny');
@@ -111,19 +121,22 @@ describe.each([
       exitCode: null,
       signal: 'SIGKILL',
       asked: false,
+      endRules: { autorestart: true, schedule: null, stopExitCodes: [] },
     });
     const restarted = await waitFor(
       async () => (await manager.list()).find((each) => each.pid !== null && each.pid !== started.pid),
       { what: 'the restart by PM2' },
     );
-    expect(restarted).toMatchObject({ pmId: 0, port: firstPort, restarts: 1 });
+    expect(restarted).toMatchObject({ pmId: 0, port: tiny.firstPort, restarts: 1 });
     await askTiny(restarted.port);
     await manager.removeInstance(restarted);
     await waitFor(() => exits.length === 2, { what: 'the second exit' });
     expect(exits[1]).toMatchObject({ pid: restarted.pid, exitCode: 0, signal: null, asked: true });
   });
 
-  it('leaves the successor alone when the condemned instance was restarted meanwhile', async () => {
+  it('leaves the successor alone when the condemned instance was restarted meanwhile', async ({
+    manager,
+  }) => {
     const condemned = await manager.startInstance('tiny');
     await askTiny(condemned.port);
     sendSignal(condemned.pid ?? 0, 'SIGKILL');
@@ -137,7 +150,7 @@ describe.each([
     expect((await askTiny(successor.port)).pid).toBe(successor.pid);
   });
 
-  it('ends a stopped process that cannot hear SIGINT', async () => {
+  it('ends a stopped process that cannot hear SIGINT', async ({ manager }) => {
     const started = await manager.startInstance('tiny');
     await askTiny(started.port);
     sendSignal(started.pid ?? 0, 'SIGSTOP');
@@ -146,30 +159,34 @@ describe.each([
     expect(await manager.list()).toEqual([]);
   });
 
-  it('passes over a port that a stranger holds, and says who', async () => {
+  it('passes over a port that a stranger holds, and says who', async ({ manager, tiny }) => {
     const stranger = createServer();
-    await new Promise<void>((resolve) => stranger.listen(firstPort, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => stranger.listen(tiny.firstPort, '127.0.0.1', resolve));
     try {
-      expect((await manager.startInstance('tiny')).port).toBe(firstPort + 1);
+      expect((await manager.startInstance('tiny')).port).toBe(tiny.firstPort + 1);
       await waitFor(() => tiny.occupied.length > 0, { what: 'the notice' });
-      expect(tiny.occupied[0]).toMatchObject({ service: 'tiny', port: firstPort });
+      expect(tiny.occupied[0]).toMatchObject({ service: 'tiny', port: tiny.firstPort });
       expect(tiny.occupied[0]?.by).toContain(`pid ${process.pid} (`);
     } finally {
       await new Promise((resolve) => stranger.close(resolve));
     }
-    expect((await manager.startInstance('tiny')).port).toBe(firstPort);
+    expect((await manager.startInstance('tiny')).port).toBe(tiny.firstPort);
   });
 
-  it('rejects when no port is left, naming the range and the holders', async () => {
-    manager = tiny.manager(app, { portRange: () => ({ first: firstPort, last: firstPort + 1 }) });
+  it('rejects when no port is left, naming the range and the holders', async ({ tiny }) => {
+    const manager = tiny.manager(app, {
+      portRange: () => ({ first: tiny.firstPort, last: tiny.firstPort + 1 }),
+    });
     const stranger = createServer();
-    await new Promise<void>((resolve) => stranger.listen(firstPort + 1, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => stranger.listen(tiny.firstPort + 1, '127.0.0.1', resolve));
     try {
       await manager.startInstance('tiny');
       await expect(manager.startInstance('tiny')).rejects.toMatchObject({
         code: 'port.none-free',
         message: expect.stringMatching(
-          new RegExp(`${firstPort}–${firstPort + 1}: 1 used .* ${firstPort + 1} by pid ${process.pid} `),
+          new RegExp(
+            `${tiny.firstPort}–${tiny.firstPort + 1}: 1 used .* ${tiny.firstPort + 1} by pid ${process.pid} `,
+          ),
         ) as string,
       });
     } finally {
@@ -177,7 +194,7 @@ describe.each([
     }
   });
 
-  it('keeps its books through twenty overlapping starts and fifteen removals', async () => {
+  it('keeps its books through twenty overlapping starts and fifteen removals', async ({ manager, tiny }) => {
     const left: ManagedProcess[] = [];
     const startAndMaybeRemove = async (index: number): Promise<void> => {
       const started = await manager.startInstance('tiny');
@@ -198,7 +215,7 @@ describe.each([
     expect(alive.sort()).toEqual(pids.sort());
   });
 
-  it('survives everything being done to one instance at once', async () => {
+  it('survives everything being done to one instance at once', async ({ manager, tiny }) => {
     const started = await manager.startInstance('tiny');
     await askTiny(started.port);
     const outcomes = await Promise.allSettled([
@@ -221,9 +238,9 @@ describe.each([
     expect(alive).toEqual([resumed?.pid]);
   });
 
-  it('goes on writing after its log files were rotated', async () => {
+  it('goes on writing after its log files were rotated', async ({ tiny }) => {
     const out = join(tiny.pm2.home, 'out.log');
-    manager = tiny.manager({ ...app, out_file: out, error_file: '/dev/null', merge_logs: true });
+    const manager = tiny.manager({ ...app, out_file: out, error_file: '/dev/null', merge_logs: true });
     const started = await manager.startInstance('tiny');
     await askTiny(started.port);
     await waitFor(() => readFileSync(out, 'utf8').includes('answered 1'), { what: 'the first line' });
@@ -237,43 +254,44 @@ describe.each([
     expect(readFileSync(`${out}.1`, 'utf8')).toContain('answered 1');
   });
 
-  it('reports and cleans up what cannot be launched', async () => {
-    const broken =
-      mode === 'cluster' ? { node_args: ['--no-such-option'] } : { interpreter: '/no/such/node' };
-    manager = tiny.manager({ ...app, ...broken, autorestart: false });
+  it('reports and cleans up what cannot be launched', async ({ tiny }) => {
+    const manager = tiny.manager({ ...app, node_args: ['--no-such-option'], autorestart: false });
     await expect(manager.startInstance('tiny')).rejects.toMatchObject({ code: 'pm2.instance-failed' });
     expect(await manager.list()).toEqual([]);
   });
 
-  it('does not resume on a port that somebody took meanwhile', async () => {
+  it('does not resume on a port that somebody took meanwhile', async ({ manager, tiny }) => {
     await manager.haltInstance(await manager.startInstance('tiny'));
     const [halted] = await manager.list();
     const stranger = createServer();
-    await new Promise<void>((resolve) => stranger.listen(firstPort, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => stranger.listen(tiny.firstPort, '127.0.0.1', resolve));
     await expect(manager.resumeInstance(halted!)).rejects.toMatchObject({
       code: 'port.occupied',
       message: expect.stringContaining(`pid ${process.pid} (`) as string,
     });
     // The halted one keeps its port, so the next instance gets another.
     await new Promise((resolve) => stranger.close(resolve));
-    expect((await manager.startInstance('tiny')).port).toBe(firstPort + 1);
+    expect((await manager.startInstance('tiny')).port).toBe(tiny.firstPort + 1);
     await manager.removeInstance(halted!);
     await expect(manager.resumeInstance(halted!)).rejects.toMatchObject({ code: 'pm2.instance-gone' });
     await expect(manager.haltInstance(halted!)).rejects.toMatchObject({ code: 'pm2.instance-gone' });
   });
 
-  it('leaves PORT alone where the service has no range, and says so when the script is missing', async () => {
-    manager = tiny.manager({ ...app, env: { PORT: firstPort + 9 } }, { portRange: () => null });
-    expect((await manager.startInstance('tiny')).port).toBe(firstPort + 9);
-    manager = tiny.manager({ ...app, script: './not-built.js' });
-    await expect(manager.startInstance('tiny')).rejects.toMatchObject({
-      code: 'pm2.instance-failed',
-      message: expect.stringContaining('not-built.js does not exist') as string,
+  it('leaves PORT alone where the service has no range, and says so when the script is missing', async ({
+    tiny,
+  }) => {
+    const manager = tiny.manager({ ...app, env: { PORT: tiny.firstPort + 9 } }, { portRange: () => null });
+    expect((await manager.startInstance('tiny')).port).toBe(tiny.firstPort + 9);
+    await manager.removeInstance((await manager.list())[0]!);
+    const missing = tiny.manager({ ...app, script: './not-built.js' });
+    await expect(missing.startInstance('tiny')).rejects.toMatchObject({
+      code: 'ecosystem.invalid',
+      message: expect.stringContaining(`Script not found: ${join(tiny.pm2.home, 'not-built.js')}`) as string,
     });
-    expect(await manager.list()).toHaveLength(1);
+    expect(await manager.list()).toEqual([]);
   });
 
-  it('clones a service that only PM2 knows, also after its last instance is gone', async () => {
+  it('clones a service that only PM2 knows, also after its last instance is gone', async ({ tiny }) => {
     await tiny.pm2.pm2(
       'start',
       tinyApp,
@@ -284,10 +302,10 @@ describe.each([
       '--shape',
       'round',
     );
-    manager = tiny.manager(app, { services: () => ['byhand'] });
+    const manager = tiny.manager(app, { services: () => ['byhand'] });
     const [original] = await manager.list();
     const clone = await manager.startInstance('byhand');
-    expect(clone).toMatchObject({ service: 'byhand', port: firstPort, mode });
+    expect(clone).toMatchObject({ service: 'byhand', port: tiny.firstPort, mode });
     const answer = await askTiny(clone.port);
     expect(answer.args).toEqual(['--shape', 'round']);
     await manager.removeInstance(original!);
@@ -299,5 +317,26 @@ describe.each([
       code: 'service.undefined',
       status: 404,
     });
+  });
+});
+
+inHome('says why PM2 restarts by itself: a file that it watches has changed', async ({ tiny }) => {
+  const watched = join(tiny.pm2.home, 'watched');
+  mkdirSync(watched);
+  const manager = tiny.manager({ exec_mode: 'fork', watch: ['watched'] });
+  await manager.ensureDaemon();
+  const { pmId } = await manager.startInstance('tiny');
+  const restarts: unknown[] = [];
+  manager.on('restarting', (restart) => restarts.push(restart));
+  // PM2 begins to watch some time after the start.
+  const change = (): boolean => {
+    writeFileSync(join(watched, 'page.html'), String(performance.now()));
+    return restarts.length > 0;
+  };
+  await waitFor(change, { what: 'the restart' });
+  expect(restarts[0]).toEqual({
+    service: 'tiny',
+    pmId,
+    cause: { by: 'watch', path: 'watched/page.html' },
   });
 });

@@ -97,6 +97,27 @@ test('two busy threads are more than 100 %', async () => {
   );
 });
 
+test('what a process has started is measured with it, as with `npm start`', async () => {
+  const busy = `"${process.execPath}" -e 'const kept = Buffer.alloc(50e6, 1); for (;;) kept.length;'`;
+  const shell = spawn('sh', ['-c', `sh -c "${busy.replaceAll('"', '\\"')}; true" & wait`], {
+    stdio: 'ignore',
+    detached: true,
+  });
+  const pid = shell.pid!;
+  try {
+    const meter = new SystemProcessMeter();
+    await waitFor(
+      async () => {
+        const figures = (await meter.sample([{ pid, startedAtMs: 1 }])).get(pid);
+        return (figures?.cpuPercent ?? 0) > 3 && (figures?.memoryBytes ?? 0) > 80e6;
+      },
+      { what: 'the load and the memory of the grandchild', intervalMs: 600, deadlineMs: 30_000 },
+    );
+  } finally {
+    process.kill(-pid, 'SIGKILL');
+  }
+});
+
 test('a process that ended is absent', async () => {
   const { child, pid } = await start(HALF_BUSY);
   const meter = new SystemProcessMeter();

@@ -10,6 +10,8 @@ const GOOD: Behaviour = { readyAfterMs: 100, exitsAfterMs: null, answers: 'ok' }
 /** It serves on /, and answers 404 on /health. */
 const WITHOUT_PATH: Behaviour = { ...GOOD, answers: 'elsewhere' };
 const HOUR_MS = 3_600_000;
+/** Longer than all that Holdfast waits for, such as the longest pause before a trial (10 min). */
+const LONG_MS = 1_200_000;
 let world: World;
 
 /** The application has run for an hour when the supervisor starts, unless told otherwise. */
@@ -55,7 +57,7 @@ describe('an application that answers and never passes the probe', () => {
     await adopt(WITHOUT_PATH, { ageMs });
     const before = pids();
     await world.clock.advance(40_000);
-    for (let watched = 0; watched < 2 * HOUR_MS; watched += 60_000) {
+    for (let watched = 0; watched < HOUR_MS; watched += 60_000) {
       await world.clock.advance(60_000);
       expect(pids()).toEqual(before);
       expect(service().serving()).toHaveLength(2);
@@ -68,7 +70,7 @@ describe('an application that answers and never passes the probe', () => {
 
   it('is told once an instance, with what was asked, what came, and what to set', async () => {
     await adopt(WITHOUT_PATH);
-    await world.clock.advance(HOUR_MS);
+    await world.clock.advance(LONG_MS);
     const told = world.eventsOf('instance.unverified');
     expect(told).toHaveLength(2);
     const text = expect.stringMatching(
@@ -91,7 +93,7 @@ describe('an application that answers and never passes the probe', () => {
         await world.clock.advance(afterMs);
         await restartSupervisor();
       }
-      await world.clock.advance(HOUR_MS);
+      await world.clock.advance(LONG_MS);
       expect(pids()).toEqual(before);
       expect(service().serving()).toHaveLength(2);
     },
@@ -104,7 +106,7 @@ describe('an application that answers and never passes the probe', () => {
     expect(service().serving()).toHaveLength(2);
     expect(world.loop.failover.attemptsUsed(SERVICE, 0)).toBe(1);
     await restartSupervisor();
-    await world.clock.advance(HOUR_MS);
+    await world.clock.advance(LONG_MS);
     expect(states()).toEqual(['unverified', 'unverified']);
     expect(world.pm2.starts).toBe(0);
   });
@@ -185,7 +187,7 @@ describe('what an operator asks of a service that is unverified', () => {
     const deploy = refusal(world.ha.deploy({ serviceName: SERVICE, timeoutMs: 600_000 }));
     await world.clock.advance(120_000);
     expect(await deploy).toMatchObject({ code: 'deploy.canary-failed', status: 424 });
-    await world.clock.advance(HOUR_MS);
+    await world.clock.advance(LONG_MS);
     expect(pids()).toEqual(before);
     expect(service().serving()).toHaveLength(2);
     expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);
@@ -212,13 +214,13 @@ describe('what an operator asks of a service that is unverified', () => {
 
 describe('every instance is unhealthy', () => {
   it.each(['elsewhere', 'error'] as const)(
-    'and answers %s, and so does what is started: no original is stopped, for hours',
+    'and answers %s, and so does what is started: no original is stopped, for an hour',
     async (answers) => {
       await adopt(GOOD, { instances: 3 });
       const before = pids();
       world.pm2.behave = () => ({ ...GOOD, answers });
       for (const row of world.pm2.alive(SERVICE)) world.pm2.setAnswers(row, answers);
-      for (let watched = 0; watched < 3 * HOUR_MS; watched += 500) {
+      for (let watched = 0; watched < HOUR_MS; watched += 500) {
         await world.clock.advance(500);
         const alive = pids();
         expect(
@@ -228,7 +230,7 @@ describe('every instance is unhealthy', () => {
       }
       for (const row of world.pm2.alive(SERVICE)) world.pm2.setAnswers(row, 'ok');
       world.pm2.behave = () => GOOD;
-      await world.clock.advance(HOUR_MS);
+      await world.clock.advance(LONG_MS);
       expect(service().state()).toBe('healthy');
       expect(service().serving()).toHaveLength(3);
     },
@@ -301,4 +303,27 @@ describe('a service that is released', () => {
     await world.clock.advance(10_000);
     expect(service().serving()).toHaveLength(2);
   });
+});
+
+it('waits while PM2 still starts the applications of a file, one after the other', async () => {
+  world = new World(1, [policyOf('first'), policyOf('later')]);
+  world.pm2.seed('first', 2);
+  await world.startSupervisor();
+  for (let second = 0; second < 9; second += 1) {
+    for (const row of world.pm2.rows('first')) row.status = 'launching';
+    await world.clock.advance(1_000);
+  }
+  for (const row of world.pm2.rows('first')) row.status = 'online';
+  world.pm2.seed('later', 2);
+  await world.clock.advance(20_000);
+  expect(world.pm2.starts).toBe(0);
+  expect(world.pm2.alive('later')).toHaveLength(2);
+});
+
+it('starts what is missing, when PM2 has started nothing for a moment', async () => {
+  world = new World(1, [policyOf('first'), policyOf('later')]);
+  world.pm2.seed('first', 2);
+  await world.startSupervisor();
+  await world.clock.advance(20_000);
+  expect(world.pm2.alive('later')).toHaveLength(2);
 });

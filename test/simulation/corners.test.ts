@@ -78,7 +78,7 @@ describe('an operator at the PM2 command line', () => {
     await begin(2);
     for (let i = 0; i < 5; i++) {
       world.pm2.operatorReload(SERVICE);
-      await world.clock.advance(5_000);
+      await world.clock.advance(20_000);
     }
     expect(service().state()).toBe('healthy');
     expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);

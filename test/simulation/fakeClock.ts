@@ -11,7 +11,8 @@ export class FakeClock implements Clock {
   #nowMs = 0;
   #order = 0;
   #wallShiftMs = 0;
-  readonly #timers = new Set<Timer>();
+  /** The next one first. */
+  readonly #timers: Timer[] = [];
   /** Called at least every quarter of a second of its time, and whenever it stops. */
   onAdvanced: () => void = () => undefined;
   #advancedMs = 0;
@@ -32,8 +33,24 @@ export class FakeClock implements Clock {
 
   after(delayMs: number, run: () => void): () => void {
     const timer: Timer = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
+    this.#timers.splice(this.#placeOf(timer), 0, timer);
+    return () => {
+      const place = this.#placeOf(timer);
+      if (this.#timers[place] === timer) this.#timers.splice(place, 1);
+    };
+  }
+
+  /** Where it stands, or would. */
+  #placeOf({ atMs, order }: Timer): number {
+    let [from, to] = [0, this.#timers.length];
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      const other = this.#timers[middle]!;
+      const isBefore = other.atMs < atMs || (other.atMs === atMs && other.order < order);
+      if (isBefore) from = middle + 1;
+      else to = middle;
+    }
+    return from;
   }
 
   sleep(delayMs: number): Promise<void> {
@@ -45,7 +62,7 @@ export class FakeClock implements Clock {
     const endMs = this.#nowMs + durationMs;
     await settle();
     for (let next = this.#next(endMs); next !== undefined; next = this.#next(endMs)) {
-      this.#timers.delete(next);
+      this.#timers.shift();
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
       next.run();
       await settle();
@@ -61,22 +78,12 @@ export class FakeClock implements Clock {
   }
 
   get pending(): number {
-    return this.#timers.size;
+    return this.#timers.length;
   }
 
   #next(endMs: number): Timer | undefined {
-    let first: Timer | undefined;
-    for (const timer of this.#timers) {
-      if (timer.atMs > endMs) continue;
-      if (
-        first === undefined ||
-        timer.atMs < first.atMs ||
-        (timer.atMs === first.atMs && timer.order < first.order)
-      ) {
-        first = timer;
-      }
-    }
-    return first;
+    const [first] = this.#timers;
+    return first !== undefined && first.atMs <= endMs ? first : undefined;
   }
 }
 

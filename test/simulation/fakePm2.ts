@@ -5,7 +5,9 @@
  */
 import { HoldfastError } from '../../backend/src/domain/errors.js';
 import { Emitter } from '../../backend/src/lib/emitter.js';
+import type { EndRules } from '../../backend/src/domain/endRules.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../backend/src/domain/model.js';
+import type { RestartCause } from '../../backend/src/domain/restarts.js';
 import type { Prober, ProbeResult, ProcessManager, ProcessManagerEvents } from '../../backend/src/ports.js';
 import type { ProbeSpec } from '../../backend/src/domain/policy.js';
 import type { FakeClock } from './fakeClock.js';
@@ -17,8 +19,16 @@ export interface Behaviour {
   readonly exitsAfterMs: number | null;
   /** `elsewhere`: it serves, and answers 404 where it is probed. */
   readonly answers: 'ok' | 'elsewhere' | 'error' | 'never';
-  /** `autorestart: false`, or an exit code that PM2 is told to stop at: the row stays, stopped. Default false. */
+  /** With which code it exits by itself. Default 1. */
+  readonly exitCode?: number;
+  /** PM2 gives it up at its first exit (`max_restarts`): the row stays, errored. Default false. */
   readonly staysDown?: boolean;
+  /** How long PM2 waits with a restart (`restart_delay`). Default: not at all. */
+  readonly restartDelayMs?: number;
+  /** What PM2 does when it ends. Default: it restarts it. */
+  readonly endRules?: EndRules;
+  /** As PM2 finds it in the environment. Default: what the service probes; null: it listens on none. */
+  readonly port?: null;
 }
 
 export interface Row {
@@ -35,11 +45,20 @@ export interface Row {
   cancelExit: () => void;
   /** Started by Holdfast, not by an operator or from an ecosystem file. */
   readonly isOurs: boolean;
+  /** NODE_APP_INSTANCE. */
+  readonly number: number;
+  lastExitCode?: number;
+  /** Stopped by Holdfast, not by an operator. */
+  isHalted?: boolean;
+  /** What runs there was started by an operator, where nothing ran. */
+  isOperators?: boolean;
 }
 
 type DaemonState = 'answering' | 'stopped' | 'dead';
 
 const CALL_TIMEOUT_MS = 5_000;
+/** From a start to EADDRINUSE. */
+const COLLIDES_AFTER_MS = 60;
 
 export class FakePm2 implements ProcessManager, Prober {
   readonly violations: string[] = [];
@@ -56,8 +75,12 @@ export class FakePm2 implements ProcessManager, Prober {
   /** How long after a start or a removal its caller hears of it; lists show it at once. */
   mutationLagMs = 0;
   starts = 0;
-  /** Told whenever an instance is about to be ended on Holdfast's demand. */
-  onEnd: (row: Row) => void = () => undefined;
+  /** Fork mode: what is started on a port that another one listens on ends. In cluster mode both serve. */
+  portsCollide = false;
+  /** Told when Holdfast asks for the end of an instance; what it returns is called when that is carried out. */
+  onEnd: (row: Row) => () => void = () => () => undefined;
+  /** Services whose number of processes an operator has changed. */
+  readonly touched = new Set<string>();
   /** What kinds of probes were sent. */
   readonly probed: string[] = [];
 
@@ -82,6 +105,13 @@ export class FakePm2 implements ProcessManager, Prober {
     for (let i = 0; i < count; i++) this.#launch(service);
   }
 
+  /** As PM2 lists what has `autostart: false`. */
+  register(service: string): void {
+    const row = this.#launch(service);
+    row.cancelExit();
+    row.status = 'stopped';
+  }
+
   rows(service?: string): readonly Row[] {
     return [...this.#rows.values()].filter((row) => service === undefined || row.service === service);
   }
@@ -95,17 +125,34 @@ export class FakePm2 implements ProcessManager, Prober {
     if (row.status !== 'online') return;
     row.cancelExit();
     const { service, pmId, pid, startedAtMs } = row;
-    const exit = { service, pmId, pid, startedAtMs, ...end, asked: false };
-    if (row.behaviour.staysDown === true) row.status = 'stopped';
+    const { endRules, restartDelayMs } = row.behaviour;
+    const rules = endRules === undefined ? {} : { endRules };
+    const exit = { service, pmId, pid, startedAtMs, ...end, ...rules, asked: false };
+    row.lastExitCode = end.exitCode ?? 0; // PM2 writes 0 for a signal
+    if (row.behaviour.staysDown === true) row.status = 'errored';
+    else if (isLeftDown(row)) row.status = 'stopped';
     if (this.#random() >= this.eventLoss) this.#emitter.emit('exit', exit);
-    if (row.behaviour.staysDown === true) return;
+    if (row.status !== 'online') return;
+    if (restartDelayMs === undefined) return this.#restart(row);
+    row.status = 'waiting restart';
+    row.cancelExit = this.#clock.after(restartDelayMs, () => this.#restart(row));
+  }
+
+  #restart(row: Row): void {
+    const { isOperators = false } = row;
     row.restarts += 1;
     this.#run(row);
+    row.isOperators = isOperators;
   }
 
   /** An operator's `pm2 stop`. */
   operatorStop(service: string): void {
-    for (const row of this.alive(service)) this.#stop(row);
+    this.touched.add(service);
+    for (const row of this.rows(service)) {
+      const wasWaiting = row.status === 'waiting restart';
+      this.#stop(row);
+      if (wasWaiting && this.#random() >= this.eventLoss) this.#emitter.emit('stopped', row);
+    }
   }
 
   /** `pm2 reload` in cluster mode: another process under the same number, and no event about the old one. */
@@ -117,10 +164,45 @@ export class FakePm2 implements ProcessManager, Prober {
     }
   }
 
+  /**
+   * `pm2 reload <file>`, or a start of it: another process under each number, one after the other, also where none runs; a
+   * process that is just being stopped is left alone. With PORT in the file's `env` all have that port. Where PM2 lists
+   * none, as many are started as the file says.
+   */
+  operatorReloadFile(
+    service: string,
+    {
+      pauseMs = 0,
+      hasPort = true,
+      instances = 2,
+    }: { pauseMs?: number; hasPort?: boolean; instances?: number } = {},
+  ): void {
+    const rows = this.rows(service);
+    if (rows.length === 0 || rows.some(({ status }) => status !== 'online')) this.touched.add(service);
+    if (rows.length === 0) return this.seed(service, instances);
+    const port = Math.min(...rows.map((row) => row.port));
+    for (const [index, row] of rows.entries()) {
+      const reload = (): void => {
+        if (this.#rows.get(row.pmId) !== row || row.status === 'stopping') return;
+        row.cancelExit();
+        if (hasPort) row.port = port;
+        row.createdAtMs = this.#clock.wallMs();
+        row.restarts += 1;
+        if (row.status === 'online') this.#run(row);
+        else this.#runForOperator(row);
+      };
+      if (pauseMs === 0) reload();
+      else this.#clock.after(index * pauseMs, reload);
+    }
+  }
+
   /** `pm2 stop` of an instance that takes its time to end. */
   operatorStopSlowly(row: Row, tookMs: number): void {
     row.status = 'stopping';
-    this.#clock.after(tookMs, () => this.#stop(row));
+    this.#clock.after(tookMs, () => {
+      this.touched.add(row.service);
+      this.#stop(row);
+    });
   }
 
   /** Ends on request; PM2 tells. */
@@ -130,20 +212,70 @@ export class FakePm2 implements ProcessManager, Prober {
     row.status = 'stopped';
     const { service, pmId, pid, startedAtMs } = row;
     const exit = { service, pmId, pid, startedAtMs, exitCode: 0, signal: null, asked: true };
+    if (hadProcess) row.lastExitCode = 0;
     if (hadProcess) this.#emitter.emit('exit', exit);
   }
 
   operatorStart(service: string): void {
-    for (const row of this.rows(service)) if (row.status === 'stopped') this.#run(row);
+    this.touched.add(service);
+    for (const row of this.rows(service)) if (row.status === 'stopped') this.#runForOperator(row);
+  }
+
+  #runForOperator(row: Row): void {
+    this.#run(row);
+    row.isOperators = true;
+  }
+
+  /** `pm2 start`, which takes its time from one to the next. */
+  operatorStartSlowly(service: string, pauseMs: number): void {
+    for (const [index, row] of this.rows(service).entries())
+      this.#clock.after(index * pauseMs, () => void (this.#rows.has(row.pmId) && this.#runForOperator(row)));
+  }
+
+  /** PM2 starts it anew by `cron_restart`: an end on request, where it still runs, and another process. */
+  scheduledStart(row: Row): void {
+    if (row.status === 'online') this.#stop(row);
+    this.#run(row);
+  }
+
+  /** PM2 restarts it by itself, and says why; the process may take its time to end. */
+  restartByItself(row: Row, cause: RestartCause, tookMs = 0): void {
+    this.#emitter.emit('restarting', { service: row.service, pmId: row.pmId, cause });
+    this.operatorRestart(row, tookMs);
+  }
+
+  /** `pm2 restart`: it counts as created anew. */
+  operatorRestart(row: Row, tookMs = 0): void {
+    row.createdAtMs = this.#clock.wallMs();
+    const again = (): void => {
+      this.#stop(row);
+      row.restarts += 1;
+      this.#run(row);
+    };
+    if (tookMs === 0) return again();
+    row.status = 'stopping';
+    this.#clock.after(tookMs, again);
   }
 
   operatorDelete(row: Row): void {
+    this.touched.add(row.service);
     row.cancelExit();
     this.#rows.delete(row.pmId);
   }
 
   operatorScaleUp(service: string): void {
+    this.touched.add(service);
     this.#launch(service);
+  }
+
+  /** One row of a list that was saved, under a daemon that is new: stopped stays stopped, and the port is the same. */
+  resurrect({ service, port, status, isHalted = false }: Row): void {
+    const row = this.#launch(service);
+    row.port = port;
+    if (status === 'online') return;
+    row.cancelExit();
+    row.status = 'stopped';
+    row.isHalted = isHalted;
   }
 
   /** Whether a request to it would be answered now, whatever a probe would say. */
@@ -160,6 +292,10 @@ export class FakePm2 implements ProcessManager, Prober {
   /** The supervisor was killed: what it had asked for still happens, but it is nobody's second mutation. */
   callerDied(): void {
     this.#mutating = new Set();
+  }
+
+  get isAnswering(): boolean {
+    return this.#daemon === 'answering';
   }
 
   stopDaemon(): void {
@@ -187,30 +323,33 @@ export class FakePm2 implements ProcessManager, Prober {
     return rows;
   }
 
-  async startInstance(service: string): Promise<ManagedProcess> {
+  async startInstance(service: string, replaces: InstanceId | null = null): Promise<ManagedProcess> {
     return this.#mutate(service, () => {
       if (this.#random() < this.startRefusal) throw new HoldfastError('pm2.refused', 'spawn EAGAIN');
       this.starts += 1;
-      return processOf(this.#launch(service, true));
+      return processOf(this.#launch(service, true, replaces));
     });
   }
 
   async removeInstance(target: InstanceId): Promise<void> {
+    const ended = this.#asked(target);
     await this.#mutate(target.service, () => {
       const row = this.#identified(target);
       if (row === undefined) return;
-      this.onEnd(row);
+      ended();
       this.#stop(row);
       this.#rows.delete(row.pmId);
     });
   }
 
   async haltInstance(target: InstanceId): Promise<void> {
+    const ended = this.#asked(target);
     await this.#mutate(target.service, () => {
       const row = this.#identified(target);
       if (row === undefined) return;
-      this.onEnd(row);
+      ended();
       this.#stop(row);
+      row.isHalted = true;
     });
   }
 
@@ -218,6 +357,7 @@ export class FakePm2 implements ProcessManager, Prober {
     return this.#mutate(target.service, () => {
       const row = this.#rows.get(target.pmId);
       if (row?.status !== 'stopped') throw new HoldfastError('pm2.refused', 'process already online');
+      if (this.#listensAt(row.port) !== undefined) throw new HoldfastError('port.occupied', 'it is taken');
       this.starts += 1;
       this.#run(row);
       return processOf(row);
@@ -263,9 +403,7 @@ export class FakePm2 implements ProcessManager, Prober {
 
   async probe(target: { port: number }, spec: ProbeSpec, timeoutMs: number): Promise<ProbeResult> {
     if (this.probed.push(spec.kind) > 10_000) this.probed.shift();
-    const row = [...this.#rows.values()].find(
-      ({ port, status }) => port === target.port && status === 'online',
-    );
+    const row = this.#listensAt(target.port);
     const refused: ProbeResult = { ok: false, latencyMs: 1, kind: 'refused', detail: 'connection refused' };
     if (row === undefined || this.#clock.wallMs() - row.startedAtMs < row.behaviour.readyAfterMs) {
       await this.#clock.sleep(1);
@@ -295,6 +433,13 @@ export class FakePm2 implements ProcessManager, Prober {
     if (this.#daemon === 'dead') throw new HoldfastError('pm2.unreachable', 'no daemon');
   }
 
+  /** The first that was started there. */
+  #listensAt(at: number): Row | undefined {
+    return [...this.#rows.values()]
+      .filter(({ port, status }) => port === at && status === 'online')
+      .sort((a, b) => a.startedAtMs - b.startedAtMs || a.pid - b.pid)[0];
+  }
+
   async #mutate<T>(service: string, run: () => T): Promise<T> {
     const mutating = this.#mutating;
     if (mutating.has(service)) this.violations.push(`two mutations of ${service} at once`);
@@ -311,6 +456,11 @@ export class FakePm2 implements ProcessManager, Prober {
     }
   }
 
+  #asked({ pmId, startedAtMs }: InstanceId): () => void {
+    const row = this.#rows.get(pmId);
+    return row?.startedAtMs === startedAtMs ? this.onEnd(row) : () => undefined;
+  }
+
   #identified(target: InstanceId): Row | undefined {
     const row = this.#rows.get(target.pmId);
     if (row !== undefined && row.startedAtMs !== target.startedAtMs) {
@@ -319,7 +469,7 @@ export class FakePm2 implements ProcessManager, Prober {
     return row;
   }
 
-  #launch(service: string, isOurs = false): Row {
+  #launch(service: string, isOurs = false, replaces: InstanceId | null = null): Row {
     const used = new Set([...this.#rows.values()].map(({ port }) => port));
     let port = 13_004;
     while (used.has(port)) port += 1;
@@ -336,38 +486,61 @@ export class FakePm2 implements ProcessManager, Prober {
       behaviour: this.behave(service),
       cancelExit: () => undefined,
       isOurs,
+      number: this.#numberFor(service, replaces),
     };
     this.#rows.set(row.pmId, row);
     this.#run(row);
     return row;
   }
 
+  #numberFor(service: string, replaces: InstanceId | null): number {
+    const others = this.rows(service).filter(({ pmId }) => pmId !== replaces?.pmId);
+    const used = new Set(others.map(({ number }) => number));
+    const inherited = replaces === null ? undefined : this.#rows.get(replaces.pmId)?.number;
+    if (inherited !== undefined && !used.has(inherited)) return inherited;
+    let number = 0;
+    while (used.has(number)) number += 1;
+    return number;
+  }
+
   #run(row: Row): void {
+    row.isHalted = false;
+    row.isOperators = false;
     row.status = 'online';
     row.pid = this.#nextPid++;
     row.startedAtMs = this.#clock.wallMs();
     row.behaviour = this.behave(row.service);
-    const { exitsAfterMs } = row.behaviour;
+    const { exitCode = 1 } = row.behaviour;
+    const isTaken = this.portsCollide && this.#listensAt(row.port) !== row;
+    const exitsAfterMs = isTaken ? COLLIDES_AFTER_MS : row.behaviour.exitsAfterMs;
     if (exitsAfterMs !== null) {
-      row.cancelExit = this.#clock.after(exitsAfterMs, () => this.kill(row, { exitCode: 1, signal: null }));
+      row.cancelExit = this.#clock.after(exitsAfterMs, () => this.kill(row, { exitCode, signal: null }));
     }
     this.#emitter.emit('online', { service: row.service, pmId: row.pmId });
   }
 }
 
+/** As PM2 decides it, for which a signal is exit code 0. */
+function isLeftDown({ behaviour: { endRules }, lastExitCode = 0 }: Row): boolean {
+  return endRules !== undefined && (!endRules.autorestart || endRules.stopExitCodes.includes(lastExitCode));
+}
+
 function processOf(row: Row): ManagedProcess {
-  const { service, pmId, port, startedAtMs, createdAtMs, killTimeoutMs, status, restarts } = row;
+  const { service, pmId, port, startedAtMs, createdAtMs, killTimeoutMs, status, restarts, number } = row;
   const pid = status === 'online' || status === 'stopping' ? row.pid : null;
   return {
     service,
     pmId,
     pid,
-    port,
+    port: row.behaviour.port === null ? null : port,
     startedAtMs,
     createdAtMs,
     killTimeoutMs,
     status,
     restarts,
     mode: 'cluster',
+    instanceNumber: number,
+    ...(row.behaviour.endRules === undefined ? {} : { endRules: row.behaviour.endRules }),
+    ...(row.lastExitCode === undefined ? {} : { lastExitCode: row.lastExitCode }),
   };
 }

@@ -272,6 +272,24 @@ describe('a stall', () => {
     expect(pids()).toContain(victim);
   });
 
+  test('whose clients have given up, with nothing to replace it: gets traffic again after two minutes', async () => {
+    await begin(2);
+    await world.ha.stop('test');
+    const [victim] = pids();
+    const since = world.clock.nowMs();
+    inside = (pid, now) => (pid === victim ? stalledSince(since, now) : well(pid, now));
+    await world.clock.advance(5_000);
+    expect(causes()).toEqual(['stalled']);
+    const { finished } = stalledSince(since, since);
+    inside = (pid, now) =>
+      pid === victim ? { finished: finished ?? 0, sinceFinishedMs: now - since } : well(pid, now);
+    await world.clock.advance(110_000);
+    expect(service().serving()).toHaveLength(1);
+    await world.clock.advance(20_000);
+    expect(world.eventsOf('instance.resumed')[0]?.data).toMatchObject({ from: 'stalled' });
+    expect(service().serving()).toHaveLength(2);
+  });
+
   test('of all, where replacing one did not help: the others stay, and it is said why, once', async () => {
     await begin(4);
     const before = pids();

@@ -87,3 +87,24 @@ it('a canary that the supervisor did not live to hear of is unfit, too', async (
   expect(world.eventsOf('instance.unverified')).toEqual([]);
   expect(world.pm2.alive(SERVICE).map(({ pmId }) => pmId)).toEqual([0, 1]);
 });
+
+it('a replacement whose budget is spent before its start is known leaves the place to the one before it', async () => {
+  await begin(2, 3_000);
+  const ids = (): readonly number[] => world.pm2.alive(SERVICE).map(({ pmId }) => pmId);
+  world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 70 });
+  world.pm2.setAnswers(world.pm2.alive(SERVICE)[0]!, 'error');
+  await world.clock.advance(50_000);
+  expect(world.loop.failover.quarantine(SERVICE)).toMatchObject({ holes: [{ pmId: 2, replaces: 0 }] });
+  expect(ids()).toEqual([0, 1]);
+  // Where the health path is gone, too, an instance still answers: it is better than nothing.
+  world.pm2.setAnswers(world.pm2.alive(SERVICE)[1]!, 'elsewhere');
+  await world.clock.advance(120_000);
+  expect(world.eventsOf('service.trialFailed')).not.toEqual([]);
+  expect(ids()).toEqual(expect.arrayContaining([0, 1]));
+  const failed = world.eventsOf('service.trialFailed').length;
+  world.pm2.behave = () => GOOD;
+  await world.clock.advance(1_200_000);
+  expect(world.eventsOf('service.trialFailed')).toHaveLength(failed);
+  expect(world.loop.failover.quarantine(SERVICE)).toEqual({ kind: 'none' });
+  expect(service().serving()).toHaveLength(2);
+});

@@ -89,6 +89,33 @@ it('one whose application stops by itself serves for as long as PM2 and its prob
   expect(serving()).toBe(2);
 });
 
+it('one that PM2 has reloaded tells when it stops, while its port is its successor’s', async () => {
+  await begin();
+  const [row, other] = world.pm2.alive(SERVICE);
+  const superseded = (): unknown[] => world.eventsOf('instance.superseded').map(({ data }) => data);
+  const before = { pmId: row!.pmId, pid: row!.pid, port: row!.port };
+  world.agents.tell('stopping', { pid: other!.pid, signal: 'SIGINT', draining: false });
+  expect(superseded()).toEqual([]);
+  world.pm2.operatorReload(SERVICE);
+  await world.clock.advance(2_000);
+  expect(superseded()).toEqual([]);
+  world.agents.tell('stopping', { pid: before.pid, signal: 'SIGINT', draining: true });
+  expect(superseded()).toEqual([{ service: SERVICE, instance: before }]);
+  await world.clock.advance(2_000);
+  expect(serving()).toBe(2);
+});
+
+it('one that PM2 has reloaded to another port has left its own', async () => {
+  await begin();
+  const [row] = world.pm2.alive(SERVICE);
+  const { pid, port } = row!;
+  world.pm2.operatorReload(SERVICE);
+  row!.port = port! + 1_000;
+  await world.clock.advance(2_000);
+  world.agents.tell('stopping', { pid, signal: 'SIGINT', draining: true });
+  expect(world.eventsOf('instance.superseded')).toEqual([]);
+});
+
 it('an end says where nobody answers any more, and nothing of a port that a successor has', async () => {
   await begin();
   const portsLeft = (): unknown[] =>

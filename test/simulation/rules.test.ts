@@ -21,7 +21,11 @@ const planted: readonly (readonly [Rule, () => void | Promise<void>])[] = [
   ],
   [
     'one port an instance',
-    () => void (world.pm2.alive(SERVICE)[1]!.port = world.pm2.alive(SERVICE)[0]!.port),
+    async () => {
+      world.loop.services.get(SERVICE)!.doubles.has = () => false;
+      world.pm2.operatorReloadFile(SERVICE);
+      await world.clock.advance(3_000);
+    },
   ],
   [
     'desired within bounds',
@@ -42,7 +46,95 @@ const planted: readonly (readonly [Rule, () => void | Promise<void>])[] = [
       void world.pm2.removeInstance({ service: SERVICE, pmId, startedAtMs });
     },
   ],
+  [
+    'every operation ends',
+    async () => {
+      world.loop.operations.check = () => undefined;
+      void world.ha.failover({ serviceName: SERVICE, timeoutMs: 60_000 }).catch(() => undefined);
+      await world.clock.advance(3_300_000);
+    },
+  ],
+  [
+    'what is saved can be read back',
+    async () => {
+      world.loop.services.get(SERVICE)!.desired = Number.NaN;
+      await world.loop.desiredState.save();
+    },
+  ],
+  ['desired is what was last said', () => void (world.loop.services.get(SERVICE)!.desired = 3)],
+  [
+    'every quarantine can end',
+    async () => {
+      world.loop.failover.dueTrial = () => null;
+      await crash(4);
+      await world.clock.advance(500_000);
+    },
+  ],
+  [
+    'every quarantine can end',
+    async () => {
+      await crash(4);
+      await world.ha.stop('test');
+      await world.ha.resetFailure(SERVICE, 'test');
+      for (const row of world.pm2.alive(SERVICE)) void (row.status = 'stopped');
+      for (const row of world.pm2.rows(SERVICE)) row.isHalted = true;
+      const { ends } = world.loop.services.get(SERVICE)!;
+      ends.hasEndedUnasked = () => false;
+      await world.clock.advance(10_000);
+    },
+  ],
+  [
+    'budgets are charged once and never lost', // charged again
+    () => {
+      const [row] = world.pm2.alive(SERVICE);
+      const { pmId, startedAtMs } = row!;
+      for (const detail of ['a', 'b']) {
+        world.loop.failover.recordFailure({ service: SERVICE, pmId, startedAtMs }, 'unhealthy', detail);
+      }
+    },
+  ],
+  [
+    'budgets are charged once and never lost', // lost
+    async () => {
+      await crash(1);
+      world.loop.failover.forgetSlot(SERVICE, world.pm2.alive(SERVICE)[0]!.pmId);
+    },
+  ],
+  ...(
+    [
+      ['desired', 1],
+      ['leaving', undefined],
+    ] as const
+  ).map(
+    ([field, value]) =>
+      [
+        'a restart of the supervisor changes nothing',
+        async () => {
+          void world.ha.scale({ direction: 'up', targetInstances: 3, timeoutMs: 60_000 });
+          await world.clock.advance(5_000);
+          void world.ha.scale({ direction: 'down', targetInstances: 2, timeoutMs: 60_000 });
+          await world.clock.advance(200);
+          await world.killSupervisor();
+          const state = world.store.state as { services: Record<string, Record<string, unknown>> };
+          world.store.state = {
+            ...state,
+            services: { [SERVICE]: { ...state.services[SERVICE], [field]: value } },
+          };
+          await world.startSupervisor();
+        },
+      ] as const,
+  ),
 ];
+
+/** The first instance crashes so often, a second apart. */
+async function crash(times: number): Promise<void> {
+  const { pmId } = world.pm2.alive(SERVICE)[0]!;
+  for (let time = 0; time < times; time++) {
+    const row = world.pm2.alive(SERVICE).find((one) => one.pmId === pmId);
+    if (row !== undefined) world.pm2.kill(row, { exitCode: 1, signal: null });
+    await world.clock.advance(1_000);
+  }
+}
 
 it.each(planted)('finds a violation of: %s', async (rule, plant) => {
   world = new World(1, [policyOf(SERVICE)]);

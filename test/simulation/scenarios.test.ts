@@ -65,8 +65,8 @@ describe('a supervisor that starts', () => {
 describe('scaling', () => {
   it('grows by one decision under load and shrinks after the down-window, with no reversal within 60 s', async () => {
     await begin(1, {});
-    service().desired = 1;
-    await world.clock.advance(5_000);
+    await ended(world.ha.scale({ direction: 'down', targetInstances: 1, timeoutMs: 60_000 }));
+    await world.clock.advance(65_000);
     world.cpu.set(SERVICE, 100);
     await world.clock.advance(15_000);
     const ups = world

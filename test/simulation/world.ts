@@ -37,6 +37,7 @@ export function policyOf(name: string, changes: Partial<ServicePolicy> = {}): Se
       upWindowMs: 10_000,
       downWindowMs: 120_000,
       autoscale: true,
+      isMaximumSet: true,
     },
     health: {
       probe: { kind: 'http', path: '/health', statusMin: 200, statusMax: 399, bodyIncludes: null },
@@ -59,14 +60,39 @@ export function policyOf(name: string, changes: Partial<ServicePolicy> = {}): Se
   };
 }
 
+/** How long a store waits for its disk (fileStateStore.ts). */
+const DISK_PATIENCE_MS = 10_000;
+
 class MemoryStore implements StateStore {
-  state: unknown = null;
+  readonly #clock: FakeClock;
+  /** As on a disk: what can't be written as JSON can't be kept. */
+  #text = 'null';
   refuses = false;
-  /** A disk that takes for ever. */
+  /** A disk that hangs: each save is refused in time. */
   isStuck = false;
+  /** Whether the last state that was to be saved is the one on the disk. */
+  isCurrent = true;
+  /** Told of each state that is written. */
+  onSaved: (state: unknown) => void = () => undefined;
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+  }
+
+  get state(): unknown {
+    return JSON.parse(this.#text);
+  }
+
+  set state(state: unknown) {
+    this.#text = JSON.stringify(state);
+  }
 
   load(): Promise<{ state: unknown }> {
-    return Promise.resolve({ state: structuredClone(this.state) });
+    return Promise.resolve({ state: this.state });
+  }
+
+  keepCopy(): Promise<string> {
+    return Promise.resolve('memory');
   }
 
   setAside(): Promise<string> {
@@ -75,10 +101,15 @@ class MemoryStore implements StateStore {
   }
 
   save(state: unknown): Promise<void> {
+    this.isCurrent = !this.refuses && !this.isStuck;
     if (this.refuses) return Promise.reject(new Error('ENOSPC: no space left on device'));
-    if (this.isStuck) return new Promise(() => undefined);
-    // What can't be written as JSON can't be persisted.
-    this.state = JSON.parse(JSON.stringify(state));
+    if (this.isStuck) {
+      return this.#clock.sleep(DISK_PATIENCE_MS).then(() => {
+        throw new Error('the disk has not answered for 10 s');
+      });
+    }
+    this.#text = JSON.stringify(state);
+    this.onSaved(state);
     return Promise.resolve();
   }
 }
@@ -140,7 +171,7 @@ export class World {
   readonly clock = new FakeClock();
   readonly pm2: FakePm2;
   readonly agents = new FakeAgents(this.clock);
-  readonly store = new MemoryStore();
+  readonly store = new MemoryStore(this.clock);
   /** What no moment may break. */
   readonly rules: RuleBook;
   readonly history = new MemoryHistory();
@@ -149,6 +180,8 @@ export class World {
   readonly policies: readonly ServicePolicy[];
   /** CPU percent of each instance of a service; null: not measured. */
   readonly cpu = new Map<string, number | null>();
+  /** Resident bytes by pid, where it is not the usual. */
+  readonly memory = new Map<number, number>();
   /** What is found out about instances that do not serve. */
   facts: FactFinder = noFacts;
   /** Services that neither the ecosystem file nor config.yml names any more. */
@@ -194,6 +227,7 @@ export class World {
       policies: this.policies,
       initialInstances: () => 2,
       isConfigured: (service) => Promise.resolve(!this.unconfigured.has(service)),
+      startWarnings: () => [],
       observeIntervalMs: 1_000,
       onDaemonReplaced: () => this.handOver(),
     });
@@ -204,15 +238,18 @@ export class World {
       version: '0.0.0',
       node: { hostname: 'sim', pid: 1 },
       defaultService: () => null,
+      renewDefinition: () => Promise.resolve(),
       self: () => ({ cpuPercent: null, memoryBytes: 0 }),
       dropped: () => ({ events: 0, notifications: 0 }),
     });
+    this.rules.supervisorStarted();
     void this.loop.start();
     await this.clock.advance(10);
   }
 
   /** kill -9: nothing is written, no loop ends well; what it had asked PM2 for still happens. */
   async killSupervisor(): Promise<void> {
+    this.rules.supervisorKilled();
     const { state } = this.store;
     void this.loop.close();
     this.pm2.callerDied();
@@ -234,7 +271,7 @@ export class World {
               const row = byPid.get(pid);
               if (row === undefined) return [];
               const cpuPercent = this.cpu.get(row.service) ?? null;
-              return [[pid, { cpuPercent, memoryBytes: 60e6 }] as const];
+              return [[pid, { cpuPercent, memoryBytes: this.memory.get(pid) ?? 60e6 }] as const];
             }),
           ),
         );

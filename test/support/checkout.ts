@@ -13,21 +13,11 @@ import { freePortRange } from './ports.js';
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 const FILES = [
-  'backend/dist',
-  'backend/ecosystem.cjs',
-  'backend/package.json',
-  'backend/preload.cjs',
-  'backend/sessionSecret.cjs',
-  'backend/src',
-  'backend/tsconfig.json',
+  'backend',
   'config.example.yml',
   'ecosystem.cluster.config.js',
   'ecosystem.config.js',
-  'examples/wordpecker/dist',
-  'examples/wordpecker/package.json',
-  'examples/wordpecker/public',
-  'examples/wordpecker/src',
-  'examples/wordpecker/tsconfig.json',
+  'examples/wordpecker',
   'package-lock.json',
   'package.json',
   'scripts',
@@ -85,7 +75,7 @@ export async function createCheckout(extra: Readonly<Record<string, string>> = {
     if (!existsSync(source)) continue;
     cpSync(source, join(root, file), {
       recursive: true,
-      filter: (path) => !basename(path).endsWith('.test.ts') && basename(path) !== 'testing',
+      filter: (path) => !/^(?:testing|dist\.\w+|.*\.test\.ts)$/.test(basename(path)),
     });
   }
   symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules'));

@@ -40,6 +40,14 @@ export interface Answer<T> {
 /** What `FAULT_FILE` tells the next start of an instance (examples/wordpecker/README.md). */
 export type NextStart = Readonly<Record<string, string | number>>;
 
+/** Settings of a deployment that is rolled again and again: no waiting longer than it takes. */
+export const QUICK_ROLLS = {
+  AUTOSCALE: 'false',
+  STABLE_PERIOD: '300',
+  CANARY_PERIOD: '300',
+  DRAIN_GRACE: '100',
+} as const;
+
 export class Deployment {
   readonly pm2: Pm2Home;
   readonly haPort: number;
@@ -71,26 +79,35 @@ export class Deployment {
       FAULT_FILE: this.#faultFile,
       ...settings,
     };
-    writeFileSync(this.env['HA_CONFIG']!, '');
+    if (settings['HA_CONFIG'] === undefined) writeFileSync(this.env['HA_CONFIG']!, '');
   }
 
   /** Starts it and waits until everything serves. `settings`: as in the environment (SPEC 4, 5). */
   static async start(
     settings: Readonly<Record<string, string>> = {},
     ecosystem = 'ecosystem.cluster.config.js',
+    deadlineMs = 30_000,
   ): Promise<Deployment> {
     const pm2 = createPm2Home();
     const haPort = await freePortRange(2 + 2 * RANGE);
     const deployment = new Deployment(pm2, haPort, settings);
     Object.assign(pm2.env, deployment.env);
-    await deployment.up(ecosystem);
+    try {
+      await deployment.up(ecosystem, deadlineMs);
+    } catch (error) {
+      // The test has nothing yet that it could dispose of.
+      await deployment.dispose();
+      throw error;
+    }
     return deployment;
   }
 
-  async up(ecosystem: string): Promise<void> {
+  async up(ecosystem: string, deadlineMs = 30_000): Promise<void> {
     await this.pm2.pm2('start', join(repository, ecosystem), '--env', 'production');
-    await this.until('everything serves', (status) =>
-      status.services.every(({ state }) => state === 'healthy'),
+    await this.until(
+      'everything serves',
+      (status) => status.services.every(({ state }) => state === 'healthy'),
+      deadlineMs,
     );
     await waitFor(async () => (await fetch(`http://127.0.0.1:${this.gatewayPort}/health`)).ok, {
       what: 'the gateway to answer',
@@ -124,8 +141,10 @@ export class Deployment {
   }
 
   async #call<T>(path: string, init: RequestInit): Promise<Answer<T>> {
+    const token = this.env['HA_API_TOKEN'];
     const answer = await fetch(`http://127.0.0.1:${this.haPort}/api/ha/${path}`, {
       ...init,
+      headers: { ...init.headers, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
       signal: AbortSignal.timeout(120_000),
     });
     const { data, error } = (await answer.json()) as { data: T; error?: { code: string; message: string } };

@@ -1,7 +1,7 @@
 /** What every source of upstreams promises, whatever it asks. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { memberOf, type Member } from '../../backend/src/domain/members.js';
-import type { Discovery } from '../../backend/src/ports.js';
+import type { Discovery, ListNotes } from '../../backend/src/ports.js';
 import { waitFor } from './waitFor.js';
 
 /** A source and what stands behind it. */
@@ -20,17 +20,23 @@ export interface DiscoveryWorld {
 /** A source that was started, and all that it said. */
 export class Listening {
   readonly lists: (readonly Member[])[] = [];
+  /** Of each list. */
+  readonly notes: (ListNotes | undefined)[] = [];
   readonly problems: string[] = [];
-  /** Members whose process has ended. */
+  /** Ids of members: their process has ended, or was superseded. */
   readonly gone: string[] = [];
+  readonly superseded: string[] = [];
   readonly discovery: Discovery;
 
   constructor(discovery: Discovery) {
     this.discovery = discovery;
     discovery.start(
-      (members) => this.lists.push(members),
+      (members, notes) => {
+        this.lists.push(members);
+        this.notes.push(notes);
+      },
       (problem) => this.problems.push(problem),
-      (id) => this.gone.push(id),
+      (id, news) => (news === 'ended' ? this.gone : this.superseded).push(id),
     );
   }
 

@@ -1,14 +1,14 @@
 /** A gateway as `npm run balancer` runs it: its own process with its own workers, port, data and logs; no PM2. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { GatewayStatus } from '../../backend/src/gateway/pages/statusSchema.js';
 import { cleanEnv } from './pm2.js';
 import { freePortRange } from './ports.js';
-import { isAlive, parentOf, sendSignal } from './processes.js';
+import { childrenOf, isAlive, sendSignal } from './processes.js';
 import { waitFor } from './waitFor.js';
 
 const entry = fileURLToPath(new URL('../../backend/dist/gateway.js', import.meta.url));
@@ -131,9 +131,7 @@ export class GatewayProcess {
 
   /** Pids of its workers that live. */
   workers(): number[] {
-    return readdirSync('/proc')
-      .map(Number)
-      .filter((pid) => Number.isInteger(pid) && parentOf(pid) === this.pid && isAlive(pid));
+    return childrenOf(this.pid).filter(isAlive);
   }
 
   async untilServing(): Promise<void> {

@@ -11,6 +11,8 @@ export interface KeptBox {
 export class MemoryBlackBoxes implements BlackBoxStore {
   readonly boxes = new Map<string, KeptBox>();
   saves = 0;
+  /** For a day of faults, of which no test looks at the boxes. */
+  keepsNothing = false;
   refuses = false;
   /** What is read is not what was written. */
   damaged = false;
@@ -29,6 +31,7 @@ export class MemoryBlackBoxes implements BlackBoxStore {
       this.#failed += 1;
       return false;
     }
+    if (this.keepsNothing) return true;
     const before = this.boxes.get(summary.id);
     // What can't be written as JSON can't be kept.
     const kept = JSON.parse(JSON.stringify(summary)) as BlackBoxSummary;

@@ -2,6 +2,9 @@
 import type { BuildStore, FactFinder } from '../../backend/src/ports.js';
 
 export const noFacts: FactFinder = {
+  addressOf: () => Promise.resolve(null),
+  ownerOf: () => null,
+  ownersOf: () => Promise.resolve(null),
   ofRunning: () =>
     Promise.resolve({ answer: null, otherPaths: [], listening: null, holder: null, log: null }),
   ofExit: () => Promise.resolve({ error: null, holder: null, log: null }),

@@ -34,6 +34,10 @@ export class MemoryStore implements StateStore {
   async load(): Promise<{ state: unknown }> {
     return { state: this.saved };
   }
+  keepCopy(): Promise<string> {
+    return Promise.resolve('memory');
+  }
+
   async setAside(): Promise<string> {
     return 'nowhere';
   }
@@ -177,6 +181,7 @@ function sceneFacts(): GatewayFacts {
   const fact = (): UpstreamFact => ({
     source: 'supervisor',
     kept: false,
+    fault: null,
     lastCheck: { atMs: SCENE_START_MS - 4_000, ok: true, latencyMs: 1.7, detail: '' },
   });
   const snapshot: GatewaySnapshot = {

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { RpcClient } from '../../backend/src/adapters/pm2/rpcClient.js';
 import { isAlive, processesMentioning, sendSignal } from './processes.js';
 import { waitFor } from './waitFor.js';
 
@@ -73,17 +74,29 @@ export function createPm2Home(): Pm2Home {
       });
     });
 
-  const jlist = async (): Promise<Pm2Row[]> => {
-    const out = await pm2('jlist', '--silent');
-    return JSON.parse(out.slice(out.indexOf('['))) as Pm2Row[];
-  };
-
   const daemonPid = (): number | null => {
     try {
       const pid = Number(readFileSync(join(home, 'pm2.pid'), 'utf8'));
       return Number.isInteger(pid) && pid > 0 && isAlive(pid) ? pid : null;
     } catch {
       return null;
+    }
+  };
+
+  /** It starts a daemon where there is none. */
+  const listedByCommand = async (): Promise<Pm2Row[]> => {
+    const out = await pm2('jlist', '--silent');
+    return JSON.parse(out.slice(out.indexOf('['))) as Pm2Row[];
+  };
+
+  /** Asked of the daemon itself: to start the command takes longer than most of what is waited for. */
+  const jlist = async (): Promise<Pm2Row[]> => {
+    if (daemonPid() === null) return listedByCommand();
+    const client = new RpcClient({ socketPath: join(home, 'rpc.sock'), timeoutMs: 20_000 });
+    try {
+      return (await client.call('getMonitorData', {})) as Pm2Row[];
+    } finally {
+      client.close();
     }
   };
 

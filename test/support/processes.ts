@@ -21,6 +21,16 @@ export function parentOf(pid: number): number | null {
   }
 }
 
+/** Pids of the processes that this one has started with its main thread and not reaped yet. */
+export function childrenOf(pid: number): number[] {
+  try {
+    const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
+    return pids === '' ? [] : pids.split(' ').map(Number);
+  } catch {
+    return [];
+  }
+}
+
 /** Sends a signal; false when there is no such process any more. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   try {

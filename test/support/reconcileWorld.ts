@@ -38,11 +38,12 @@ function plain(kind: SlotState['kind']): SlotState {
     case 'unknown':
     case 'fit':
     case 'unverified':
+    case 'ended':
       return { kind };
     case 'unfit':
       return UNFIT;
     case 'draining':
-      return { kind, sinceMs: NOW_MS - GRACE_MS / 2, why: 'to shrink', drained: null };
+      return { kind, sinceMs: NOW_MS - GRACE_MS / 2, why: 'to shrink', drained: null, canReturn: 'no' };
     case 'debris':
       return { kind, detail: 'PM2 says errored' };
     case 'quarantined':
@@ -107,6 +108,7 @@ const states: fc.Arbitrary<SlotState> = fc.oneof(
       ),
       why: fc.constant('to shrink'),
       drained: fc.constantFrom(null, true, false),
+      canReturn: fc.constantFrom('yes', 'no', 'unknown'),
     }),
   },
   { weight: 1, arbitrary: fc.constant(plain('debris')) },
@@ -230,8 +232,17 @@ export class ReconcileWorld {
         const sinceMs = wasFit ? this.nowMs : Number.NEGATIVE_INFINITY;
         // Where gateways have requests under way, every other time, they finish late.
         const drained = action.target.pmId % 2 === 0 ? null : false;
-        return this.#set(action.target, { kind: 'draining', sinceMs, why: action.reason, drained });
+        const canReturn = wasFit ? 'yes' : 'no';
+        return this.#set(action.target, {
+          kind: 'draining',
+          sinceMs,
+          why: action.reason,
+          drained,
+          canReturn,
+        });
       }
+      case 'restore':
+        return this.#set(action.target, { kind: 'fit' });
       case 'stop':
       case 'discard':
         return this.#remove(action.target);
@@ -242,11 +253,13 @@ export class ReconcileWorld {
     }
   }
 
-  /** All that start become ready, and a canary that is fit has proved itself. */
+  /** All that start become ready, first probes are answered, and a canary that is fit has proved itself. */
   everybodyStarts(): void {
-    this.slots = this.slots.map((slot) =>
-      slot.state.kind === 'starting' ? { ...slot, state: { kind: 'fit' } } : slot,
-    );
+    this.slots = this.slots.map((slot) => {
+      if (slot.state.kind === 'starting') return { ...slot, state: { kind: 'fit' } };
+      const isUnknown = slot.state.kind === 'draining' && slot.state.canReturn === 'unknown';
+      return isUnknown ? { ...slot, state: { ...slot.state, canReturn: 'yes' } as SlotState } : slot;
+    });
     this.verifyCanary();
   }
 

@@ -63,6 +63,8 @@ export function instanceWith(figures: {
   const serving = figures.serving ?? true;
   return {
     service: figures.service ?? 'simulated',
+    host: '127.0.0.1',
+    owner: null,
     pmId,
     startedAtMs: 1,
     pid: 1000 + pmId,

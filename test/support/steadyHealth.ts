@@ -6,6 +6,8 @@ export function steadyHealth(clock: HealthMonitorOptions['clock']): HealthMonito
     clock,
     prober: { probe: () => Promise.resolve({ ok: true, latencyMs: 1 }) },
     random: () => 0.5,
+    locate: () => Promise.resolve(null),
+    owners: { ownerOf: () => null, ownersOf: () => Promise.resolve(null) },
     daemonAnswers: () => true,
     isOverloaded: () => false,
     onChange: () => undefined,

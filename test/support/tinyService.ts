@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../backend/src/adapters/clock.js';
-import { loadEcosystem } from '../../backend/src/adapters/pm2/ecosystem.js';
+import { EcosystemReader } from '../../backend/src/adapters/pm2/ecosystem.js';
 import {
   createPm2ProcessManager,
   type Pm2Options,
@@ -39,10 +39,11 @@ export async function createTinyService(): Promise<TinyService> {
     const file = join(pm2.home, 'ecosystem.config.cjs');
     const base = { name: 'tiny', script: tinyApp, cwd: pm2.home, env: { PORT: firstPort, FROM: 'file' } };
     writeFileSync(file, `module.exports = ${JSON.stringify({ apps: [{ ...base, ...app }] })}`);
+    const reader = new EcosystemReader({ file, pm2Home: pm2.home });
     const created = createPm2ProcessManager({
       pm2Home: pm2.home,
       services: () => ['tiny'],
-      definitions: () => loadEcosystem({ file, pm2Home: pm2.home }),
+      definitions: () => reader.read(),
       portRange: () => ({ first: firstPort, last: firstPort + PORTS - 1 }),
       killTimeoutMs: () => 1_000,
       clock: systemClock,

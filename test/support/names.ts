@@ -1,0 +1,23 @@
+/** Names that PM2 takes, and that something on the way could take for something else. */
+export const DIFFICULT_NAMES = [
+  'My API',
+  'a/b',
+  '../up',
+  '..',
+  'web.new',
+  `qu"o'te`,
+  'back\\slash',
+  'größe ✓',
+  '100%',
+  '%2F',
+  '-dash',
+  '--json',
+  'x,y=z',
+  'a#1@2',
+  'a?b&c',
+  '$(id)`id`',
+  '__proto__',
+  'constructor',
+  'toString',
+  'new\tline',
+] as const;
