@@ -20,7 +20,7 @@ const SUPPORTED = ['20', '22', '24', '26'];
 const integration = (name) => `test/integration/${name}.test.ts`;
 const STEPS = {
   unit: ['--project', 'unit'],
-  smoke: ['--project', 'integration', ...['cli.deployment', 'agent.hang', 'agent.figures'].map(integration)],
+  smoke: ['--project', 'integration*', ...['cli.deployment', 'agent.hang', 'agent.figures'].map(integration)],
 };
 
 const usage = `Usage: npm run test:nodes -- [VERSION…] [--only unit|smoke] [--update]

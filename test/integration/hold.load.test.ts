@@ -42,6 +42,7 @@ it('grows with load and shrinks without, though another client makes PM2 report 
   }
 }, 240_000);
 
+/** How many there are then depends on how busy the machine is: at least two. */
 async function burnUntilGrown(): Promise<void> {
   const [only, ...others] = await deployment.instances();
   expect(others).toEqual([]);
@@ -51,15 +52,16 @@ async function burnUntilGrown(): Promise<void> {
     ({ services }) => services.find(({ name }) => name === BACKEND)!.desired > 1,
     60_000,
   );
-  await deployment.untilWhole(BACKEND, 2);
-  const moves = (await deployment.events('service.scaled')).filter(({ data }) => data['by'] === 'autoscaler');
+  const moves = await autoscaled();
   expect(moves).toHaveLength(1);
+  const grown = Number(moves[0]!.data['to']);
+  await deployment.untilWhole(BACKEND, grown);
   expect(moves[0]!.data['reason']).toMatch(/load \d+ ?% .*above 30 ?%/);
   const view = await deployment.loadBalancer();
   const up = view.services
     .find(({ name }) => name === BACKEND)!
     .decisions.find(({ action }) => action === 'up');
-  expect(up).toMatchObject({ from: 1, to: 2 });
+  expect(up).toMatchObject({ from: 1, to: grown });
   await deployment.fault(only!, 'burn?ms=0&percent=40');
 }
 
@@ -70,12 +72,13 @@ async function idleUntilShrunk(): Promise<void> {
     ({ services }) => services.find(({ name }) => name === BACKEND)!.desired === 1,
     150_000,
   );
-  const moves = (await deployment.events('service.scaled')).filter(({ data }) => data['by'] === 'autoscaler');
-  expect(moves.map(({ data }) => [data['from'], data['to']])).toEqual([
-    [1, 2],
-    [2, 1],
-  ]);
-  expect(Date.parse(moves[1]!.at) - grownAt).toBeGreaterThanOrEqual(60_000);
-  expect(moves[1]!.data['reason']).toMatch(/below 20 ?%/);
+  const [, ...down] = await autoscaled();
+  expect(down.every(({ data }) => Number(data['to']) < Number(data['from']))).toBe(true);
+  expect(Date.parse(down[0]!.at) - grownAt).toBeGreaterThanOrEqual(60_000);
+  expect(down[0]!.data['reason']).toMatch(/below 20 ?%/);
   await deployment.untilWhole(BACKEND, 1);
+}
+
+async function autoscaled(): ReturnType<Deployment['events']> {
+  return (await deployment.events('service.scaled')).filter(({ data }) => data['by'] === 'autoscaler');
 }
