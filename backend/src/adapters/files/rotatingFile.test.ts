@@ -195,6 +195,18 @@ describe('a disk that hangs', () => {
     await waitFor(() => told.length > 0, { what: 'the disk to be told of' });
   });
 
+  /** A write that hangs keeps a thread of the process, which later tests need: it goes on until the file is let go of. */
+  afterEach(async () => {
+    await Promise.all(opened.map((one) => one.close()));
+    const pipe = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const chunk = Buffer.alloc(65_536);
+    await waitFor(() => readSync(pipe, chunk) === 0, {
+      intervalMs: 1,
+      what: 'the writers to let go of the pipe',
+    });
+    closeSync(pipe);
+  });
+
   /** Takes out what was written, until `line` comes. */
   async function goOn(line: string): Promise<string> {
     const pipe = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);

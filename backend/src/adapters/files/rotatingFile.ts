@@ -147,6 +147,8 @@ export class RotatingFile {
         delayMs = Math.min(delayMs * 2, RETRY_CAP_MS);
       }
     }
+    // A file that was closed while the disk hung.
+    if (this.#closing) await this.#letGo();
     this.#pumping = null;
   }
 

@@ -1,4 +1,5 @@
 import {
+  closeSync,
   constants,
   mkdirSync,
   mkdtempSync,
@@ -11,7 +12,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -160,12 +160,27 @@ describe('a disk that hangs', () => {
     execFileSync('mkfifo', [pipe]);
     return pipe;
   };
+  const readers: number[] = [];
   /** The call returns. */
-  const goOn = (pipe: string): number => openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
-  const pause = 300;
+  const goOn = (pipe: string): void => {
+    readers.push(openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK));
+  };
+  // A call that hangs keeps a thread of the process, which later tests need.
+  afterEach(async () => {
+    for (const name of namesThere().filter((one) => one.includes('.tmp-')))
+      goOn(join(directory, 'data', name));
+    await waitFor(() => !namesThere().some((one) => one.includes('.tmp-')), { what: 'what hung to end' });
+    for (const reader of readers.splice(0)) closeSync(reader);
+  });
+  // A disk that works may take its time; one that hangs is not waited for.
+  const works = { patienceMs: 60_000, retryMs: 0 };
+  const hangs = { patienceMs: 50, retryMs: 60_000 };
+  const options: { patienceMs: number; retryMs: number; write?: typeof writeSynced } = { ...hangs };
+  const now = (state: typeof works): void => void Object.assign(options, state);
   let store: FileStateStore;
   beforeEach(() => {
-    store = new FileStateStore(file, { patienceMs: 50, retryMs: pause });
+    Object.assign(options, hangs, { write: writeSynced });
+    store = new FileStateStore(file, options);
   });
 
   it('refuses the save in time, and those that follow at once; after a pause one is tried again', async () => {
@@ -173,7 +188,7 @@ describe('a disk that hangs', () => {
     await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered for 1 s');
     await expect(store.save({ n: 2 })).rejects.toThrow('the disk has not answered');
     expect(namesThere()).toHaveLength(1);
-    await sleep(pause);
+    now(works);
     await store.save({ n: 3 });
     // What hung comes back, and does not cover what is newer.
     goOn(pipe);
@@ -186,6 +201,7 @@ describe('a disk that hangs', () => {
     await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered');
     goOn(pipe);
     await waitFor(() => namesThere().length === 0, { what: 'the end of what hung' });
+    options.patienceMs = works.patienceMs;
     await store.save({ n: 2 });
     expect((await store.load()).state).toEqual({ n: 2 });
   });
@@ -199,8 +215,9 @@ describe('a disk that hangs', () => {
       await writeSynced(temporary, text);
       ended.push(text);
     };
-    store = new FileStateStore(file, { patienceMs: 50, retryMs: 0, write });
+    store = new FileStateStore(file, Object.assign(options, { write }));
     await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered');
+    now(works);
     await store.save({ n: 2 });
     goesOn();
     await waitFor(() => ended.length === 2 && namesThere().length === 1, { what: 'the end of what hung' });
@@ -209,14 +226,14 @@ describe('a disk that hangs', () => {
 
   it('gets no third save while two are stuck', async () => {
     const pipes = [hang(1), hang(2)];
+    options.retryMs = 0;
     await expect(store.save({ n: 1 })).rejects.toThrow('the disk has not answered');
-    await sleep(pause);
     await expect(store.save({ n: 2 })).rejects.toThrow('the disk has not answered');
-    await sleep(pause);
     await expect(store.save({ n: 3 })).rejects.toThrow('the disk has not answered');
     expect(namesThere()).toHaveLength(2);
     pipes.forEach(goOn);
     await waitFor(() => namesThere().length === 0, { what: 'the end of what hung' });
+    now(works);
     await store.save({ n: 4 });
     expect((await store.load()).state).toEqual({ n: 4 });
   });

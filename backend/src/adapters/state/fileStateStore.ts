@@ -57,8 +57,7 @@ interface Attempt {
 export class FileStateStore implements StateStore {
   readonly #file: string;
   readonly #directory: string;
-  readonly #patienceMs: number;
-  readonly #retryMs: number;
+  readonly #options: FileStateStoreOptions;
   readonly #writeFile: typeof writeSynced;
   #last: Promise<void> = Promise.resolve();
   #attempts = 0;
@@ -70,8 +69,7 @@ export class FileStateStore implements StateStore {
   constructor(file: string, options: FileStateStoreOptions = {}) {
     this.#file = file;
     this.#directory = dirname(file);
-    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
-    this.#retryMs = options.retryMs ?? RETRY_MS;
+    this.#options = options;
     this.#writeFile = options.write ?? writeSynced;
   }
 
@@ -116,16 +114,17 @@ export class FileStateStore implements StateStore {
   }
 
   async #attempt(text: string): Promise<void> {
+    const { patienceMs = PATIENCE_MS, retryMs = RETRY_MS } = this.#options;
     const begunAtMs = performance.now();
     const stuckForMs = [...this.#stuck].map((other) => begunAtMs - other.begunAtMs);
-    if (stuckForMs.length >= MOST_STUCK || Math.min(Infinity, ...stuckForMs) < this.#retryMs)
+    if (stuckForMs.length >= MOST_STUCK || Math.min(Infinity, ...stuckForMs) < retryMs)
       throw notAnswered(Math.max(...stuckForMs));
     const attempt: Attempt = { number: ++this.#attempts, begunAtMs, isGivenUp: false };
     const done = this.#replaceFile(text, attempt).finally(() => this.#stuck.delete(attempt));
-    return withTimeout(done, this.#patienceMs, () => {
+    return withTimeout(done, patienceMs, () => {
       attempt.isGivenUp = true;
       this.#stuck.add(attempt);
-      return notAnswered(this.#patienceMs);
+      return notAnswered(patienceMs);
     });
   }
 
