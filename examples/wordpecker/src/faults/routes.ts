@@ -1,11 +1,13 @@
 /**
  * /debug/*: the switches that tests use to break a running instance. Mounted only with ENABLE_FAULTS=true, and
- * to anyone but a client on this machine they do not exist (404).
+ * to anyone but a client on this machine they do not exist (404). Neither do they for a page in a browser here that is
+ * not of this service.
  */
 import express from 'express';
 import type { Request, Router } from 'express';
 import { comesFromLoopback } from '../lib/clientIp.js';
 import { AppError } from '../lib/errors.js';
+import { isCrossSite, isForThisMachine } from '../lib/origin.js';
 import { CpuBurn } from './cpuBurn.js';
 import type { HealthSwitch } from './healthSwitch.js';
 import { LEAK_CEILING_MB, MemoryLeak } from './memoryLeak.js';
@@ -23,7 +25,11 @@ export function faultRoutes({ health, exit }: FaultRoutesOptions): Router {
   const leak = new MemoryLeak();
   const router = express.Router();
 
-  router.use((request, _response, next) => (comesFromLoopback(request) ? next() : next('router')));
+  router.use((request, _response, next) => {
+    const isOurs = comesFromLoopback(request) && isForThisMachine(request) && !isCrossSite(request);
+    if (isOurs) next();
+    else next('router');
+  });
 
   router.post('/burn', (request, response) => {
     const ms = integer(request, 'ms', 0, MAX_MS);

@@ -10,6 +10,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket, WebSocketServer } from 'ws';
+import { isCrossSite } from '../lib/origin.js';
 import type { GroupBus } from './groupBus.js';
 import { FrameBucket, type FrameRate } from './frameRate.js';
 import { decode, DELIVERED_AS, MAX_FRAME_BYTES, type DeliveryType, type ServerMessage } from './protocol.js';
@@ -77,6 +78,8 @@ export class GroupHub {
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     if (request.url?.split('?')[0] !== '/ws') return refuse(socket, '404 Not Found');
+    // Browsers let every page open a WebSocket to anywhere, with the cookies of that place.
+    if (isCrossSite(request)) return refuse(socket, '403 Forbidden');
     this.#server ??= openServer();
     const server = await this.#server;
     if (this.#closing || this.#clients.size >= this.#maxSockets)
