@@ -31,7 +31,7 @@ export class BusyGateway {
         responseTimeMs: null,
       })),
     );
-    ha.reportTraffic({ gateway: 'busy:1', workers: 1, leaving: false, upstreams });
+    ha.reportTraffic({ gateway: 'busy:1', workers: 1, leaving: false, upstreams }, true);
     clock.after(REPORT_MS, () => this.#report());
   }
 }

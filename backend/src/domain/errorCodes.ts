@@ -38,7 +38,8 @@ const operations: CodeGroup = {
     'blackbox.unknown': 'No black box of this id is kept.',
     'blackbox.no-file': 'This black box has no such file.',
     'blackbox.damaged': 'The files of this black box cannot be read.',
-    'gateway.too-many': 'More gateways report to the supervisor than it listens to.',
+    'gateway.too-many':
+      'More gateways report to the supervisor than it listens to, or another one has this name.',
   },
 };
 

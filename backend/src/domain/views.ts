@@ -322,8 +322,12 @@ export interface ControlPlane {
   blackBox(id: string): Promise<BlackBoxView>;
   /** Rejects with `blackbox.unknown` 404, and `blackbox.no-file` 404 where it has no such file. */
   blackBoxFile(id: string, file: BlackBoxFile): Promise<string>;
-  /** What a gateway saw of real traffic. Rejected with `gateway.too-many` 429 when more report than are listened to. */
-  reportTraffic(report: TrafficReport): void;
+  /**
+   * What a gateway saw of real traffic. Rejected with `gateway.too-many` 429 when more report than are listened to, or when
+   * its name is that of a known one.
+   * @param isKnown it showed the token, or is a program of this user.
+   */
+  reportTraffic(report: TrafficReport, isKnown: boolean): void;
   /** Live events; returns the unsubscribe. A listener that throws is dropped on the floor, counted. */
   subscribe(listener: (event: EventRecord) => void): () => void;
 }

@@ -297,9 +297,13 @@ export class HighAvailabilityManager implements ControlPlane {
     return this.#options.loop.blackBox.file(id, file);
   }
 
-  reportTraffic(report: TrafficReport): void {
-    if (this.#options.loop.traffic.accept(report)) return;
-    throw refuse('gateway.too-many', 429, 'More gateways report than are listened to; stop some of them.');
+  reportTraffic(report: TrafficReport, isKnown: boolean): void {
+    if (this.#options.loop.traffic.accept(report, isKnown)) return;
+    throw refuse(
+      'gateway.too-many',
+      429,
+      'More gateways report than are listened to, or another one has this name. Stop some of them.',
+    );
   }
 
   subscribe(listener: (event: EventRecord) => void): () => void {

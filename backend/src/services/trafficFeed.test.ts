@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { recordedEvents } from '../../../test/support/recordedEvents.js';
 import type { TrafficReport, UpstreamTraffic } from '../domain/traffic.js';
-import { SILENCE_MS, TrafficFeed } from './trafficFeed.js';
+import { MOST_GATEWAYS, SILENCE_MS, TrafficFeed } from './trafficFeed.js';
 
 const upstream = (port: number, rest: Partial<UpstreamTraffic> = {}): UpstreamTraffic => ({
   host: '127.0.0.1',
@@ -41,41 +41,44 @@ describe('whether an instance is drained', () => {
 
   it('every gateway must have said so', () => {
     const { feed } = world;
-    feed.accept(reportOf([upstream(13_004, { state: 'draining', drained: true })]));
-    feed.accept(reportOf([upstream(13_004, { state: 'draining', inFlight: 1 })], { gateway: 'box:2' }));
+    feed.accept(reportOf([upstream(13_004, { state: 'draining', drained: true })]), true);
+    feed.accept(reportOf([upstream(13_004, { state: 'draining', inFlight: 1 })], { gateway: 'box:2' }), true);
     expect(feed.drained(13_004, 0)).toBe(false);
-    feed.accept(reportOf([upstream(13_004, { state: 'draining', drained: true })], { gateway: 'box:2' }));
+    feed.accept(
+      reportOf([upstream(13_004, { state: 'draining', drained: true })], { gateway: 'box:2' }),
+      true,
+    );
     expect(feed.drained(13_004, 0)).toBe(true);
   });
 
   it('a gateway that does not list it sends nothing there', () => {
-    world.feed.accept(reportOf([upstream(13_005)]));
+    world.feed.accept(reportOf([upstream(13_005)]), true);
     expect(world.feed.drained(13_004, 0)).toBe(true);
   });
 
   it('what was said before the withdrawal does not count', async () => {
     const { clock, feed } = world;
-    feed.accept(reportOf([]));
+    feed.accept(reportOf([]), true);
     await clock.advance(100);
     expect(feed.drained(13_004, clock.nowMs())).toBe(false);
-    feed.accept(reportOf([]));
+    feed.accept(reportOf([]), true);
     expect(feed.drained(13_004, clock.nowMs())).toBe(true);
   });
 
   it('addresses of other machines are no instances of this one', () => {
-    world.feed.accept(reportOf([upstream(13_004, { host: '10.0.0.7', inFlight: 3 })]));
+    world.feed.accept(reportOf([upstream(13_004, { host: '10.0.0.7', inFlight: 3 })]), true);
     expect(world.feed.figures(13_004)).toBeNull();
     expect(world.feed.drained(13_004, 0)).toBe(true);
   });
 
   it('is told as soon as a report says so', () => {
-    world.feed.accept(reportOf([upstream(13_004, { drained: true }), upstream(13_005)]));
+    world.feed.accept(reportOf([upstream(13_004, { drained: true }), upstream(13_005)]), true);
     expect(world.drained).toEqual([13_004]);
   });
 
   it('and as soon as a report does not list it any more', () => {
-    world.feed.accept(reportOf([upstream(13_004), upstream(13_005)]));
-    world.feed.accept(reportOf([upstream(13_005)]));
+    world.feed.accept(reportOf([upstream(13_004), upstream(13_005)]), true);
+    world.feed.accept(reportOf([upstream(13_005)]), true);
     expect(world.drained).toEqual([13_004]);
   });
 });
@@ -83,11 +86,11 @@ describe('whether an instance is drained', () => {
 describe('a report that had to leave some out', () => {
   it('says nothing of those that it does not list: they may have requests under way', () => {
     const { clock, feed, drained } = world;
-    feed.accept(reportOf([upstream(13_004, { inFlight: 2 }), upstream(13_005)]));
-    feed.accept(reportOf([upstream(13_005)], { cut: true }));
+    feed.accept(reportOf([upstream(13_004, { inFlight: 2 }), upstream(13_005)]), true);
+    feed.accept(reportOf([upstream(13_005)], { cut: true }), true);
     expect(feed.drained(13_004, clock.nowMs())).toBe(false);
     expect(drained).toEqual([]);
-    feed.accept(reportOf([upstream(13_005), upstream(13_004, { drained: true })], { cut: true }));
+    feed.accept(reportOf([upstream(13_005), upstream(13_004, { drained: true })], { cut: true }), true);
     expect(feed.drained(13_004, clock.nowMs())).toBe(true);
     expect(drained).toEqual([13_004]);
   });
@@ -96,7 +99,7 @@ describe('a report that had to leave some out', () => {
 describe('a gateway', () => {
   it('that falls silent is forgotten, once, and no stop waits for it', async () => {
     const { clock, events, feed, drained } = world;
-    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]));
+    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]), true);
     await clock.advance(SILENCE_MS - 1);
     expect(feed.drained(13_004, 0)).toBe(false);
     await clock.advance(1);
@@ -112,7 +115,7 @@ describe('a gateway', () => {
   it('that reports on stays', async () => {
     const { clock, events, feed } = world;
     for (let i = 0; i < 20; i += 1) {
-      feed.accept(reportOf([]));
+      feed.accept(reportOf([]), true);
       await clock.advance(SILENCE_MS - 1);
     }
     expect(feed.views()).toHaveLength(1);
@@ -122,7 +125,7 @@ describe('a gateway', () => {
 
   it('is told of with the workers that serve, not with those of the moment in which it starts', () => {
     const { events, feed } = world;
-    for (const workers of [0, 0, 1, 2, 2, 2, 1]) feed.accept(reportOf([], { workers }));
+    for (const workers of [0, 0, 1, 2, 2, 2, 1]) feed.accept(reportOf([], { workers }), true);
     expect(events.of('gateway.connected').map(({ data }) => data)).toEqual([
       { gateway: 'box:1', workers: 2 },
     ]);
@@ -130,9 +133,9 @@ describe('a gateway', () => {
 
   it('that says goodbye is not waited for', async () => {
     const { clock, events, feed, drained } = world;
-    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]));
-    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]));
-    feed.accept(reportOf([], { leaving: true }));
+    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]), true);
+    feed.accept(reportOf([upstream(13_004, { inFlight: 2 })]), true);
+    feed.accept(reportOf([], { leaving: true }), true);
     expect(feed.drained(13_004, 0)).toBeNull();
     expect(drained).toEqual([13_004]);
     await clock.advance(60_000);
@@ -140,7 +143,7 @@ describe('a gateway', () => {
   });
 
   it('is shown with what it last said', () => {
-    world.feed.accept(reportOf([upstream(13_004, { inFlight: 2 }), upstream(13_005, { inFlight: 1 })]));
+    world.feed.accept(reportOf([upstream(13_004, { inFlight: 2 }), upstream(13_005, { inFlight: 1 })]), true);
     expect(world.feed.views()).toEqual([
       {
         gateway: 'box:1',
@@ -154,14 +157,53 @@ describe('a gateway', () => {
 
   it('beyond the most that are kept is refused; those known stay', () => {
     const { feed } = world;
-    const all = Array.from({ length: 20 }, (_, i) => feed.accept(reportOf([], { gateway: `box:${i}` })));
+    const all = Array.from({ length: 20 }, (_, i) =>
+      feed.accept(reportOf([], { gateway: `box:${i}` }), true),
+    );
     expect(all.filter(Boolean)).toHaveLength(16);
-    expect(feed.accept(reportOf([], { gateway: 'box:0' }))).toBe(true);
+    expect(feed.accept(reportOf([], { gateway: 'box:0' }), true)).toBe(true);
     expect(feed.views()).toHaveLength(16);
   });
 
+  it.each([
+    ['fill every place before it comes', true],
+    ['come after it', false],
+  ])('that is known is neither kept out nor pushed out by invented names that %s', (_when, isFirst) => {
+    const { feed } = world;
+    const invent = (): boolean[] =>
+      Array.from({ length: 3 * MOST_GATEWAYS }, (_, i) =>
+        feed.accept(reportOf([], { gateway: `x:${i}` }), false),
+      );
+    if (isFirst) invent();
+    expect(feed.accept(reportOf([upstream(13_004, { inFlight: 1 })], { gateway: 'box:7' }), true)).toBe(true);
+    if (!isFirst) invent();
+    expect(feed.views().map(({ gateway }) => gateway)).toContain('box:7');
+    expect(feed.views()).toHaveLength(MOST_GATEWAYS + 1);
+    expect(feed.drained(13_004, 0)).toBe(false);
+  });
+
+  it.each([
+    ['says that its requests are done', { upstreams: [upstream(13_004, { drained: true })] }],
+    ['says that it leaves', { leaving: true }],
+    ['lists nothing', { upstreams: [] }],
+  ])('that is known keeps its name when a stranger with it %s', (_what, change) => {
+    const { feed } = world;
+    feed.accept(reportOf([upstream(13_004, { inFlight: 1 })]), true);
+    expect(feed.accept(reportOf([], change), false)).toBe(false);
+    expect(feed.drained(13_004, 0)).toBe(false);
+    expect(feed.figures(13_004)?.inFlight).toBe(1);
+  });
+
+  it('that is known gets its name from a stranger that has it', () => {
+    const { feed } = world;
+    feed.accept(reportOf([upstream(13_004, { drained: true })]), false);
+    expect(feed.accept(reportOf([upstream(13_004, { inFlight: 1 })]), true)).toBe(true);
+    expect(feed.drained(13_004, 0)).toBe(false);
+    expect(feed.accept(reportOf([upstream(13_004, { drained: true })]), false)).toBe(false);
+  });
+
   it('closing lets go of every timer', () => {
-    world.feed.accept(reportOf([]));
+    world.feed.accept(reportOf([]), true);
     world.feed.close();
     expect(world.clock.pending).toBe(0);
   });
@@ -172,6 +214,7 @@ describe('figures of one instance', () => {
     const responseTimeMs = { p50: 1, p95: 2, p99: 3 };
     world.feed.accept(
       reportOf([upstream(13_004, { inFlight: 1, throughputPerSecond: 10, errorRate: 0.5, responseTimeMs })]),
+      true,
     );
     expect(world.feed.figures(13_004)).toEqual({
       inFlight: 1,
@@ -189,12 +232,14 @@ describe('figures of one instance', () => {
       reportOf([
         upstream(13_004, { throughputPerSecond: 30, errorRate: 0, responseTimeMs: slow, inFlight: 1 }),
       ]),
+      true,
     );
     feed.accept(
       reportOf(
         [upstream(13_004, { throughputPerSecond: 10, errorRate: 1, responseTimeMs: quick, inFlight: 2 })],
         { gateway: 'box:2' },
       ),
+      true,
     );
     expect(feed.figures(13_004)).toEqual({
       inFlight: 3,

@@ -1,6 +1,9 @@
 /**
  * What gateways report of real traffic: the latest report of each, forgotten after a few seconds of silence, so that
  * a gateway that died neither holds up a stop nor leaves stale figures. Bounded: so many gateways, so many upstreams.
+ * Gateways that are known (the private socket, or the token) have places of their own, and their names: reports under
+ * invented names, which any process of this machine may send where no token is set, neither fill these places nor take
+ * a name.
  *
  *   unknown ──report──▶ live ──silence──▶ forgotten (`gateway.silent`)
  *                        └──last report says it leaves──▶ forgotten (`gateway.left`)
@@ -22,6 +25,8 @@ export interface TrafficFeedOptions {
 
 interface Gateway {
   readonly report: TrafficReport;
+  /** Its reports come over the private socket, or with the token. */
+  readonly isKnown: boolean;
   /** It was told of. */
   readonly isConnected: boolean;
   readonly byPort: ReadonlyMap<number, UpstreamTraffic>;
@@ -32,7 +37,8 @@ interface Gateway {
 
 /** Ten missed reports. */
 export const SILENCE_MS = 5_000;
-const MOST_GATEWAYS = 16;
+/** Of those that are known, and of the others. */
+export const MOST_GATEWAYS = 16;
 
 export class TrafficFeed {
   readonly #options: TrafficFeedOptions;
@@ -42,11 +48,16 @@ export class TrafficFeed {
     this.#options = options;
   }
 
-  /** Takes a report in. False when more gateways report than are kept: this one is not listened to. */
-  accept(report: TrafficReport): boolean {
+  /**
+   * Takes a report in.
+   * @param isKnown whether it came over the private socket, or with the token.
+   * @returns false: it is not listened to, because there are too many, or because its name is that of a known one.
+   */
+  accept(report: TrafficReport, isKnown: boolean): boolean {
     const { clock, events, onDrained } = this.#options;
     const before = this.#gateways.get(report.gateway);
-    if (before === undefined && this.#gateways.size >= MOST_GATEWAYS) return false;
+    if (before !== undefined && before.isKnown && !isKnown) return false;
+    if (before?.isKnown !== isKnown && this.#count(isKnown) >= MOST_GATEWAYS) return false;
     before?.cancelExpiry();
     if (report.leaving) {
       this.#gateways.delete(report.gateway);
@@ -60,6 +71,7 @@ export class TrafficFeed {
     const here = report.upstreams.filter(({ host }) => isOnThisMachine(host));
     this.#gateways.set(report.gateway, {
       report,
+      isKnown,
       isConnected,
       byPort: new Map(here.map((upstream) => [upstream.port, upstream])),
       atMs: clock.nowMs(),
@@ -109,6 +121,10 @@ export class TrafficFeed {
   close(): void {
     for (const { cancelExpiry } of this.#gateways.values()) cancelExpiry();
     this.#gateways.clear();
+  }
+
+  #count(isKnown: boolean): number {
+    return [...this.#gateways.values()].filter((gateway) => gateway.isKnown === isKnown).length;
   }
 
   #expire(gateway: string): void {

@@ -28,6 +28,8 @@ it('takes a report in as it is', async () => {
   const { status, json } = await harness.call('POST', PATH, { body: REPORT });
   expect([status, json.data]).toEqual([200, { accepted: true }]);
   expect(harness.controlPlane.reports).toEqual([REPORT]);
+  // Any process of this machine may send it where no token is set.
+  expect(harness.controlPlane.calls).toEqual(['reportTraffic']);
 });
 
 it('takes the largest one that a gateway sends', async () => {
@@ -64,6 +66,7 @@ it('asks for the token like any other call', async () => {
     expect((await guarded.call('POST', PATH, { body: REPORT })).status).toBe(401);
     const headers = { authorization: 'Bearer a-token-of-some-length' };
     expect((await guarded.call('POST', PATH, { body: REPORT, headers })).status).toBe(200);
+    expect(guarded.controlPlane.calls).toEqual(['reportTraffic, known']);
   } finally {
     await guarded.close();
   }

@@ -2,6 +2,7 @@
 import type { ControlPlane } from '../../domain/views.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';
+import { isTrusted } from '../security/callers.js';
 import { trafficAccepted, trafficReport } from '../schemas/traffic.js';
 
 /** 1 024 upstreams of about 200 bytes. */
@@ -19,9 +20,11 @@ export function gatewayRoutes(controlPlane: ControlPlane): Route[] {
       body: trafficReport,
       bodyBytes: REPORT_BYTES,
       answers: { 200: { description: 'Taken in.', data: trafficAccepted } },
-      refusals: { 429: '`gateway.too-many`: more gateways report than are listened to.' },
-      handle: ({ body }) => {
-        controlPlane.reportTraffic(body);
+      refusals: {
+        429: '`gateway.too-many`: more gateways report than are listened to, or one that shows the token has this name.',
+      },
+      handle: ({ body }, { request }) => {
+        controlPlane.reportTraffic(body, isTrusted(request));
         return ok({ accepted: true });
       },
     }),

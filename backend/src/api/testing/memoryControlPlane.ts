@@ -222,8 +222,8 @@ export class MemoryControlPlane implements ControlPlane {
     throw new HoldfastError('blackbox.no-file', `${entry.id} has no ${file}.`, { status: 404 });
   }
 
-  reportTraffic(report: TrafficReport): void {
-    this.#note('reportTraffic');
+  reportTraffic(report: TrafficReport, isKnown: boolean): void {
+    this.#note(isKnown ? 'reportTraffic, known' : 'reportTraffic');
     this.reports.push(report);
     if (this.reports.length > HISTORY_LIMIT) this.reports.shift();
   }
