@@ -9,22 +9,18 @@
  */
 'use strict';
 
-const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
-const os = require('node:os');
 const path = require('node:path');
 const { parseEnv } = require('node:util');
 
 const { keptSecret } = require('./sessionSecret.cjs');
+const { makeSocketFolder } = require('./socketFolder.cjs');
 
 const root = path.dirname(__dirname);
 
 /** What `node --require` loads into every instance: the agent (backend/src/agent/). */
 const PRELOAD = path.join(__dirname, 'preload.cjs');
-
-/** Longest path of a unix socket that every system takes: 103 bytes and a zero on macOS, 107 on Linux. */
-const LONGEST_SOCKET_PATH = 103;
 
 /** What any process needs to find its way on the machine. */
 const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|NODE_EXTRA_CA_CERTS|NVM_DIR)$/;
@@ -115,16 +111,15 @@ function sessionSecret(settings, dataDirectory) {
   }
 }
 
-/**
- * Where agents and supervisor meet: settled here, because both sides are started from here. In the data directory, whose
- * owner is the supervisor; a longer path than a socket may have is replaced by one that follows from it.
- */
+/** Where agents and supervisor meet: settled here, because both sides are started from here. */
 function agentSocketOf(settings, dataDirectory) {
-  if (settings.HA_AGENT_SOCKET) return path.resolve(root, settings.HA_AGENT_SOCKET);
-  const own = path.join(dataDirectory, 'run', 'agents.sock');
-  if (Buffer.byteLength(own) <= LONGEST_SOCKET_PATH) return own;
-  const folder = `holdfast-${createHash('sha256').update(dataDirectory).digest('hex').slice(0, 16)}`;
-  return path.join(os.tmpdir(), folder, 'agents.sock');
+  try {
+    const folder = makeSocketFolder(dataDirectory);
+    if (settings.HA_AGENT_SOCKET) return path.resolve(root, settings.HA_AGENT_SOCKET);
+    return path.join(folder, 'agents.sock');
+  } catch (error) {
+    throw refuse(`There is no folder for the sockets of the supervisor: ${error.message}.`);
+  }
 }
 
 /** `app` with the agent preloaded: its Node options and variables stay. */

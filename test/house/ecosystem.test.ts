@@ -4,6 +4,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -16,7 +18,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gatewayRouting, type Routing } from '../../backend/src/config/gateway.js';
@@ -57,6 +59,7 @@ beforeEach(() => {
     'ecosystem.cluster.config.js',
     'backend/ecosystem.cjs',
     'backend/sessionSecret.cjs',
+    'backend/socketFolder.cjs',
   ]) {
     cpSync(join(root, file), join(project, file));
   }
@@ -289,16 +292,67 @@ describe('the agent', () => {
     );
   });
 
-  it('meets it at a short path where the data directory is too deep for a socket', () => {
-    const deep = (letter: string) => join(project, letter.repeat(110));
-    const socketFor = (directory: string): string => {
-      const { supervisor, backend } = appsOf('ecosystem.config.js', { HA_DATA_DIR: directory });
-      expect(supervisor.env['HA_AGENT_SOCKET']).toBe(backend.env['HOLDFAST_AGENT_SOCKET']);
-      return backend.env['HOLDFAST_AGENT_SOCKET'] ?? '';
+  describe('where the data directory is too deep for a socket', () => {
+    const deep = (letter: string): string => join(project, letter.repeat(110));
+    const folderFor = (directory: string): string => {
+      const { supervisor, backend } = appsOf('ecosystem.config.js', {
+        HA_DATA_DIR: directory,
+        TMPDIR: project,
+      });
+      const socket = backend.env['HOLDFAST_AGENT_SOCKET'] ?? '';
+      expect(supervisor.env['HA_AGENT_SOCKET']).toBe(socket);
+      expect(Buffer.byteLength(socket)).toBeLessThanOrEqual(103);
+      expect(basename(socket)).toBe('agents.sock');
+      return dirname(socket);
     };
-    expect(socketFor(deep('a'))).toMatch(/\/holdfast-[0-9a-f]{16}\/agents\.sock$/);
-    expect(Buffer.byteLength(socketFor(deep('a')))).toBeLessThanOrEqual(103);
-    expect(socketFor(deep('a'))).not.toBe(socketFor(deep('b')));
+
+    it('meets it in a private folder that no name leads to, the same one each time', () => {
+      const folder = folderFor(deep('a'));
+      expect(folder).toMatch(/\/holdfast-[0-9a-f]{24}$/);
+      expect(statSync(folder).mode & 0o777).toBe(0o700);
+      expect(statSync(join(deep('a'), 'run/socket-folder')).mode & 0o777).toBe(0o600);
+      expect(folderFor(deep('a'))).toBe(folder);
+      expect(folderFor(deep('b'))).not.toBe(folder);
+      // Nothing but that file tells which one it is.
+      rmSync(join(deep('a'), 'run'), { recursive: true });
+      expect(folderFor(deep('a'))).not.toBe(folder);
+    });
+
+    it('supervisor, gateway and commands find their own socket there, too', () => {
+      const folder = folderFor(deep('a'));
+      const result = loadConfig({ root: project, env: { HA_DATA_DIR: deep('a') } });
+      if (!result.ok) throw new Error(formatProblems(result.problems));
+      expect(dirname(result.config.apiSocket)).toBe(folder);
+      expect(dirname(result.config.agentSocket)).toBe(folder);
+    });
+
+    it('makes the folder again when it was cleared away: instances that live on look there', () => {
+      const folder = folderFor(deep('a'));
+      rmSync(folder, { recursive: true });
+      expect(folderFor(deep('a'))).toBe(folder);
+      expect(statSync(folder).mode & 0o777).toBe(0o700);
+    });
+
+    it.each<[string, (folder: string) => void]>([
+      ['a link', (folder) => symlinkSync(project, folder)],
+      ['a file', (folder) => writeFileSync(folder, '')],
+      ['a folder that others may write', (folder) => (mkdirSync(folder), chmodSync(folder, 0o777))],
+      [
+        'the folder of another user (needs root)',
+        (folder) => {
+          mkdirSync(folder, { mode: 0o700 });
+          if (process.getuid?.() === 0) chownSync(folder, 65_534, 65_534);
+          else chmodSync(folder, 0o777);
+        },
+      ],
+    ])('takes another one when there is %s in its place', (_what, put) => {
+      const folder = folderFor(deep('a'));
+      rmSync(folder, { recursive: true });
+      put(folder);
+      const next = folderFor(deep('a'));
+      expect(next).not.toBe(folder);
+      expect(folderFor(deep('a'))).toBe(next);
+    });
   });
 
   it.each([

@@ -8,7 +8,7 @@ export const ENVIRONMENT_SETTINGS = {
   haConfig: setting(path(), 'config.yml', 'The configuration file.', AT_START),
   haAgentSocket: optional(
     path(),
-    'Unix socket on which agents reach the supervisor; read by the ecosystem files, too. Unset: `run/agents.sock` in haDataDir, or a short path in the folder for temporary files where that would be longer than a socket may have.',
+    'Unix socket on which agents reach the supervisor; read by the ecosystem files, too. Unset: `run/agents.sock` in haDataDir, or, where that would be longer than the path of a socket may be, in a private folder of random name among the temporary files (`run/socket-folder` says which).',
     AT_START,
   ),
   haDefaultAutoscale: setting(

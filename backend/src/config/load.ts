@@ -23,6 +23,7 @@ import {
   type Registry,
 } from './schema.js';
 import { secretTextsIn } from './secretTexts.js';
+import { findSocketFolder } from './socketFolder.js';
 import type { Mention } from './unused.js';
 import { readDotEnvFile, readEnvironment, readYamlFile, type Entry, type Reading } from './sources.js';
 
@@ -298,6 +299,7 @@ function buildConfig(
     return isAbsolute(expanded) ? expanded : join(files.root, expanded);
   };
   const dataDir = absolute(global.haDataDir);
+  const sockets = findSocketFolder(dataDir);
   return {
     ...files,
     host: global.haHost,
@@ -309,8 +311,8 @@ function buildConfig(
     ecosystemEnv: global.haEcosystemEnv,
     dataDir,
     apiLimits: apiBounds(global),
-    apiSocket: join(dataDir, 'run', `api-${global.haPort}.sock`),
-    agentSocket: absolute(environment.haAgentSocket ?? join(dataDir, 'run/agents.sock')),
+    apiSocket: join(sockets, `api-${global.haPort}.sock`),
+    agentSocket: absolute(environment.haAgentSocket ?? join(sockets, 'agents.sock')),
     logDir: absolute(global.haLogDir),
     pm2Home: absolute(global.pm2Home),
     pm2Bin: global.pm2Bin === null ? null : absolute(global.pm2Bin),
