@@ -44,6 +44,7 @@ import type { StopTimes } from './gateway/primary/messages.js';
 import { Primary } from './gateway/primary/primary.js';
 import { STAND_IN_SOURCE } from './gateway/primary/standIn.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
+import { shownText } from './lib/secrets/ofProcess.js';
 import { GatewayPools } from './gatewayPools.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
 import { answerArguments, StartProblem, startProcess } from './startProcess.js';
@@ -69,7 +70,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => systemCloc
 
 /** To people. Not under PM2. */
 function say(...lines: readonly string[]): void {
-  process.stdout.write(`${lines.join('\n')}\n`);
+  process.stdout.write(`${shownText(lines.join('\n'))}\n`);
 }
 
 /** Opens nothing yet: the file appears with the first line. What waits when the process ends is written then. */

@@ -20,7 +20,7 @@ import { loadConfig } from './config/load.js';
 import type { Config } from './config/load.js';
 import { formatProblems } from './config/problems.js';
 import { HoldfastError, messageOf } from './domain/errors.js';
-import { scrubber } from './domain/secrets/scrubber.js';
+import { knowSecrets, shownText } from './lib/secrets/ofProcess.js';
 import { makeFilesPrivate } from './lib/privateUmask.js';
 import { refuseSelfConnections } from './lib/selfConnection.js';
 
@@ -62,10 +62,10 @@ export async function startProcess({ name, root, run }: StartOptions): Promise<v
   refuseSelfConnections();
   const config = readConfig(root);
   if (typeof config === 'string') {
-    process.stderr.write(`${config}\n`);
+    process.stderr.write(`${shownText(config)}\n`);
     process.exit(EXIT_NEEDS_A_PERSON);
   }
-  scrubber.learn(config.secrets);
+  knowSecrets(config.secrets);
   const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
   const logger = createLogger({
     file: join(logDir, `ha-${name}.log`),
@@ -86,7 +86,7 @@ export async function startProcess({ name, root, run }: StartOptions): Promise<v
     await run(config, logger);
   } catch (thrown) {
     logger.error(`the ${name} cannot start`, { problem: messageOf(thrown) });
-    process.stderr.write(`The ${name} cannot start. ${scrubber.text(messageOf(thrown))}\n`);
+    process.stderr.write(`The ${name} cannot start. ${shownText(messageOf(thrown))}\n`);
     await logger.close();
     const code = exitCodeFor(thrown);
     if (code === 1 && process.env['pm_id'] !== undefined)
@@ -117,6 +117,6 @@ export function exitCodeFor(thrown: unknown): 1 | typeof EXIT_NEEDS_A_PERSON {
 /** The configuration, or what is wrong with it, a line a problem. */
 function readConfig(root: string): Config | string {
   const result = loadConfig({ root, env: process.env });
-  for (const warning of result.warnings) process.stderr.write(`${warning}\n`);
+  for (const warning of result.warnings) process.stderr.write(`${shownText(warning)}\n`);
   return result.ok ? result.config : formatProblems(result.problems);
 }

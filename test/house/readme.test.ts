@@ -41,6 +41,25 @@ describe('README.md', () => {
   });
 });
 
+describe('the licence of PM2', () => {
+  const { packages } = JSON.parse(read('package-lock.json')) as {
+    packages: Readonly<Record<string, { readonly license?: string }>>;
+  };
+  const licence = packages['node_modules/pm2']?.license ?? 'unknown';
+
+  it.each(['README.md', 'README.zh-CN.md', 'docs/README.md'])(
+    'is told in %s, as that of another program',
+    (page) => {
+      const line = read(page)
+        .split(/\n(?=\n|- )/)
+        .find((paragraph) => paragraph.includes(licence));
+      expect(line).toMatch(/PM2/);
+      expect(line).toMatch(/separate program|独立的程序/);
+      expect(line).toContain('0001-own-pm2-client.md');
+    },
+  );
+});
+
 describe('README.zh-CN.md', () => {
   const [english, chinese] = [read('README.md'), read('README.zh-CN.md')];
 

@@ -1,6 +1,11 @@
 /** The gateway's own pages, metrics and access log through a real data path: worker, sockets, upstream. */
+import { mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { systemClock } from '../../backend/src/adapters/clock.js';
 import { AccessLog } from '../../backend/src/gateway/accessLog/accessLog.js';
@@ -18,6 +23,7 @@ import {
   tearDown,
   upstream,
 } from '../support/gatewayScene.js';
+import { makeCertificate, materialOf, type MadeCertificate } from '../support/certificates.js';
 import { poolRow, snapshotOf, type TestWorker } from '../support/gatewayWorker.js';
 import { MemoryStore } from '../support/pagesScene.js';
 import type { RawUpstream } from '../support/rawHttp.js';
@@ -155,6 +161,40 @@ describe('own pages', () => {
     }
     const withToken = { 'X-Forwarded-For': '203.0.113.9', Authorization: 'Bearer right' };
     expect((await call('/lb', withToken)).status).toBe(200);
+  });
+
+  describe('are judged by the host that the target names', () => {
+    let folder = '';
+    let certificate: MadeCertificate;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'holdfast-pages-'));
+      certificate = await makeCertificate(folder, 'pages', { names: ['localhost'] });
+    });
+    afterAll(() => rm(folder, { recursive: true, force: true }));
+
+    it.each([
+      ['http://evil.example/lb/status', 'evil.example', 401],
+      ['HTTPS://evil.example/lb/status', 'evil.example', 401],
+      ['http://evil.example/lb/status', 'localhost', 400],
+      ['http://localhost@evil.example/lb/status', 'localhost', 400],
+      ['http://localhost/lb/status', 'localhost', 200],
+      ['http://127.0.0.1/lb/status', '127.0.0.1', 200],
+    ])('%s, Host %s: %i, over TLS as well', async (target, host, expected) => {
+      const tlsPort = await served.worker.listenTls(
+        { port: 0, host: '127.0.0.1' },
+        materialOf([certificate]),
+      );
+      const sockets = [
+        connect(served.port, '127.0.0.1'),
+        connectTls({ port: tlsPort, host: '127.0.0.1', rejectUnauthorized: false }),
+      ];
+      for (const socket of sockets) {
+        socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+        let text = '';
+        for await (const chunk of socket) text += String(chunk);
+        expect(text).toMatch(new RegExp(`^HTTP/1.1 ${expected} `));
+      }
+    });
   });
 
   it('say whether this gateway should get traffic', async () => {

@@ -3,7 +3,6 @@
  * Host and Origin → token (neither for the private socket) → route → body → validation → the ControlPlane; whatever throws ends in the one error
  * mapper. Nothing of the control plane is touched before all of that has passed.
  */
-import { outgoing } from './outgoing.js';
 import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { HoldfastError } from '../domain/errors.js';
@@ -79,7 +78,6 @@ export function createApi(options: ApiOptions): Api {
 
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
-  app.set('json replacer', outgoing);
   // A call has one spelling, the one that the access rule knows.
   app.enable('strict routing').enable('case sensitive routing');
   app.use(

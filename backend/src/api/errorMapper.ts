@@ -7,6 +7,7 @@ import type { ErrorRequestHandler, Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { Logger } from '../ports.js';
 import { failure } from './envelope.js';
+import { sendJson } from './outgoing.js';
 import { requestIdOf } from './requestLog.js';
 
 /** Express's error handler. Answers in the envelope, or cuts the connection when an answer has already begun. */
@@ -34,7 +35,7 @@ export function sendFailure(response: Response, error: HoldfastError): void {
   if (error.status === 401) response.set('WWW-Authenticate', 'Bearer realm="holdfast"');
   // What is left of an unread body is not worth reading: the connection ends with this answer.
   if (!response.req.complete) response.set('Connection', 'close');
-  response.status(error.status).json(failure(error.code, error.message, error.details));
+  sendJson(response.status(error.status), failure(error.code, error.message, error.details));
 }
 
 function unexpected(requestId: string): HoldfastError {

@@ -11,7 +11,7 @@
  * `streamBufferBytes` is cut off and counted; it may resume. One subscription and one timer serve all clients,
  * and neither exists while there are none.
  */
-import { outgoing } from './outgoing.js';
+import { outgoingJson } from './outgoing.js';
 import type { Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
@@ -157,7 +157,7 @@ export class EventStream {
 }
 
 function frameOf(event: EventRecord): string {
-  return `event: ${event.type}\nid: ${Date.parse(event.at)}-${event.seq}\ndata: ${JSON.stringify(event, outgoing)}\n\n`;
+  return `event: ${event.type}\nid: ${Date.parse(event.at)}-${event.seq}\ndata: ${outgoingJson(event)}\n\n`;
 }
 
 /** Between the last event a client had and the next one it gets, some may be missing. */

@@ -3,6 +3,7 @@ import express from 'express';
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import { success } from './envelope.js';
+import { sendJson } from './outgoing.js';
 import { unsupportedMediaType } from './errorMapper.js';
 import { noteRoute, remoteAddressOf, requestIdOf } from './requestLog.js';
 import type { CallContext, Reply, Route } from './route.js';
@@ -51,10 +52,7 @@ function call(each: Route): RequestHandler {
 function send(request: Request, response: Response, reply: Reply): void {
   switch (reply.kind) {
     case 'data':
-      response
-        .status(reply.status)
-        .set(reply.headers ?? {})
-        .json(success(reply.data));
+      sendJson(response.status(reply.status).set(reply.headers ?? {}), success(reply.data));
       return;
     case 'text':
       response.set({ ...reply.headers, 'Content-Type': reply.contentType }).send(reply.text);

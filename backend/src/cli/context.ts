@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { formatProblems } from '../config/problems.js';
 import { loadConfig, type Config } from '../config/load.js';
 import { HoldfastError } from '../domain/errors.js';
-import { scrubber } from '../domain/secrets/scrubber.js';
+import { knowSecrets } from '../lib/secrets/ofProcess.js';
 import { ApiClient } from './apiClient.js';
 import { Pm2Command } from './pm2Command.js';
 import { supervisorAddress } from '../supervisorAddress.js';
@@ -39,7 +39,7 @@ export function createContext(
     terminal.warning(`${mistakes.message}\nThis command goes on without these values.`);
   }
   const config = loaded.ok ? loaded.config : loaded.remains;
-  scrubber.learn(config.secrets);
+  knowSecrets(config.secrets);
   // For the ecosystem file, which does not read config.yml, and is evaluated by this process and by PM2's.
   env['HA_ECOSYSTEM_ENV'] = config.ecosystemEnv;
   return {

@@ -10,6 +10,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { OutputLines } from '../lib/secrets/outputLines.js';
 
 export interface InstancePlan {
   readonly script: string;
@@ -184,7 +185,15 @@ export class InstanceGroup {
 
   #follow(port: number, output: Readable | null): void {
     if (output === null) return;
-    createInterface({ input: output }).on('line', (line) => this.#listener.printed(port, line));
+    const lines = new OutputLines();
+    const waiting: string[] = [];
+    // All lines of one piece at once: what stands in several of them is looked at in one go.
+    const print = (): void => {
+      for (const line of lines.next(waiting.splice(0))) this.#listener.printed(port, line);
+    };
+    createInterface({ input: output }).on('line', (line) => {
+      if (waiting.push(line) === 1) queueMicrotask(print);
+    });
   }
 }
 

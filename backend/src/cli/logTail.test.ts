@@ -39,7 +39,7 @@ describe('LineFollower', () => {
   it('gives what is added, over a rotation and an emptying, each line once', async () => {
     const lines: string[] = [];
     writeFileSync(file, 'before\n');
-    const follower = new LineFollower(file, (line) => lines.push(line));
+    const follower = new LineFollower(file, (more) => lines.push(...more));
     await follower.skipToEnd();
     appendFileSync(file, 'one\ntw');
     await follower.poll();
@@ -57,9 +57,28 @@ describe('LineFollower', () => {
     await follower.close();
   });
 
+  it('gives a line that came in pieces as one, and of a longer one than a mebibyte the beginning', async () => {
+    const lines: string[] = [];
+    writeFileSync(file, '');
+    const follower = new LineFollower(file, (more) => lines.push(...more));
+    for (const piece of ['pass', 'word=hun', 'ter22 x', '\n']) {
+      appendFileSync(file, piece);
+      await follower.poll();
+    }
+    expect(lines).toEqual(['password=hunter22 x']);
+    for (let mebibyte = 0; mebibyte < 3; mebibyte += 1) {
+      appendFileSync(file, 'x'.repeat(1024 * 1024));
+      await follower.poll();
+    }
+    appendFileSync(file, 'end\nnext\n');
+    await follower.poll();
+    expect(lines.slice(1).map((line) => line.length)).toEqual([1024 * 1024, 4]);
+    await follower.close();
+  });
+
   it('waits for a file that is yet to come', async () => {
     const lines: string[] = [];
-    const follower = new LineFollower(file, (line) => lines.push(line));
+    const follower = new LineFollower(file, (more) => lines.push(...more));
     await follower.skipToEnd();
     await follower.poll();
     writeFileSync(file, 'first\n');

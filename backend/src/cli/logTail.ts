@@ -10,6 +10,8 @@ const MOST_BYTES = 64 * 1024 * 1024;
 /** As many as are kept (adapters/pm2/logRotation.ts). */
 const MOST_ROTATED = 9;
 
+const LONGEST_LINE_BYTES = 1024 * 1024;
+
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /**
@@ -62,15 +64,18 @@ async function endOf(path: string, count: number): Promise<string[] | null> {
 /** Gives the lines that are added to a file, also over its rotation. `poll` does the work, one at a time. */
 export class LineFollower {
   readonly #path: string;
-  readonly #onLine: (line: string) => void;
+  readonly #onLines: (lines: readonly string[]) => void;
   #handle: FileHandle | null = null;
   #inode = 0;
   #offset = 0;
   #rest: Buffer = Buffer.alloc(0);
+  /** The line that has not ended yet is longer than what is kept of it. */
+  #isCut = false;
 
-  constructor(path: string, onLine: (line: string) => void) {
+  /** @param onLines told of all that were read at once. Of a line that is longer than a mebibyte, the rest is left out. */
+  constructor(path: string, onLines: (lines: readonly string[]) => void) {
     this.#path = path;
-    this.#onLine = onLine;
+    this.#onLines = onLines;
   }
 
   /** Leaves out what is there now. */
@@ -127,10 +132,18 @@ export class LineFollower {
 
   /** Whole lines only; a character may lie across two reads, a line break may not. */
   #take(chunk: Buffer): void {
-    const bytes = Buffer.concat([this.#rest, chunk]);
+    const rest = this.#isCut ? fromBreak(chunk) : chunk;
+    const bytes = Buffer.concat([this.#rest, rest]);
     const end = bytes.lastIndexOf(10);
-    this.#rest = bytes.subarray(end + 1);
-    if (end < 0) return;
-    for (const line of bytes.subarray(0, end).toString('utf8').split('\n')) this.#onLine(line);
+    const begun = bytes.subarray(end + 1);
+    this.#isCut = begun.length > LONGEST_LINE_BYTES || (this.#isCut && end < 0);
+    this.#rest = begun.subarray(0, LONGEST_LINE_BYTES);
+    if (end >= 0) this.#onLines(bytes.subarray(0, end).toString('utf8').split('\n'));
   }
+}
+
+/** From the next line break on; empty when there is none. */
+function fromBreak(chunk: Buffer): Buffer {
+  const end = chunk.indexOf(10);
+  return end === -1 ? Buffer.alloc(0) : chunk.subarray(end);
 }

@@ -140,13 +140,20 @@ export async function markDeployed(place: Place): Promise<void> {
   await writeFile(join(place.dataDir, DEPLOYED_FILE), current ?? '');
 }
 
+/** Whole lines, where it must be cut: half a secret may have no shape. */
+function lastPart(output: string): string {
+  if (output.length <= OUTPUT_KEPT_CHARACTERS) return output;
+  const kept = output.slice(-OUTPUT_KEPT_CHARACTERS);
+  return kept.slice(kept.indexOf('\n') + 1);
+}
+
 /** Runs a program to its end; what it printed is in the error when it fails. */
 function runStep(program: string, args: readonly string[], cwd: string, timeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs });
     let output = '';
     const collect = (chunk: Buffer): void => {
-      output = (output + chunk.toString('utf8')).slice(-OUTPUT_KEPT_CHARACTERS);
+      output = lastPart(output + chunk.toString('utf8'));
     };
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);

@@ -2,8 +2,8 @@
  * What people see. On a terminal: colours, and a progress line that rewrites itself. Anywhere else (cron, a pipe, a
  * log): plain lines, each said once. `NO_COLOR` turns colours off, as https://no-color.org asks.
  */
-import { scrubber, withoutSecrets } from '../domain/secrets/scrubber.js';
-import { visible, visibleJson } from '../lib/visible.js';
+// What is printed may come from an application or a stranger.
+import { shownJson, shownText as shown } from '../lib/secrets/ofProcess.js';
 
 type Colour = 'green' | 'yellow' | 'red' | 'cyan' | 'dim' | 'bold';
 
@@ -45,7 +45,7 @@ export class Terminal {
   /** For machines, on stdout. @param indent 2 for a document, 0 for a line. */
   json(value: unknown, indent = 2): void {
     this.#clearProgress();
-    this.#out.write(`${visibleJson(JSON.stringify(value, withoutSecrets, indent))}\n`);
+    this.#out.write(`${shownJson(value, indent)}\n`);
   }
 
   /** One line on stderr. */
@@ -88,9 +88,6 @@ export class Terminal {
     this.#progress = '';
   }
 }
-
-/** What is printed may come from an application or a stranger. */
-const shown = (text: string): string => visible(scrubber.text(text));
 
 /** Rows under their headings, columns aligned, two spaces apart. Widths are those of the plain text. */
 export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -49,3 +49,13 @@ describe('its name in Via', () => {
     expect(nameOf('a')).not.toBe(nameOf('a', { HA_DATA_DIR: 'other' }));
   });
 });
+
+it('gives workers what is secret, so that they can take it out of what they show', () => {
+  const env = {
+    HA_API_TOKEN: 'a-token-of-some-length',
+    NOTIFY_WEBHOOK_URL: 'http://127.0.0.1/hooks/a1b2c3d4',
+  };
+  const { secrets } = workerSettings(configOf(env), 'a');
+  expect(secrets.join(' ')).toContain('a-token-of-some-length');
+  expect(secrets.join(' ')).toContain('a1b2c3d4');
+});

@@ -61,6 +61,7 @@ export function workerSettings(config: Config, host: string) {
     http2: gateway.http2,
     tlsRedirectPort: gateway.tlsRedirectPort,
     token: apiToken,
+    secrets: config.secrets,
     tokenOnLoopback: gateway.tokenOnLoopback,
     accessLog:
       gateway.accessLog === 'off' ? null : { format: gateway.accessLog, sample: gateway.accessLogSample },

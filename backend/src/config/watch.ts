@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 
-import { scrubber } from '../domain/secrets/scrubber.js';
+import { knowSecrets } from '../lib/secrets/ofProcess.js';
 import { Emitter } from '../lib/emitter.js';
 import { FileWatcher, type FileWatcherOptions } from '../lib/fileWatcher.js';
 import { GATEWAY_SETTINGS } from './gatewaySchema.js';
@@ -72,7 +72,7 @@ export class ConfigWatcher {
       this.#events.emit('rejected', { problems: result.problems });
       return;
     }
-    scrubber.learn(result.config.secrets);
+    knowSecrets(result.config.secrets);
     const keys = changedKeys(this.#current, result.config);
     if (keys.length === 0 && !this.#isRejected) return;
     this.#isRejected = false;

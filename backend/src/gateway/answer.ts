@@ -1,5 +1,5 @@
 /** Answers that the gateway gives itself: small, with a code for machines and a sentence for people. */
-import { withoutSecrets } from '../domain/secrets/scrubber.js';
+import { shownJson } from '../lib/secrets/ofProcess.js';
 import { STATUS_CODES } from 'node:http';
 import type { Refusal } from './http1/refusal.js';
 import { ERROR_PAGE_LINES, renderErrorPage } from './pages/errorPage.js';
@@ -45,14 +45,11 @@ export function problemAnswer(problem: Problem, requestId: string, asPage: boole
     status,
     lines: common,
     contentType: 'application/json; charset=utf-8',
-    body: `${JSON.stringify(
-      {
-        success: false,
-        error: { code, message, reason },
-        ...(requestId === '' ? {} : { requestId }),
-      },
-      withoutSecrets,
-    )}\n`,
+    body: `${shownJson({
+      success: false,
+      error: { code, message, reason },
+      ...(requestId === '' ? {} : { requestId }),
+    })}\n`,
   };
 }
 

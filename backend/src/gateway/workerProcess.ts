@@ -7,6 +7,7 @@
  */
 import type { WorkerStats } from '../domain/gatewayStats.js';
 import type { GatewaySnapshot } from '../domain/pool.js';
+import { knowSecrets } from '../lib/secrets/ofProcess.js';
 import type { Clock, PortOwners, TcpSockets } from '../ports.js';
 import { AccessLog } from './accessLog/accessLog.js';
 import type { AccessLogSettings } from './accessLog/accessLog.js';
@@ -32,6 +33,8 @@ export interface WorkerSettings {
   readonly tlsRedirectPort: number | null;
   /** HA_API_TOKEN; null: none. */
   readonly token: string | null;
+  /** Values of secret settings, which are taken out of what is shown. */
+  readonly secrets: readonly string[];
   /** Whether clients on this machine need it, too, to see the pages and why a request failed. */
   readonly tokenOnLoopback: boolean;
   /** null: requests are not logged. */
@@ -128,7 +131,8 @@ export class WorkerProcess {
 
   async #start({ listen, settings, snapshot, tls }: Start): Promise<void> {
     const { clock, random, channel } = this.#options;
-    const { accessLog, token, stop, ...forWorker } = settings;
+    const { accessLog, token, secrets, stop, ...forWorker } = settings;
+    knowSecrets(secrets);
     this.#stop = stop;
     this.#tls = tls;
     const ownPages = new WorkerPages({

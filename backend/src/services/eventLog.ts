@@ -5,7 +5,7 @@
 import type { EventMap, EventRecord, EventType } from '../domain/events.js';
 import { severityOf } from '../domain/events.js';
 import { messageOf } from '../domain/errors.js';
-import { scrubber } from '../domain/secrets/scrubber.js';
+import { scrubber } from '../lib/secrets/ofProcess.js';
 import type { Clock, History, Logger, Notifier } from '../ports.js';
 
 export interface EventLogOptions {

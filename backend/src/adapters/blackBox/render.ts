@@ -2,7 +2,8 @@
 import { BLACK_BOX_FILES } from '../../domain/blackBox.js';
 import type { BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
 import type { BlackBoxPieces } from '../../ports.js';
-import { scrubber } from '../../domain/secrets/scrubber.js';
+import { shownText } from '../../lib/secrets/ofProcess.js';
+import { visibleJson } from '../../lib/visible.js';
 import { scrubHeapProfile, scrubReport } from './scrub.js';
 
 const KIBIBYTE = 1024;
@@ -61,22 +62,22 @@ function textOf(file: BlackBoxFile, pieces: BlackBoxPieces): string | null {
     case 'summary.json':
       return null;
     case 'stack.txt':
-      return stack === undefined ? null : endingInNewline(scrubber.text(stack));
+      return stack === undefined ? null : endingInNewline(shownText(stack));
     case 'stderr.log':
-      return stderr === undefined ? null : endingInNewline(scrubber.text(stderr));
+      return stderr === undefined ? null : endingInNewline(shownText(stderr));
     case 'figures.jsonl':
       return figures === undefined ? null : figures.map((line) => `${JSON.stringify(line)}\n`).join('');
     case 'report.json':
       return report === undefined ? null : json(scrubReport(report));
     case 'heap.heapprofile': {
       const profile = scrubHeapProfile(heapProfile);
-      return profile === null ? null : JSON.stringify(profile);
+      return profile === null ? null : visibleJson(JSON.stringify(profile));
     }
   }
 }
 
 function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${visibleJson(JSON.stringify(value, null, 2))}\n`;
 }
 
 function endingInNewline(text: string): string {

@@ -2,7 +2,7 @@
  * What comes out of a dying process goes into a file that people send to each other. Agents remove what concerns that
  * process alone before they send it. Everything is scrubbed here all the same: an agent may be any process.
  */
-import { REDACTED, scrubber } from '../../domain/secrets/scrubber.js';
+import { REDACTED, scrubber } from '../../lib/secrets/ofProcess.js';
 import { isSecretKey } from '../logging/redact.js';
 
 /** In a diagnostic report: the environment, what the process was started with, and the addresses that it talks to. */

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { LogTail } from '../../domain/diagnosis/facts.js';
 import type { InstanceId } from '../../domain/model.js';
-import { scrubber } from '../../domain/secrets/scrubber.js';
+import { scrubber } from '../../lib/secrets/ofProcess.js';
 import { lastLines } from '../files/lastLines.js';
 
 const MOST_BYTES = 16 * 1024;
@@ -29,7 +29,8 @@ async function tailSince(path: string, sinceWallMs: number): Promise<LogTail | n
   if ((await stat(path)).mtimeMs < sinceWallMs) return null;
   const lines = await lastLines(path, MOST_BYTES);
   if (lines.length === 0) return null;
-  const shown = scrubber.text(lines.slice(-MOST_LINES).join('\n')).split('\n');
+  // All of them: a secret may begin in a line before those that are shown.
+  const shown = scrubber.lines(lines).slice(-MOST_LINES);
   return {
     path,
     lines: shown.map((line) => (line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE - 1)}…`)),

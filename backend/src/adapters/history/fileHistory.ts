@@ -6,6 +6,7 @@
 import { messageOf } from '../../domain/errors.js';
 import type { EventRecord } from '../../domain/events.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
+import { visibleJson } from '../../lib/visible.js';
 import type { History, Logger } from '../../ports.js';
 import { lastLines } from '../files/lastLines.js';
 import { RotatingFile } from '../files/rotatingFile.js';
@@ -71,7 +72,7 @@ export class FileHistory implements History {
 
   append(event: EventRecord): void {
     this.#ring.push({ event, atMs: Date.parse(event.at) });
-    this.#file.write(JSON.stringify(event));
+    this.#file.write(visibleJson(JSON.stringify(event)));
   }
 
   /** The newest `limit` events at or after `sinceMs` (wall clock) and about `service`, newest last. */

@@ -1,9 +1,9 @@
 /**
  * Makes anything loggable: plain JSON, bounded in depth, width and length, without secrets. What is under a secret's name
- * is hidden, and every text is scrubbed (domain/secrets).
+ * is hidden, and every text is scrubbed (lib/secrets).
  */
-import { secretKindOf } from '../../domain/secrets/names.js';
-import { REDACTED, scrubber } from '../../domain/secrets/scrubber.js';
+import { secretKindOf } from '../../lib/secrets/names.js';
+import { REDACTED, scrubber } from '../../lib/secrets/ofProcess.js';
 
 /** A whole environment is full of secrets. `ecosystemEnv: 'production'` is none. */
 const ENVIRONMENT_KEY = /^(?:.*_)?env(?:ironment)?$/i;

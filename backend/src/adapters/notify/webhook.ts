@@ -15,6 +15,7 @@ import { messageOf } from '../../domain/errors.js';
 import { severityOf, type EventRecord } from '../../domain/events.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
+import { visible } from '../../lib/visible.js';
 import type { Clock, Logger, Notifier } from '../../ports.js';
 
 export interface WebhookOptions {
@@ -194,5 +195,5 @@ function burstKey({ type, service, data }: EventRecord): string {
 function toText(event: EventRecord, severity: string, node: string, suppressed: number): string {
   const details = Object.entries(event.data).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
   const more = suppressed === 0 ? '' : ` (and ${suppressed} more like it before)`;
-  return `[${severity}] ${event.type} on ${node}: ${details.join(' ')}${more}`.slice(0, 1_000);
+  return visible(`[${severity}] ${event.type} on ${node}: ${details.join(' ')}${more}`).slice(0, 1_000);
 }

@@ -3,10 +3,10 @@
  * that one answer: nothing goes stale, and an instance that is gone leaves no series behind.
  */
 import { Counter, Gauge, Registry } from 'prom-client';
-import { scrubber } from '../../domain/secrets/scrubber.js';
+import { shownLabels } from '../../lib/secrets/ofProcess.js';
 import type { ControlPlane } from '../../domain/views.js';
 import { families } from './families.js';
-import type { Family, Sample, Views } from './family.js';
+import type { Family, Views } from './family.js';
 import type { OwnMetrics } from './ownMetrics.js';
 
 export class Exposition {
@@ -45,7 +45,7 @@ function record(registry: Registry, family: Family, views: Views): void {
   if (labels.length === 0) (gauge ?? counter)?.remove();
   for (const sample of family.samples(views)) {
     if (sample.value === null) continue;
-    const shown = scrubber.json(sample.labels) as Sample['labels'];
+    const shown = shownLabels(sample.labels);
     gauge?.set(shown, sample.value);
     counter?.inc(shown, sample.value);
   }

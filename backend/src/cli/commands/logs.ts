@@ -1,6 +1,7 @@
 /** `logs`: what the instances of a service wrote, and with --follow what they write. */
 import { messageOf } from '../../domain/errors.js';
 import { readable } from '../../adapters/logging/logger.js';
+import { LINES_BEFORE, OutputLines } from '../../lib/secrets/outputLines.js';
 import { parseWords, wholeNumber, type Command } from '../command.js';
 import { pause } from '../deployment.js';
 import { labelOf, logSources, newSources, type LogSource } from '../logFiles.js';
@@ -55,6 +56,8 @@ class Output {
   readonly #service: string;
   readonly #json: boolean;
   readonly #isLabelled: boolean;
+  /** By the file's path: what came before may say what is secret in a line. */
+  readonly #lines = new Map<string, OutputLines>();
 
   constructor(terminal: Terminal, service: string, json: boolean, isLabelled: boolean) {
     this.#terminal = terminal;
@@ -68,7 +71,15 @@ class Output {
     this.#terminal.line(this.#terminal.paint('dim', `── ${labelOf(source)}: ${source.path}`));
   }
 
-  line(source: LogSource, text: string, isLive: boolean): void {
+  /** @param shownCount the last so many are shown; those before only say what these belong to. */
+  lines(source: LogSource, texts: readonly string[], isLive: boolean, shownCount = texts.length): void {
+    const lines = this.#lines.get(source.path) ?? new OutputLines();
+    this.#lines.set(source.path, lines);
+    const shown = lines.next(texts);
+    for (const text of shown.slice(Math.max(0, shown.length - shownCount))) this.#line(source, text, isLive);
+  }
+
+  #line(source: LogSource, text: string, isLive: boolean): void {
     if (this.#json) {
       const { stream, pmId, path } = source;
       this.#terminal.json({ service: this.#service, stream, pmId, path, line: text }, 0);
@@ -91,9 +102,9 @@ async function showEnd(
   let shown = 0;
   for (const source of sources) {
     try {
-      const lines = (await lastLines(source.path, count)) ?? [];
+      const lines = count === 0 ? [] : ((await lastLines(source.path, count + LINES_BEFORE)) ?? []);
       if (lines.length > 0) output.heading(source);
-      for (const line of lines) output.line(source, line, false);
+      output.lines(source, lines, false, count);
       shown += lines.length;
     } catch (error) {
       terminal.problem(`${source.path} cannot be read: ${messageOf(error)}`);
@@ -108,7 +119,7 @@ async function showEnd(
 }
 
 async function begin(source: LogSource, output: Output, fromStart = false): Promise<LineFollower> {
-  const follower = new LineFollower(source.path, (line) => output.line(source, line, true));
+  const follower = new LineFollower(source.path, (lines) => output.lines(source, lines, true));
   if (!fromStart) await follower.skipToEnd().catch(() => undefined);
   return follower;
 }

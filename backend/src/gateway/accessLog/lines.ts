@@ -82,11 +82,18 @@ function headerOf(lines: string, name: string): string | null {
 }
 
 /** Quotes, backslashes and whatever is not printable ASCII, as Apache writes them. */
-function escapeQuoted(text: string): string {
+export function escapeQuoted(text: string): string {
   return text.replace(/["\\]|[^\x20-\x7e]/g, (character) =>
     character === '"' || character === '\\'
       ? `\\${character}`
       : `\\x${(character.charCodeAt(0) & 0xff).toString(16).padStart(2, '0')}`,
+  );
+}
+
+/** What `escapeQuoted` was given. */
+export function unescapeQuoted(text: string): string {
+  return text.replace(/\\(?:x([0-9a-f]{2})|(.))/g, (_all, hex: string | undefined, character: string) =>
+    hex === undefined ? character : String.fromCharCode(Number.parseInt(hex, 16)),
   );
 }
 

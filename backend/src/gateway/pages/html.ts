@@ -2,8 +2,7 @@
  * HTML as values: what is put into a template is scrubbed of secrets, shown with what is invisible in it, and escaped,
  * unless it came out of a template.
  */
-import { scrubber } from '../../domain/secrets/scrubber.js';
-import { visible } from '../../lib/visible.js';
+import { shownText } from '../../lib/secrets/ofProcess.js';
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -38,5 +37,5 @@ function toText(part: Part | undefined): string {
   if (part instanceof Html) return part.text;
   if (typeof part === 'object') return part.map(toText).join('');
   if (typeof part === 'number') return String(part);
-  return visible(scrubber.text(part)).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
+  return shownText(part).replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '');
 }

@@ -8,7 +8,7 @@ import { Registry, type Metric } from 'prom-client';
 import { countOf, cumulativeCounts, type Histogram } from '../../domain/histogram.js';
 import type { AnswerClasses, UpstreamCounters } from '../../domain/gatewayStats.js';
 import type { TrafficLedger } from '../../domain/trafficLedger.js';
-import { scrubber } from '../../domain/secrets/scrubber.js';
+import { shownLabels } from '../../lib/secrets/ofProcess.js';
 import type { FamilyDoc } from '../../lib/metricReference.js';
 import type { GatewayStatus, UpstreamStatus } from './statusSchema.js';
 
@@ -48,7 +48,7 @@ export async function renderMetrics(status: GatewayStatus, ledger: TrafficLedger
   return registry.metrics();
 }
 
-const scrubbed = (value: Value): Value => ({ ...value, labels: scrubber.json(value.labels) as Labels });
+const scrubbed = (value: Value): Value => ({ ...value, labels: shownLabels(value.labels) });
 
 const PREFIX = 'holdfast_gateway_';
 

@@ -1,5 +1,5 @@
 /** What the primary renders for its workers, by path. Who may see it was decided by the worker (workerPages.ts). */
-import { withoutSecrets } from '../../domain/secrets/scrubber.js';
+import { shownJson } from '../../lib/secrets/ofProcess.js';
 import { messageOf } from '../../domain/errors.js';
 import type { OwnAnswer, Problem } from '../answer.js';
 import { livePage, renderLivePage } from './livePage.js';
@@ -34,7 +34,7 @@ async function render(path: PrimaryPath, monitor: GatewayMonitor): Promise<OwnAn
       return { status: 200, lines, contentType: HTML, body: renderLivePage(monitor.status()) };
     }
     case '/lb/status': {
-      const body = `${JSON.stringify(monitor.status(), withoutSecrets)}\n`;
+      const body = `${shownJson(monitor.status())}\n`;
       return { status: 200, lines: PRIVATE, contentType: 'application/json; charset=utf-8', body };
     }
     case RESET_PATH: {

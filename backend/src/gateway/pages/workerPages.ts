@@ -9,7 +9,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WRONG_TOKEN_DELAY_MS } from '../../lib/tokenCheck.js';
-import { withoutSecrets } from '../../domain/secrets/scrubber.js';
+import { shownJson } from '../../lib/secrets/ofProcess.js';
 import { prefersPage } from '../accept.js';
 import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../answer.js';
 import type { OwnPageRequest, OwnPages } from '../context.js';
@@ -200,6 +200,6 @@ function json(status: number, body: unknown): OwnAnswer {
     status,
     lines: NO_STORE,
     contentType: JSON_TYPE,
-    body: `${JSON.stringify(body, withoutSecrets)}\n`,
+    body: `${shownJson(body)}\n`,
   };
 }

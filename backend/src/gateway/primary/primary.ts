@@ -9,6 +9,7 @@
 import type { ListNotes } from '../../ports.js';
 import { upstreamKey } from '../../domain/trafficLedger.js';
 import type { GatewaySnapshot } from '../../domain/pool.js';
+import { scrubbedLine } from '../accessLog/scrubbedLine.js';
 import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
 import { GatewayMonitor } from '../pages/monitor.js';
 import { renderPage } from '../pages/primaryPages.js';
@@ -214,7 +215,7 @@ export class Primary<Settings> {
       spawn: workers.spawn,
       onStats: (workerId, stats) => this.#monitor.report(workerId, stats),
       onLog: (lines) => {
-        for (const line of lines) this.#options.accessLog.write(line);
+        for (const line of lines) this.#options.accessLog.write(scrubbedLine(line));
       },
       onGone: (workerId) => this.#monitor.workerGone(workerId),
       onAsk: (path) => renderPage(path, this.#monitor),

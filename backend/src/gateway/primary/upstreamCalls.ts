@@ -12,7 +12,7 @@
  * Instead of host and port: "upstream": "host:port". A change is on the disk before it is answered. What is so already is
  * answered with `changed: false`.
  */
-import { withoutSecrets } from '../../domain/secrets/scrubber.js';
+import { shownJson } from '../../lib/secrets/ofProcess.js';
 import { z } from 'zod';
 import { memberOf, MOST_WEIGHT, parseMember } from '../../domain/members.js';
 import type { EditKind } from '../../domain/upstreamEdits.js';
@@ -191,6 +191,6 @@ const fixed = (why: string): Problem => ({ status: 409, code: 'upstreams.fixed',
 const HEAD = 'Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n';
 
 function success(data: object): OwnAnswer {
-  const body = `${JSON.stringify({ success: true, data, timestamp: new Date().toISOString() }, withoutSecrets)}\n`;
+  const body = `${shownJson({ success: true, data, timestamp: new Date().toISOString() })}\n`;
   return { status: 200, lines: HEAD, contentType: 'application/json; charset=utf-8', body };
 }

@@ -125,6 +125,11 @@ describe('ordinary text', () => {
     'Basic authentication is required; the Bearer token is missing',
     'integrity sha512-YXNkZmFzZGZhc2RmYXNkZmFzZGZhc2RmYXNkZmFzZGZhc2RmYXNkZmFzZA==',
     'commit 492fc1a0b3c4d5e6f708192a3b4c5d6e7f809112',
+    'INFO [LeaseRenewer:joe@box-41:9000] Client: address changed',
+    'CBS    Session: 30546173_4261722401 initialized by client Update',
+    'sendmail: to=root, relay=[127.0.0.1], dsn=4.0.0, stat=Deferred',
+    'at wm.WindowToken.destroySurfaces:374 wm.WindowToken.stopped:400',
+    'listening on akka.tcp://workerSystem@box-07:55904',
     '2026-11-30T10:00:00.000Z info wordpecker-backend pm_id=3 pid=1234 port=13004',
   ])('is left alone: %s', (line) => {
     expect(scrubText(line)).toBe(line);

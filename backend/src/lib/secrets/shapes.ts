@@ -75,28 +75,32 @@ export function* schemes(text: string): Generator<Span> {
   }
 }
 
-const SCHEME = /[A-Za-z][A-Za-z0-9+.-]{0,30}:\/\//g;
+const LONGEST_SCHEME = 31;
+const SCHEME_END = /[A-Za-z][A-Za-z0-9+.-]*$/;
 /** What no URL has in it, as it is written in a text. */
 const URL_END = /[\s"'`<>│\\]/;
 const LONGEST_URL = 2_048;
 
 /** In URLs: user and password, the way of a webhook, parameters of the query. */
 export function* addresses(text: string): Generator<Span> {
-  const scheme = new RegExp(SCHEME);
-  for (let found = scheme.exec(text); found !== null; found = scheme.exec(text)) {
-    const from = found.index + found[0].length;
+  for (let at = text.indexOf('://'), from = at; at !== -1; at = text.indexOf('://', from)) {
+    from = at + 3;
+    const scheme = SCHEME_END.exec(text.slice(Math.max(0, at - LONGEST_SCHEME), at))?.[0];
+    if (scheme === undefined) continue;
     const near = text.slice(from, from + LONGEST_URL);
     const end = from + (URL_END.exec(near)?.index ?? near.length);
-    const hostAt = afterUser(text, from, end, /^(?:https?|wss?|file)/i.test(found[0]));
+    const address = text.slice(from, end);
+    const hasUser = address.includes('@') || address.includes(':');
+    const hostAt = hasUser ? afterUser(text, from, end, /^(?:https?|wss?|file)/i.test(scheme)) : null;
     if (hostAt !== null) yield [from, hostAt - 1];
-    yield* webhook(text, hostAt ?? from, end);
-    scheme.lastIndex = Math.max(scheme.lastIndex, hostAt ?? from);
+    if (/hook|telegram/i.test(address)) yield* webhook(text, hostAt ?? from, end);
+    from = hostAt ?? from;
   }
-  yield* parameters(text);
+  if (/[?&]/.test(text)) yield* parameters(text);
 }
 
 /** Names of users that say nothing. */
-const PLAIN_USER = /^(?:git|anonymous|\[redacted\])@$/;
+const PLAIN_USER = /^(?:[A-Za-z]{1,40}|\[redacted\])@$/;
 
 /**
  * Behind the @ that ends user and password. A password may have an @, a / or a ? in it, against the rules; a path may have
@@ -112,8 +116,11 @@ function afterUser(text: string, from: number, end: number, isOfWeb: boolean): n
     if (colon === -1 || isPort || authority.startsWith('[')) return null;
     const later = rest.lastIndexOf('@');
     if (later !== -1) return from + later + 1;
-    // Cut off before its end.
-    const isCut = authority.length === rest.length && /^[\r\n…]?$/.test(text.slice(end, end + 1));
+    // Cut off before its end. In quotes it may be whole, with a word for its port.
+    const next = text.slice(end, end + 1);
+    const password = authority.slice(colon + 1);
+    const isRandom = /\d/.test(password) && /[A-Za-z]/.test(password);
+    const isCut = authority.length === rest.length && (isRandom ? /^[\r\n…"'`]?$/ : /^[\r\n…]?$/).test(next);
     return isCut ? end + 1 : null;
   }
   const last = isPassword(rest, authority, at, isOfWeb) ? rest.lastIndexOf('@') : at;
@@ -179,7 +186,9 @@ export function* accounts(text: string): Generator<Span> {
   )) {
     const password = found[1] as string;
     const to = found.index + found[0].length - 1;
-    yield [to - password.length, to];
+    // `worker:joe@host:9000`: a word before a host is more often a user, or the name of a thread.
+    if (/^\w{2,20}\(/.test(text.slice(to + 1, to + 24)) || /[\d\W_]|[a-z][A-Z]/.test(password))
+      yield [to - password.length, to];
   }
 }
 
@@ -195,17 +204,40 @@ const HEAD_LINE = /^(?:Proc-Type|DEK-Info|Comment|Version): |^$/;
 const LONGEST_LINE = 256;
 /** A block that was put into one line. */
 const IN_LINE = /[A-Za-z0-9+/=\\]*/y;
-/** A whole line of a block whose beginning and end are not in the text. */
-const WHOLE_LINE = /(?<![^\s|:"'])([A-Za-z0-9+/]{60,76}={0,2})\r?$/gm;
+/** A whole line of a block whose beginning and end are not in the text, or one in quotes. */
+const WHOLE_LINE = /(?<![^\s|:"'])([A-Za-z0-9+/]{60,76}={0,2})(?:\r?$|(?=["']))/gm;
+
+const LAST_LINE = /^([A-Za-z0-9+/]{2,76}={0,2})(?:\r?\n|$)/;
+
+const LONG_RUN = 60;
+
+/** Whether there is a row of so many characters of base64. Looked for at its end first, so that few are looked at. */
+export function hasLongRun(text: string): boolean {
+  let end = LONG_RUN - 1;
+  while (end < text.length) {
+    let at = end;
+    while (at > end - LONG_RUN && isBase64(text.charCodeAt(at))) at -= 1;
+    if (at === end - LONG_RUN) return true;
+    end = at + LONG_RUN;
+  }
+  return false;
+}
+
+const isBase64 = (code: number): boolean =>
+  (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 47 && code <= 57) || code === 43;
 
 /** PEM blocks: between their lines, or what is left of one that was cut. */
 export function* blocks(text: string): Generator<Span> {
   if (text.includes('-----')) yield* markedBlocks(text);
   if (text.length < 60) return;
   for (const { index, 0: line, 1: base64 = '' } of text.matchAll(WHOLE_LINE)) {
-    if (!isMixed(base64)) continue;
-    const from = index + line.indexOf(base64);
-    yield [from, from + base64.length];
+    const isPath = base64.startsWith('/') && /["']/.test(text[index + line.length] ?? ' ');
+    if (!isMixed(base64) || isPath) continue;
+    yield [index, index + base64.length];
+    // The last line of a block is shorter; what ends the block may come later.
+    const nextAt = index + line.length + 1;
+    const next = LAST_LINE.exec(text.slice(nextAt, nextAt + LONGEST_LINE))?.[1] ?? '';
+    if (next.endsWith('=') || isMixed(next)) yield [nextAt, nextAt + next.length];
   }
 }
 

@@ -117,9 +117,9 @@ function wordsOf(name: string): string[] {
     .map((word) => word.toLowerCase());
 }
 
-/** A plural with a number counts something: `tokens: 12`. */
+/** A plural with a number counts something: `tokens: 12`; so does the status of a mail: `dsn=4.0.0`. */
 export const countsThings = (name: string): boolean =>
-  /(?:tokens|passes|secrets|cookies|credentials|pass)$/i.test(name);
+  /(?:tokens|passes|secrets|cookies|credentials|pass|dsn)$/i.test(name);
 
 /** Names of query parameters that carry a secret, beside those that are one everywhere. */
 export const isSecretParameter = (name: string): boolean =>

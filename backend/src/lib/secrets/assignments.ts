@@ -35,6 +35,11 @@ function assignedAt(text: string, separatorAt: number, from: number): Span | nul
   // A place in a file that is called so: `token.js:10:5`, `secrets:3`.
   if (kind === 'value' && text[separatorAt] === ':' && /^\d{1,6}:\d{1,6}\b/.test(text.slice(from, from + 14)))
     return null;
+  const rest = text.slice(from, from + 40);
+  // Numbers: of a line in a method (`Token.destroy:374`), of a session that is counted (`Session: 305_426`).
+  const isMethod = name.includes('.') && secretKindOf(name.slice(name.lastIndexOf('.') + 1)) === null;
+  if (isMethod && /^\d{1,6}(?![\w.])/.test(rest)) return null;
+  if (/^session$/i.test(name) && !isParameter && /^\s?[\d_]{1,32}(?![\w.-])/.test(rest)) return null;
   if (kind === 'field' && text[separatorAt] !== '=') return fieldAt(text, nameAt, from);
   const span = valueAt(text, from, countsThings(name));
   return kind === 'word' && !isRandom(span, text) && !/["'`]/.test(text[(span?.[0] ?? 0) - 1] ?? ' ')

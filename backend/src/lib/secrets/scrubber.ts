@@ -1,6 +1,6 @@
 /**
- * Takes secrets out of all that leaves this process or is kept: logs, events, black boxes, answers, pages, what commands
- * print. A secret is found by its shape (the tables of shapes.ts and assignments.ts) or because this process knows it.
+ * Takes secrets out of texts. A secret is found by its shape (the tables of shapes.ts and assignments.ts), or because the
+ * scrubber was told it.
  *
  * Every shape looks at the text as it was written and says from where to where a secret reaches; all of these are then
  * replaced at once. So no shape depends on another, and a second scrub changes nothing. The time is linear in the length:
@@ -9,7 +9,7 @@
 import { assigned, notated } from './assignments.js';
 import { formsOf } from './known.js';
 import { secretKindOf } from './names.js';
-import { accounts, addresses, blocks, schemes, tokens } from './shapes.js';
+import { accounts, addresses, blocks, hasLongRun, schemes, tokens } from './shapes.js';
 import { REDACTED, type Span } from './values.js';
 
 export { REDACTED } from './values.js';
@@ -18,15 +18,15 @@ export { REDACTED } from './values.js';
 const NAMES =
   /pass|pwd|pw|secret|token|cred|cookie|auth|key|sid|sess|jwt|webhook|conn|dsn|pin|otp|cv[vc]|bearer|sig|[cx]srf|psw|identified| -[pauw]/i;
 const TOKEN_SIGNS =
-  /gh[pousr]_|github_|gl[a-z]{2,5}-|xox|xapp|[srp]k[_-]|whsec|A[A-Z]{3}[A-Z0-9]{4}|npm_|pypi|AIza|ya29|GOCSPX|hf_|do[opr]_|SG\.|key-|shp|hv[bsr]|dckr|sq0|PMAK|NRAK|lin_|fig[du]|rubygems|ATATT|AGE-|xkey|tskey|dapi|vercel|sbp_|SK[a-f0-9]{8}|:AA|[\w-]{20}\.[\w-]{6}\.|\.atlas|eyJ/;
+  /(?<![A-Za-z0-9_])(?:gh[pousr]_|github_|gl[a-z]{2,5}-|xox|xapp|[srp]k[_-]|whsec|A[A-Z]{3}[A-Z0-9]{4}|npm_|pypi|AIza|ya29|GOCSPX|hf_|do[opr]_|SG\.|key-|shp|hv[bsr]|dckr|sq0|PMAK|NRAK|lin_|fig[du]|rubygems|ATATT|AGE-|xkey|tskey|dapi|vercel|sbp_|SK[a-f0-9]{8}|eyJ)|:AA|\.[\w-]{6}\.[\w-]{27}|\.atlas/;
 
 interface Shape {
-  readonly sign: RegExp;
+  readonly sign: { test(text: string): boolean };
   readonly find: (text: string) => Iterable<Span>;
 }
 
 const SHAPES: readonly Shape[] = [
-  { sign: /-----|[A-Za-z0-9+/]{60}/, find: blocks },
+  { sign: { test: (text) => text.includes('-----') || hasLongRun(text) }, find: blocks },
   { sign: TOKEN_SIGNS, find: tokens },
   { sign: /bearer|basic|negotiate|ntlm/i, find: schemes },
   { sign: /:\/\/|[?&]/, find: addresses },
@@ -46,7 +46,7 @@ const HAS_COLOURS = new RegExp(`(?:${ESCAPES})\\[`, 'i');
 export class Scrubber {
   #forms: readonly string[];
 
-  /** @param secrets that this process knows: they are replaced wherever they stand, also encoded. */
+  /** @param secrets that are replaced wherever they stand, also encoded. */
   constructor(secrets: readonly (string | null | undefined)[] = []) {
     this.#forms = formsOf(secrets.filter((secret) => typeof secret === 'string'));
   }
@@ -65,6 +65,33 @@ export class Scrubber {
     if (!HAS_COLOURS.test(unknown)) return scrubbed(unknown) ?? unknown;
     // Colours may stand between a name and its value, or in either: where there is a secret, the colours go as well.
     return scrubbed(unknown.replace(COLOURS, '')) ?? unknown;
+  };
+
+  /**
+   * Lines of one output, in which a secret may reach from one into the next. As many lines as were given.
+   * @param before the lines that came just before, as they were: they say what the first ones belong to.
+   */
+  readonly lines = (given: readonly string[], before: readonly string[] = []): string[] => {
+    const shown = given.map((line) => this.#withoutKnown(line.length <= LONGEST_TEXT ? line : cut(line)));
+    const plain = [...before, ...shown].map((line) =>
+      HAS_COLOURS.test(line) ? line.replace(COLOURS, '') : line,
+    );
+    const text = plain.join('\n');
+    const spans = secretsIn(text);
+    if (spans.length === 0) return shown;
+    let next = 0;
+    let start = 0;
+    const all = plain.map((line, index) => {
+      const [from, to] = [start, start + line.length];
+      start = to + 1;
+      while (next < spans.length && (spans[next] as Span)[1] <= from) next += 1;
+      const own: Span[] = [];
+      for (let at = next; at < spans.length && (spans[at] as Span)[0] < to; at += 1)
+        own.push(spans[at] as Span);
+      // Colours go only where there is a secret.
+      return own.length === 0 ? shown[index - before.length] : withoutSpans(text, own, from, to);
+    });
+    return all.slice(before.length).filter((line) => line !== undefined);
   };
 
   /** Anything that JSON can carry, with its texts scrubbed; a text under a secret's name is replaced as a whole. */
@@ -97,38 +124,37 @@ export class Scrubber {
 const SHORTEST_SUSPECT = 6;
 const DEEPEST = 64;
 
-/**
- * That of this process: all that leaves it goes through this one. It learns the secrets of the configuration when that is
- * read (startProcess.ts, cli/context.ts).
- */
-export const scrubber = new Scrubber();
-
-/** For JSON.stringify: every text of an answer, however deep. */
-export function withoutSecrets(key: string, value: unknown): unknown {
-  if (typeof value !== 'string') return value;
-  return value !== '' && secretKindOf(key) !== null ? REDACTED : scrubber.text(value);
-}
-
 /** null: there is no secret in it. */
 function scrubbed(text: string): string | null {
-  const spans: Span[] = [];
+  const spans = secretsIn(text);
+  return spans.length === 0 ? null : withoutSpans(text, spans, 0, text.length);
+}
+
+/** Where secrets are, in their order, none touching another. */
+function secretsIn(text: string): readonly Span[] {
+  const found: Span[] = [];
   for (const { sign, find } of SHAPES) {
-    if (sign.test(text)) for (const span of find(text)) spans.push(span);
+    if (sign.test(text)) for (const span of find(text)) found.push(span);
   }
-  if (spans.length === 0) return null;
-  spans.sort((a, b) => a[0] - b[0]);
+  found.sort((a, b) => a[0] - b[0]);
+  const merged: Span[] = [];
+  for (const [from, to] of found) {
+    const last = merged.at(-1);
+    if (last !== undefined && from <= last[1]) merged[merged.length - 1] = [last[0], Math.max(last[1], to)];
+    else merged.push([from, to]);
+  }
+  return merged;
+}
+
+/** The part of a text from `start` to `end`, without what these spans have of it. */
+function withoutSpans(text: string, spans: readonly Span[], start: number, end: number): string {
   const pieces: string[] = [];
-  let done = 0;
-  for (let index = 0; index < spans.length;) {
-    const [from, first] = spans[index] as Span;
-    let to = first;
-    for (index += 1; index < spans.length && (spans[index] as Span)[0] <= to; index += 1) {
-      to = Math.max(to, (spans[index] as Span)[1]);
-    }
-    pieces.push(text.slice(done, from), REDACTED);
-    done = to;
+  let done = start;
+  for (const [from, to] of spans) {
+    pieces.push(text.slice(done, Math.max(from, start)), REDACTED);
+    done = Math.min(to, end);
   }
-  pieces.push(text.slice(done));
+  pieces.push(text.slice(done, end));
   return pieces.join('');
 }
 
