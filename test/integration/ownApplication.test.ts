@@ -180,6 +180,51 @@ it('is stopped without what the ecosystem file does not define', async () => {
   expect(await ask(checkout.frontendPort)).toMatch(/^hello from \d+\n$/);
 });
 
+it('starts once what takes its time, what stands behind that in the file, and never what has autostart: false', async () => {
+  rmSync(join(checkout.root, 'config.yml'), { force: true });
+  const waiting = [
+    "const { createServer } = require('node:http');",
+    "const server = createServer((q, a) => a.end('ok'));",
+    "setTimeout(() => server.listen(process.env.PORT, '127.0.0.1', () => process.send('ready')), 1_500);",
+  ];
+  writeFileSync(join(folder, 'waiting.js'), waiting.join('\n'));
+  const start = { cwd: folder, instances: 2, exec_mode: 'cluster', increment_var: 'PORT', filter_env: [''] };
+  const app = (name: string, index: number, more: object): object => ({
+    ...start,
+    name,
+    script: 'server.js',
+    env: { PORT: checkout.backendPort + 5 * index },
+    ...more,
+  });
+  // PM2 starts two applications at a time, and waits for each instance of these.
+  const slow = { script: 'waiting.js', wait_ready: true, listen_timeout: 10_000 };
+  const apps = [app('slow-a', 0, slow), app('slow-b', 1, slow), app('quick', 2, {})];
+  apps.push(app('manual', 3, { autostart: false, instances: 1 }));
+  const text = `const { defineSupervisor, withAgent } = require(${JSON.stringify(join(checkout.root, 'backend/ecosystem.cjs'))});
+    module.exports = { apps: [defineSupervisor({ file: __filename }), ...${JSON.stringify(apps)}.map(withAgent)] };`;
+  writeFileSync(join(folder, 'ecosystem.config.js'), text);
+  const { code, stderr } = await checkout.npm('start');
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  const rows = await checkout.pm2.jlist();
+  const of = (name: string) => rows.filter((row) => row.name === name).map(({ pm2_env: env }) => env);
+  for (const name of ['slow-a', 'slow-b', 'quick']) {
+    expect(of(name)).toMatchObject([1, 2].map(() => ({ status: 'online', restart_time: 0 })));
+    expect(of(name).map((env) => env['NODE_APP_INSTANCE'])).toEqual([0, 1]);
+    const { instances, state } = await serving(name, 2);
+    expect(state).toBe('healthy');
+    expect(new Set(instances.map(({ port }) => port)).size).toBe(2);
+  }
+  expect(of('manual')).toMatchObject([{ status: 'stopped', restart_time: 0 }]);
+  expect(await serving('manual', 0)).toMatchObject({ state: 'finished' });
+  const { events } = await checkout.api<{ events: readonly { type: string; service: string | null }[] }>(
+    '/api/ha/events?limit=1000',
+  );
+  const started = events.filter(({ type, service }) => type === 'instance.started' && service !== 'my-api');
+  expect(started.map(({ service }) => service).filter((name) => name !== 'legacy')).toEqual([]);
+  const { code: stopped } = await checkout.npm('stop');
+  expect(stopped).toBe(0);
+});
+
 /** Mistakes of an application, each with what `npm start` says of it. PORT is its own, ELSEWHERE is another. */
 const MISTAKES: Readonly<
   Record<string, { readonly mode: 'cluster' | 'fork'; readonly code: string; readonly says: RegExp }>

@@ -2,12 +2,12 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { rotate } from '../../backend/src/adapters/pm2/logRotation.js';
 import type { Pm2ProcessManager } from '../../backend/src/adapters/pm2/processManager.js';
 import type { HoldfastError } from '../../backend/src/domain/errors.js';
 import type { ManagedProcess } from '../../backend/src/domain/model.js';
-import type { ProcessExit } from '../../backend/src/ports.js';
+import type { ProcessExit, ProcessManagerEvents } from '../../backend/src/ports.js';
 import { isAlive, processesMentioning, sendSignal, waitFor } from '../support/pm2.js';
 import { askTiny, createTinyService, tinyApp, type TinyService } from '../support/tinyService.js';
 
@@ -339,4 +339,25 @@ inHome('says why PM2 restarts by itself: a file that it watches has changed', as
     pmId,
     cause: { by: 'watch', path: 'watched/page.html' },
   });
+});
+
+inHome('says why PM2 restarts by itself: its memory, and that end was asked for', async ({ tiny }) => {
+  const megabytes = 2 ** 20;
+  // Any process of node takes more; PM2 looks every 30 s by default.
+  const manager = tiny.manager({ exec_mode: 'fork', max_memory_restart: '10M' });
+  vi.stubEnv('PM2_WORKER_INTERVAL', '500');
+  await manager.ensureDaemon();
+  vi.unstubAllEnvs();
+  const { pmId } = await manager.startInstance('tiny');
+  const restarts: ProcessManagerEvents['restarting'][] = [];
+  const exits: ProcessExit[] = [];
+  manager.on('restarting', (restart) => restarts.push(restart));
+  manager.on('exit', (exit) => exits.push(exit));
+  await waitFor(() => exits.length > 0, { what: 'the restart' });
+  expect(restarts[0]).toEqual({
+    service: 'tiny',
+    pmId,
+    cause: { by: 'memory', memoryBytes: expect.any(Number) as number, limitBytes: 10 * megabytes },
+  });
+  expect(exits[0]).toMatchObject({ service: 'tiny', pmId, asked: true });
 });
