@@ -1,5 +1,4 @@
 /** The end of what an instance wrote in its present life, from the files that PM2 keeps. Instances of a service may share them. */
-import { stat } from 'node:fs/promises';
 import type { LogTail } from '../../domain/diagnosis/facts.js';
 import type { InstanceId } from '../../domain/model.js';
 import { scrubber } from '../../lib/secrets/ofProcess.js';
@@ -26,8 +25,7 @@ export async function applicationLog(files: LogFiles, id: InstanceId): Promise<L
 }
 
 async function tailSince(path: string, sinceWallMs: number): Promise<LogTail | null> {
-  if ((await stat(path)).mtimeMs < sinceWallMs) return null;
-  const lines = await lastLines(path, MOST_BYTES);
+  const lines = await lastLines(path, MOST_BYTES, sinceWallMs);
   if (lines.length === 0) return null;
   // All of them: a secret may begin in a line before those that are shown.
   const shown = scrubber.lines(lines).slice(-MOST_LINES);

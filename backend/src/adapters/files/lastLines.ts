@@ -1,18 +1,28 @@
 /** The end of a file that others append to. */
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { inFolder } from './inFolder.js';
+
+const PATIENCE_MS = 3_000;
 
 /**
  * The whole lines in the last `mostBytes` of a file, blank ones left out; none when there is no such file.
- * Rejects with the file system's error when it can't be read.
+ * Rejects with the file system's error when it can't be read, and when that takes longer than 3 s.
+ * @param writtenSinceMs none of a file that was last written before (wall clock). Default: whenever.
  */
-export async function lastLines(path: string, mostBytes: number): Promise<string[]> {
+export function lastLines(path: string, mostBytes: number, writtenSinceMs = 0): Promise<string[]> {
+  return inFolder(dirname(path), PATIENCE_MS, () => read(path, mostBytes, writtenSinceMs));
+}
+
+async function read(path: string, mostBytes: number, writtenSinceMs: number): Promise<string[]> {
   const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
   });
   if (handle === null) return [];
   try {
-    const { size } = await handle.stat();
+    const { size, mtimeMs } = await handle.stat();
+    if (mtimeMs < writtenSinceMs) return [];
     const from = Math.max(0, size - mostBytes);
     const buffer = Buffer.alloc(size - from);
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, from);

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { waitFor } from '../../../../test/support/waitFor.js';
 import type { Clock, Logger } from '../../ports.js';
 import { lookIntervalMs, rotate, startLogRotation } from './logRotation.js';
 
@@ -72,39 +73,54 @@ describe('startLogRotation', () => {
     expect(lookIntervalMs(maxBytes)).toBe(intervalMs);
   });
 
-  it('looks regularly, reopens only after a rotation, survives a failure, and stops', async () => {
-    const due: (() => void)[] = [];
-    let settle = (): void => undefined;
+  interface Timer {
+    readonly delayMs: number;
+    readonly run: () => void;
+  }
+  let due: Timer[];
+  let warnings: string[];
+  /** Called when the next round is arranged. */
+  let arranged: () => void;
+
+  function start(reopen: () => Promise<void>): () => void {
+    due = [];
+    warnings = [];
+    arranged = (): void => undefined;
     const clock: Clock = {
       nowMs: () => 0,
       wallMs: () => Date.now(),
-      after: (_delayMs, run) => {
-        due.push(run);
-        settle();
-        return () => void due.splice(due.indexOf(run), 1);
+      after: (delayMs, run) => {
+        const timer = { delayMs, run };
+        due.push(timer);
+        if (delayMs === lookIntervalMs(limits.maxBytes)) arranged();
+        return () => void (due = due.filter((one) => one !== timer));
       },
     };
-    const round = (): Promise<void> => {
-      const armedAgain = new Promise<void>((resolve) => {
-        settle = resolve;
-      });
-      due.shift()?.();
-      return armedAgain;
-    };
-    let reopened = 0;
-    const warnings: string[] = [];
     const quiet = (): void => undefined;
     const logger: Logger = {
       debug: quiet,
       info: quiet,
       error: quiet,
-      warn: (message) => warnings.push(message),
+      warn: (_message, fields) => warnings.push(String(fields?.['problem'])),
     };
-    const reopen = (): Promise<void> => {
+    return startLogRotation({ files: () => [file], limits, reopen, clock, logger });
+  }
+
+  /** @returns when the round after it is arranged. */
+  function round(): Promise<void> {
+    const armedAgain = new Promise<void>((resolve) => {
+      arranged = resolve;
+    });
+    due.shift()?.run();
+    return armedAgain;
+  }
+
+  it('looks regularly, reopens only after a rotation, survives a failure, and stops', async () => {
+    let reopened = 0;
+    const stop = start(() => {
       reopened += 1;
       return reopened === 2 ? Promise.reject(new Error('no daemon')) : Promise.resolve();
-    };
-    const stop = startLogRotation({ files: () => [file], limits, reopen, clock, logger });
+    });
     await round();
     expect(reopened).toBe(0);
     for (const expected of [1, 2, 3]) {
@@ -112,6 +128,24 @@ describe('startLogRotation', () => {
       await round();
       expect(reopened).toBe(expected);
     }
+    expect(warnings).toEqual(['no daemon']);
+    stop();
+    expect(due).toEqual([]);
+  });
+
+  it('says once that a round hangs, begins no other one meanwhile, and goes on after it', async () => {
+    let goesOn: (() => void) | null = null;
+    const stop = start(() => new Promise((resolve) => (goesOn = resolve)));
+    writeFileSync(file, 'much too large');
+    const ended = round();
+    const end = await waitFor<(() => void) | null>(() => goesOn, { what: 'the round to hang' });
+    expect(due.map(({ delayMs }) => delayMs)).toEqual([10_000]);
+    due.shift()?.run();
+    expect(warnings).toEqual(['no answer for 10 s: the disk hangs']);
+    expect(due).toEqual([]);
+    end();
+    await ended;
+    await round();
     expect(warnings).toHaveLength(1);
     stop();
     expect(due).toEqual([]);

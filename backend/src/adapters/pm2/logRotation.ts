@@ -13,6 +13,8 @@ import type { Clock, Logger } from '../../ports.js';
 const SUPPORTED_BYTES_PER_MS = 4 * 1024;
 const SHORTEST_INTERVAL_MS = 200;
 const LONGEST_INTERVAL_MS = 60_000;
+/** A round that takes longer is told: the disk hangs. */
+const PATIENCE_MS = 10_000;
 /** How often old files are looked for that are to be deleted. */
 const AGE_INTERVAL_MS = 60_000;
 
@@ -74,7 +76,10 @@ export function lookIntervalMs(maxBytes: number): number {
   return Math.min(LONGEST_INTERVAL_MS, Math.max(SHORTEST_INTERVAL_MS, Math.round(wanted)));
 }
 
-/** Looks at the files regularly until the returned function is called. A failed round is logged and tried again. */
+/**
+ * Looks at the files regularly until the returned function is called. A failed round is logged and tried again. One that
+ * hangs is logged, too, and waited for: another one would hang as well, and each keeps a thread of the process.
+ */
 export function startLogRotation(options: LogRotationOptions): () => void {
   const { clock, logger } = options;
   const intervalMs = lookIntervalMs(options.limits.maxBytes);
@@ -82,7 +87,12 @@ export function startLogRotation(options: LogRotationOptions): () => void {
   let lastProblem = '';
   let stopped = false;
   let cancel = (): void => undefined;
+  const tell = (problem: string): void => {
+    if (problem !== lastProblem) logger.warn('rotating the log files of the services failed', { problem });
+    lastProblem = problem;
+  };
   const round = async (): Promise<void> => {
+    cancel = clock.after(PATIENCE_MS, () => tell(`no answer for ${PATIENCE_MS / 1000} s: the disk hangs`));
     try {
       const dropsOld = clock.nowMs() - droppedOldAtMs >= AGE_INTERVAL_MS;
       if (dropsOld) droppedOldAtMs = clock.nowMs();
@@ -90,10 +100,9 @@ export function startLogRotation(options: LogRotationOptions): () => void {
       if (rotated.length > 0) await options.reopen();
       lastProblem = '';
     } catch (error) {
-      const problem = messageOf(error);
-      if (problem !== lastProblem) logger.warn('rotating the log files of the services failed', { problem });
-      lastProblem = problem;
+      tell(messageOf(error));
     }
+    cancel();
     if (!stopped) cancel = clock.after(intervalMs, () => void round());
   };
   cancel = clock.after(intervalMs, () => void round());
