@@ -253,6 +253,21 @@ describe('a file that is read again', () => {
     expect(late).toMatchObject([[{ name: 'late' }], [{ name: 'late' }]]);
   });
 
+  it('whose link leads in a circle by now has changed, and the reading says so', async () => {
+    write('real.config.js', `module.exports = [${WEB}]`);
+    const file = join(folder, 'ecosystem.config.js');
+    symlinkSync('real.config.js', file);
+    const reader = new EcosystemReader({ file, pm2Home });
+    await reader.read();
+    symlinkSync('ecosystem.config.js', join(folder, 'next'));
+    renameSync(join(folder, 'next'), file);
+    expect(reader.hasChanged()).toBe(true);
+    await expect(reader.read()).rejects.toMatchObject({
+      code: 'ecosystem.unreadable',
+      message: expect.stringMatching(/ELOOP/) as string,
+    });
+  });
+
   it('follows a link on its way that is switched', async () => {
     for (const release of ['1', '2']) {
       mkdirSync(join(folder, release));

@@ -9,7 +9,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HoldfastError } from '../../domain/errors.js';
+import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { definitionOfRecord, type DefinedApp } from './appDefinition.js';
 import { baseEnvironment } from './launch.js';
 import { isRecord } from './processRow.js';
@@ -95,12 +95,16 @@ function isUnchanged({ inputs }: Reading): boolean {
   return Object.entries(inputs).every(([file, state]) => fileState(file) === state);
 }
 
-/** As `stateOf` in resolveApps.cjs. */
+/** As `stateOf` in resolveApps.cjs. One that can't be looked at has changed: reading it anew says what is wrong. */
 function fileState(file: string): string | null {
-  const status = statSync(file, { throwIfNoEntry: false });
-  if (status === undefined) return null;
-  const { dev, ino, size, mtimeMs, ctimeMs } = status;
-  return [dev, ino, size, mtimeMs, ctimeMs].join(':');
+  try {
+    const status = statSync(file, { throwIfNoEntry: false });
+    if (status === undefined) return null;
+    const { dev, ino, size, mtimeMs, ctimeMs } = status;
+    return [dev, ino, size, mtimeMs, ctimeMs].join(':');
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 async function load(options: EcosystemOptions): Promise<Reading> {
@@ -108,7 +112,11 @@ async function load(options: EcosystemOptions): Promise<Reading> {
   const fail = (problem: string): never => {
     throw new HoldfastError('ecosystem.unreadable', `Cannot load ${file}: ${problem}`);
   };
-  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return fail('there is no such file.');
+  try {
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return fail('there is no such file.');
+  } catch (error) {
+    return fail(messageOf(error));
+  }
   const answer = await ask(file, options).catch((error: unknown) => fail(String((error as Error).message)));
   if (typeof answer['problem'] === 'string') return fail(answer['problem']);
   if (!Array.isArray(answer['apps'])) return fail('PM2 gave no applications.');
