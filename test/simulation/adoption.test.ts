@@ -193,6 +193,22 @@ describe('what an operator asks of a service that is unverified', () => {
     expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);
   });
 
+  it('… also after the next supervisor has come, and one that PM2 restarted meanwhile', async () => {
+    await adopt(WITHOUT_PATH);
+    const deploy = refusal(world.ha.deploy({ serviceName: SERVICE, timeoutMs: 600_000 }));
+    await world.clock.advance(5_000);
+    world.pm2.kill(world.pm2.alive(SERVICE)[0]!, { exitCode: 0, signal: 'SIGKILL' });
+    await world.clock.advance(120_000);
+    expect(await deploy).toMatchObject({ code: 'deploy.canary-failed' });
+    const before = pids();
+    expect(before).toHaveLength(2);
+    await restartSupervisor();
+    await world.clock.advance(LONG_MS);
+    expect(pids()).toEqual(before);
+    expect(states()).toEqual(['unverified', 'unverified']);
+    expect(world.loop.failover.attemptsUsed(SERVICE)).toBe(0);
+  });
+
   it('a deploy of a build that passes replaces them', async () => {
     await adopt(WITHOUT_PATH);
     world.pm2.behave = () => GOOD;
@@ -249,6 +265,26 @@ describe('a service that is removed from the configuration and deleted in PM2', 
     expect(world.pm2.starts).toBe(0);
     expect(world.eventsOf('service.unconfigured').length).toBeGreaterThan(0);
     expect(service().state()).toBe('released');
+  });
+
+  it.each([
+    ['and PM2 lists it again: it is taken care of again', () => world.pm2.seed(SERVICE, 3), 3],
+    ['and an operator adopts it: it is started', () => world.ha.adopt(SERVICE, 'test'), 2],
+  ] as const)('is configured again, %s', async (_how, comesBack, wanted) => {
+    await adopt(GOOD);
+    world.unconfigured.add(SERVICE);
+    for (const row of world.pm2.alive(SERVICE)) world.pm2.operatorDelete(row);
+    await world.clock.advance(30_000);
+    expect(service().state()).toBe('released');
+    await expect(world.ha.adopt(SERVICE, 'test')).rejects.toMatchObject({ code: 'service.not-configured' });
+    world.unconfigured.delete(SERVICE);
+    await comesBack();
+    await world.clock.advance(30_000);
+    expect(service().state()).toBe('healthy');
+    expect(service().desired).toBe(wanted);
+    world.pm2.operatorDelete(world.pm2.alive(SERVICE)[0]!);
+    await world.clock.advance(10_000);
+    expect(service().serving()).toHaveLength(wanted);
   });
 
   it('is started again while it is configured', async () => {

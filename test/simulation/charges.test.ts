@@ -61,6 +61,19 @@ it('one that is ill when the supervisor is restarted is not charged for the same
   }
 });
 
+it('… nor is it one more failure in the figures, and its recovery counts from the first', async () => {
+  await begin();
+  world.pm2.behave = () => ({ ...GOOD, readyAfterMs: 20_000 });
+  world.pm2.setAnswers(first(), 'error');
+  await world.clock.advance(6_000);
+  await world.killSupervisor();
+  await world.startSupervisor();
+  await world.clock.advance(60_000);
+  const { failures, recoveries, mttrMs } = world.loop.availability.figures(SERVICE);
+  expect({ failures, recoveries }).toEqual({ failures: 1, recoveries: 1 });
+  expect(mttrMs).toBeGreaterThan(20_000);
+});
+
 it('one that was stopped from outside, which costs nothing, and then crashes is charged for that', async () => {
   await begin();
   const key = world.loop.services.get(SERVICE)!.processes[0]!;
@@ -122,6 +135,140 @@ describe('what is charged to a place that two instances share', () => {
     await world.clock.advance(5);
     expect(world.loop.failover.attemptsUsed(SERVICE, crashing)).toBe(3);
   });
+});
+
+describe('a place whose instance and its replacement both spend the budget', () => {
+  beforeEach(async () => {
+    const scaling = { ...policyOf(SERVICE).scaling, maxInstances: 3, autoscale: false };
+    world = new World(1, [policyOf(SERVICE, { scaling })]);
+    world.pm2.seed(SERVICE, 3);
+    await world.startSupervisor();
+    await world.clock.advance(5_000);
+    const ill = first();
+    world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 50 });
+    world.pm2.setAnswers(ill, 'error');
+    const { failover } = world.loop;
+    while (failover.quarantine(SERVICE).kind === 'none') await world.clock.advance(100);
+    world.pm2.kill(ill, { exitCode: 1, signal: null });
+    while (failover.quarantinedSlot(SERVICE, ill.pmId) === null) await world.clock.advance(100);
+    await world.clock.advance(3_000);
+    world.pm2.behave = () => GOOD;
+  });
+
+  it('is one empty place: no other one is taken away for it, and what goes elsewhere is replaced', async () => {
+    const others = world.pm2.alive(SERVICE);
+    expect(others).toHaveLength(2);
+    expect(world.loop.failover.holes(SERVICE)).toBe(1);
+    await world.clock.advance(20_000);
+    expect(world.pm2.alive(SERVICE)).toEqual(others);
+    world.pm2.operatorDelete(others[0]!);
+    await world.clock.advance(5_000);
+    expect(world.pm2.alive(SERVICE)).toHaveLength(2);
+  });
+
+  it('goes with what was there when fewer are wanted', async () => {
+    const others = world.pm2.alive(SERVICE);
+    void world.ha.scale({ direction: 'down', targetInstances: 2, timeoutMs: 60_000 }).catch(() => undefined);
+    await world.clock.advance(10_000);
+    expect(world.loop.failover.quarantine(SERVICE).kind).toBe('none');
+    expect(world.pm2.rows(SERVICE)).toEqual(others);
+  });
+
+  it('is filled by the trial', async () => {
+    await world.clock.advance(300_000);
+    expect(world.loop.services.get(SERVICE)!.view()).toMatchObject({ state: 'healthy', serving: 3 });
+    expect(world.pm2.rows(SERVICE)).toHaveLength(3);
+  });
+});
+
+it('one that is kept because its replacement spent the budget, and leaves when fewer are wanted, takes no other one along', async () => {
+  const scaling = { ...policyOf(SERVICE).scaling, maxInstances: 3, autoscale: false };
+  world = new World(1, [policyOf(SERVICE, { scaling })]);
+  world.pm2.seed(SERVICE, 3);
+  await world.startSupervisor();
+  await world.clock.advance(5_000);
+  const [ill, ...others] = world.pm2.alive(SERVICE);
+  world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 50 });
+  world.pm2.setAnswers(ill!, 'error');
+  while (world.loop.failover.quarantine(SERVICE).kind === 'none') await world.clock.advance(100);
+  await world.clock.advance(1_000);
+  void world.ha.scale({ direction: 'down', targetInstances: 2, timeoutMs: 60_000 }).catch(() => undefined);
+  await world.clock.advance(20_000);
+  expect(world.pm2.alive(SERVICE)).toEqual(others);
+});
+
+it('one that is stopped for a moment has its place again, though its replacement has spent the budget', async () => {
+  await begin();
+  const both = world.pm2.alive(SERVICE);
+  const [ill] = both;
+  world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 50 });
+  world.pm2.setAnswers(ill!, 'error');
+  while (world.loop.failover.quarantine(SERVICE).kind === 'none') await world.clock.advance(100);
+  await world.clock.advance(1_000);
+  world.pm2.operatorStopSlowly(ill!, 1);
+  await world.clock.advance(1_100);
+  expect(world.loop.failover.holes(SERVICE)).toBe(1);
+  world.pm2.behave = () => GOOD;
+  world.pm2.operatorRestart(ill!);
+  await world.clock.advance(5_000);
+  expect(world.loop.failover.holes(SERVICE)).toBe(0);
+  expect(world.pm2.alive(SERVICE)).toEqual(both);
+});
+
+describe('a replacement that fails before its start has come back', () => {
+  /** Both instances of the service have failed: the first twice, the second once. */
+  async function begun(fails: () => void): Promise<{ readonly gone: Row; readonly replaced: Row }> {
+    await begin();
+    const [gone, replaced] = world.pm2.alive(SERVICE) as [Row, Row];
+    for (let time = 0; time < 2; time++) {
+      world.pm2.kill(gone, { exitCode: 1, signal: null });
+      await world.clock.advance(3_000);
+    }
+    const start = world.pm2.startInstance.bind(world.pm2);
+    world.pm2.startInstance = (name, replaces) => {
+      if (replaces?.pmId === replaced.pmId) fails();
+      return start(name, replaces);
+    };
+    world.pm2.setAnswers(replaced, 'error');
+    return { gone, replaced };
+  }
+
+  it('while another place becomes empty: each place keeps what was charged to it', async () => {
+    let crashes = 0;
+    const { gone } = await begun(() => {
+      world.pm2.operatorDelete(gone);
+      world.loop.observer.poke();
+      world.pm2.mutationLagMs = 100;
+      crashes = 2; // asked for twice at a start
+    });
+    // PM2 starts it again, and then it stays up.
+    world.pm2.behave = () => (crashes-- > 0 ? { ...GOOD, exitsAfterMs: 1 } : GOOD);
+    await world.clock.advance(20_000);
+    const [replacement, filler] = world.pm2.alive(SERVICE);
+    expect(world.pm2.starts).toBe(2);
+    expect(world.loop.failover.attemptsUsed(SERVICE, replacement!.pmId)).toBe(2);
+    expect(world.loop.failover.attemptsUsed(SERVICE, filler!.pmId)).toBe(2);
+  });
+
+  it.each([0, 30, 130])(
+    'and the supervisor is killed %i ms after it began: the place keeps it',
+    async (afterMs) => {
+      let killed = false;
+      const { replaced } = await begun(() => void (killed = true));
+      world.pm2.behave = () => ({ ...GOOD, readyAfterMs: 3_000 });
+      while (!killed) await world.clock.advance(5);
+      await world.clock.advance(afterMs);
+      await world.killSupervisor();
+      await world.clock.advance(500);
+      await world.startSupervisor();
+      await world.clock.advance(30_000);
+      const alive = world.pm2.alive(SERVICE);
+      expect(alive).toHaveLength(2);
+      expect(alive).not.toContain(replaced);
+      const used = alive.map(({ pmId }) => world.loop.failover.attemptsUsed(SERVICE, pmId));
+      expect(used.toSorted()).toEqual([1, 2]);
+    },
+  );
 });
 
 /** `row` is taken out of its place, for reasons that are no fault of its own, before it has survived its trial. */

@@ -60,6 +60,8 @@ function wholeState(): PersistedState {
       places: [{ pmId: 4, why: 'the canary did not verify' }],
     },
     unproven: { since: '2026-01-01T00:00:00.000Z', problem: 'The canary did not verify.' },
+    incident: { sinceWallMs: T0 - 7_000, isLost: true },
+    begun: { kind: 'start', replaces: 1, resumes: 2, before: [0, 1] },
     rollout: { kind, outdated: ['a#0@1', 'a#1@2'], canaryVerified: true },
     operation: {
       id: 'op-1',
@@ -120,6 +122,9 @@ function wholeState(): PersistedState {
 const GOES_WITH: readonly (readonly [field: RegExp, levels: number])[] = [
   [/\.operation\.kind$/, 1],
   [/\.rollout\.kind$/, 1],
+  [/\.begun\.(kind|before)$/, 1],
+  [/\.begun\.before\.\d+$/, 2],
+  [/\.incident\.sinceWallMs$/, 1],
   [/\.rollout\.outdated$/, 1],
   [/\.rollout\.outdated\.\d+$/, 2],
   [/\.(draining|recycling|known)\.\d+\.(key|end)$/, 1],

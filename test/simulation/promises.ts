@@ -125,10 +125,10 @@ export class Promises {
 
   /** What must survive, in words. */
   #picture(service: SupervisedService): string {
-    const { loop } = this.#world;
-    const { desired, operation, letGo, leaving, processes } = service;
+    const { loop, pm2 } = this.#world;
+    const { name, desired, operation, letGo, leaving } = service;
     const { draining, recycling } = leaving.snapshot();
-    const listed = new Set(processes.map(instanceKey));
+    const listed = new Set(pm2.rows(name).map(instanceKey));
     const keys = [...draining, ...recycling].map(({ key }) => key);
     return JSON.stringify({
       running: loop.running,
@@ -136,7 +136,7 @@ export class Promises {
       operation: operation?.id ?? null,
       released: letGo === 'released',
       // What PM2 does not list any more is forgotten at the next look.
-      leaving: this.#before === null || listed.size === 0 ? keys : keys.filter((key) => listed.has(key)),
+      leaving: keys.filter((key) => listed.has(key)),
     });
   }
 
@@ -281,6 +281,9 @@ export class Promises {
       case 'operation.started':
         if ((data as { kind: string }).kind !== 'deploy') return;
         book.charges = [];
+        return;
+      case 'service.adopted':
+        book.said = (data as { desired: number }).desired;
         return;
       case 'service.reset': // a trial passed; what an operator resets is told late
         if ((data as { by: string }).by.startsWith('pm ')) book.charges = [];

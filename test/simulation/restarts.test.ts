@@ -132,6 +132,22 @@ describe('what is there when the supervisor comes back', () => {
   });
 });
 
+it('an outage that a restart of the supervisor interrupts counts as one, and a service that is well loses nothing', async () => {
+  await begin(1);
+  await world.clock.advance(60_000);
+  await restartSupervisor();
+  await world.clock.advance(5_000);
+  const figures = () => world.loop.availability.figures(SERVICE);
+  expect(figures().availabilityPercent).toBe(100);
+  world.pm2.behave = () => ({ ...GOOD, readyAfterMs: 1e12 });
+  world.pm2.kill(world.pm2.alive(SERVICE)[0]!, { exitCode: 0, signal: 'SIGKILL' });
+  await world.clock.advance(1_000);
+  await restartSupervisor();
+  await world.clock.advance(65_000);
+  expect(figures().availabilityPercent).toBeGreaterThan(40);
+  expect(figures().availabilityPercent).toBeLessThan(60);
+});
+
 describe('an instance that takes 80 s to start, with a start time-out of 90 s', () => {
   it.each([0, 20, 60, 79, 85])(
     'is neither charged nor replaced by a supervisor that starts %i s after it',

@@ -135,7 +135,7 @@ export interface EventMap {
   'service.reset': { service: string; by: string };
   /** An operator let it go: it is shown, but neither restarted nor stopped nor scaled from now on. */
   'service.released': { service: string; by: string };
-  /** Holdfast takes care of it again; `desired`: what was found running. */
+  /** Holdfast takes care of it again: an operator asked for it, or it is configured again. `desired`: what was found running. */
   'service.adopted': { service: string; by: string; desired: number };
   /** It is neither in the ecosystem file nor in the configuration any more: it is left alone. */
   'service.unconfigured': { service: string };

@@ -79,6 +79,17 @@ export function holesToDrop(
   return inOrder.slice(Math.max(0, inOrder.length - count));
 }
 
+/** Those places are dropped, and what was to replace one of them with it, unless it still runs. */
+export function withoutPlaces(
+  holes: readonly Hole[],
+  dropped: ReadonlySet<Hole>,
+  running: ReadonlySet<number>,
+): readonly Hole[] {
+  const numbers = [...dropped].flatMap(({ pmId }) => (pmId === null || running.has(pmId) ? [] : pmId));
+  const gone = new Set(numbers);
+  return holes.filter((hole) => !dropped.has(hole) && !(hole.replaces !== null && gone.has(hole.replaces)));
+}
+
 /** Whether the budget of that one's replacement is spent, or the replacement is on trial. */
 export function holdsBack(quarantine: Quarantine, pmId: number): boolean {
   if (quarantine.kind === 'none') return false;
@@ -98,20 +109,43 @@ export function spentBy(quarantine: Quarantine, pmId: number): Spent | null {
   return quarantine.holes.find((hole) => hole.pmId === pmId) ?? null;
 }
 
+type Placed = Pick<Hole, 'replaces'>;
+
+/** Whether what it was to replace is quarantined, or on trial, itself: that has their place, which is empty once. */
+function isSecond({ replaces }: Placed, quarantine: Exclude<Quarantine, { kind: 'none' }>): boolean {
+  if (replaces === null) return false;
+  if (quarantine.kind === 'trial' && quarantine.pmId === replaces) return true;
+  return quarantine.holes.some(({ pmId }) => pmId === replaces);
+}
+
 /** Predecessors that no longer run have left their places empty. @param running numbers of those that do. */
 export function withoutGone(quarantine: Quarantine, running: ReadonlySet<number>): Quarantine {
   if (quarantine.kind === 'none') return quarantine;
-  const isGone = ({ replaces }: { replaces: number | null }): boolean =>
-    replaces !== null && !running.has(replaces);
+  const isGone = (one: Placed): boolean =>
+    one.replaces !== null && !running.has(one.replaces) && !isSecond(one, quarantine);
   const holes = quarantine.holes.map((hole) => (isGone(hole) ? { ...hole, replaces: null } : hole));
   if (quarantine.kind === 'trial' && isGone(quarantine)) return { ...quarantine, holes, replaces: null };
+  return { ...quarantine, holes };
+}
+
+/** Predecessors that run again fill their places. @param slots `predecessorOf`: the number of the one that runs there; null: none. */
+export function withReturned(
+  quarantine: Quarantine,
+  slots: { readonly predecessorOf: (pmId: number) => number | null },
+): Quarantine {
+  if (quarantine.kind === 'none') return quarantine;
+  const returned = ({ pmId, replaces }: Pick<Hole, 'pmId' | 'replaces'>): number | null =>
+    replaces ?? (pmId === null ? null : slots.predecessorOf(pmId));
+  const holes = quarantine.holes.map((hole) => ({ ...hole, replaces: returned(hole) }));
+  if (quarantine.kind === 'trial') return { ...quarantine, holes, replaces: returned(quarantine) };
   return { ...quarantine, holes };
 }
 
 /** PM2's daemon is a new one, whose numbers mean other processes. A trial under way ended with the old one. */
 export function withoutNumbers(quarantine: Quarantine, nowMs: number): Quarantine {
   if (quarantine.kind === 'none') return quarantine;
-  const holes = quarantine.holes.map((hole): Hole => ({ ...hole, pmId: null, replaces: null }));
+  const first = quarantine.holes.filter((hole) => !isSecond(hole, quarantine));
+  const holes = first.map((hole): Hole => ({ ...hole, pmId: null, replaces: null }));
   if (quarantine.kind === 'quarantined') return { ...quarantine, holes };
   const { sinceMs, reason, trials, trialCharges } = quarantine;
   const tried: Hole = { pmId: null, charges: trialCharges, failOpen: false, replaces: null };

@@ -23,6 +23,7 @@ import { cancelDrain, isDraining, nextStopMs, stopDrained } from './draining.js'
 import type { DrainingInput } from './draining.js';
 import { firstToGo, isToBeHalted, neverServed, youngestFirst } from './leavingOrder.js';
 import type { FailureCause, InstanceId } from './model.js';
+import { groupSlots, isServing, type Groups } from './slotGroups.js';
 
 export type SlotState =
   | { readonly kind: 'starting' }
@@ -168,60 +169,6 @@ function watchJob({ slots }: ReconcileInput): Action {
   const runs = slots.filter(({ state }) => state.kind !== 'ended' && state.kind !== 'debris');
   const reason = runs.length === 0 ? 'a job between two runs' : `a job: ${names(runs)} runs to its end`;
   return { kind: 'hold', untilMs: null, reason };
-}
-
-interface Groups {
-  readonly keep: readonly Slot[];
-  readonly keepServing: readonly Slot[];
-  readonly unknown: readonly Slot[];
-  readonly condemned: readonly Slot[];
-  /** Numbers whose replacement is there, and whether it serves. */
-  readonly replaced: ReadonlyMap<number, boolean>;
-  readonly held: readonly Slot[];
-  readonly draining: readonly Slot[];
-  readonly debris: readonly Slot[];
-  /** Fit ones, outdated included: those that can take traffic now. */
-  readonly fit: readonly Slot[];
-  /** The same, and the unverified. */
-  readonly serving: readonly Slot[];
-  /** What could serve while nothing is fit, because it has served before. */
-  readonly failingOpen: readonly Slot[];
-  /** Processes that are not on their way out, quarantined ones that still run included. */
-  readonly running: number;
-}
-
-const isServing = ({ state }: Slot): boolean => state.kind === 'fit' || state.kind === 'unverified';
-
-function groupSlots(slots: readonly Slot[]): Groups {
-  const living = slots.filter(({ state }) =>
-    ['starting', 'unknown', 'fit', 'unverified', 'unfit'].includes(state.kind),
-  );
-  const isCondemned = ({ state, outdated }: Slot): boolean => state.kind === 'unfit' || outdated;
-  const placed = living.filter(({ spare }) => spare !== true);
-  const keep = placed.filter((slot) => !isCondemned(slot));
-  const stillRunning = slots.filter(({ state }) => state.kind === 'quarantined' && state.running);
-  const replaced = keep.flatMap((slot) =>
-    slot.replaces == null ? [] : [[slot.replaces, isServing(slot)] as const],
-  );
-  return {
-    keep,
-    replaced: new Map(replaced.toSorted(([, a], [, b]) => Number(a) - Number(b))),
-    keepServing: keep.filter(isServing),
-    unknown: keep.filter(({ state }) => state.kind === 'unknown'),
-    condemned: placed.filter((slot) => isCondemned(slot) && slot.held !== true),
-    held: placed.filter((slot) => isCondemned(slot) && slot.held === true),
-    draining: slots.filter(({ state }) => state.kind === 'draining'),
-    debris: slots.filter(({ state }) => state.kind === 'debris'),
-    fit: living.filter(({ state }) => state.kind === 'fit'),
-    serving: living.filter(isServing),
-    failingOpen: slots.filter(
-      (slot) =>
-        (slot.state.kind === 'unfit' && slot.state.wasReady) ||
-        slot.state.kind === 'unknown' ||
-        (slot.state.kind === 'quarantined' && slot.state.failOpen && isToBeHalted(slot)),
-    ),
-    running: living.length + stillRunning.length,
-  };
 }
 
 /** What may be better than nothing runs on while nothing serves, as many as are wanted; the youngest goes first. */

@@ -19,12 +19,16 @@ export interface AdoptionOptions {
   readonly failover: FailoverManager;
   /** How many instances a service begins with when nothing is remembered of it. */
   readonly initialInstances: (service: string) => number;
+  /** Whether the ecosystem file or config.yml names it now. */
+  readonly isConfigured: (service: string) => Promise<boolean>;
 }
 
 /** How long after the supervisor's start, or the last launch, PM2 may still be bringing up the rest. */
 const BOOT_GRACE_MS = 2_000;
 /** The longest start of a file that is waited for: PM2 starts two applications at a time, and `wait_ready` holds up the next. */
 const LONGEST_BOOT_MS = 180_000;
+/** Between two looks whether a service that was named nowhere any more is configured again. */
+const ASK_CONFIGURED_MS = 10_000;
 
 export class Adoption {
   readonly #options: AdoptionOptions;
@@ -35,6 +39,7 @@ export class Adoption {
   /** When (Clock.nowMs) PM2 was last seen to bring up something for the first time. */
   #launchedMs = Number.NEGATIVE_INFINITY;
   #numbers: ReadonlySet<number> | null = null;
+  #askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AdoptionOptions) {
     this.#options = options;
@@ -88,6 +93,24 @@ export class Adoption {
     bound(service, wanted, this.#options);
     failover.dropHoles(service.name, Math.max(0, wanted - service.desired), service.runningNumbers());
     service.adopted = true;
+  }
+
+  /** A service that was named nowhere any more is taken care of again once it is, and PM2 lists something of it. */
+  reviewUnconfigured(services: readonly SupervisedService[]): void {
+    const { clock } = this.#options;
+    if (clock.nowMs() - this.#askedAtMs < ASK_CONFIGURED_MS) return;
+    const listed = services.filter((one) => one.letGo === 'unconfigured' && one.processes.length > 0);
+    if (listed.length > 0) this.#askedAtMs = clock.nowMs();
+    for (const service of listed) void this.#takeBackConfigured(service);
+  }
+
+  async #takeBackConfigured(service: SupervisedService): Promise<void> {
+    const { name } = service;
+    const { events, isConfigured } = this.#options;
+    // Meanwhile an operator may have adopted it.
+    if (!(await isConfigured(name)) || service.letGo !== 'unconfigured' || !takeBack(service, { events }))
+      return;
+    events.emit('service.adopted', { service: name, by: 'its configuration', desired: service.desired });
   }
 }
 

@@ -28,7 +28,7 @@ const MIN_SAMPLE_GAP_MS = 900;
 
 export class Autoscaler {
   readonly #options: AutoscalerOptions;
-  /** Services that have served at least once in this life: from then on, availability is counted. */
+  /** Services that have served at least once in this life. */
   readonly #served = new Set<string>();
   #sampledMs = Number.NEGATIVE_INFINITY;
 
@@ -55,9 +55,15 @@ export class Autoscaler {
     const isServing = service.serving().length > 0;
     // What ended as intended is no outage.
     if (service.state() === 'finished') return;
-    if (!isServing && !this.#served.has(service.name)) return;
-    this.#served.add(service.name);
+    if (!isServing && !this.#hasServed(service)) return;
+    if (isServing) this.#served.add(service.name);
     this.#options.availability.observe(service.name, isServing);
+  }
+
+  /** From then on availability is counted. A restart of the supervisor takes nothing from an outage. */
+  #hasServed(service: SupervisedService): boolean {
+    const { name } = service;
+    return this.#served.has(name) || (this.#options.availability.hasServed(name) && !service.isUndecided());
   }
 
   /** Decides, and applies unless `running` is false: then the decision is only shown. */

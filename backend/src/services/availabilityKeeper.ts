@@ -39,6 +39,11 @@ export class AvailabilityKeeper {
       this.#change(service, (tally) => addElapsed(tally, atMs - last.atMs, last.serving));
   }
 
+  /** Whether it has ever served, under former supervisors, too. */
+  hasServed(service: string): boolean {
+    return (this.#tallies.get(service)?.servingMs ?? 0) > 0;
+  }
+
   failed(service: string): void {
     this.#change(service, addFailure);
   }

@@ -21,6 +21,8 @@ export class BudgetSlots {
   readonly #charges = new Map<number, readonly Charge[]>();
   /** By the number of the new one. */
   readonly #successions = new Map<number, Succession>();
+  /** Numbers that have filled the place of one that was gone. */
+  readonly #fillers = new Set<number>();
 
   chargesOf(pmId: number): readonly Charge[] {
     return this.#charges.get(pmId) ?? [];
@@ -64,8 +66,9 @@ export class BudgetSlots {
     return null;
   }
 
-  /** A replacement shares its predecessor's slot from now on, and has its charges. */
+  /** A replacement shares its predecessor's slot from now on, and has its charges. Idempotent. */
   succeed(fromPmId: number, toPmId: number): void {
+    if (this.#successions.get(toPmId)?.replaces === fromPmId) return;
     const inherited = this.chargesOf(fromPmId);
     this.#move(fromPmId, toPmId);
     this.#successions.set(toPmId, { replaces: fromPmId, inherited, predecessorRuns: true });
@@ -87,15 +90,21 @@ export class BudgetSlots {
 
   /**
    * A new instance that replaces none fills the place of one that is gone: of the most charged among them. Without
-   * it, what ends and is not restarted by PM2 would begin with a whole budget every time.
+   * it, what ends and is not restarted by PM2 would begin with a whole budget every time. It fills one place, however often
+   * that is asked for.
    * @param present numbers that PM2 lists.
    * @returns whether there was such a place.
    */
   fillGap(toPmId: number, present: ReadonlySet<number>): boolean {
+    if (this.#fillers.has(toPmId)) return true;
     const gone = [...this.#charges].filter(([pmId]) => pmId !== toPmId && !present.has(pmId));
     const [heaviest] = gone.sort(([, a], [, b]) => b.length - a.length);
-    if (heaviest !== undefined) this.#move(heaviest[0], toPmId);
-    return heaviest !== undefined;
+    if (heaviest === undefined) return false;
+    this.#move(heaviest[0], toPmId);
+    this.#fillers.add(toPmId);
+    const [oldest] = this.#fillers;
+    if (this.#fillers.size > MAX_SLOTS && oldest !== undefined) this.#fillers.delete(oldest);
+    return true;
   }
 
   /**
@@ -106,6 +115,7 @@ export class BudgetSlots {
     this.#giveBack(pmId, !forgiven);
     this.#takeOver(pmId);
     this.#charges.delete(pmId);
+    this.#fillers.delete(pmId);
   }
 
   /** All is forgiven. */
@@ -120,6 +130,7 @@ export class BudgetSlots {
   forgetNumbers(): void {
     this.#charges.clear();
     this.#successions.clear();
+    this.#fillers.clear();
   }
 
   snapshot() {

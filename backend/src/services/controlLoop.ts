@@ -245,6 +245,11 @@ export class ControlLoop {
     return changed;
   }
 
+  /** Whether the ecosystem file or config.yml names it now. */
+  isConfigured({ name }: SupervisedService): Promise<boolean> {
+    return this.#options.isConfigured(name);
+  }
+
   /** Something about that service changed: look what it needs now. */
   async touch(service: SupervisedService): Promise<void> {
     await this.desiredState.save();
@@ -309,6 +314,7 @@ export class ControlLoop {
     this.diagnostician.review(services, processes);
     this.builds.review(services);
     this.memory.review(services, this.running);
+    this.#adoption.reviewUnconfigured(services);
     for (const service of services) {
       this.#watch.review(service);
       if (service.adopted) this.#autoscaler.apply(service, this.running);

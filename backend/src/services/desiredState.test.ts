@@ -221,6 +221,8 @@ describe('reading back', () => {
         provenance: { proven: [1], unverified: [2], ready: ['api#1@5'], charged: ['api#2@5'] },
         unproven: { since: '2026-01-01T00:00:00.000Z', problem: 'The canary did not verify.' },
         rollout: { kind: 'deploy', outdated: ['api#1@5'], canaryVerified: false },
+        incident: { sinceWallMs: 4, isLost: true },
+        begun: { kind: 'start', replaces: 2, resumes: null, before: [1, 2] },
         operation: {
           id: 'op-1',
           kind: 'deploy',

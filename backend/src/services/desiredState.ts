@@ -106,6 +106,15 @@ const serviceSchema = z.object({
     }),
   ),
   operation: maybe(operationSchema),
+  incident: maybe(z.object({ sinceWallMs: savedTime, isLost: z.boolean().default(false) })),
+  begun: maybe(
+    z.object({
+      kind: z.enum(['start', 'trial']),
+      replaces: maybe(savedNumber),
+      resumes: maybe(savedNumber),
+      before: asWhole(z.array(savedNumber), 'a list of numbers'),
+    }),
+  ),
 });
 
 const moveTime = maybe(savedTime);
@@ -164,6 +173,8 @@ export function capturedService({
   unproven,
   leaving,
   ends,
+  begun,
+  incident,
 }: Pick<
   SupervisedService,
   | 'desired'
@@ -176,6 +187,8 @@ export function capturedService({
   | 'unproven'
   | 'leaving'
   | 'ends'
+  | 'begun'
+  | 'incident'
 >): PersistedState['services'][string] {
   return {
     desired,
@@ -186,6 +199,8 @@ export function capturedService({
     provenance: provenance.snapshot(),
     leaving: leaving.snapshot(),
     ends: ends.snapshot(),
+    incident: incident === null ? null : { sinceWallMs: incident.sinceWallMs, isLost: incident.isLost },
+    begun: begun === null ? null : { ...begun, before: [...begun.before] },
     rollout: rollout === null ? null : { ...rollout, outdated: [...rollout.outdated] },
     operation:
       operation === null

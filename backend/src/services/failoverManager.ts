@@ -28,8 +28,10 @@ import {
   withCharges,
   withoutGone,
   withoutNumbers,
+  withoutPlaces,
   withoutTrial,
   withPredecessor,
+  withReturned,
 } from '../domain/quarantine.js';
 import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
@@ -236,7 +238,7 @@ export class FailoverManager {
       quarantine.kind === 'trial' && !listed.has(quarantine.pmId) ? slots.successorOf(quarantine.pmId) : null;
     slots.see(running, listed);
     const inherited = heir === null ? quarantine : inheritedTrial(quarantine, heir, this.#clock.wallMs());
-    record.quarantine = withCharges(withoutGone(inherited, running), slots);
+    record.quarantine = withCharges(withReturned(withoutGone(inherited, running), slots), slots);
   }
 
   /**
@@ -269,7 +271,7 @@ export class FailoverManager {
     for (const { pmId, charges } of dropped) {
       if (pmId !== null && running.has(pmId)) record.slots.set(pmId, charges);
     }
-    this.#withHoles(record, (holes) => holes.filter((hole) => !dropped.has(hole)));
+    this.#withHoles(record, (holes) => withoutPlaces(holes, dropped, running));
   }
 
   #withHoles(record: Budget, change: (holes: readonly Hole[]) => readonly Hole[]): void {
@@ -329,7 +331,7 @@ export class FailoverManager {
   }
 
   attemptsUsed(service: string, pmId?: number): number {
-    const { slots, policy } = this.#record(service);
+    const { slots, policy, quarantine } = this.#record(service);
     const now = this.#clock.wallMs();
     const count = (charges: readonly Charge[]): number =>
       Math.min(policy.maxRestartAttempts, withinWindow(charges, policy, now).length);
@@ -337,7 +339,6 @@ export class FailoverManager {
       if (this.quarantinedSlot(service, pmId) !== null) return policy.maxRestartAttempts;
       return count(slots.chargesOf(pmId));
     }
-    const { quarantine } = this.#record(service);
     const held = quarantine.kind !== 'none' && quarantine.holes.length > 0 ? policy.maxRestartAttempts : 0;
     return Math.max(held, ...slots.all().map(count), 0);
   }

@@ -429,6 +429,9 @@ describe('an incident', () => {
     await it.clock.advance(stableMs);
     it.watch.review(it.service);
     expect(recoveries()).toHaveLength(1);
+    // It is one failure, and ended once: in quarantine.
+    const figures = { failures: 1, recoveries: 0, failoverSuccessPercent: 0 };
+    expect(it.availability.figures(SERVICE)).toMatchObject(figures);
   });
 
   test('of a kill from outside is one, though it costs no budget', () => {

@@ -17,6 +17,7 @@ import { RingBuffer } from '../lib/ringBuffer.js';
 import type { Clock, HostMeter, ProcessExit } from '../ports.js';
 import { announce } from './announcements.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
+import { startOf } from './begunStart.js';
 import type { BlackBox } from './blackBox.js';
 import type { Diagnostician } from './diagnostician.js';
 import type { EventLog } from './eventLog.js';
@@ -243,8 +244,7 @@ export class FailureWatch {
     if (this.#isSpent(id)) return;
     const process = service.find(id.pmId);
     const instance = process === undefined ? { pmId: id.pmId, pid: null, port: null } : refOf(process);
-    // Not listed yet: it failed while it was being started, in the place of one that is gone.
-    if (process === undefined && service.adopted) failover.fillGap(name, id.pmId, service.numbers());
+    if (process === undefined && service.adopted) this.#findPlace(service, id.pmId);
     const outcome = failover.recordFailure(id, cause, detail);
     operations.canaryFailed(service, id.pmId, `${cause}, ${detail}`);
     if (outcome.kind === 'retry') return;
@@ -254,9 +254,19 @@ export class FailureWatch {
       return;
     }
     const { attempts } = outcome;
-    this.#options.availability.lost(name);
+    this.#lose(service);
     events.emit('instance.quarantined', { service: name, instance, attempts, detail });
     events.emit('service.quarantined', { service: name, reason: `${cause}: ${detail}`, nextTrialMs });
+  }
+
+  /** It failed before it was listed. Its place is that of the one that it replaces, or that of one that is gone. */
+  #findPlace(service: SupervisedService, pmId: number): void {
+    const { failover } = this.#options;
+    const begun = startOf(service, pmId);
+    // That of a trial is the quarantined one, which is known when the trial has begun.
+    if (begun?.kind === 'trial') return;
+    if (begun?.replaces != null) failover.succeed(service.name, begun.replaces, pmId);
+    else failover.fillGap(service.name, pmId, service.numbers());
   }
 
   #reviewOperatorStop(service: SupervisedService): void {
@@ -295,11 +305,20 @@ export class FailureWatch {
   }
 
   #openIncident(service: SupervisedService): void {
+    const { clock } = this.#options;
     if (service.incident === null) {
-      service.incident = { sinceMs: this.#options.clock.nowMs(), restoredAtMs: null };
+      const since = { sinceMs: clock.nowMs(), sinceWallMs: clock.wallMs() };
+      service.incident = { ...since, restoredAtMs: null, isLost: false };
       this.#options.availability.failed(service.name);
     }
     service.incident.restoredAtMs = null;
+  }
+
+  /** However many of its instances are quarantined, it is one failure. */
+  #lose({ name, incident }: SupervisedService): void {
+    if (incident?.isLost === true) return;
+    if (incident !== null) incident.isLost = true;
+    this.#options.availability.lost(name);
   }
 
   /** A recovery counts when all that are wanted serve, and have done so for the stable period. */
@@ -318,7 +337,8 @@ export class FailureWatch {
     if (clock.nowMs() - incident.restoredAtMs < service.policy.failure.stableMs) return;
     const afterMs = Math.round(incident.restoredAtMs - incident.sinceMs);
     service.incident = null;
-    availability.recovered(service.name, afterMs);
+    // What has ended in quarantine has been counted.
+    if (!incident.isLost) availability.recovered(service.name, afterMs);
     events.emit('service.recovered', { service: service.name, afterMs });
   }
 

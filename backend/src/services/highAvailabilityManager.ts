@@ -245,7 +245,7 @@ export class HighAvailabilityManager implements ControlPlane {
   async adopt(serviceName: string, by: string): Promise<CustodyView> {
     const { loop, events } = this.#options;
     const service = this.#service(serviceName);
-    if (service.letGo === 'unconfigured') {
+    if (service.letGo === 'unconfigured' && !(await loop.isConfigured(service))) {
       throw refuse(
         'service.not-configured',
         409,

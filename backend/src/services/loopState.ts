@@ -7,6 +7,7 @@ import type { PersistedState } from './desiredState.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { LoadBalancer, Moment } from './loadBalancer.js';
 import type { Observer } from './observer.js';
+import type { Incident } from './incident.js';
 import type { SupervisedService } from './supervisedService.js';
 
 /** The owners of what is kept. */
@@ -37,7 +38,20 @@ export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Ad
   loop.running = state.running;
   for (const [
     name,
-    { desired, found, rollout, operation, released, runningWhenOff, provenance, unproven, leaving, ends },
+    {
+      desired,
+      found,
+      rollout,
+      operation,
+      released,
+      runningWhenOff,
+      provenance,
+      unproven,
+      leaving,
+      ends,
+      begun,
+      incident,
+    },
   ] of Object.entries(state.services)) {
     const service = loop.services.get(name);
     if (service === undefined) continue;
@@ -55,11 +69,21 @@ export function restoreLoop(loop: LoopState, state: PersistedState, adoption: Ad
     service.unproven = unproven;
     service.leaving.restore(leaving, loop.moment().nowMs);
     service.ends.restore(ends);
+    service.begun = begun;
+    service.incident = incident === null ? null : restoredIncident(incident, loop.moment());
     service.isRestored = true;
   }
   loop.failover.restore(state.failover);
   loop.loadBalancer.restore(state.scaling, loop.moment());
   loop.availability.restore(state.availability);
+}
+
+/** A wall clock that was set back meanwhile makes it begin now. */
+function restoredIncident(
+  saved: Pick<Incident, 'sinceWallMs' | 'isLost'>,
+  { nowMs, wallMs }: Moment,
+): Incident {
+  return { ...saved, sinceMs: nowMs - Math.max(0, wallMs - saved.sinceWallMs), restoredAtMs: null };
 }
 
 /** As it goes on. One that has lost what it was to replace can't be ended as asked for. */

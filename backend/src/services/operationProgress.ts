@@ -2,6 +2,7 @@
 import { instanceKey } from '../domain/model.js';
 import type { InstanceRef, ManagedProcess, Operation } from '../domain/model.js';
 import type { FailoverManager } from './failoverManager.js';
+import { emptyPlacesOf } from './slotState.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface Left {
@@ -12,7 +13,7 @@ export interface Left {
 }
 
 export function leftOf(service: SupervisedService, operation: Operation, failover: FailoverManager): Left {
-  const wanted = Math.max(0, service.wantedServing() - failover.holes(service.name));
+  const wanted = Math.max(0, service.wantedServing() - emptyPlacesOf(service, failover));
   const present = service.processes.filter(
     (process) =>
       service.ends.runEndOf(process) === null &&

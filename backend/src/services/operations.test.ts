@@ -158,6 +158,25 @@ describe('a caller that waits less than it takes', () => {
   });
 });
 
+describe('a caller of an operation that was superseded', () => {
+  test('is told so, and nothing of the one that took its place', async () => {
+    await begin(2);
+    // What the instance that failed left behind is waited for.
+    world.facts = { ...world.facts, ofExit: () => new Promise(() => undefined) };
+    await world.killSupervisor();
+    await world.startSupervisor();
+    await world.clock.advance(5_000);
+    world.pm2.behave = () => ({ readyAfterMs: 6_000, exitsAfterMs: 5_000, answers: 'ok' });
+    const scaled = world.ha.scale({ direction: 'up', targetInstances: 3, timeoutMs: 8_000 });
+    void scaled.catch(() => undefined);
+    await world.clock.advance(6_000);
+    world.pm2.behave = () => ({ readyAfterMs: 100, exitsAfterMs: null, answers: 'ok' });
+    const deployed = world.ha.deploy({ serviceName: SERVICE, timeoutMs: 120_000 });
+    void deployed.catch(() => undefined);
+    expect(await outcomeOf(scaled, 30_000)).toMatchObject({ error: { code: 'operation.superseded' } });
+  });
+});
+
 describe('an operation', () => {
   test('names every instance that it started and stopped', async () => {
     await begin(3);

@@ -162,7 +162,8 @@ export class Operations {
       };
       const cancel = this.#options.clock.after(timeoutMs, () => {
         const { operation } = service;
-        if (operation !== null) waiter.end({ report: this.#report(service, operation, false) });
+        // Another one may have taken its place: the answer to this one is on its way then.
+        if (operation?.id === operationId) waiter.end({ report: this.#report(service, operation, false) });
       });
       this.#waiters.add(waiter);
     });

@@ -10,10 +10,12 @@ import { isAlive, refOf } from '../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../domain/model.js';
 import type { Clock, EndOptions, ProcessManager } from '../ports.js';
 import { announce } from './announcements.js';
+import { begunBy } from './begunStart.js';
 import type { EventLog } from './eventLog.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import { noteStart, noteStop } from './operationProgress.js';
+import { emptyPlacesOf } from './slotState.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface ReconcilerOptions {
@@ -134,7 +136,7 @@ export class Reconciler {
       rollout: service.rollout,
       shrinking: service.operation?.kind === 'scale-down',
       isJob: service.isJob(),
-      holes: failover.holes(service.name),
+      holes: emptyPlacesOf(service, failover),
       trial: due === null ? null : { target: trialTarget },
       startNotBeforeMs: failover.startNotBeforeMs(service.name),
       drainGraceMs: service.policy.lifecycle.drainGraceMs,
@@ -145,15 +147,17 @@ export class Reconciler {
 
   /** False when it failed. */
   async #apply(service: SupervisedService, action: Exclude<Action, { kind: 'hold' }>): Promise<boolean> {
-    const { events, failover } = this.#options;
+    const { events, failover, onChange } = this.#options;
     service.underWay = action.kind;
+    service.begun = begunBy(action, service.numbers());
+    if (service.begun !== null) onChange();
     try {
       await this.#carryOut(service, action);
       return true;
     } catch (thrown) {
       if (action.kind === 'trial') {
         failover.trialNotStarted(service.name);
-        this.#options.onChange();
+        onChange();
       }
       if (action.kind === 'start') this.#noteRefusal(service, thrown);
       const doublings = Math.max(0, (service.refusedStarts?.count ?? 0) - 1);
@@ -172,6 +176,7 @@ export class Reconciler {
       return false;
     } finally {
       service.underWay = null;
+      service.begun = null;
     }
   }
 
@@ -210,6 +215,7 @@ export class Reconciler {
       return onChange();
     }
     const started = await manager.startInstance(service.name, replaces);
+    service.begun = null;
     service.refusedStarts = null;
     service.add(started);
     service.provenance.started(started);
@@ -230,6 +236,7 @@ export class Reconciler {
     const started = resumable
       ? await this.#resume(service, halted)
       : await manager.startInstance(service.name);
+    service.begun = null;
     service.add(started);
     service.provenance.started(started);
     health.track(started, service.policy.health, 'started');

@@ -45,7 +45,7 @@ function reasonOf(service: SupervisedService, { failover }: Collaborators): stri
     return `released by an operator: shown, but neither restarted, stopped nor scaled; \`holdfast adopt ${operand(name)}\` takes it back`;
   }
   if (letGo === 'unconfigured') {
-    return 'neither in the ecosystem file nor in config.yml any more: left alone, and forgotten once PM2 does not list it';
+    return 'neither in the ecosystem file nor in config.yml any more: left alone until it is named there again';
   }
   if (service.isJob() && service.processes.length === 0) {
     return `a job (autorestart: false) that PM2 does not list; starting it by the ecosystem file begins a run`;

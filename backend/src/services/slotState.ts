@@ -4,6 +4,8 @@ import type { HealthState } from '../domain/health.js';
 import { instanceKey, isAlive } from '../domain/model.js';
 import type { ManagedProcess } from '../domain/model.js';
 import type { SlotState } from '../domain/reconcile.js';
+import { emptyPlacesAmong } from '../domain/slotGroups.js';
+import type { FailoverManager } from './failoverManager.js';
 import type { Collaborators, SupervisedService } from './supervisedService.js';
 
 export function slotStateOf(
@@ -54,4 +56,10 @@ function canServe(process: ManagedProcess, health: HealthState | null): 'yes' | 
   if (!isAlive(process) || process.status === 'stopping') return 'no';
   if (mayServe(health)) return 'yes';
   return health !== null && isUnknown(health) ? 'unknown' : 'no';
+}
+
+/** How many places of a service are empty because their budget is spent. */
+export function emptyPlacesOf(service: SupervisedService, failover: FailoverManager): number {
+  const holes = failover.holes(service.name);
+  return holes === 0 ? 0 : emptyPlacesAmong(service.slots(), service.desired, holes);
 }

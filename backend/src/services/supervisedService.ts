@@ -24,10 +24,13 @@ import type { InstanceLoad } from '../domain/scaling/window.js';
 import type { Clock } from '../ports.js';
 import { Announcements } from './announcements.js';
 import type { AgentWatch } from './agentWatch.js';
+import { isStartedByUs, takeOverStart } from './begunStart.js';
+import type { BegunStart } from './begunStart.js';
 import type { Diagnostician } from './diagnostician.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import type { InstanceFigures } from './loadMeter.js';
+import type { Incident } from './incident.js';
 import { Leaving } from './leaving.js';
 import { Pm2Restarts } from './pm2Restarts.js';
 import { ProcessEnds } from './processEnds.js';
@@ -66,8 +69,8 @@ export class SupervisedService {
   refusedStarts: { readonly count: number; readonly problem: string } | null = null;
   /** Since when (Clock.nowMs) fewer serve than a scale decision wants; null when it was reached. */
   scaleSinceMs: number | null = null;
-  /** When (Clock.nowMs) something first failed that has not been recovered and verified yet. */
-  incident: { readonly sinceMs: number; restoredAtMs: number | null } | null = null;
+  /** Something failed that has not been recovered and verified yet. */
+  incident: Incident | null = null;
 
   #configured: ServicePolicy;
   #found = 0;
@@ -91,6 +94,8 @@ export class SupervisedService {
   readonly ends: ProcessEnds;
   /** What Holdfast is doing to it: PM2's list may show the outcome before the call has come back. null: nothing. */
   underWay: Exclude<Action, { readonly kind: 'hold' }>['kind'] | null = null;
+  /** The start that is under way; before the first list, that of a former supervisor. null: none is. */
+  begun: BegunStart | null = null;
 
   constructor(policy: ServicePolicy, collaborators: Collaborators) {
     this.name = policy.name;
@@ -140,7 +145,7 @@ export class SupervisedService {
     this.#adopt(processes, newDaemon);
     const numbers = new Set(processes.map(({ pmId }) => pmId));
     const isOurs = (one: ManagedProcess): boolean =>
-      this.provenance.isProven(one) || this.#isStartedByUs(one);
+      this.provenance.isProven(one) || isStartedByUs(this, one);
     for (const { pmId } of this.ends.see(processes, isOurs)) {
       this.#collaborators.failover.fillHole(this.name, pmId);
     }
@@ -155,6 +160,7 @@ export class SupervisedService {
   /** Of a service that a former supervisor took care of, gateways may have been told of everything that runs. */
   #adopt(processes: readonly ManagedProcess[], newDaemon: boolean): void {
     if (this.#adoptedKeys !== null) return;
+    takeOverStart(this, newDaemon, this.#collaborators.failover);
     const keys = processes.filter(isAlive).map(instanceKey);
     this.#adoptedKeys = new Set(keys);
     if (this.isRestored && !newDaemon) for (const key of keys) this.#announcements.inherit(key);
@@ -184,19 +190,13 @@ export class SupervisedService {
   /** What a process that is seen for the first time is taken for. */
   originOf(process: ManagedProcess): Origin {
     // One that had the port of another one was not probed meanwhile: its age says nothing.
-    if (this.#isStartedByUs(process) || this.doubles.wasOne(process)) this.provenance.started(process);
+    if (isStartedByUs(this, process) || this.doubles.wasOne(process)) this.provenance.started(process);
     const ageMs = this.#collaborators.clock.wallMs() - process.startedAtMs;
     return this.provenance.originOf(process, ageMs, this.policy.health.startTimeoutMs);
   }
 
   find(pmId: number): ManagedProcess | undefined {
     return this.#processes.find((candidate) => candidate.pmId === pmId);
-  }
-
-  /** Seen before the call that starts it has come back, or begun by a rollout whose supervisor did not live to hear of it. */
-  #isStartedByUs(process: ManagedProcess): boolean {
-    if (this.underWay === 'start' || this.underWay === 'trial') return true;
-    return this.rollout !== null && !this.rollout.outdated.includes(instanceKey(process));
   }
 
   online(): readonly ManagedProcess[] {
@@ -325,6 +325,11 @@ export class SupervisedService {
   /** Whether gateways may send traffic there, as far as they were told. */
   isAnnounced(process: ManagedProcess): boolean {
     return this.#announcements.has(instanceKey(process));
+  }
+
+  /** Whether anything of it may be serving for all that is known. */
+  isUndecided(): boolean {
+    return this.#processes.some((process) => this.#isUndecided(process));
   }
 
   /** It ran when this supervisor first looked, and its first probe is outstanding. */
