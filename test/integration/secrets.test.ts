@@ -231,6 +231,13 @@ describe(`200 secrets (HOLDFAST_FUZZ_SEED=${SEED})`, () => {
       ]),
     );
     outputs.set('refusals of the API', refusals.join('\n'));
+    for (const leaving of [false, false, true]) {
+      const report = { gateway: `ghp_${given[0]!.secret}aaaa:1`, workers: 1, leaving, upstreams: [] };
+      outputs.set(
+        'report',
+        await api('/api/ha/gateway/report', { method: 'POST', body: JSON.stringify(report) }),
+      );
+    }
 
     // Through the application: what it prints, what it dies of, and what it was doing when it hung.
     await tell(first, 'say');
@@ -318,6 +325,7 @@ describe(`200 secrets (HOLDFAST_FUZZ_SEED=${SEED})`, () => {
       expect(where(part), part).toContain('[redacted]');
     }
     expect(where('notifications')).toContain('instance.');
+    expect(where('event stream')).toMatch(/event: gateway\.left\nid: .*\ndata: .*\[redacted\]/);
     expect(where('event stream')).toContain('event: instance.');
     expect(where('summary.json')).toContain('spinHere');
     expect(where('report.json').length).toBeGreaterThan(100);

@@ -36,7 +36,12 @@ it.each(readers)(
     const value = `  'k3jx92ld01 ${'y'.repeat(112)}'`;
     // The value is the first line that is shown, or near it, whatever counts as one.
     for (const after of [count - 3, count - 2, count - 1, count]) {
-      const lines = ['before', 'password:', value, ...Array.from({ length: after }, () => line)];
+      const lines = [
+        'before',
+        `${'z'.repeat(190)} password:`,
+        value,
+        ...Array.from({ length: after }, () => line),
+      ];
       writeFileSync(file, `${lines.join('\n')}\n`);
       const shown = await read();
       expect(shown.split('\n').length).toBeGreaterThan(30);
