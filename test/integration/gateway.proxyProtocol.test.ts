@@ -62,13 +62,26 @@ describe('from a trusted peer', () => {
     expect(toldOf(up.received)).toEqual([address]);
   });
 
-  it('its client counts in the limits, not the balancer', async () => {
+  const forty = <T>(each: (host: number) => T): T[] => Array.from({ length: 40 }, (_, host) => each(host));
+  it.each([
+    ['not the balancer', forty((host) => `TCP4 192.0.2.${host} 198.51.100.1`), 40],
+    ['one address', forty(() => 'TCP4 192.0.2.1 198.51.100.1'), 2],
+    ['of IPv6 its network', forty((host) => `TCP6 2001:db8:1:2::${host.toString(16)} 2001:db8::1`), 2],
+    ['each network', forty((net) => `TCP6 2001:db8:1:${net.toString(16)}::1 2001:db8::1`), 40],
+    ['IPv4 as IPv6', forty((host) => `TCP6 ::ffff:192.0.2.${host} 2001:db8::1`), 40],
+    ['… in every spelling', forty((n) => `TCP6 ::ffff:${n % 2 ? '192.0.2.1' : 'c000:201'} 2001:db8::1`), 2],
+  ])('its client counts in the limits: %s', async (_who, addresses, admitted) => {
     const up = await upstream(echoPath);
     const started = await gateway([up.port], { maxConnectionsPerIp: 2 }, {}, FROM_LOOPBACK);
-    const from = (last: number): string => `PROXY TCP4 192.0.2.${last} 198.51.100.1 1 443\r\n${get('/')}`;
-    for (const last of [1, 1, 2, 2, 3]) await client(started.port).send(from(last)).until('200 OK');
-    await client(started.port).send(from(1)).until('429 ');
-    expect(started.worker.stats().refusals).toEqual({ 'limit.connections-per-ip': 1 });
+    let refused = 0;
+    for (const each of addresses) {
+      const answer = await client(started.port)
+        .send(`PROXY ${each} 1 443\r\n${get('/')}`)
+        .until('HTTP/1.1 ');
+      if (!/^HTTP\/1.1 200/.test(answer)) refused += 1;
+    }
+    expect(addresses.length - refused).toBe(admitted);
+    expect(started.worker.stats().refusals['limit.connections-per-ip'] ?? 0).toBe(refused);
   });
 
   it('is not itself believed in X-Forwarded-For, unless its client is a trusted proxy', async () => {

@@ -5,7 +5,7 @@
  * trusted proxy (by CIDR) says is kept and appended to, and the client is found from right to left: the first
  * address that is not itself a trusted proxy. An entry that is no address ends the walk.
  */
-import { withoutMapping } from '../lib/network.js';
+import { withoutMapping } from '../domain/network.js';
 import { BlockList, isIP } from 'node:net';
 import { isAddressRange } from '../domain/ipAddress.js';
 import type { ArrivedFields, RequestHead } from './http1/requestHead.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { createAccessRule, isLoopbackAddress, type Verdict, type Visitor } from './access.js';
+import { createAccessRule, type Verdict, type Visitor } from './access.js';
 
 const local: Visitor = {
   peerAddress: '127.0.0.1',
@@ -74,15 +74,6 @@ describe('with a token', () => {
   it('still lets clients on this machine look', () => {
     expect(rule(local).allowed).toBe(true);
   });
-});
-
-it('knows loopback addresses in every spelling', () => {
-  expect(
-    ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1', '::FFFF:127.0.0.1'].every(isLoopbackAddress),
-  ).toBe(true);
-  expect(
-    ['10.0.0.1', '128.0.0.1', '::2', '::ffff:10.0.0.1', '', '127.0.0.1.evil'].some(isLoopbackAddress),
-  ).toBe(false);
 });
 
 describe('a call that changes something', () => {

@@ -13,10 +13,10 @@
  * HTTP basic authentication with any user name. The right one is accepted at once, whatever else comes from its
  * address; the refusal of a wrong one is held back (workerPages.ts), as by the supervisor's API (lib/tokenCheck.ts).
  */
-import { isIP, isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
 import { isPassedOn, type Peer } from '../forwarded.js';
 import type { RequestHead } from '../http1/requestHead.js';
-import { withoutMapping } from '../../lib/network.js';
+import { isLoopbackAddress } from '../../domain/network.js';
 import { TokenCheck } from '../../lib/tokenCheck.js';
 
 export interface Visitor {
@@ -93,12 +93,6 @@ const TOKEN_WRONG: Verdict = {
   code: 'auth.invalid',
   message: 'The token is not the one in HA_API_TOKEN.',
 };
-
-/** 127.0.0.0/8 and ::1, also as an IPv4-mapped IPv6 address. */
-export function isLoopbackAddress(address: string): boolean {
-  const plain = withoutMapping(address);
-  return plain === '::1' || (isIPv4(plain) && plain.startsWith('127.'));
-}
 
 /** Programs send neither field; browsers send Origin with every call that changes something. */
 function isForeign({ change, host }: Visitor): boolean {
