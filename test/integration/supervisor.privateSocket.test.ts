@@ -1,6 +1,7 @@
 /** The channel of the gateway and the command line to a supervisor on the same machine: the real API over a control plane in memory. */
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -52,14 +53,36 @@ function call(port: number, path: string, token: string | null = null): Promise<
   });
 }
 
-/** Another user listens on a free port of loopback, and answers everything. */
-async function strangerListens(): Promise<number> {
-  const code = `require('http').createServer((q, r) => { console.log(JSON.stringify(q.headers)); r.end('{}'); }).listen(0, '127.0.0.1', function () { console.log(this.address().port); })`;
-  stranger = spawn(
+/** Runs as another user. */
+const asStranger = (code: string): ChildProcess =>
+  spawn(
     'setpriv',
     [`--reuid=${STRANGER}`, `--regid=${STRANGER}`, '--clear-groups', process.execPath, '-e', code],
     { stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' },
   );
+
+const ANSWERS_ALL = `require('http').createServer((q, r) => { console.log(JSON.stringify(q.headers)); r.end('{}'); }).listen(0, '127.0.0.1', function () { console.log(this.address().port); })`;
+/** Each connection is accepted by a listener that closes at once; another one follows. */
+const LEAVES_AT_ONCE = `
+  const net = require('net');
+  let port = 0;
+  function listen() {
+    const server = net.createServer((socket) => {
+      server.close();
+      socket.on('error', () => undefined);
+      socket.on('data', (chunk) => { console.log(chunk.toString()); socket.end('HTTP/1.1 200 OK\\r\\n\\r\\n'); });
+    });
+    server.on('close', () => undefined).on('error', () => setTimeout(listen, 1));
+    server.listen(port, '127.0.0.1', () => {
+      if (port === 0) console.log((port = server.address().port));
+    });
+    server.on('connection', () => setTimeout(listen, 1));
+  }
+  listen();`;
+
+/** Another user listens on a free port of loopback. */
+async function strangerListens(code = ANSWERS_ALL): Promise<number> {
+  stranger = asStranger(code);
   const [line] = (await once(stranger.stdout!, 'data')) as [Buffer];
   return Number(line.toString());
 }
@@ -96,15 +119,33 @@ describe('on the machine of the supervisor', () => {
     },
   );
 
+  it.skipIf(!IS_ROOT)(
+    'nor is one that gives its port up as soon as it has been called, and takes it again (needs root)',
+    async () => {
+      const port = await strangerListens(LEAVES_AT_ONCE);
+      const seen: string[] = [];
+      stranger!.stdout!.on('data', (chunk: Buffer) => seen.push(chunk.toString()));
+      for (let turn = 0; turn < 100; turn += 1)
+        expect(await call(port, '/', TOKEN)).toEqual(expect.any(String));
+      expect(seen).toEqual([]);
+    },
+  );
+
+  it('by the port only a connection to a listener that was looked at before carries a call', async () => {
+    const bytes: Socket[] = [];
+    const server = createServer((_, answer) => answer.end('{}')).listen(0, '127.0.0.1');
+    server.on('connection', (socket) => bytes.push(socket));
+    await once(server, 'listening');
+    expect(await call((server.address() as AddressInfo).port, '/', TOKEN)).toBe(200);
+    server.close();
+    expect(bytes.map((socket) => socket.bytesRead > 0)).toEqual([false, true]);
+  });
+
   it.skipIf(!IS_ROOT)('another user cannot open the socket (needs root)', async () => {
     await start(TOKEN);
     const code = `require('net').connect(${JSON.stringify(socketPath)}).on('error', (e) => process.stdout.write(e.code)).on('connect', () => process.stdout.write('open'))`;
-    const other = spawn(
-      'setpriv',
-      [`--reuid=${STRANGER}`, `--regid=${STRANGER}`, '--clear-groups', process.execPath, '-e', code],
-      { stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' },
-    );
-    const [answer] = (await once(other.stdout, 'data')) as [Buffer];
+    const other = asStranger(code);
+    const [answer] = (await once(other.stdout!, 'data')) as [Buffer];
     other.kill('SIGKILL');
     expect(answer.toString()).toBe('EACCES');
   });

@@ -26,6 +26,8 @@ export interface SupervisorAddress {
 
 /** A listener that is busy accepts late; one that is there does accept. */
 const CONNECT_TIMEOUT_MS = 2_000;
+/** As in the gateway, towards instances. */
+const MOST_DIALS = 3;
 
 export class SupervisorAgent extends Agent {
   readonly #local: SupervisorAddress['local'];
@@ -65,17 +67,7 @@ export class SupervisorAgent extends Agent {
       const socket = await opened(connect({ path: local.socketPath })).catch(() => null);
       if (socket !== null) return socket;
     }
-    const port = Number(target.port);
-    const socket = await opened(connect({ port, host: target.host ?? 'localhost' }));
-    const verdict = portOwners.check(withoutMapping(socket.remoteAddress ?? ''), port, {
-      pid: process.pid,
-      userIds: trusted,
-    });
-    if (typeof verdict === 'string') return socket;
-    socket.destroy();
-    throw new Error(
-      `what listens on port ${port} belongs to user ${verdict.userId} and is not believed to be the supervisor, which runs as user ${trusted.join(' or ')}`,
-    );
+    return openedByPort(Number(target.port), target.host ?? 'localhost', trusted);
   }
 }
 
@@ -93,6 +85,26 @@ function isSocketOf(path: string, users: readonly number[]): boolean {
   } catch {
     return false;
   }
+}
+
+/**
+ * A connection to a listener of one of `users`. One that was opened before its listener was looked at may have been accepted by
+ * a process that has closed its port since; so the listener must be the same before and after.
+ * @throws when it belongs to another user, or is another one each time.
+ */
+async function openedByPort(port: number, host: string, users: readonly number[]): Promise<Socket> {
+  for (let dials = 0; dials < MOST_DIALS; dials += 1) {
+    const socket = await opened(connect({ port, host }));
+    const address = withoutMapping(socket.remoteAddress ?? '');
+    const verdict = portOwners.check(address, port, { pid: process.pid, userIds: users });
+    if (verdict === 'same' || verdict === 'unknown') return socket;
+    socket.destroy();
+    if (verdict === 'new') continue;
+    throw new Error(
+      `what listens on port ${port} belongs to user ${verdict.userId} and is not believed to be the supervisor, which runs as user ${users.join(' or ')}`,
+    );
+  }
+  throw new Error(`what listens on port ${port} was another process each time, so it is not believed`);
 }
 
 /** @throws when it is refused or takes too long. */
