@@ -1,9 +1,15 @@
 /** The supervisor as a source of upstreams: the real API over a control plane in memory. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../backend/src/adapters/clock.js';
 import { SupervisorDiscovery } from '../../backend/src/adapters/discovery/supervisor.js';
+import { privateSocketAt } from '../../backend/src/adapters/supervisor/privateSocket.js';
+import type { SupervisorAddress } from '../../backend/src/adapters/supervisor/supervisorAgent.js';
 import { MemoryControlPlane } from '../../backend/src/api/testing/memoryControlPlane.js';
 import { startHarness, type Harness, type HarnessOptions } from '../../backend/src/api/testing/harness.js';
 import { discoveryContract, Listening, type DiscoveryWorld } from '../support/discoveryContract.js';
@@ -37,10 +43,15 @@ class Supervisor implements DiscoveryWorld {
     return this;
   }
 
-  open(token: string | null = null): SupervisorDiscovery {
+  open(
+    token: string | null = null,
+    local: SupervisorAddress['local'] = null,
+    more: { readonly pollMs?: number } = {},
+  ): SupervisorDiscovery {
     const url = `http://127.0.0.1:${this.#port}`;
     return new SupervisorDiscovery({
-      supervisor: { url, token, local: null },
+      supervisor: { url, token, local },
+      ...more,
       service: SERVICE,
       clock: systemClock,
       random: () => 0.05,
@@ -66,6 +77,13 @@ class Supervisor implements DiscoveryWorld {
     const service = this.controlPlane.services.find(({ name }) => name === SERVICE)!;
     service.pmIds = ports.map((port) => port - PORT_BASE);
     service.serving = ports.length;
+  }
+
+  /** By the port, as any user of this machine can. */
+  takeStream(): ClientRequest {
+    const stream = request({ port: this.#port, host: '127.0.0.1', path: '/api/ha/stream', agent: false });
+    stream.on('error', () => undefined).end();
+    return stream;
   }
 
   /** Something else listens there and hangs up. */
@@ -109,6 +127,39 @@ describe('the supervisor', () => {
     });
     return { supervisor, source };
   }
+
+  it('whose streams are all taken by others is followed over the private socket, and polled by the port', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'hf-streams-'));
+    const socketPath = join(dataDir, 'run/api.sock');
+    onTestFinished(() => rmSync(dataDir, { recursive: true, force: true }));
+    const { supervisor, source: before } = await follow({
+      privateSocket: privateSocketAt(socketPath),
+      limits: { streamClients: 5 },
+    });
+    const others = Array.from({ length: 10 }, () => supervisor.takeStream());
+    onTestFinished(() => others.forEach((each) => each.destroy()));
+    const statuses = await Promise.all(others.map((each) => once(each, 'response')));
+    const refused = statuses.filter(([answer]) => (answer as IncomingMessage).statusCode === 503);
+    expect(refused.length).toBeGreaterThanOrEqual(5);
+    // A gateway that starts only now: with the socket, and without it.
+    const [near, far] = [{ socketPath, dataDir }, null].map(
+      (local) => new Listening(supervisor.open(null, local, { pollMs: 50 })),
+    );
+    onTestFinished(() =>
+      Promise.all([near!, far!].map(({ discovery }) => discovery.close())).then(() => undefined),
+    );
+    await waitFor(() => far!.notes.at(-1)?.polling === 'it answered 503', { what: 'the word of it' });
+    supervisor.set([13_003]);
+    await far!.hears('127.0.0.1:13003');
+    supervisor.set([13_004]);
+    supervisor.controlPlane.emit('instance.serving', SERVICE, {
+      service: SERVICE,
+      instance: { pmId: 4, pid: 4, port: 13_004 },
+      afterMs: 1,
+    });
+    for (const each of [near!, far!, before]) await each.hears('127.0.0.1:13004');
+    expect([near!.problems, near!.notes.at(-1)?.polling]).toEqual([[], undefined]);
+  });
 
   it('takes an instance out as soon as it is withdrawn, and its state decides afterwards', async () => {
     const { supervisor, source } = await follow();

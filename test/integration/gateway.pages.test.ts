@@ -1,7 +1,8 @@
 /** The gateway's own pages, metrics and access log through a real data path: worker, sockets, upstream. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -60,19 +61,13 @@ beforeEach(async () => {
     },
   });
   atTearDown(() => accessLog.close());
-  const ownPages = new WorkerPages({
-    token: 'right',
-    // The primary sits in another process; here it is asked at once, after the worker has reported.
-    askPrimary: (path) => {
-      monitor.report(1, structuredClone({ ...served.worker.stats(), seen: served.worker.seen.take() }));
-      return renderPage(path, monitor);
-    },
-    health: () => health,
-    onRefused: (code) => served.worker.refusals.count(code),
-    nowMs: () => systemClock.nowMs(),
-  });
   const onRequestEnd = accessLog.record.bind(accessLog);
-  served = await gateway([application.port], {}, { name: 'shop' }, { ownPages, onRequestEnd });
+  served = await gateway(
+    [application.port],
+    {},
+    { name: 'shop' },
+    { ownPages: pages({ tokenOnLoopback: false }), onRequestEnd },
+  );
   const snapshot = snapshotOf(poolRow([application.port], { name: 'shop' }));
   monitor = new GatewayMonitor({
     clock: systemClock,
@@ -94,9 +89,28 @@ beforeEach(async () => {
 });
 afterEach(tearDown);
 
-function call(path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> {
+function pages({ tokenOnLoopback }: { tokenOnLoopback: boolean }): WorkerPages {
+  return new WorkerPages({
+    token: 'right',
+    tokenOnLoopback,
+    // The primary sits in another process; here it is asked at once, after the worker has reported.
+    askPrimary: (path) => {
+      monitor.report(1, structuredClone({ ...served.worker.stats(), seen: served.worker.seen.take() }));
+      return renderPage(path, monitor);
+    },
+    health: () => health,
+    onRefused: (code) => served.worker.refusals.count(code),
+    nowMs: () => systemClock.nowMs(),
+  });
+}
+
+function call(
+  path: string,
+  headers: Record<string, string> = {},
+  method = 'GET',
+  { port }: { readonly port: number } = served,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const { port } = served;
     httpRequest({ port, host: '127.0.0.1', path, headers, method, agent: false }, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
@@ -195,6 +209,34 @@ describe('own pages', () => {
         expect(text).toMatch(new RegExp(`^HTTP/1.1 ${expected} `));
       }
     });
+  });
+
+  it('are open to all behind a proxy on this machine that adds no fields, unless the token is needed here, too', async () => {
+    const behind = async (tokenOnLoopback: boolean): Promise<(token?: string) => Promise<number>> => {
+      const { port } = await gateway([application.port], {}, {}, { ownPages: pages({ tokenOnLoopback }) });
+      const bare = createServer((socket) => {
+        socket
+          .pipe(connect(port, '127.0.0.1'))
+          .pipe(socket)
+          .on('error', () => undefined);
+      }).listen(0, '127.0.0.1');
+      await once(bare, 'listening');
+      atTearDown(() => void bare.close());
+      const front = { port: (bare.address() as AddressInfo).port };
+      const fields = (token?: string): Record<string, string> =>
+        token === undefined ? {} : { Authorization: `Bearer ${token}` };
+      return async (token) => {
+        const statuses = ['/lb', '/lb/status', '/metrics'].map((path) =>
+          call(path, fields(token), 'GET', front),
+        );
+        const all = new Set((await Promise.all(statuses)).map(({ status }) => status));
+        expect(all.size).toBe(1);
+        return [...all][0]!;
+      };
+    };
+    expect(await (await behind(false))()).toBe(200);
+    const guarded = await behind(true);
+    expect([await guarded(), await guarded('wrong'), await guarded('right')]).toEqual([401, 401, 200]);
   });
 
   it('say whether this gateway should get traffic', async () => {

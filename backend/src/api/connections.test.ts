@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { afterEach, expect, it } from 'vitest';
 import { startHarness, until, type Harness, type HarnessOptions } from './testing/harness.js';
 
@@ -15,9 +16,17 @@ afterEach(async () => {
 async function start(
   limits: NonNullable<HarnessOptions['limits']>,
   token: string | null = TOKEN,
+  host = '127.0.0.1',
 ): Promise<void> {
-  harness = await startHarness({ settings: { token, sessionSecret: 'x' }, limits });
+  harness = await startHarness({ settings: { token, sessionSecret: 'x', host }, limits });
 }
+
+/** Addresses of this machine that are not loopback: whoever connects from there counts as being elsewhere. */
+const ELSEWHERE = Object.values(networkInterfaces())
+  .flatMap((each) => each ?? [])
+  .filter(({ internal, address }) => !internal && !address.startsWith('fe80'));
+const elsewhereBy = (family: string): string | undefined =>
+  ELSEWHERE.find((each) => each.family === family)?.address;
 
 class Client {
   readonly socket: Socket;
@@ -25,7 +34,8 @@ class Client {
   closed = false;
 
   constructor(from: string) {
-    this.socket = connect({ port: harness.port, host: '127.0.0.1', localAddress: from });
+    const host = from.startsWith('127.') ? '127.0.0.1' : from;
+    this.socket = connect({ port: harness.port, host, localAddress: from });
     this.socket.on('data', (chunk: Buffer) => (this.text += chunk.toString()));
     this.socket.on('error', () => undefined).on('close', () => (this.closed = true));
     clients.push(this);
@@ -62,6 +72,27 @@ it('however many connections without the token there are, from however many loop
     1,
   );
 });
+
+it.each(['IPv4', 'IPv6'])(
+  'a crowd from elsewhere, by %s, has the places of its address, and none of this machine (needs such an address)',
+  async (family) => {
+    const from = elsewhereBy(family);
+    if (from === undefined) return;
+    await start({ connections: 12, connectionsPerAddress: 8, loopbackConnections: 4 }, TOKEN, '::');
+    const local = await new Client('127.0.0.1').asks('/healthz');
+    const crowd = open(30, from);
+    for (const each of crowd) await each.asks('/healthz');
+    expect(crowd.filter(({ closed }) => !closed)).toHaveLength(8);
+    for (let call = 0; call < 10; call += 1) {
+      expect(await status()).toBe(200);
+      const operator = await new Client(from).asks('/api/ha/status', RIGHT);
+      expect([operator.answers, operator.closed]).toEqual([1, false]);
+      operator.socket.destroy();
+    }
+    await local.asks('/healthz');
+    expect([local.answers, local.closed]).toEqual([2, false]);
+  },
+);
 
 it('one that has shown the token stays, whatever comes after it', async () => {
   await start({ loopbackConnections: 8 });
