@@ -12,6 +12,7 @@ import type { Member } from './domain/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
 import type { ProbeSpec } from './domain/policy.js';
 import type { PortOwner } from './domain/portOwner.js';
+import type { ForeignHolder } from './domain/sharedPorts.js';
 import type { RestartCause } from './domain/restarts.js';
 import type { TrafficReport } from './domain/traffic.js';
 
@@ -75,8 +76,13 @@ export interface ProcessManager {
    * Resolves when PM2 lists it with a pid (not yet: when it serves).
    * Rejects also with `port.none-free` and `service.undefined`.
    * @param replaces the instance whose number (NODE_APP_INSTANCE) it takes: both have that number until the replaced one has ended.
+   * @param avoid ports that it gets only where no other is free.
    */
-  startInstance(service: string, replaces?: InstanceId | null): Promise<ManagedProcess>;
+  startInstance(
+    service: string,
+    replaces?: InstanceId | null,
+    avoid?: ReadonlySet<number>,
+  ): Promise<ManagedProcess>;
   /** SIGINT, SIGKILL after the service's kill time-out, gone from the list. Idempotent: a missing one is fine. */
   removeInstance(target: InstanceId, options?: EndOptions): Promise<void>;
   /** Like remove, but stays in PM2's list as stopped (its logs stay at hand). */
@@ -372,6 +378,13 @@ export interface FactFinder {
   ownerOf(process: ManagedProcess): PortOwner | null;
   /** The same with the users of what the instance has started (`sudo -u www node app.js`). Takes longer. Never rejects. */
   ownersOf(process: ManagedProcess): Promise<PortOwner | null>;
+  /** Whether anything listens on that port of this machine; false where that cannot be seen. Takes about a millisecond. */
+  isListening(port: number): boolean;
+  /**
+   * What listens on the instance's port and is no part of it: neither its process, nor what that has started, nor, in PM2's
+   * cluster mode, the daemon. null: nothing does, or it cannot be seen. Never rejects.
+   */
+  foreignHolder(process: ManagedProcess): Promise<ForeignHolder | null>;
   /** Of one that runs and does not serve. Takes some seconds where it does not answer. */
   ofRunning(
     process: ManagedProcess,

@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { BACKEND, Deployment } from '../support/deployment.js';
 import { isAlive, sendSignal } from '../support/processes.js';
+import { canBeStranger, stranger, STRANGER_UID } from '../support/stranger.js';
 import { Traffic } from '../support/traffic.js';
 import { waitFor } from '../support/waitFor.js';
 
@@ -75,6 +76,44 @@ describe('kill -9, 20 times at random under load', () => {
     const { data: health } = await deployment.health();
     expect(health.status).toBe('healthy');
   });
+});
+
+describe("a port that is taken before PM2's next start of the instance listens there", () => {
+  it.each([
+    ['the same user', null],
+    ['another user (needs root)', STRANGER_UID],
+  ])(
+    'by a process of %s: the instance moves to another port, at no cost for the budget',
+    async (_whose, uid) => {
+      if (uid !== null && !canBeStranger) return;
+      const quarantined = (await deployment.events('instance.quarantined')).length;
+      const victim = (await deployment.instances()).find(({ serving }) => serving);
+      const port = victim!.port!;
+      const waiting = stranger(port, '127.0.0.1', uid);
+      expect(sendSignal(victim!.pid!, 'SIGKILL')).toBe(true);
+      const taker = await waiting.listening;
+      try {
+        await deployment.until('two to serve on other ports', ({ services }) => {
+          const { instances, serving, state } = services.find(({ name }) => name === BACKEND)!;
+          return state === 'healthy' && serving === 2 && !instances.some((one) => one.port === port);
+        });
+        const told = (await deployment.events('instance.portShared')).at(-1);
+        expect(told?.data).toMatchObject({
+          instance: { pmId: victim!.pmId },
+          heldBy: expect.stringMatching(/^pid \d+ \(/),
+        });
+        const exits = (await deployment.events('instance.exited')).filter(
+          ({ data }) =>
+            (data['instance'] as { pmId: number }).pmId === victim!.pmId && data['signal'] === null,
+        );
+        expect(exits.length).toBeGreaterThan(0);
+        expect(exits.filter(({ data }) => data['charged'] === true)).toEqual([]);
+        expect((await deployment.events('instance.quarantined')).length).toBe(quarantined);
+      } finally {
+        await taker.leave();
+      }
+    },
+  );
 });
 
 describe('a crash loop', () => {

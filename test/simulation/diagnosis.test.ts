@@ -24,9 +24,7 @@ async function begin(instances: number, answers: 'ok' | 'error'): Promise<void> 
   world = new World(1, [policyOf(SERVICE)]);
   looks = [];
   world.facts = {
-    addressOf: () => Promise.resolve(null),
-    ownerOf: () => null,
-    ownersOf: () => Promise.resolve(null),
+    ...noFacts,
     ofRunning: async (process, known) => {
       looks.push(world.clock.nowMs());
       return { ...(await noFacts.ofRunning(process, known)), answer: NO_PATH };

@@ -7,6 +7,7 @@ import { HoldfastError } from '../../backend/src/domain/errors.js';
 import { Emitter } from '../../backend/src/lib/emitter.js';
 import type { EndRules } from '../../backend/src/domain/endRules.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../backend/src/domain/model.js';
+import type { ForeignHolder } from '../../backend/src/domain/sharedPorts.js';
 import type { RestartCause } from '../../backend/src/domain/restarts.js';
 import type { Prober, ProbeResult, ProcessManager, ProcessManagerEvents } from '../../backend/src/ports.js';
 import type { ProbeSpec } from '../../backend/src/domain/policy.js';
@@ -57,6 +58,8 @@ export interface Row {
 type DaemonState = 'answering' | 'stopped' | 'dead';
 
 const CALL_TIMEOUT_MS = 5_000;
+/** As in the policies of the simulation. */
+const LAST_PORT = 13_099;
 /** From a start to EADDRINUSE. */
 const COLLIDES_AFTER_MS = 60;
 
@@ -77,6 +80,8 @@ export class FakePm2 implements ProcessManager, Prober {
   starts = 0;
   /** Fork mode: what is started on a port that another one listens on ends. In cluster mode both serve. */
   portsCollide = false;
+  /** Programs that listen on ports of instances. */
+  readonly programs = new Map<number, ForeignHolder>();
   /** Told when Holdfast asks for the end of an instance; what it returns is called when that is carried out. */
   onEnd: (row: Row) => () => void = () => () => undefined;
   /** Services whose number of processes an operator has changed. */
@@ -323,11 +328,15 @@ export class FakePm2 implements ProcessManager, Prober {
     return rows;
   }
 
-  async startInstance(service: string, replaces: InstanceId | null = null): Promise<ManagedProcess> {
+  async startInstance(
+    service: string,
+    replaces: InstanceId | null = null,
+    avoid: ReadonlySet<number> = new Set(),
+  ): Promise<ManagedProcess> {
     return this.#mutate(service, () => {
       if (this.#random() < this.startRefusal) throw new HoldfastError('pm2.refused', 'spawn EAGAIN');
       this.starts += 1;
-      return processOf(this.#launch(service, true, replaces));
+      return processOf(this.#launch(service, true, replaces, avoid));
     });
   }
 
@@ -357,7 +366,7 @@ export class FakePm2 implements ProcessManager, Prober {
     return this.#mutate(target.service, () => {
       const row = this.#rows.get(target.pmId);
       if (row?.status !== 'stopped') throw new HoldfastError('pm2.refused', 'process already online');
-      if (this.#listensAt(row.port) !== undefined) throw new HoldfastError('port.occupied', 'it is taken');
+      if (this.#isTaken(row.port, null)) throw new HoldfastError('port.occupied', 'it is taken');
       this.starts += 1;
       this.#run(row);
       return processOf(row);
@@ -440,6 +449,13 @@ export class FakePm2 implements ProcessManager, Prober {
       .sort((a, b) => a.startedAtMs - b.startedAtMs || a.pid - b.pid)[0];
   }
 
+  /** Whether something else than `row` listens there, so that it can't. */
+  #isTaken(port: number, row: Row | null): boolean {
+    if (this.programs.has(port)) return true;
+    const first = this.#listensAt(port);
+    return row === null ? first !== undefined : this.portsCollide && first !== row;
+  }
+
   async #mutate<T>(service: string, run: () => T): Promise<T> {
     const mutating = this.#mutating;
     if (mutating.has(service)) this.violations.push(`two mutations of ${service} at once`);
@@ -469,10 +485,17 @@ export class FakePm2 implements ProcessManager, Prober {
     return row;
   }
 
-  #launch(service: string, isOurs = false, replaces: InstanceId | null = null): Row {
+  #launch(
+    service: string,
+    isOurs = false,
+    replaces: InstanceId | null = null,
+    avoid: ReadonlySet<number> = new Set(),
+  ): Row {
     const used = new Set([...this.#rows.values()].map(({ port }) => port));
     let port = 13_004;
-    while (used.has(port)) port += 1;
+    while (used.has(port) || this.programs.has(port) || avoid.has(port)) port += 1;
+    if (port > LAST_PORT && avoid.size > 0) return this.#launch(service, isOurs, replaces);
+    if (port > LAST_PORT) throw new HoldfastError('port.none-free', 'No free port; taken by others: all.');
     const row: Row = {
       service,
       pmId: this.#nextPmId++,
@@ -511,8 +534,7 @@ export class FakePm2 implements ProcessManager, Prober {
     row.startedAtMs = this.#clock.wallMs();
     row.behaviour = this.behave(row.service);
     const { exitCode = 1 } = row.behaviour;
-    const isTaken = this.portsCollide && this.#listensAt(row.port) !== row;
-    const exitsAfterMs = isTaken ? COLLIDES_AFTER_MS : row.behaviour.exitsAfterMs;
+    const exitsAfterMs = this.#isTaken(row.port, row) ? COLLIDES_AFTER_MS : row.behaviour.exitsAfterMs;
     if (exitsAfterMs !== null) {
       row.cancelExit = this.#clock.after(exitsAfterMs, () => this.kill(row, { exitCode, signal: null }));
     }

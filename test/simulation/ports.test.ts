@@ -1,5 +1,5 @@
-/** Instances that have one and the same port: at most one of them gets traffic, and the others are given ports of their own. */
-import { afterEach, expect, it } from 'vitest';
+/** Instances whose port another process has, an instance or not: they get no traffic, and are replaced by others with ports of their own. */
+import { afterEach, describe, expect, it } from 'vitest';
 import type { Behaviour } from './fakePm2.js';
 import { policyOf, World } from './world.js';
 
@@ -134,4 +134,136 @@ it('a trial whose port is taken by now begins on another one', async () => {
   await world.clock.advance(300_000);
   expect(service().view()).toMatchObject({ state: 'healthy', serving: 2 });
   expect(ports()).toBe(2);
+});
+
+describe('a port that another program takes when its instance ends', () => {
+  const STRANGER = { by: 'pid 9 (stranger)', isOtherUser: true };
+  const SAME_USER = { by: 'pid 8 (npm run dev)', isOtherUser: false };
+  const CRASHES: Behaviour = { ...GOOD, exitsAfterMs: 60 };
+  const quarantines = (): number => world.eventsOf('instance.quarantined').length;
+
+  /** Kills an instance, and gives its port to that program before PM2 starts it again. @returns the port. */
+  function loseOne(program = STRANGER): number {
+    const victim = world.pm2.alive(SERVICE)[0]!;
+    world.pm2.programs.set(victim.port, program);
+    world.pm2.kill(victim, { exitCode: null, signal: 'SIGKILL' });
+    return victim.port;
+  }
+
+  it.each([
+    ['another user', STRANGER],
+    ['the same user', SAME_USER],
+  ])('of %s: the place gets another port, nothing is charged, and it is told once', async (_who, program) => {
+    await begin(2);
+    const before = world.pm2.starts;
+    const port = loseOne(program);
+    await world.clock.advance(500);
+    expect(service().view().warnings.join()).toContain(`has port ${port}, and so has ${program.by}`);
+    await watch(60, 2);
+    expectMended(2);
+    expect(world.pm2.alive(SERVICE).map((row) => row.port)).not.toContain(port);
+    expect(quarantines()).toBe(0);
+    expect(world.pm2.starts - before).toBe(1);
+    expect(world.eventsOf('instance.portShared').map(({ data }) => data)).toMatchObject([
+      { heldBy: program.by },
+    ]);
+  });
+
+  it('is not given out again at once when that program has let go of it', async () => {
+    await begin(2);
+    const first = loseOne();
+    await watch(10, 2);
+    world.pm2.programs.clear();
+    const second = loseOne();
+    await watch(20, 2);
+    world.pm2.programs.clear();
+    expect(
+      [first, second].filter((port) => world.pm2.alive(SERVICE).some((row) => row.port === port)),
+    ).toEqual([]);
+    await watch(60, 2);
+    const third = loseOne();
+    await watch(20, 2);
+    expect(
+      world.pm2
+        .alive(SERVICE)
+        .map(({ port }) => port)
+        .filter((port) => port !== third),
+    ).toContain(Math.min(first, second));
+  });
+
+  it('again and again: the budget is never touched', async () => {
+    await begin(2);
+    for (let times = 0; times < 8; times += 1) {
+      loseOne();
+      await watch(25, 2);
+    }
+    expectMended(2);
+    expect(quarantines()).toBe(0);
+  });
+
+  it('and leaves while nothing may be replaced: the instance has its port back, and serves', async () => {
+    await begin(2);
+    await world.ha.stop('test');
+    const port = loseOne();
+    await watch(20, 2);
+    expect(service().serving()).toHaveLength(1);
+    world.pm2.programs.clear();
+    await watch(20, 2);
+    expect(
+      service()
+        .serving()
+        .map((one) => one.port),
+    ).toContain(port);
+    expect(service().view().warnings).toEqual([]);
+  });
+
+  it('is no excuse for an application that fails on any other port, too: it is quarantined', async () => {
+    await begin(2);
+    const before = world.pm2.starts;
+    world.pm2.behave = () => CRASHES;
+    loseOne(SAME_USER);
+    await watch(50, 2);
+    expect(service().isQuarantined()).toBe(true);
+    expect(service().serving()).toHaveLength(1);
+    expect(world.pm2.starts - before).toBeLessThanOrEqual(3);
+    world.pm2.behave = () => GOOD;
+    await watch(300, 2);
+    expectMended(2);
+  });
+
+  it.each([
+    ['another user: it is tried on, with pauses', STRANGER, 0],
+    ['the same user, which may be a child of it: that has an end', SAME_USER, 1],
+  ])('before the new instance listens, each time, of %s', async (_what, program, quarantined) => {
+    await begin(2);
+    const before = world.pm2.starts;
+    world.pm2.behave = () => {
+      const newest = world.pm2.rows(SERVICE).at(-1)!;
+      if (world.pm2.rows(SERVICE).length > 2) world.pm2.programs.set(newest.port, program);
+      return GOOD;
+    };
+    loseOne(program);
+    await watch(30, 2);
+    expect(quarantines()).toBe(quarantined);
+    expect(service().serving()).toHaveLength(1);
+    expect(world.pm2.starts - before).toBeLessThanOrEqual(8);
+    world.pm2.behave = () => GOOD;
+    await watch(300, 2);
+    expectMended(2);
+  });
+
+  it('and all others are taken as well: that is said, and nothing is charged', async () => {
+    await begin(2);
+    const own = new Set(world.pm2.alive(SERVICE).map(({ port }) => port));
+    for (let port = 13_004; port <= 13_099; port += 1)
+      if (!own.has(port)) world.pm2.programs.set(port, STRANGER);
+    loseOne();
+    await watch(30, 2);
+    expect(service().view().diagnosis?.what).toContain('No free port');
+    expect(service().serving()).toHaveLength(1);
+    expect(quarantines()).toBe(0);
+    world.pm2.programs.delete(13_050);
+    await watch(60, 2);
+    expectMended(2);
+  });
 });

@@ -183,7 +183,11 @@ export class World {
   /** Resident bytes by pid, where it is not the usual. */
   readonly memory = new Map<number, number>();
   /** What is found out about instances that do not serve. */
-  facts: FactFinder = noFacts;
+  facts: FactFinder = {
+    ...noFacts,
+    isListening: (port) => this.pm2.programs.has(port),
+    foreignHolder: ({ port }) => Promise.resolve(this.pm2.programs.get(port ?? 0) ?? null),
+  };
   /** Services that neither the ecosystem file nor config.yml names any more. */
   readonly unconfigured = new Set<string>();
   builds: BuildStore = noBuilds;

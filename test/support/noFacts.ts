@@ -5,6 +5,8 @@ export const noFacts: FactFinder = {
   addressOf: () => Promise.resolve(null),
   ownerOf: () => null,
   ownersOf: () => Promise.resolve(null),
+  isListening: () => false,
+  foreignHolder: () => Promise.resolve(null),
   ofRunning: () =>
     Promise.resolve({ answer: null, otherPaths: [], listening: null, holder: null, log: null }),
   ofExit: () => Promise.resolve({ error: null, holder: null, log: null }),

@@ -30,11 +30,18 @@ const SCRIPT = `
   listen();
 `;
 
-/** Takes the port as soon as it is free, and answers every request with 200. @param port 0: any. */
-export function stranger(port: number, host = '127.0.0.1'): { readonly listening: Promise<Stranger> } {
+/**
+ * Takes the port as soon as it is free, and answers every request with 200.
+ * @param port 0: any.
+ * @param uid null: the user of this process.
+ */
+export function stranger(
+  port: number,
+  host = '127.0.0.1',
+  uid: number | null = STRANGER_UID,
+): { readonly listening: Promise<Stranger> } {
   const child = spawn(process.execPath, ['-e', SCRIPT, String(port), host], {
-    uid: STRANGER_UID,
-    gid: STRANGER_UID,
+    ...(uid === null ? {} : { uid, gid: uid }),
     cwd: '/',
     env: {},
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -57,7 +57,7 @@ export interface EventMap {
     cause?: FailureCause;
     /** PM2 leaves it down as it was told (autorestart, stop_exit_codes): whether the run did what it should. */
     run?: RunEnd;
-    /** PM2 restarts it by itself, and why: a file changed (`watch`), or its memory (`max_memory_restart`). */
+    /** PM2 restarts it by itself (`watch`, `max_memory_restart`), or it ended because another program has its port. */
     why?: string;
     /** Id of what is kept of it: GET /api/ha/blackbox/:id. */
     blackBox?: string;
@@ -76,7 +76,10 @@ export interface EventMap {
    * what was asked, what came, and what to set.
    */
   'instance.unverified': { service: string; instance: InstanceRef; detail: string };
-  /** Another instance (`heldBy`) has the same port: this one gets no traffic, and is replaced by one with a port of its own. */
+  /**
+   * Another instance has its port, or another program listens there (`heldBy`): this one gets no traffic, and is replaced by one
+   * with a port of its own.
+   */
   'instance.portShared': { service: string; instance: InstanceRef; heldBy: string };
   /**
    * Its agent reports a blocked main thread; `at` is the innermost frame. Comes a second time when the stack becomes

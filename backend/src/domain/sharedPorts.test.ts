@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ManagedProcess } from './model.js';
-import { portDoubles } from './sharedPorts.js';
+import { isToBlame, portDoubles } from './sharedPorts.js';
 
 type Given = readonly [
   pmId: number,
@@ -37,5 +37,16 @@ describe('portDoubles', () => {
   ])('are %s', (_what, given, doubles) => {
     const found = portDoubles(listOf(...given));
     expect(found.map(({ process, holder }) => `${process.pmId} of ${holder.pmId}`)).toEqual(doubles);
+  });
+});
+
+describe('one that ends while another program has its port', () => {
+  it.each([
+    ['was started again by PM2, of the same user', false, false, false],
+    ['was started again by PM2, of another user', true, false, false],
+    ['was just given a free port, of the same user', false, true, true],
+    ['was just given a free port, of another user', true, true, false],
+  ])('and %s', (_what, isOtherUser, wasGivenIt, toBlame) => {
+    expect(isToBlame({ by: 'pid 1 (x)', isOtherUser }, wasGivenIt)).toBe(toBlame);
   });
 });

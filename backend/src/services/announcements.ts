@@ -48,7 +48,7 @@ export function announce(service: SupervisedService, events: EventLog, clock: Cl
     const process = service.find(pmId);
     const instance = process === undefined ? { pmId, pid: null, port: null } : refOf(process);
     // Its place may have a process by now whose port is that of another one, which serves on.
-    const isShared = process !== undefined && service.doubles.has(process);
+    const isShared = process !== undefined && service.doubles.isShared(process);
     const reason = process?.status === 'stopping' ? 'it was asked to stop' : why;
     const told = isShared ? { ...instance, port: null } : instance;
     events.emit('instance.withdrawn', { service: service.name, instance: told, why: reason });

@@ -97,6 +97,8 @@ async function watching() {
     availability,
     blackBox,
     diagnostician,
+    manager: { list: () => Promise.resolve([]) },
+    facts: noFacts,
     onFailure: () => void (asked.count += 1),
   });
   service.adopted = true;

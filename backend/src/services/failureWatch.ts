@@ -8,13 +8,14 @@
  * (when the bus was away). Each start of each process is judged once.
  */
 import { isOwnFault, judgeExit } from '../domain/failover.js';
+import type { ExitVerdict } from '../domain/failover.js';
 import type { HealthState } from '../domain/health.js';
 import { instanceKey, refOf, sameInstance } from '../domain/model.js';
 import type { FailureCause, InstanceId, ManagedProcess } from '../domain/model.js';
 import { describeRestart } from '../domain/restarts.js';
 import { explainUnverified } from '../domain/unverified.js';
 import { RingBuffer } from '../lib/ringBuffer.js';
-import type { Clock, HostMeter, ProcessExit } from '../ports.js';
+import type { Clock, FactFinder, HostMeter, ProcessExit, ProcessManager } from '../ports.js';
 import { announce } from './announcements.js';
 import type { AvailabilityKeeper } from './availabilityKeeper.js';
 import { startOf } from './begunStart.js';
@@ -24,7 +25,9 @@ import type { EventLog } from './eventLog.js';
 import { describeEnd, describeExit } from './exitText.js';
 import type { FailoverManager } from './failoverManager.js';
 import type { HealthMonitor } from './healthMonitor.js';
+import { loseIncident, openIncident, reviewIncident } from './incident.js';
 import type { Operations } from './operations.js';
+import { PortWatch } from './portWatch.js';
 import type { SupervisedService } from './supervisedService.js';
 
 export interface FailureWatchOptions {
@@ -37,14 +40,30 @@ export interface FailureWatchOptions {
   readonly availability: AvailabilityKeeper;
   readonly blackBox: BlackBox;
   readonly diagnostician: Diagnostician;
+  readonly manager: Pick<ProcessManager, 'list'>;
+  readonly facts: Pick<FactFinder, 'isListening' | 'foreignHolder'>;
   /** Something is to be done about that service, and its state is to be kept. */
   readonly onFailure: (service: SupervisedService) => void;
 }
 
 const JUDGED_KEPT = 1000;
 
+interface JudgedExit {
+  readonly exit: ProcessExit;
+  readonly id: InstanceId;
+  /** What ended, if it was listed. */
+  readonly ended: ManagedProcess | undefined;
+  readonly asked: boolean;
+  readonly verdict: ExitVerdict;
+  /** It is known that another process has its port. */
+  readonly isDouble: boolean;
+  /** It was found out just now that another process has its port, for people; null: it was not. */
+  readonly lost: string | null;
+}
+
 export class FailureWatch {
   readonly #options: FailureWatchOptions;
+  readonly #ports: PortWatch;
   readonly #judged = new RingBuffer<string>(JUDGED_KEPT);
   /** Processes that vanished between two lists without an event so far; judged if still so at the next look. */
   readonly #vanished = new Map<string, { service: SupervisedService; exit: ProcessExit }>();
@@ -54,6 +73,7 @@ export class FailureWatch {
 
   constructor(options: FailureWatchOptions) {
     this.#options = options;
+    this.#ports = new PortWatch(options);
     this.#oomKills = options.hostMeter.oomKills();
   }
 
@@ -64,26 +84,43 @@ export class FailureWatch {
     if (this.#judged.includes(key)) return;
     this.#judged.push(key);
     this.#vanished.delete(key);
-    const { clock, events, health, blackBox } = this.#options;
     const known = service.find(exit.pmId);
     const ended = known !== undefined && sameInstance(known, id) ? known : undefined;
     const asked = exit.asked || service.isRemoving(exit.pmId) || ended?.status === 'stopping';
-    const heap = blackBox.heapOf(id);
+    const heap = this.#options.blackBox.heapOf(id);
     const endRules = exit.endRules ?? known?.endRules;
     const verdict = judgeExit({ ...exit, asked, oomKilled: this.#wasOomKill(), heap, endRules });
+    const isDouble = service.doubles.has(id);
+    const judged: JudgedExit = { exit, id, ended, asked, verdict, isDouble, lost: null };
+    if (!verdict.charged || isDouble || !this.#ports.isSuspect(service, known))
+      return this.#conclude(service, judged);
+    const wasGivenIt = ended?.restarts === 0 && service.provenance.isProven(id);
+    void this.#ports
+      .explain(service, id, wasGivenIt)
+      .then((lost) => this.#conclude(service, { ...judged, lost }));
+  }
+
+  #conclude(service: SupervisedService, judged: JudgedExit): void {
+    const { exit, id, ended, asked, verdict, lost } = judged;
+    const { clock, events, health, blackBox } = this.#options;
+    const key = instanceKey(id);
     const run = verdict.charged || verdict.why !== 'run-ended' ? null : verdict.run;
     const isOurs = service.letGo === null;
     const restart = asked && !service.isRemoving(exit.pmId) ? service.restarts.causeOf(id) : null;
     service.ends.note(id, asked ? 'asked' : (run ?? 'failure'));
+    const why = restart === null ? lost : describeRestart(restart);
     const ranMs = Math.max(0, clock.wallMs() - id.startedAtMs);
-    // Found unfit before, it has been charged for what it now died of; and one with the port of another one can't listen.
-    const isKnown = service.provenance.isCharged(id) || service.doubles.has(id);
+    const hasNoPort = lost !== null || judged.isDouble;
+    // Found unfit before, it has been charged for what it now died of.
+    const isKnown = service.provenance.isCharged(id) || hasNoPort;
     const charged = isOurs && verdict.charged && !isKnown && !this.#isSpent(id);
     const fault = verdict.charged
       ? { cause: verdict.cause, detail: describeEnd(exit, verdict, ranMs) }
       : null;
     const kept =
-      fault === null || !isOurs ? undefined : blackBox.ended(service, exit, fault.cause, fault.detail);
+      fault === null || !isOurs || hasNoPort
+        ? undefined
+        : blackBox.ended(service, exit, fault.cause, fault.detail);
     events.emit('instance.exited', {
       service: service.name,
       instance: { pmId: exit.pmId, pid: exit.pid, port: this.#portLeft(service, id) },
@@ -93,7 +130,7 @@ export class FailureWatch {
       ranMs,
       ...(fault === null ? {} : { cause: fault.cause }),
       ...(run === null ? {} : { run }),
-      ...(restart === null ? {} : { why: describeRestart(restart) }),
+      ...(why === null ? {} : { why }),
       ...(kept === undefined ? {} : { blackBox: kept }),
     });
     const hadServed = hasServed(health.state(key));
@@ -105,8 +142,8 @@ export class FailureWatch {
     if (asked || !isOurs) return this.#options.onFailure(service);
     if (run === 'failed') this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
     if (run !== null) return this.#options.onFailure(service);
-    if (fault !== null) this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
-    this.#openIncident(service);
+    if (fault !== null && !hasNoPort) this.#options.diagnostician.ended(service, exit, ranMs, hadServed);
+    openIncident(service, this.#options);
     if (charged && fault !== null) this.#charge(service, id, fault.cause, fault.detail);
     this.#options.onFailure(service);
   }
@@ -120,7 +157,7 @@ export class FailureWatch {
     if (known === undefined) return null;
     const isReplaced =
       !sameInstance(known, id) && (service.isServing(known) || known.createdAtMs > id.startedAtMs);
-    return isReplaced || service.doubles.has(known) ? null : known.port;
+    return isReplaced || service.doubles.isShared(known) ? null : known.port;
   }
 
   /** Compares two lists: a process that is gone and was not announced by the bus is judged at the second look. */
@@ -185,7 +222,7 @@ export class FailureWatch {
     if (after.kind === 'unfit' && !service.isDraining(instance) && service.letGo === null) {
       const { cause, detail } = after;
       this.#emitUnfit(service, instance, cause, detail);
-      this.#openIncident(service);
+      openIncident(service, this.#options);
       if (isOwnFault(cause) && !service.isJob() && !service.provenance.isCharged(instance)) {
         service.provenance.charged(instance);
         this.#charge(service, instance, cause, detail);
@@ -205,10 +242,11 @@ export class FailureWatch {
 
   /** Called every look: time-driven judgements. */
   review(service: SupervisedService): void {
+    this.#ports.review(service);
     this.#reviewOperatorStop(service);
     this.#reviewRestarts(service);
     this.#reviewQuarantine(service);
-    this.#reviewIncident(service);
+    reviewIncident(service, this.#options);
   }
 
   #tellUnverified(service: SupervisedService, process: ManagedProcess, came: string): void {
@@ -254,7 +292,7 @@ export class FailureWatch {
       return;
     }
     const { attempts } = outcome;
-    this.#lose(service);
+    loseIncident(service, this.#options);
     events.emit('instance.quarantined', { service: name, instance, attempts, detail });
     events.emit('service.quarantined', { service: name, reason: `${cause}: ${detail}`, nextTrialMs });
   }
@@ -302,44 +340,6 @@ export class FailureWatch {
       this.#options.onFailure(service);
       return;
     }
-  }
-
-  #openIncident(service: SupervisedService): void {
-    const { clock } = this.#options;
-    if (service.incident === null) {
-      const since = { sinceMs: clock.nowMs(), sinceWallMs: clock.wallMs() };
-      service.incident = { ...since, restoredAtMs: null, isLost: false };
-      this.#options.availability.failed(service.name);
-    }
-    service.incident.restoredAtMs = null;
-  }
-
-  /** However many of its instances are quarantined, it is one failure. */
-  #lose({ name, incident }: SupervisedService): void {
-    if (incident?.isLost === true) return;
-    if (incident !== null) incident.isLost = true;
-    this.#options.availability.lost(name);
-  }
-
-  /** A recovery counts when all that are wanted serve, and have done so for the stable period. */
-  #reviewIncident(service: SupervisedService): void {
-    const { incident } = service;
-    const { clock, failover, events, availability } = this.#options;
-    if (incident === null) return;
-    if (
-      service.settledServing().length < service.wantedServing() ||
-      failover.quarantine(service.name).kind !== 'none'
-    ) {
-      incident.restoredAtMs = null;
-      return;
-    }
-    incident.restoredAtMs ??= clock.nowMs();
-    if (clock.nowMs() - incident.restoredAtMs < service.policy.failure.stableMs) return;
-    const afterMs = Math.round(incident.restoredAtMs - incident.sinceMs);
-    service.incident = null;
-    // What has ended in quarantine has been counted.
-    if (!incident.isLost) availability.recovered(service.name, afterMs);
-    events.emit('service.recovered', { service: service.name, afterMs });
   }
 
   #wasOomKill(): boolean {

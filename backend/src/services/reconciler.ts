@@ -214,7 +214,7 @@ export class Reconciler {
       events.emit('service.unconfigured', { service: service.name });
       return onChange();
     }
-    const started = await manager.startInstance(service.name, replaces);
+    const started = await manager.startInstance(service.name, replaces, this.#avoided(service));
     service.begun = null;
     service.refusedStarts = null;
     service.add(started);
@@ -229,13 +229,17 @@ export class Reconciler {
     onChange();
   }
 
+  #avoided({ doubles }: SupervisedService): ReadonlySet<number> {
+    return doubles.avoided(this.#options.clock.nowMs());
+  }
+
   async #startTrial(service: SupervisedService, target: InstanceId | null): Promise<void> {
     const { manager, events, failover, health, onChange } = this.#options;
     const halted = target === null ? undefined : service.find(target.pmId);
     const resumable = halted !== undefined && !isAlive(halted);
     const started = resumable
       ? await this.#resume(service, halted)
-      : await manager.startInstance(service.name);
+      : await manager.startInstance(service.name, null, this.#avoided(service));
     service.begun = null;
     service.add(started);
     service.provenance.started(started);
@@ -259,7 +263,7 @@ export class Reconciler {
     } catch (thrown) {
       if (!(thrown instanceof HoldfastError) || thrown.code !== 'port.occupied') throw thrown;
       await service.whileRemoving(halted.pmId, () => manager.removeInstance(halted));
-      const started = await manager.startInstance(service.name);
+      const started = await manager.startInstance(service.name, null, this.#avoided(service));
       service.drop(halted);
       return started;
     }
@@ -304,6 +308,7 @@ export class Reconciler {
       throw thrown;
     }
     service.drop(target);
+    service.doubles.gaveUp(process?.port ?? null, clock.nowMs());
     // The place of what was discarded is filled again: what comes next inherits its charges.
     if (kind === 'stop') failover.forgetSlot(service.name, target.pmId);
     const instance = process === undefined ? { pmId: target.pmId, pid: null, port: null } : refOf(process);

@@ -28,6 +28,9 @@ export function slotStateOf(
     const passes = health?.kind === 'fit';
     return { kind: 'quarantined', running: isAlive(process), passes, failOpen: quarantined.failOpen };
   }
+  // It cannot listen, and nothing is started in its place any more: it is of no use.
+  const isStuck = service.doubles.isTaken(process.pmId) && failover.isHeld(service.name, process.pmId);
+  if (isStuck && isAlive(process)) return { kind: 'quarantined', running: true, failOpen: false };
   if (service.ends.runEndOf(process) !== null) return { kind: 'ended' };
   if (!isAlive(process)) {
     return service.ends.isLifelessForGood(process)

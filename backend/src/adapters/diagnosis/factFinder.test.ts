@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeCertificate } from '../../../../test/support/certificates.js';
 import { freePortRange } from '../../../../test/support/ports.js';
+import { canBeStranger, stranger, STRANGER_UID } from '../../../../test/support/stranger.js';
 import { waitFor } from '../../../../test/support/waitFor.js';
 import { diagnose } from '../../domain/diagnosis/diagnose.js';
 import type { ManagedProcess } from '../../domain/model.js';
@@ -51,7 +52,7 @@ function instance(pid: number, more: Partial<ManagedProcess> = {}): ManagedProce
   return { service: 'api', pmId: 0, pid, port, status: 'online', mode: 'fork', ...times, ...more };
 }
 
-const noLogs = { errorLogOf: () => null, outputLogOf: () => null };
+const noLogs = { errorLogOf: () => null, outputLogOf: () => null, daemonPid: () => null };
 
 /** What is found out, and what the rule says of it. */
 async function look(process: ManagedProcess, probe: ProbeSpec = HTTP) {
@@ -112,6 +113,68 @@ it.each<[what: string, script: string, code: string | null, probe?: ProbeSpec]>(
     { what: String(code) },
   );
   expect(found.facts.holder).toBeNull();
+});
+
+describe('what listens on the port of an instance and is no part of it', () => {
+  const facts = createFactFinder(noLogs);
+  const LISTENS = serving("a.end('ok')");
+  const bystander = (): Promise<number> => start('setInterval(() => 0, 1_000);');
+  const CHILD = `require('child_process').fork(__dirname + '/child.cjs');`;
+
+  it.each([
+    ['the instance itself', LISTENS],
+    ['what it has started', CHILD],
+  ])('is not %s', async (_what, script) => {
+    writeFileSync(join(folder, 'child.cjs'), `const PORT = ${port};\n${LISTENS}`);
+    const pid = await start(script);
+    await waitFor(() => facts.isListening(port), { what: 'it to listen' });
+    expect(await facts.foreignHolder(instance(pid))).toBeNull();
+    // Of another instance it is no part.
+    expect(await facts.foreignHolder(instance(await bystander()))).toMatchObject({ isOtherUser: false });
+  });
+
+  it('is nothing where nothing listens, or where the service listens on no port', async () => {
+    await waitFor(() => !facts.isListening(port), { what: 'the one before to end' });
+    expect(await facts.foreignHolder(instance(await bystander()))).toBeNull();
+    expect(await facts.foreignHolder(instance(await bystander(), { port: null }))).toBeNull();
+  });
+
+  it.each([
+    ['of the same user', null, '127.0.0.1'],
+    ['of another user (needs root)', STRANGER_UID, '127.0.0.1'],
+    ['on another address', null, '::1'],
+  ])('is a process %s, also when the instance has ended', async (_whose, uid, host) => {
+    if (uid !== null && !canBeStranger) return;
+    const other = await stranger(port, host, uid).listening;
+    try {
+      expect(facts.isListening(port)).toBe(true);
+      for (const pid of [await bystander(), 2 ** 22 + 1, null])
+        expect(await facts.foreignHolder(instance(0, { pid }))).toEqual({
+          by: expect.stringMatching(/^pid \d+ \(.*node.* -e/),
+          isOtherUser: uid !== null,
+        });
+    } finally {
+      await other.leave();
+    }
+  });
+
+  it("is not PM2's daemon, which listens for those in cluster mode, also when there is no process", async () => {
+    const daemonPid = await start(LISTENS);
+    await waitFor(() => facts.isListening(port), { what: 'it to listen' });
+    const withDaemon = createFactFinder({ ...noLogs, daemonPid: () => daemonPid });
+    const one = instance(0, { pid: null, mode: 'cluster' });
+    expect(await withDaemon.foreignHolder(one)).toBeNull();
+    expect(await withDaemon.foreignHolder({ ...one, mode: 'fork' })).not.toBeNull();
+    expect(await facts.foreignHolder(one)).not.toBeNull();
+  });
+
+  it('is told beside the socket of the instance itself', async () => {
+    const pid = await start(serving("a.end('ok')", "PORT, '127.0.0.1'"));
+    await waitFor(() => facts.isListening(port), { what: 'it to listen' });
+    const other = await stranger(port, '127.0.0.2', null).listening;
+    expect(await facts.foreignHolder(instance(pid))).toMatchObject({ isOtherUser: false });
+    await other.leave();
+  });
 });
 
 it.each([
@@ -204,7 +267,8 @@ it('tells TLS from what is no HTTP', async () => {
 
 describe('the log', () => {
   const files = () => ({ error: join(folder, 'err.log'), out: join(folder, 'out.log') });
-  const finder = () => createFactFinder({ errorLogOf: () => files().error, outputLogOf: () => files().out });
+  const finder = () =>
+    createFactFinder({ ...noLogs, errorLogOf: () => files().error, outputLogOf: () => files().out });
 
   it('is what the instance wrote in this life, without secrets', async () => {
     const { error, out } = files();
@@ -237,7 +301,11 @@ describe('the log', () => {
   });
 
   it('is no reason to fail when it can not be read', async () => {
-    const nowhere = createFactFinder({ errorLogOf: () => folder, outputLogOf: () => join(folder, 'none') });
+    const nowhere = createFactFinder({
+      ...noLogs,
+      errorLogOf: () => folder,
+      outputLogOf: () => join(folder, 'none'),
+    });
     expect(await nowhere.ofExit(instance(1))).toEqual({ error: null, holder: null, log: null });
   });
 });

@@ -1,9 +1,12 @@
 /** The FactFinder of ports.ts: asks the application, the kernel, and the files that PM2 writes. */
+import { pid as ownPid } from 'node:process';
 import { fatalErrorIn } from '../../domain/diagnosis/fatalError.js';
 import type { HttpAnswer, Listening, RunningFacts } from '../../domain/diagnosis/facts.js';
 import type { ManagedProcess } from '../../domain/model.js';
+import type { ForeignHolder } from '../../domain/sharedPorts.js';
 import { readProcStat } from '../../lib/processIdentity.js';
 import type { FactFinder } from '../../ports.js';
+import { portOwners } from '../net/portOwners.js';
 import { ownerOf, ownersOf } from '../net/processOwner.js';
 import {
   listeningPaths,
@@ -29,15 +32,18 @@ const LINK_LOCAL = /^fe[89ab]/i;
 /** Until what a process that ended wrote last has reached its file, by way of PM2's daemon. */
 const LOG_SETTLES_MS = 250;
 
-export function createFactFinder(files: LogFiles): FactFinder {
+/** @param pm2 what is known of PM2: its log files, and the process of its daemon. */
+export function createFactFinder(pm2: LogFiles & { daemonPid(): number | null }): FactFinder {
   return {
     addressOf,
     ownerOf: ({ pid }) => ownerOf(pid),
     ownersOf: ({ pid }) => ownersOf(pid),
+    isListening: (port) => portOwners.isListening(port),
+    foreignHolder: (process) => foreignHolder(process, pm2.daemonPid()),
 
     async ofRunning(process, { probe, timeoutMs, host, knownPorts, listening }) {
       const { port } = process;
-      const log = await applicationLog(files, process);
+      const log = await applicationLog(pm2, process);
       if (port === null) return { answer: null, otherPaths: [], listening, holder: null, log };
       const at = { host, port };
       const answer = probe.kind === 'tcp' ? await askTcp(at, timeoutMs) : await askHttp(at, probe, timeoutMs);
@@ -54,7 +60,7 @@ export function createFactFinder(files: LogFiles): FactFinder {
 
     async ofExit(id) {
       await new Promise((resolve) => setTimeout(resolve, LOG_SETTLES_MS));
-      const log = await applicationLog(files, id).catch(() => null);
+      const log = await applicationLog(pm2, id).catch(() => null);
       const error = log === null ? null : fatalErrorIn(log.lines);
       const port = Number(PORT_IN_ERROR.exec(error?.headline ?? '')?.[1] ?? 0);
       const holder = port === 0 ? null : await portHolder(port);
@@ -165,9 +171,22 @@ function merged(fromAgent: Listening | null, sockets: NearSockets | null): Liste
   return { addresses: [...own, ...inferred], paths, isCertain: false, refused: null };
 }
 
-/** Another process that listens on the port; null when it is one of `family`, or can't be told. */
+/** Another process that listens on the port; null when there is none beside `family`, or can't be told. */
 async function strangerOn(port: number, family: ReadonlySet<number> | null): Promise<RunningFacts['holder']> {
-  if (family === null) return null;
-  const holder = await portHolder(port);
-  return holder === null || family.has(holder.pid) ? null : { port, by: holder.text };
+  const holder = family === null ? null : await portHolder(port, family);
+  return holder === null ? null : { port, by: holder.text };
+}
+
+/** `FactFinder.foreignHolder`. */
+async function foreignHolder(
+  process: ManagedProcess,
+  daemonPid: number | null,
+): Promise<ForeignHolder | null> {
+  if (process.port === null) return null;
+  const family = new Set((await socketsNear(process, new Set()))?.pids);
+  if (process.mode === 'cluster' && daemonPid !== null) family.add(daemonPid);
+  const holder = await portHolder(process.port, family);
+  if (holder === null) return null;
+  const trusted = (ownerOf(process.pid) ?? ownerOf(ownPid))?.userIds ?? [];
+  return { by: holder.text, isOtherUser: holder.userId !== 0 && !trusted.includes(holder.userId) };
 }

@@ -13,6 +13,7 @@ const MAPPED = '0000000000000000FFFF0000';
 export interface ListeningSocket {
   readonly address: string;
   readonly port: number;
+  readonly userId: number;
   readonly inode: string;
 }
 
@@ -22,9 +23,10 @@ export async function listeningSockets(): Promise<readonly ListeningSocket[] | n
   if (rows === null) return null;
   return rows
     .filter(({ state }) => state === LISTEN)
-    .map(({ localAddress, localPort: port, inode }) => ({
+    .map(({ localAddress, localPort: port, userId, inode }) => ({
       address: parseAddress(localAddress),
       port,
+      userId,
       inode,
     }));
 }

@@ -3,7 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { allPids, listeningSockets, socketsOf } from './listeningSockets.js';
 
 export interface PortHolderProcess {
-  readonly pid: number;
+  /** null: it belongs to another user, and cannot be looked at. */
+  readonly pid: number | null;
+  readonly userId: number;
   /** "pid 4711 (node server.js)". */
   readonly text: string;
 }
@@ -11,17 +13,27 @@ export interface PortHolderProcess {
 /**
  * The process that listens on the TCP port `port` of any local address; null when there is none, when it may not be
  * seen, or where there is no /proc. Never rejects. Takes tens of milliseconds.
+ * @param family processes whose sockets do not count.
  */
-export async function portHolder(port: number): Promise<PortHolderProcess | null> {
-  const sockets = (await listeningSockets()) ?? [];
-  const inodes = new Set(sockets.filter((socket) => socket.port === port).map(({ inode }) => inode));
-  if (inodes.size === 0) return null;
+export async function portHolder(
+  port: number,
+  family: ReadonlySet<number> = new Set(),
+): Promise<PortHolderProcess | null> {
+  const sockets = ((await listeningSockets()) ?? []).filter((socket) => socket.port === port);
+  const users = new Map(sockets.map(({ inode, userId }) => [inode, userId]));
+  for (const pid of users.size === 0 ? [] : family)
+    for (const inode of await socketsOf(pid)) users.delete(inode);
+  if (users.size === 0) return null;
   for (const pid of await allPids()) {
     for (const inode of await socketsOf(pid)) {
-      if (inodes.has(inode)) return { pid, text: await processText(pid) };
+      const userId = users.get(inode);
+      if (userId !== undefined) return { pid, userId, text: await processText(pid) };
     }
   }
-  return null;
+  const userId = [...users.values()].find((user) => user !== process.getuid?.());
+  return userId === undefined
+    ? null
+    : { pid: null, userId, text: `a process of another user (uid ${userId})` };
 }
 
 /** The text of that process alone. */

@@ -59,6 +59,11 @@ class LinuxPortOwners implements PortOwners {
     return 'new';
   }
 
+  /** Whether anything listens on that port, on any address; false where that is not known. Takes about a millisecond. */
+  isListening(port: number): boolean {
+    return this.#look()?.some((row) => row.port === port) ?? false;
+  }
+
   #remember(key: string, inodes: ReadonlySet<string>, owner: PortOwner): void {
     const known: Known = { inodes, held: null };
     this.#known.delete(key);
@@ -83,7 +88,7 @@ class LinuxPortOwners implements PortOwners {
 }
 
 /** One for the process: what is known of a port is known to all. */
-export const portOwners: PortOwners = new LinuxPortOwners();
+export const portOwners = new LinuxPortOwners();
 
 /** All sockets that listen on this machine; null where there is no list of them. */
 function readListeners(): readonly PortRow[] | null {

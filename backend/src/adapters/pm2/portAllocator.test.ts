@@ -62,6 +62,16 @@ describe('PortAllocator', () => {
     expect((await allocator.allocate('web', range, new Set([first]))).port).toBe(leases[1]?.port);
   });
 
+  it('gives a port that is to be avoided only where no other is free', async () => {
+    const first = await freePortRange(3);
+    const allocator = new PortAllocator({ describeHolder: describePortHolder, onOccupied: () => undefined });
+    const range = { first, last: first + 2 };
+    const chosen: number[] = [];
+    for (let starts = 0; starts < 3; starts += 1)
+      chosen.push((await allocator.allocate('web', range, new Set(), new Set([first, first + 1]))).port);
+    expect(chosen).toEqual([first + 2, first, first + 1]);
+  });
+
   it('passes over a stranger, tells once who it is, and tells again when it is another', async () => {
     const first = await freePortRange(2);
     let holder = 'pid 1 (one)';

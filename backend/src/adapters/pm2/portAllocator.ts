@@ -45,13 +45,20 @@ export class PortAllocator {
   }
 
   /**
-   * Reserves a port of `range` for `service`; `listed` are the ports of every listed instance.
+   * Reserves a port of `range` for `service`; `listed` are the ports of every listed instance, and those of `avoid` are only
+   * taken where no other is free.
    * Rejects with `port.none-free`, naming the range and who holds what.
    */
-  async allocate(service: string, range: PortRange, listed: ReadonlySet<number>): Promise<PortLease> {
+  async allocate(
+    service: string,
+    range: PortRange,
+    listed: ReadonlySet<number>,
+    avoid: ReadonlySet<number> = new Set(),
+  ): Promise<PortLease> {
     const occupied = new Set<number>();
     for (;;) {
-      const port = choosePort(range, listed, this.#reserved, occupied);
+      const excluded = [listed, this.#reserved, occupied];
+      const port = choosePort(range, ...excluded, avoid) ?? choosePort(range, ...excluded);
       if (port === null) throw await this.#noneFree(service, range, listed, occupied);
       this.#reserved.add(port);
       if (await isFreeOnHost(port)) {

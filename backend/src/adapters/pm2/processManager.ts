@@ -68,6 +68,8 @@ export interface Pm2ProcessManager extends ProcessManager {
   outputLogOf(id: InstanceId): string | null;
   /** What instances of a service run, as of the last list; null when none is listed. */
   scriptOf(service: string): string | null;
+  /** The process of PM2's daemon, by its own file; null: there is none. */
+  daemonPid(): number | null;
   /** Of the instances of a service that have a process, as of the last list. */
   rowsOf(service: string): readonly ProcessRow[];
   /** Makes PM2 and its workers open their log files anew, after a rotation. */
@@ -134,11 +136,15 @@ class Pm2 implements Pm2ProcessManager {
     return (await this.#list()).map((row) => row.process);
   }
 
-  startInstance(service: string, replaces: InstanceId | null = null): Promise<ManagedProcess> {
+  startInstance(
+    service: string,
+    replaces: InstanceId | null = null,
+    avoid: ReadonlySet<number> = new Set(),
+  ): Promise<ManagedProcess> {
     return this.#queue.run(service, async () => {
       const [rows, definition] = await Promise.all([this.#list(), this.#templates.definitionOf(service)]);
       const range = this.#options.portRange(service);
-      const lease = range === null ? null : await this.#ports.allocate(service, range, portsOf(rows));
+      const lease = range === null ? null : await this.#ports.allocate(service, range, portsOf(rows), avoid);
       return this.#start(definition, rows, lease, replaces);
     });
   }
@@ -224,6 +230,10 @@ class Pm2 implements Pm2ProcessManager {
   scriptOf(service: string): string | null {
     const script = this.#rows.find(({ process }) => process.service === service)?.record['pm_exec_path'];
     return typeof script === 'string' ? script : null;
+  }
+
+  daemonPid(): number | null {
+    return readDaemonPid(this.#home);
   }
 
   rowsOf(service: string): readonly ProcessRow[] {

@@ -53,7 +53,7 @@ export const eventData = {
       .enum(['finished', 'failed'])
       .exactOptional()
       .describe('PM2 leaves it down as it was told: whether the run did what it should.'),
-    why: text.exactOptional().describe('Why PM2 restarts it by itself.'),
+    why: text.exactOptional().describe('Why PM2 restarts it by itself, or which program has its port.'),
     blackBox,
   }),
   'instance.unfit': z.object({ ...aboutInstance, cause: failureCause, detail: text, blackBox }),
