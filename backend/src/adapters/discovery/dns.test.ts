@@ -156,6 +156,31 @@ describe('DNS', () => {
     server.zone.set(SERVICE, [srv('a.test', 81, 60_000), srv('b.test', 82, 30_000)]);
     await waitFor(() => source.lists.at(-1)?.[0]?.weight === 1000, { what: 'scaled weights' });
     expect(source.lists.at(-1)?.map(({ weight }) => weight)).toEqual([1000, 500, 500]);
+    // 0 is "a very small chance" (RFC 2782), whatever the others are.
+    for (const [others, expected] of [
+      [
+        [1, 0],
+        [50, 1, 1],
+      ],
+      [
+        [20, 0],
+        [60, 1, 1],
+      ],
+      [
+        [0, 0],
+        [1, 1, 1],
+      ],
+      [
+        [60_000, 0],
+        [1000, 1, 1],
+      ],
+    ] as const) {
+      server.zone.set(SERVICE, [srv('a.test', 81, others[0]), srv('b.test', 82, others[1])]);
+      const weights = (): unknown => JSON.stringify(source.lists.at(-1)?.map(({ weight }) => weight));
+      await waitFor(() => weights() === JSON.stringify(expected), {
+        what: `weights ${others.join(' and ')}`,
+      });
+    }
     server.zone.set(SERVICE, [srv('c.test', 83, 5, 20)]);
     await source.hears('10.0.0.9:83');
   });

@@ -33,6 +33,8 @@ const keyOf = (name: string, family: Family): string => `${family} ${name}`;
 
 const MOST_TARGETS = 256;
 const RETRY_BASE_MS = 1_000;
+/** What the lightest of the others weighs beside a 0, which weighs 1. */
+const LEAST_BESIDE_ZERO = 50;
 const NO_SUCH_RECORD = new Set(['ENODATA', 'ENOTFOUND']);
 
 export class DnsDiscovery implements Discovery {
@@ -97,7 +99,7 @@ export class DnsDiscovery implements Discovery {
     });
     const best = Math.min(...records.map(({ priority }) => priority));
     const chosen = records.filter((record) => record.priority === best && record.name !== '.');
-    const heaviest = Math.max(MOST_WEIGHT, ...chosen.map(({ weight }) => weight));
+    const scale = scaleOf(chosen.map(({ weight }) => weight));
     const failures: string[] = [];
     const found = await Promise.all(
       chosen.slice(0, MOST_TARGETS).map(async (record) => {
@@ -105,8 +107,7 @@ export class DnsDiscovery implements Discovery {
           failures.push(messageOf(error));
           return this.#remember(record.name, known);
         });
-        // 0 means "hardly any traffic" in DNS; weights above ours are scaled down together.
-        const weight = Math.max(1, Math.round((record.weight * MOST_WEIGHT) / heaviest));
+        const weight = Math.max(1, Math.round(record.weight * scale));
         return addresses.map((address) => memberOf(address, record.port, weight));
       }),
     );
@@ -158,4 +159,16 @@ function explain(name: string, error: unknown): string {
   if (code === 'ESERVFAIL') return `the server could not look up ${name} (SERVFAIL)`;
   if (code === 'ECONNREFUSED') return `no DNS server can be reached for ${name}`;
   return `looking up ${name} failed: ${messageOf(error)}`;
+}
+
+/**
+ * By what the weights of SRV records are multiplied to be ours. Those above ours are scaled down together. 0 means "a very
+ * small chance" (RFC 2782): ours begin at 1, so the others are made heavy beside it, as far as ours go.
+ */
+function scaleOf(weights: readonly number[]): number {
+  const weighty = weights.filter((weight) => weight > 0);
+  const heaviest = Math.max(...weighty, 1);
+  if (heaviest > MOST_WEIGHT) return MOST_WEIGHT / heaviest;
+  if (weighty.length === 0 || weighty.length === weights.length) return 1;
+  return Math.min(Math.ceil(LEAST_BESIDE_ZERO / Math.min(...weighty)), Math.floor(MOST_WEIGHT / heaviest));
 }
