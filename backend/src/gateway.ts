@@ -312,8 +312,10 @@ class Gateway {
         say(`Stopping: requests under way may take up to ${seconds} s. Ctrl-C again ends it at once.`);
       void this.end(0, times);
     };
+    // Told a second time, nothing is waited for, and no worker is left behind.
+    const endAtOnce = (): unknown => Promise.resolve(this.#primary?.stop(null)).then(() => process.exit(1));
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.on(signal, () => (this.#ending ? process.exit(1) : stop(signal)));
+      process.on(signal, () => void (this.#ending ? endAtOnce() : stop(signal)));
     }
     process.on('SIGHUP', (signal) => {
       // The terminal was closed, perhaps told several times: whoever is there no more can't stop us later.

@@ -15,6 +15,7 @@ import { GatewayHome } from '../support/gatewayProcess.js';
 import { GatewayTraffic } from '../support/gatewayTraffic.js';
 import { freePortRange } from '../support/ports.js';
 import { isAlive, parentOf, sendSignal } from '../support/processes.js';
+import { RawClient } from '../support/rawHttp.js';
 import { waitFor } from '../support/waitFor.js';
 
 /** What a test has of its own: most of these tests wait more than they work, and run side by side. */
@@ -252,6 +253,32 @@ describe.concurrent('the primary', () => {
     expect(ports.map(String)).toContain(await slow);
     expect((await primary.ended()).code).toBe(0);
     expect(workers.filter(isAlive)).toEqual([]);
+  });
+
+  it('that is told twice ends at once, with its workers, and half an answer is cut', async ({
+    scene: { home },
+  }) => {
+    const endless = createTcpServer((socket) => {
+      socket.on('error', () => undefined).on('data', () => socket.write('HTTP/1.0 200 OK\r\n\r\nrow 1'));
+    });
+    endless.listen(0, '127.0.0.1');
+    await once(endless, 'listening');
+    const upstream = (endless.address() as AddressInfo).port;
+    const gateway = await home({ BACKEND_HOSTS: `127.0.0.1:${upstream}`, GATEWAY_STOP_TIMEOUT: '8000' });
+    const primary = await gateway.start();
+    const workers = primary.workers();
+    const client = new RawClient(gateway.port).send('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await client.until('row 1');
+    primary.signal('SIGTERM');
+    await waitFor(async () => (await connectProblem(gateway.port)) === 'ECONNREFUSED', {
+      what: 'a closed port',
+    });
+    primary.signal('SIGTERM');
+    expect((await primary.ended()).code).toBe(1);
+    await waitFor(() => workers.every((pid) => !isAlive(pid)), { what: 'no worker', deadlineMs: 1_000 });
+    await waitFor(() => client.closed, { what: 'the cut' });
+    expect(client.problem).toBe('ECONNRESET');
+    endless.close();
   });
 
   it('replaces its workers on SIGHUP one at a time, under load, also when told again meanwhile, and loses nothing', async ({

@@ -126,6 +126,11 @@ export class WorkerProcess {
         return;
       case 'stop':
         void this.#end(message.times);
+        return;
+      case 'end':
+        // Not by a signal: then the kernel would close connections, and half an answer could pass for a whole one.
+        this.#worker?.close();
+        this.#options.exit(0);
     }
   }
 

@@ -461,6 +461,25 @@ describe('stopping while workers are replaced', () => {
   });
 });
 
+describe('ending at once', () => {
+  beforeEach(started);
+
+  it('is told to all, also to those that are stopping; one that does not is killed', async () => {
+    const { fleet, processes, clock } = world;
+    void fleet.stop(STOP);
+    let hasEnded = false;
+    const ended = fleet.stop(null).then(() => (hasEnded = true));
+    expect(processes.map(({ got }) => got.at(-1))).toEqual([{ kind: 'end' }, { kind: 'end' }]);
+    processes[0]!.exits();
+    await clock.advance(100);
+    expect(hasEnded).toBe(false);
+    expect(processes[1]!.signals).toEqual([]);
+    await clock.advance(STOP.graceMs / 2);
+    await ended;
+    expect(processes.map(({ signals }) => signals)).toEqual([[], ['SIGKILL']]);
+  });
+});
+
 describe('what workers say', () => {
   beforeEach(started);
 

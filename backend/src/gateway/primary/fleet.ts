@@ -49,6 +49,8 @@ const YOUNG_MS = 5_000;
 const BACKOFF = { baseMs: 100, capMs: 10_000 };
 /** On top of the grace, before a worker that was told to stop is killed. */
 const STOP_SLACK_MS = 1_000;
+/** How long a worker may take that is to end at once. */
+const AT_ONCE_MS = 500;
 
 export class Fleet<Settings> {
   readonly #options: FleetOptions<Settings>;
@@ -183,8 +185,8 @@ export class Fleet<Settings> {
     return [...this.#workers.values()].filter(({ state }) => state !== 'stopping');
   }
 
-  /** Every worker finishes what is under way and ends; one that does not is killed. */
-  async stop(times: StopTimes): Promise<void> {
+  /** Every worker finishes what is under way and ends; one that does not is killed. @param times null: it ends at once. */
+  async stop(times: StopTimes | null): Promise<void> {
     this.#stopping = true;
     this.#cancelWatch();
     for (const cancel of this.#cancelRespawns) cancel();
@@ -307,11 +309,12 @@ export class Fleet<Settings> {
     worker.process.send(message);
   }
 
-  #tellToStop(worker: Worker, times: StopTimes): void {
+  #tellToStop(worker: Worker, times: StopTimes | null): void {
+    if (times === null) this.#send(worker, { kind: 'end' });
     // One that is being replaced goes on as it was told, but not for longer than all others now.
-    if (worker.state !== 'stopping') this.#send(worker, { kind: 'stop', times });
+    else if (worker.state !== 'stopping') this.#send(worker, { kind: 'stop', times });
     worker.state = 'stopping';
-    this.#options.clock.after(times.graceMs + STOP_SLACK_MS, () => {
+    this.#options.clock.after(times === null ? AT_ONCE_MS : times.graceMs + STOP_SLACK_MS, () => {
       if (this.#workers.has(worker.id)) worker.process.kill('SIGKILL');
     });
   }

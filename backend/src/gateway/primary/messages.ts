@@ -63,7 +63,9 @@ export type ToWorker<Settings> =
   | { readonly kind: 'process'; readonly upstream: string; readonly news: ProcessNews }
   | { readonly kind: 'page'; readonly id: number; readonly answer: OwnAnswer | Problem }
   | { readonly kind: 'logged' }
-  | { readonly kind: 'stop'; readonly times: StopTimes };
+  | { readonly kind: 'stop'; readonly times: StopTimes }
+  /** It ends at once, whatever is under way. */
+  | { readonly kind: 'end' };
 
 export type FromWorker =
   | { readonly kind: 'ready' }

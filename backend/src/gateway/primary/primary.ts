@@ -132,8 +132,12 @@ export class Primary<Settings> {
     return outcome;
   }
 
-  /** Requests under way finish, upgraded connections are closed over a window, then the workers end. */
-  async stop(times: StopTimes): Promise<void> {
+  /**
+   * Requests under way finish, upgraded connections are closed over a window, then the workers end.
+   * @param times null: the workers end at once, whatever is under way, and nothing else is put in order.
+   */
+  async stop(times: StopTimes | null): Promise<void> {
+    if (times === null) return this.#fleet.stop(null);
     // First the supervisor: nobody is to wait for our word on a draining instance.
     const goodbye = this.#reporter?.close();
     // Its workers finish requests for up to half a minute: meanwhile they go on to be told which upstreams are gone.
