@@ -172,10 +172,27 @@ export function algorithmName(): Kind<string> {
   return spelt(choice([first, ...others]), own);
 }
 
+/** Fields of one hop, in any case: nothing of them reaches an upstream, so no request has one to be hashed. */
+const NEVER_FORWARDED = [
+  'connection',
+  'expect',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]
+  .map((name) => name.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`))
+  .join('|');
+
 /** What a consistent hash is made of. */
 export function hashKey(): Kind<string> {
   return matching(
-    /^(ip|path|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/,
+    new RegExp(`^(?!header:(?:${NEVER_FORWARDED})$)(ip|path|(header|cookie):[!#$%&'*+.^_\`|~0-9A-Za-z-]+)$`),
     'ip, path, header:<name> or cookie:<name>',
   );
 }

@@ -2,6 +2,7 @@
 import { shownJson } from '../lib/secrets/ofProcess.js';
 import { STATUS_CODES } from 'node:http';
 import type { Refusal } from './http1/refusal.js';
+import { dateLine } from './httpDate.js';
 import { ERROR_PAGE_LINES, renderErrorPage } from './pages/errorPage.js';
 
 export interface OwnAnswer {
@@ -20,6 +21,9 @@ export interface Problem extends Refusal {
   readonly reason?: string | undefined;
 }
 
+/** What a service may be asked for through the gateway (RFC 9110 section 10.2.1); not TRACE, and not CONNECT. */
+export const ALLOW_LINE = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
+
 export function isProblem(result: OwnAnswer | Problem): result is Problem {
   return 'code' in result;
 }
@@ -30,7 +34,9 @@ export function isProblem(result: OwnAnswer | Problem): result is Problem {
  * @param asPage for a person in front of a browser (accept.ts); JSON otherwise.
  */
 export function problemAnswer(problem: Problem, requestId: string, asPage: boolean): OwnAnswer {
-  const { status, code, message, reason, lines = '' } = problem;
+  const { status, code, message, reason } = problem;
+  // A 405 says what is allowed (RFC 9110 section 15.5.6); a page knows better for itself.
+  const lines = problem.lines ?? (status === 405 ? ALLOW_LINE : '');
   const retryAfter = status === 429 || status === 503 ? 'Retry-After: 1\r\n' : '';
   const common = `Cache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n${retryAfter}${lines}`;
   if (asPage) {
@@ -72,14 +78,15 @@ export function redirectToTls(
  * The bytes of an answer.
  * @param connection the Connection field's value; '' for none.
  * @param toHead leaves the body out, and says how long it would be.
+ * @param wallMs wall clock.
  */
-export function renderAnswer(answer: OwnAnswer, connection: string, toHead: boolean): Buffer {
+export function renderAnswer(answer: OwnAnswer, connection: string, toHead: boolean, wallMs: number): Buffer {
   const { status, lines, contentType, body } = answer;
   const withoutBody = status === 204 || status === 304;
   const framing = withoutBody
     ? ''
     : `Content-Type: ${contentType}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`;
   const hop = connection === '' ? '' : `Connection: ${connection}\r\n`;
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${lines}${framing}${hop}\r\n`;
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Unknown'}\r\n${dateLine(wallMs)}${lines}${framing}${hop}\r\n`;
   return Buffer.from(toHead || withoutBody ? head : head + body);
 }

@@ -11,9 +11,11 @@ import { writeCopied } from './copiedWrites.js';
 import { BodyScanner } from './http1/bodyScanner.js';
 import { findHeadEnd, HOPELESS, INCOMPLETE } from './http1/headFinder.js';
 import type { HeadLimits } from './http1/refusal.js';
+import { valueOf } from './http1/fields.js';
 import { CHUNKED, UNTIL_CLOSE } from './http1/framing.js';
 import type { RequestHead } from './http1/requestHead.js';
 import { parseResponseHead, ResponseHead } from './http1/responseHead.js';
+import { acceptFor } from './webSocket/accept.js';
 
 export type RelayResult =
   /** More is to come. */
@@ -23,22 +25,34 @@ export type RelayResult =
   | 'dropped'
   /** 101: `head` is its head, `rest` what followed. Nothing was sent. */
   | 'upgraded'
+  /** It is an answer, but to this client it would be none, or another: `problem` says why. Nothing of it was sent. */
+  | 'untranslatable'
   /** It is no HTTP, or its end can't be known: `problem` says why. */
   | 'bad';
 
 /** Who decides about an answer. */
 export interface RelayHost {
+  /** Whether the client speaks HTTP/2: what is said to it is translated. */
+  readonly toHttp2: boolean;
   /** Whether to send it on. Asked once, when its head is complete. */
   wantsAnswer(head: ResponseHead): boolean;
   /** Whether, as far as the request is concerned, the client's connection stays open after it. */
   keepsClient(): boolean;
+  /** Nothing but the end of the client's connection is the answer's end. */
+  onUndelimited(): void;
   /** Further field lines for it, each with its CRLF. */
   answerLines(): string;
 }
 
 /** Up to this many bytes a head and what came with it are written as one piece of text. */
 const MAX_JOINED_BYTES = 16_384;
-const MAX_INTERIM_ANSWERS = 32;
+/**
+ * Of all interim answers to one request. How many there may be depends on how long the work takes (102); each of them
+ * begins the time-out for an answer anew, so an upstream that says nothing more is not waited for.
+ */
+const MAX_INTERIM_BYTES = 65_536;
+/** RFC 9110 section 15; HTTP/2 in Node has no others. */
+const LAST_STATUS = 599;
 const NOTHING = Buffer.alloc(0);
 const HEAD_END = '\r\n\r\n';
 
@@ -66,7 +80,7 @@ export class AnswerRelay {
   readonly #limits: HeadLimits;
   readonly #host: RelayHost;
   #partial: Buffer | null = null;
-  #interimAnswers = 0;
+  #interimBytes = 0;
   #scanner: BodyScanner | null = null;
   /** Set for a client that does not know the chunked coding: payload that is to be written. */
   #pieces: Buffer[] | null = null;
@@ -112,8 +126,8 @@ export class AnswerRelay {
           : this.#parse(buffer.toString('latin1', at, end - 2), end - 2 - at, head);
       if (problem !== null) return this.#bad(problem);
       if (head.status >= 200 || head.status === 101) return this.#takeFinal(head, buffer, text, end);
-      this.#interimAnswers += 1;
-      if (this.#interimAnswers > MAX_INTERIM_ANSWERS) return this.#bad('it never comes to a final answer');
+      this.#interimBytes += end - at;
+      if (this.#interimBytes > MAX_INTERIM_BYTES) return this.#bad('it never comes to a final answer');
       this.#sendInterim(head);
       at = end;
       if (at === buffer.length) return 'more';
@@ -133,8 +147,12 @@ export class AnswerRelay {
 
   #takeFinal(head: ResponseHead, buffer: Buffer, text: string | null, bodyAt: number): RelayResult {
     if (head.status === 101) {
-      if (!this.#request.webSocket || head.upgradeTo !== 'websocket' || !head.upgrade) {
+      if (!this.#request.webSocket || head.upgradeTo?.toLowerCase() !== 'websocket' || !head.upgrade) {
         return this.#bad('it switches to a protocol that was not asked for');
+      }
+      // A client of HTTP/1.1 looks for itself; in HTTP/2 there is no key, and the gateway made it.
+      if (this.#host.toHttp2 && !this.#acceptsKey(head)) {
+        return this.#bad('its Sec-WebSocket-Accept is not that of the key that it was sent');
       }
       this.head = head;
       this.status = 101;
@@ -142,6 +160,15 @@ export class AnswerRelay {
       return 'upgraded';
     }
     this.status = head.status;
+    if (head.status > LAST_STATUS) {
+      this.problem = `there is no status ${head.status}`;
+      return 'untranslatable';
+    }
+    if (this.#host.toHttp2 && this.#request.webSocket && head.status < 300) {
+      // RFC 8441 section 5: there, any 2xx says that the WebSocket is open.
+      this.problem = `it answered the WebSocket's handshake with ${head.status}`;
+      return 'untranslatable';
+    }
     if (!this.#host.wantsAnswer(head)) return 'dropped';
     const scanner = this.#scannerFor(head);
     const end = scanner.scan(buffer, bodyAt);
@@ -149,9 +176,14 @@ export class AnswerRelay {
     this.head = head;
     this.#scanner = scanner;
     this.begun = true;
-    this.#writeHead(this.#headText(head), buffer, text, bodyAt, end);
+    this.#writeHead(this.#headText(head), scanner, buffer, text, bodyAt, end);
     this.surplus = end < buffer.length;
     return scanner.done ? 'done' : 'more';
+  }
+
+  #acceptsKey(head: ResponseHead): boolean {
+    const key = valueOf(this.#request.lines, 'sec-websocket-key');
+    return key !== null && valueOf(head.lines, 'sec-websocket-accept') === acceptFor(key);
   }
 
   #scannerFor(head: ResponseHead): BodyScanner {
@@ -168,20 +200,39 @@ export class AnswerRelay {
   #headText(head: ResponseHead): string {
     const chunked =
       head.bodyLength === CHUNKED && this.#pieces === null ? 'Transfer-Encoding: chunked\r\n' : '';
-    this.keepsClient = this.#pieces === null && head.bodyLength !== UNTIL_CLOSE && this.#host.keepsClient();
+    const isDelimited = this.#pieces === null && head.bodyLength !== UNTIL_CLOSE;
+    this.keepsClient = isDelimited && this.#host.keepsClient();
+    if (!isDelimited) this.#host.onUndelimited();
     const lines = this.#host.answerLines();
-    return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${chunked}${lines}${this.#connectionLine()}\r\n`;
+    return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${chunked}${lines}${this.#connectionLines(head)}\r\n`;
   }
 
-  #connectionLine(): string {
+  #connectionLines({ status, upgradeTo }: ResponseHead): string {
+    // RFC 9110 section 15.5.22: without Upgrade, a 426 does not say what is required.
+    if (status === 426 && upgradeTo !== null) {
+      return `Upgrade: ${upgradeTo}\r\nConnection: upgrade${this.keepsClient ? '' : ', close'}\r\n`;
+    }
     if (!this.keepsClient) return 'Connection: close\r\n';
     return this.#request.minorVersion === 0 ? 'Connection: keep-alive\r\n' : '';
   }
 
-  #writeHead(head: string, buffer: Buffer, text: string | null, from: number, to: number): void {
+  #writeHead(
+    head: string,
+    scanner: BodyScanner,
+    buffer: Buffer,
+    text: string | null,
+    from: number,
+    to: number,
+  ): void {
     if (this.#pieces !== null) {
       this.#client.write(head, 'latin1');
       this.#writePieces(this.#pieces);
+      return;
+    }
+    if (scanner.isEdited) {
+      const body = scanner.passedOn(buffer, from, to);
+      this.bodyBytes += body.length;
+      this.#wrote(writeCopied(this.#client, body, head));
       return;
     }
     this.bodyBytes += to - from;
@@ -196,8 +247,9 @@ export class AnswerRelay {
     if (end < chunk.length) this.surplus = true;
     if (this.#pieces !== null) this.#writePieces(this.#pieces);
     else {
-      this.bodyBytes += end;
-      this.#wrote(writeCopied(this.#client, chunk.subarray(0, end)));
+      const passed = scanner.passedOn(chunk, 0, end);
+      this.bodyBytes += passed.length;
+      if (passed.length > 0) this.#wrote(writeCopied(this.#client, passed));
     }
     return scanner.done ? 'done' : 'more';
   }

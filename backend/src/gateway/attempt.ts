@@ -3,6 +3,7 @@
  * releases it exactly once, with the outcome; the connection goes back to the upstream only when both messages on it
  * are complete, and is destroyed in every other case.
  */
+import type { Socket } from 'node:net';
 import { countsAgainstUpstream, type AttemptFailure } from '../domain/retry.js';
 import type { AnswerRelay, RelayHost } from './answerRelay.js';
 import type { GatewayContext } from './context.js';
@@ -25,6 +26,8 @@ export interface AttemptHost extends RelayHost {
   onAnswered(attempt: Attempt): void;
   /** The attempt is over: lease and connection are gone. Nothing of a final answer was sent to the client. */
   onAttemptFailed(attempt: Attempt, failure: AttemptFailure, detail: string): void;
+  /** The attempt is over: the upstream's answer is not its fault, and can't be told to this client. Nothing of it was sent. */
+  onUntranslatable(attempt: Attempt, detail: string): void;
   /** The attempt is over in the middle of an answer. */
   onAnswerCut(attempt: Attempt): void;
   /** 101: lease and connection are to be taken over. */
@@ -70,6 +73,11 @@ export class Attempt implements Borrower {
   /** Sends on a piece of the body, which is valid only during the call. @returns false when the upstream can't take more at the moment. */
   write(piece: Buffer): boolean {
     return this.#connection === null || writeCopied(this.#connection.socket, piece);
+  }
+
+  /** Of its connection; null: there is none (yet). */
+  get socket(): Socket | null {
+    return this.#connection?.socket ?? null;
   }
 
   /** The client can take more of the answer again. */
@@ -126,6 +134,10 @@ export class Attempt implements Borrower {
         return;
       case 'upgraded':
         this.#handOver();
+        return;
+      case 'untranslatable':
+        this.end('neutral');
+        this.#host.onUntranslatable(this, this.relay.problem);
         return;
       default:
         this.#fail('lost', this.relay.problem);

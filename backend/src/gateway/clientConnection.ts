@@ -8,11 +8,10 @@
  * Requests that are pipelined wait as bytes in `#pending`, bounded; answers therefore leave in order. Closing is done
  * in two steps, because a connection that is closed with unread bytes is reset, and a reset overtakes the answer.
  */
-import { TLSSocket } from 'node:tls';
 import { acceptIn, prefersPage } from './accept.js';
 import type { Activity } from './activity.js';
 import { problemAnswer, redirectToTls, renderAnswer, type OwnAnswer } from './answer.js';
-import type { ClientSocket } from './clientSocket.js';
+import { breakOff, type ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 import { Exchange } from './exchange.js';
@@ -20,29 +19,22 @@ import { Farewell } from './farewell.js';
 import type { Failure } from './failures.js';
 import type { Peer } from './forwarded.js';
 import { pathOf } from './hashKey.js';
-import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines } from './http1/headFinder.js';
-import type { Refusal } from './http1/refusal.js';
+import { findHeadEnd, HOPELESS, INCOMPLETE, skipEmptyLines, textOfHead } from './http1/headFinder.js';
+import { refusal, type Refusal } from './http1/refusal.js';
 import { parseRequestHead, RequestHead } from './http1/requestHead.js';
 import { endsHere, OPTIONS_ANSWER } from './maxForwards.js';
-import { objectionTo } from './objections.js';
+import { NO_ROUTE, objectionTo } from './objections.js';
 import { isFromHere } from './pages/access.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 import { NOBODY_ASKED, recordOf, unreadRecord } from './requestRecord.js';
 import type { NotedClient } from './seenSessions.js';
+import { Standstill } from './standstill.js';
 
 /** Who wants to know when it is gone. */
 export interface ClientOwner {
   onClientClosed(client: ClientConnection): void;
 }
-
-const NO_ROUTE: Refusal = {
-  status: 404,
-  code: 'route.none',
-  message: 'No route leads from this host and path to a service.',
-};
-
-const MOST_TEXT_BYTES = 65_536;
 
 export class ClientConnection implements Timed, NotedClient {
   readonly socket: ClientSocket;
@@ -50,6 +42,8 @@ export class ClientConnection implements Timed, NotedClient {
   deadlineMs: number;
   notedIn = -1;
   notedAddress = '';
+  /** Its answers say themselves where they end. */
+  isDelimited = true;
   readonly #context: GatewayContext;
   readonly #owner: ClientOwner;
   #pending: Buffer | null = null;
@@ -65,6 +59,8 @@ export class ClientConnection implements Timed, NotedClient {
   /** By its activity. */
   #paused = false;
   #stopped = false;
+  /** Made when a request first waits until the answer before it is taken. */
+  #standstill: Standstill | null = null;
   #reading = false;
 
   constructor(socket: ClientSocket, peer: Peer, context: GatewayContext, owner: ClientOwner) {
@@ -81,10 +77,6 @@ export class ClientConnection implements Timed, NotedClient {
       // 'close' follows, and that is all there is to know: the client is gone.
     });
     socket.on('close', () => this.#onClose());
-  }
-
-  get isPaused(): boolean {
-    return this.#paused;
   }
 
   /** Between two requests. */
@@ -155,7 +147,8 @@ export class ClientConnection implements Timed, NotedClient {
   answer(answer: OwnAnswer, head: RequestHead, bodyDone: boolean): void {
     const keep = head.persistent && bodyDone && !this.#context.draining;
     const connection = keep ? (head.minorVersion === 0 ? 'keep-alive' : '') : 'close';
-    this.socket.write(renderAnswer(answer, connection, head.method === 'HEAD'));
+    const wallMs = this.#context.clock.wallMs();
+    this.socket.write(renderAnswer(answer, connection, head.method === 'HEAD', wallMs));
     this.finish(keep);
   }
 
@@ -177,21 +170,34 @@ export class ClientConnection implements Timed, NotedClient {
   /** Ends it at once, in a way that the client can't take for the end of an answer. */
   cut(): void {
     this.#activity = null;
-    if (this.socket.destroyed) return;
-    // TLS can't be reset from here; without its close_notify the end is no proper one either.
-    if (this.socket instanceof TLSSocket) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    breakOff(this.socket, this.isDelimited);
+  }
+
+  /** Ends it at once, whatever is under way: a client that has not got all of its answer can tell. */
+  endAtOnce(): void {
+    if (this.#activity === null && this.socket.writableLength === 0) this.socket.destroy();
+    else breakOff(this.socket, this.isDelimited);
   }
 
   onDeadline(): void {
     if (this.#closing) this.#farewell?.onDeadline();
     else if (this.#activity !== null) this.#activity.onTimeout();
+    else if (this.#isTaking()) return;
     else if (this.#pending === null || skipEmptyLines(this.#pending, 0) === this.#pending.length)
       this.closeGently();
     else {
       const message = 'The request head did not arrive in time.';
-      this.#refuse({ status: 408, code: 'head.timeout', message }, textOf(this.#pending));
+      this.#refuse({ status: 408, code: 'head.timeout', message }, textOfHead(this.#pending));
     }
+  }
+
+  /** Whether a request waits only until the client has taken the answer before it, and the client takes it. */
+  #isTaking(): boolean {
+    if (this.#pending === null || !this.socket.writableNeedDrain) return false;
+    this.#standstill ??= new Standstill(this.socket, this.#context.deadlines);
+    const lookMs = this.#standstill.lookOrBegin(this.#context.limits.bodyTimeoutMs);
+    this.deadlineMs = lookMs ?? this.deadlineMs;
+    return lookMs !== null;
   }
 
   #onData(chunk: Buffer): void {
@@ -242,13 +248,12 @@ export class ClientConnection implements Timed, NotedClient {
     const { limits } = this.#context;
     const end = findHeadEnd(pending, from, Math.max(0, this.#seen - from));
     if (end === HOPELESS) {
-      const message = 'This is not an HTTP/1.1 request.';
-      this.#refuse({ status: 400, code: 'head.malformed', message }, textOf(pending));
+      this.#refuse(refusal(400, 'head.malformed', 'This is not an HTTP/1.1 request.'), textOfHead(pending));
       return false;
     }
     if ((end === INCOMPLETE ? pending.length : end) - from > limits.maxHeadBytes) {
       const message = `The request's head is larger than ${limits.maxHeadBytes} bytes.`;
-      this.#refuse({ status: 431, code: 'head.too-large', message }, textOf(pending));
+      this.#refuse({ status: 431, code: 'head.too-large', message }, textOfHead(pending));
       return false;
     }
     if (end === INCOMPLETE) {
@@ -335,11 +340,13 @@ export class ClientConnection implements Timed, NotedClient {
     this.#context.answers.count(refusal.status);
     this.#context.onRequestEnd?.(unreadRecord(this.peer, refusal));
     const answer = problemAnswer(refusal, '', prefersPage(acceptIn(text)));
-    this.socket.write(renderAnswer(answer, 'close', text.startsWith('HEAD ')));
+    const wallMs = this.#context.clock.wallMs();
+    this.socket.write(renderAnswer(answer, 'close', text.startsWith('HEAD '), wallMs));
     this.closeGently();
   }
 
   #onDrain(): void {
+    this.#standstill = null;
     if (this.#activity === null) this.#readHeads();
     else this.#activity.onClientDrain();
   }
@@ -358,9 +365,4 @@ export class ClientConnection implements Timed, NotedClient {
     activity?.onClientGone();
     this.#owner.onClientClosed(this);
   }
-}
-
-/** What has arrived of a head that can't be read; a browser says in the beginning what it accepts. */
-function textOf(pending: Buffer): string {
-  return pending.toString('latin1', skipEmptyLines(pending, 0), MOST_TEXT_BYTES);
 }

@@ -11,6 +11,7 @@
 import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
+import { Standstill } from './standstill.js';
 
 /** How much is still read from a client after its last answer; what it sends beyond that waits on its side. */
 const LINGER_BYTES = 16_777_216;
@@ -25,9 +26,7 @@ export interface Leaving extends Timed {
 export class Farewell {
   readonly #client: Leaving;
   readonly #context: Pick<GatewayContext, 'limits' | 'deadlines'>;
-  readonly #patienceMs: number;
-  /** Bytes that had not left at the last look. */
-  #unsent: number;
+  readonly #standstill: Standstill;
   #received = 0;
 
   /**
@@ -37,9 +36,8 @@ export class Farewell {
   constructor(client: Leaving, context: Pick<GatewayContext, 'limits' | 'deadlines'>, patienceMs: number) {
     this.#client = client;
     this.#context = context;
-    this.#patienceMs = patienceMs;
-    this.#unsent = client.socket.writableLength;
-    this.#allow(patienceMs);
+    this.#standstill = new Standstill(client.socket, context.deadlines);
+    client.deadlineMs = this.#standstill.begin(patienceMs);
     client.socket.end(() => this.#allow(context.limits.lingerMs));
   }
 
@@ -50,12 +48,10 @@ export class Farewell {
 
   onDeadline(): void {
     const { socket } = this.#client;
-    const { writableFinished, writableLength } = socket;
-    if (writableFinished) socket.destroy();
-    else if (writableLength < this.#unsent) {
-      this.#unsent = writableLength;
-      this.#allow(this.#patienceMs);
-    } else this.#client.cut();
+    const lookMs = socket.writableFinished ? null : this.#standstill.look();
+    if (socket.writableFinished) socket.destroy();
+    else if (lookMs !== null) this.#client.deadlineMs = lookMs;
+    else this.#client.cut();
   }
 
   #allow(ms: number): void {

@@ -65,22 +65,53 @@ export class Peer {
   }
 
   /** The address of the client itself. */
-  clientAddress(arrived: ArrivedFields): string {
-    if (!this.trusted || arrived.forwardedFor === null) return this.address;
-    let client = this.address;
-    const hops = arrived.forwardedFor.split(',');
-    for (let i = hops.length - 1; i >= 0; i -= 1) {
-      const hop = hopAddress(hops[i] ?? '');
-      if (hop === null) break;
-      client = hop;
-      if (!this.#trust.trusts(hop)) break;
-    }
-    return client;
+  clientAddress({ forwardedFor }: ArrivedFields): string {
+    return this.trusted && forwardedFor !== null ? this.#reach(forwardedFor).client : this.address;
   }
 
   /** Whether the client came through TLS, here or at a trusted proxy. */
   isSecure(arrived: ArrivedFields): boolean {
-    return this.secure || (this.trusted && arrived.forwardedProto?.toLowerCase() === 'https');
+    if (this.secure) return true;
+    const { forwardedProto } = arrived;
+    return (
+      this.trusted &&
+      forwardedProto !== null &&
+      this.#believed(forwardedProto, arrived).toLowerCase() === 'https'
+    );
+  }
+
+  /** The host that the client asked for, at the first trusted proxy where there is one. @param host asked for here. */
+  originalHost(arrived: ArrivedFields, host: string): string {
+    if (!this.trusted || arrived.forwardedHost === null) return host;
+    const believed = this.#believed(arrived.forwardedHost, arrived);
+    return isValidHost(believed) ? believed : host;
+  }
+
+  /** What X-Forwarded-For says as far as it is believed: the client, and how many entries stand behind that one. */
+  #reach(forwardedFor: string): { readonly client: string; readonly behind: number } {
+    let client = this.address;
+    const hops = forwardedFor.split(',');
+    let at = hops.length;
+    for (; at > 0; at -= 1) {
+      const hop = hopAddress(hops[at - 1] ?? '');
+      if (hop === null) break;
+      client = hop;
+      if (this.#trust.trusts(hop)) continue;
+      at -= 1;
+      break;
+    }
+    return { client, behind: Math.max(0, hops.length - at - 1) };
+  }
+
+  /**
+   * Of a list to which each proxy appended what it saw of its own client, the entry about the client that is believed.
+   * Where proxies replace the value instead, the list is shorter than their chain, and its first entry is what there is.
+   */
+  #believed(list: string, { forwardedFor }: ArrivedFields): string {
+    if (!list.includes(',')) return list;
+    const entries = list.split(',');
+    const behind = forwardedFor === null ? 0 : this.#reach(forwardedFor).behind;
+    return (entries[Math.max(0, entries.length - 1 - behind)] ?? '').trim();
   }
 
   /** The forwarded fields of a request, each with its CRLF. */
@@ -96,9 +127,9 @@ export class Peer {
   #appended(arrived: ArrivedFields & { readonly forwardedOther: string }, host: string): string {
     const chain = arrived.forwardedFor === null ? this.address : `${arrived.forwardedFor}, ${this.address}`;
     const proto = this.isSecure(arrived) ? 'https' : 'http';
-    const { forwardedHost } = arrived;
-    const originalHost = forwardedHost !== null && isValidHost(forwardedHost) ? forwardedHost : host;
-    const lines = fields(chain, proto, originalHost, this.clientAddress(arrived)) + arrived.forwardedOther;
+    const lines =
+      fields(chain, proto, this.originalHost(arrived, host), this.clientAddress(arrived)) +
+      arrived.forwardedOther;
     if (arrived.forwarded === null) return lines;
     const node = isIP(this.address) === 6 ? `"[${this.address}]"` : this.address;
     return `${lines}Forwarded: ${arrived.forwarded}, for=${node};proto=${this.secure ? 'https' : 'http'}\r\n`;

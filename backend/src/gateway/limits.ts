@@ -81,13 +81,14 @@ export const DEFAULT_LIMITS: GatewayLimits = {
 /**
  * The time-out for what an exchange awaits now, ms.
  * @param relay of the attempt under way; undefined: the request waits for an upstream.
+ * @param isBodyDue whether more of the request's body is to come.
  */
 export function allowedMs(
   limits: GatewayLimits,
   relay: { readonly head: object | null; readonly clientIsFull: boolean } | undefined,
-  bodyDone: boolean,
+  isBodyDue: boolean,
 ): number {
   if (relay === undefined) return limits.queueTimeoutMs;
-  if (!bodyDone || relay.clientIsFull) return limits.bodyTimeoutMs;
+  if (isBodyDue || relay.clientIsFull) return limits.bodyTimeoutMs;
   return relay.head === null ? limits.responseTimeoutMs : limits.streamTimeoutMs;
 }

@@ -3,7 +3,7 @@
  * the way to a service. At 0 this gateway answers in the place of whoever is behind it; otherwise the next hop gets one
  * less. It is for TRACE as well, which is refused here whatever it says; with any other method it means nothing.
  */
-import type { OwnAnswer } from './answer.js';
+import { ALLOW_LINE, type OwnAnswer } from './answer.js';
 import type { RequestHead } from './http1/requestHead.js';
 
 /** More intermediaries than this are a loop. */
@@ -13,7 +13,7 @@ const NUMBER = /^\d{1,10}$/;
 /** The gateway's own answer to an OPTIONS that may go no further. */
 export const OPTIONS_ANSWER: OwnAnswer = {
   status: 204,
-  lines: 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n',
+  lines: ALLOW_LINE,
   contentType: '',
   body: '',
 };

@@ -3,6 +3,12 @@ import type { GatewayContext } from './context.js';
 import { refusal, type Refusal } from './http1/refusal.js';
 import type { RequestHead } from './http1/requestHead.js';
 
+export const NO_ROUTE: Refusal = {
+  status: 404,
+  code: 'route.none',
+  message: 'No route leads from this host and path to a service.',
+};
+
 /** Counts the request against its client's allowance. @returns null: nothing does. */
 export function objectionTo(
   head: RequestHead,
@@ -20,9 +26,14 @@ export function objectionTo(
   if (head.method === 'TRACE') {
     return refusal(405, 'method.not-allowed', 'TRACE shows credentials to scripts; it is off.');
   }
-  if (head.via !== null && head.via.includes(viaName)) {
+  if (head.via !== null && passedThrough(head.via, viaName)) {
     const message = 'The request came back to the gateway it left: an upstream points to the gateway itself.';
     return refusal(508, 'route.loop', message);
   }
   return null;
+}
+
+/** Whether one of the entries of Via is by that name: `1.1 name (comment), 2.0 other` (RFC 9110 section 7.6.3). */
+function passedThrough(via: string, name: string): boolean {
+  return via.includes(name) && via.split(',').some((entry) => entry.trim().split(/[ \t]+/)[1] === name);
 }

@@ -94,6 +94,7 @@ export class PageVisit implements Activity {
     const path = this.#path;
     if (path === null) return from;
     const end = this.#body.scan(chunk, from);
+    this.#client.deadlineMs = this.#context.deadlines.nowMs + this.#context.limits.bodyTimeoutMs;
     const { problem, payloadBytes, done } = this.#body;
     if (problem !== '') this.#fail(400, 'body.malformed', `The request's body is malformed: ${problem}.`);
     else if (payloadBytes > MOST_BODY_BYTES) this.#ask(path, null);

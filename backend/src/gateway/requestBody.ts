@@ -52,10 +52,16 @@ export class RequestBody {
     if (this.#kept === null || end === from) return end;
     if (sending && this.#keptBytes + end - from > this.#maxKeptBytes) this.forget();
     else {
-      this.#kept.push(Buffer.from(chunk.subarray(from, end)));
-      this.#keptBytes += end - from;
+      const piece = Buffer.from(this.passedOn(chunk, from, end));
+      this.#kept.push(piece);
+      this.#keptBytes += piece.length;
     }
     return end;
+  }
+
+  /** What goes on of what was read last. See BodyScanner. */
+  passedOn(chunk: Buffer, from: number, end: number): Buffer {
+    return this.#scanner.passedOn(chunk, from, end);
   }
 
   /** Lets go of what was kept: it will not be sent again. */

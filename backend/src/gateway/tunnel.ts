@@ -16,11 +16,13 @@
  */
 import type { Activity } from './activity.js';
 import type { ClientConnection } from './clientConnection.js';
+import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
 import { writeCopied } from './copiedWrites.js';
 import type { Timed } from './deadlines.js';
 import type { ResponseHead } from './http1/responseHead.js';
 import type { Pool } from './pool.js';
+import { Standstill } from './standstill.js';
 import type { Upstream } from './upstream.js';
 import type { ConnectionUser, UpstreamConnection } from './upstreamConnection.js';
 import { closeFrame, maskedCloseFrame } from './webSocket/closeFrame.js';
@@ -46,6 +48,8 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   #overByMs = Number.POSITIVE_INFINITY;
   /** Our Close is on its way to the client. */
   #closeSent = false;
+  /** While one side can't take more; null: both can. */
+  #standstill: Standstill | null = null;
 
   /** Takes over the lease of `upstream` and its connection. */
   constructor(
@@ -88,12 +92,17 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     this.#touch();
     const bytes = from === 0 ? chunk : chunk.subarray(from);
     this.#fromClient.follow(bytes);
-    if (!writeCopied(this.#connection.socket, bytes)) this.#client.pause();
+    if (!writeCopied(this.#connection.socket, bytes)) {
+      this.#client.pause();
+      this.#watch(this.#connection.socket);
+    }
     if (this.#closeSent) this.#lookForAnswer();
     return chunk.length;
   }
 
   onClientDrain(): void {
+    this.#standstill = null;
+    this.#touch();
     this.#connection.socket.resume();
   }
 
@@ -127,6 +136,8 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   }
 
   onUpstreamDrain(): void {
+    this.#standstill = null;
+    this.#touch();
     this.#client.resume();
   }
 
@@ -141,7 +152,9 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
 
   onDeadline(): void {
     const { refusals, deadlines } = this.#context;
-    if (this.#state === 'open') {
+    const lookMs = this.#state === 'open' && !this.#isDue ? (this.#standstill?.look() ?? null) : null;
+    if (lookMs !== null) this.deadlineMs = Math.min(this.#leaveAtMs, lookMs);
+    else if (this.#state === 'open') {
       refusals.count(this.isLeaving ? 'tunnel.drained' : 'tunnel.idle');
       this.#beginToLeave(this.isLeaving ? this.#overByMs : deadlines.nowMs + FAREWELL_MS);
     } else if (this.#state === 'last') this.#end();
@@ -159,8 +172,22 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
     );
   }
 
+  /** It was told to leave, and it is time. */
+  get #isDue(): boolean {
+    return this.#context.deadlines.nowMs >= this.#leaveAtMs;
+  }
+
   #pass(bytes: Buffer): void {
-    if (!writeCopied(this.#client.socket, bytes)) this.#connection.socket.pause();
+    if (writeCopied(this.#client.socket, bytes)) return;
+    this.#connection.socket.pause();
+    this.#watch(this.#client.socket);
+  }
+
+  /** That side can't take more at the moment: as long as it takes some of it, the WebSocket is not silent. */
+  #watch(full: ClientSocket): void {
+    if (this.#state !== 'open') return;
+    this.#standstill = new Standstill(full, this.#context.deadlines);
+    this.deadlineMs = Math.min(this.#leaveAtMs, this.#standstill.begin(this.#context.limits.tunnelTimeoutMs));
   }
 
   #beginToLeave(overByMs: number): void {
@@ -212,7 +239,11 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
   }
 }
 
-/** The head that tells a client that its connection is upgraded from here on. @param answer the upstream's. */
-export function switchingHead({ reason, lines }: ResponseHead): string {
-  return `HTTP/1.1 101 ${reason}\r\n${lines}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`;
+/**
+ * The head that tells a client that its connection is upgraded from here on.
+ * @param answer the upstream's.
+ * @param further field lines of the gateway's own, each with its CRLF.
+ */
+export function switchingHead({ reason, lines }: ResponseHead, further: string): string {
+  return `HTTP/1.1 101 ${reason}\r\n${lines}${further}Connection: upgrade\r\nUpgrade: websocket\r\n\r\n`;
 }

@@ -25,7 +25,7 @@ export class TurnedAway {
   add(socket: ClientSocket, refusal: Refusal): void {
     socket.on('error', () => socket.destroy());
     if (this.#waiting >= MOST_WAITING) {
-      answer(socket, refusal, '');
+      answer(socket, refusal, '', this.#clock.wallMs());
       return;
     }
     this.#waiting += 1;
@@ -33,7 +33,7 @@ export class TurnedAway {
       socket.off('data', onData).off('close', onClose);
       cancel();
       this.#waiting -= 1;
-      answer(socket, refusal, head);
+      answer(socket, refusal, head, this.#clock.wallMs());
     };
     const onData = (chunk: Buffer): void => decide(chunk.toString('latin1'));
     const onClose = (): void => decide('');
@@ -42,7 +42,7 @@ export class TurnedAway {
   }
 }
 
-function answer(socket: ClientSocket, refusal: Refusal, head: string): void {
+function answer(socket: ClientSocket, refusal: Refusal, head: string, wallMs: number): void {
   const told = problemAnswer(refusal, '', prefersPage(acceptIn(head)));
-  socket.end(renderAnswer(told, 'close', head.startsWith('HEAD ')), () => socket.destroy());
+  socket.end(renderAnswer(told, 'close', head.startsWith('HEAD '), wallMs), () => socket.destroy());
 }

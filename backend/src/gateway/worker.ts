@@ -293,8 +293,8 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
     this.draining = true;
     this.deadlines.stop();
     this.#stranded.close();
+    for (const client of this.#clients) client.endAtOnce();
     this.#listeners.close();
-    for (const client of this.#clients) client.socket.destroy();
     for (const upstream of this.#allUpstreams()) upstream.closeIdle();
   }
 

@@ -53,7 +53,10 @@ describe('a chunked body', () => {
     ['a Content-Length in the trailer', '0\r\nContent-Length: 5\r\n\r\n'],
     ['a Transfer-Encoding in the trailer', '0\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['a Host in the trailer', '0\r\nHost: a\r\n\r\n'],
-    ['a forwarded field in the trailer', '0\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n'],
+    ['only whitespace behind a size and an extension', '5;a \r\nhello\r\n0\r\n\r\n'],
+    ['whitespace and no extension', '5 ;\r\nhello\r\n0\r\n\r\n'],
+    ['whitespace and no name', '5 ; =b\r\nhello\r\n0\r\n\r\n'],
+    ['whitespace within a token', '5;a b\r\nhello\r\n0\r\n\r\n'],
     ['trailers without end', `0\r\n${'X: y\r\n'.repeat(100)}`],
   ])('with %s fails, wherever it is cut', (_name, text) => {
     expect(scan(CHUNKED, text).problem).not.toBe('');
@@ -69,6 +72,28 @@ describe('a chunked body', () => {
     ['b\r\n5\r\nhello\r\n0\r\n0\r\n\r\n', '5\r\nhello\r\n0'],
   ])('%j is read as %j', (text, body) => {
     expect(scan(CHUNKED, `${text}GET /`)).toEqual({ body, rest: 'GET /', done: true, problem: '' });
+  });
+
+  it.each([
+    ['5 ; a=b\r\nhello\r\n0\r\n\r\n', '5\r\nhello\r\n0\r\n\r\n'],
+    ['5\t;\ta = "b;c"\t; d\r\nhello\r\n0 ;x\r\n\r\n', '5\r\nhello\r\n0\r\n\r\n'],
+    ['5;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\n', '5;a=b\r\nhello\r\n0\r\nX-T: 1\r\n\r\n'],
+    [
+      '0\r\nX-Forwarded-For: 1.2.3.4\r\nX-T: 1\r\nConnection: close\r\nX_Forwarded_For: 5\r\nContent_Length: 5\r\nX-U: 2\r\n\r\n',
+      '0\r\nX-T: 1\r\nX-U: 2\r\n\r\n',
+    ],
+  ])('%j goes on as %j, wherever it is cut', (text, expected) => {
+    for (let cut = 0; cut <= text.length; cut += 1) {
+      const scanner = new BodyScanner(CHUNKED);
+      let passed = '';
+      for (const piece of [text.slice(0, cut), text.slice(cut)]) {
+        const bytes = Buffer.from(piece, 'latin1');
+        const end = scanner.scan(bytes, 0);
+        passed += scanner.passedOn(bytes, 0, end).toString('latin1');
+      }
+      expect(passed).toBe(expected);
+      expect(scanner.done).toBe(true);
+    }
   });
 
   it('is found whole wherever it is cut', () => {

@@ -24,17 +24,26 @@ export const CR = 0x0d;
 export const SPACE = 0x20;
 export const COLON = 0x3a;
 
+/** How `text` continues at a place, compared with a name. */
+export const DIFFERS = 0;
+export const IS_NAME = 1;
+/** It is the name but for underscores in the place of hyphens: another name, which CGI-like servers take for this one. */
+export const IS_LOOKALIKE = 2;
+
 /**
- * Whether `text` continues at `start` with `lower`, whatever its case. `lower` has letters in lower case, digits and
- * hyphens only; an underscore in the text passes for a hyphen, because CGI-like servers take one for the other.
+ * How `text` continues at `start`, compared with `lower`, whatever its case. `lower` has letters in lower case, digits
+ * and hyphens only.
  */
-export function matchesName(text: string, start: number, lower: string): boolean {
+export function compareName(text: string, start: number, lower: string): number {
+  let result = IS_NAME;
   for (let i = 0; i < lower.length; i += 1) {
     const wanted = lower.charCodeAt(i);
     const got = text.charCodeAt(start + i);
-    if (got !== wanted && (got | 0x20) !== wanted && !(got === 0x5f && wanted === 0x2d)) return false;
+    if (got === wanted || (got | 0x20) === wanted) continue;
+    if (got !== 0x5f || wanted !== 0x2d) return DIFFERS;
+    result = IS_LOOKALIKE;
   }
-  return true;
+  return result;
 }
 
 /** Whether text[start, end) equals `lower`, whatever its case. `lower` is in lower case. */

@@ -4,7 +4,20 @@
  *
  * Names that a proxy has to know are told apart by length first and compared without allocating anything.
  */
-import { COLON, CR, FIELD_VALUE, LF, matchesName, SPACE, TAB, TOKEN } from './chars.js';
+import {
+  COLON,
+  compareName,
+  CR,
+  DIFFERS,
+  equalsIgnoringCase,
+  FIELD_VALUE,
+  IS_LOOKALIKE,
+  IS_NAME,
+  LF,
+  SPACE,
+  TAB,
+  TOKEN,
+} from './chars.js';
 
 /** Where the parts of one line are in the text; reused from line to line. */
 export interface FieldSpan {
@@ -70,6 +83,10 @@ export const NAME = {
   maxForwards: 22,
   /** Not ours, but never in a trailer. */
   neverInTrailer: 23,
+  /** Of a request: Content_Length or Transfer_Encoding. A server that takes them for the real ones sees another end. */
+  misspeltFraming: 24,
+  /** Of a request: a name that a server may take for one that the gateway takes out or writes itself: X_Forwarded_For. */
+  misspelt: 25,
 } as const;
 
 const NAMES: readonly (readonly [string, number])[] = [
@@ -113,18 +130,50 @@ const BY_LENGTH: readonly (readonly (readonly [string, number])[])[] = Array.fro
   (_, length) => NAMES.filter(([name]) => name.length === length),
 );
 
-/** Which of NAME the name text[start, end) is. */
+/** Which of NAME the name text[start, end) is: a name with underscores is never one of those with hyphens. */
 export function nameOf(text: string, start: number, end: number): number {
+  return lookUp(text, start, end, false);
+}
+
+/**
+ * Which of NAME the name of a request's field is. A name with underscores decides nothing; it is `misspelt` where a
+ * server behind the gateway, reading it like CGI, would take it for what the gateway says.
+ */
+export function requestNameOf(text: string, start: number, end: number): number {
+  return lookUp(text, start, end, true);
+}
+
+function lookUp(text: string, start: number, end: number, seesLookalikes: boolean): number {
   const length = end - start;
   const candidates = BY_LENGTH[length];
   if (candidates !== undefined) {
     for (const candidate of candidates) {
-      if (matchesName(text, start, candidate[0])) return candidate[1];
+      const match = compareName(text, start, candidate[0]);
+      if (match === DIFFERS) continue;
+      if (match === IS_NAME) return candidate[1];
+      return seesLookalikes ? lookalikeOf(candidate[1]) : NAME.other;
     }
   }
-  if (length > FORWARDED_PREFIX.length && matchesName(text, start, FORWARDED_PREFIX))
-    return NAME.forwardedOther;
-  return NAME.other;
+  if (length <= FORWARDED_PREFIX.length) return NAME.other;
+  const prefix = compareName(text, start, FORWARDED_PREFIX);
+  if (prefix === IS_NAME) return NAME.forwardedOther;
+  return prefix === IS_LOOKALIKE && seesLookalikes ? NAME.misspelt : NAME.other;
+}
+
+/** What a request's field is whose name only looks like that one. */
+function lookalikeOf(name: number): number {
+  switch (name) {
+    case NAME.contentLength:
+    case NAME.transferEncoding:
+      return NAME.misspeltFraming;
+    case NAME.idempotencyKey:
+    case NAME.webSocketKey:
+    case NAME.webSocketVersion:
+    case NAME.neverInTrailer:
+      return NAME.other; // the gateway has no word in them
+    default:
+      return NAME.misspelt;
+  }
 }
 
 /**
@@ -149,8 +198,7 @@ export function valueOf(lines: string, name: string): string | null {
   for (let at = 0; at < lines.length;) {
     const next = readField(lines, at, span);
     if (next === MALFORMED) return null;
-    if (span.nameEnd - at === name.length && matchesName(lines, at, name))
-      return lines.slice(span.valueStart, span.valueEnd);
+    if (equalsIgnoringCase(lines, at, span.nameEnd, name)) return lines.slice(span.valueStart, span.valueEnd);
     at = next;
   }
   return null;

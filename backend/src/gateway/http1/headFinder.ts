@@ -9,6 +9,8 @@ import { CR, LF, TOKEN } from './chars.js';
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 
+const MOST_TEXT_BYTES = 65_536;
+
 export const INCOMPLETE = -1;
 export const HOPELESS = -2;
 
@@ -35,4 +37,9 @@ export function skipEmptyLines(buffer: Buffer, from: number): number {
   let at = from;
   for (let lines = 0; lines < 2 && buffer[at] === CR && buffer[at + 1] === LF; lines += 1) at += 2;
   return at;
+}
+
+/** What has arrived of a head that can't be read; a browser says in the beginning what it accepts. */
+export function textOfHead(pending: Buffer): string {
+  return pending.toString('latin1', skipEmptyLines(pending, 0), MOST_TEXT_BYTES);
 }

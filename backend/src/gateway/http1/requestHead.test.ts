@@ -180,6 +180,34 @@ describe('a request head that is accepted', () => {
     expect(head).toMatchObject({ close: true, persistent: false, acceptsTrailers: false, webSocket: false });
   });
 
+  it('is decided by no name that only looks like one that decides', () => {
+    const head = accepted(
+      GET, HOST, 'X_Forwarded_For: 1.2.3.4', 'X_Forwarded-Proto: https', 'X_Forwarded_Port: 1', 'X_Real_IP: 1', 'X_Request_Id: a',
+      'Idempotency_Key: a', 'Max_Forwards: 0', 'Keep_Alive: 1', 'Connection: Upgrade', 'Upgrade: websocket',
+      'Sec_WebSocket_Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec_WebSocket_Version: 13', 'Set_Cookie: a', 'x_own: 1',
+    ); // prettier-ignore
+    expect(head).toMatchObject({
+      forwardedFor: null, forwardedProto: null, forwardedOther: '', realIp: null, requestId: null, hasIdempotencyKey: false,
+      maxForwards: null, webSocket: false,
+      lines: 'Idempotency_Key: a\r\nSec_WebSocket_Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec_WebSocket_Version: 13\r\nSet_Cookie: a\r\nx_own: 1\r\n',
+    }); // prettier-ignore
+  });
+
+  it('names its host in its target, whatever Host says of the scheme’s own port', () => {
+    expect(accepted('GET http://a:80/p HTTP/1.1', 'Host: a').host).toBe('a:80');
+    expect(accepted('GET http://a/p HTTP/1.1', 'Host: A:80').host).toBe('a');
+    expect(accepted('GET https://a:443/p HTTP/1.1', 'Host: a').host).toBe('a:443');
+    expect(accepted('GET http://[::1]:80/p HTTP/1.1', 'Host: [::1]').host).toBe('[::1]:80');
+    expect(parse('GET http://a:443/p HTTP/1.1', 'Host: a')).toBe('host.invalid');
+    expect(parse('GET https://a:80/p HTTP/1.1', 'Host: a')).toBe('host.invalid');
+  });
+
+  it('asks about the server as a whole with OPTIONS and no path', () => {
+    expect(accepted('OPTIONS http://a HTTP/1.1', HOST).target).toBe('*');
+    expect(accepted('OPTIONS http://a/ HTTP/1.1', HOST).target).toBe('/');
+    expect(accepted('OPTIONS http://a?q HTTP/1.1', HOST).target).toBe('/?q');
+  });
+
   it('says whether its connection goes on', () => {
     expect(accepted(GET, HOST).persistent).toBe(true);
     expect(accepted(GET, HOST, 'Connection: Close').persistent).toBe(false);

@@ -12,10 +12,10 @@ import { withoutApiCookies } from '../../lib/apiCookies.js';
 import { equalsIgnoringCase, TAB } from './chars.js';
 import { readConnectionField, type ConnectionOptions } from './connectionField.js';
 import { ABSENT, CHUNKED, parseLength } from './framing.js';
-import { MALFORMED, NAME, nameOf, readField, withoutListed, type FieldSpan } from './fields.js';
+import { MALFORMED, NAME, readField, requestNameOf, withoutListed, type FieldSpan } from './fields.js';
 import { refusal, type HeadLimits, type Refusal } from './refusal.js';
 import { readRequestLine } from './requestLine.js';
-import { isValidHost, splitAbsoluteTarget } from './target.js';
+import { isSameHost, isValidHost, splitAbsoluteTarget } from './target.js';
 
 /** Fields that a trusted peer may have set, as they arrived; null when absent. */
 export interface ArrivedFields {
@@ -110,7 +110,7 @@ function readFields(text: string, from: number, limits: HeadLimits, head: Reques
         `The request has more than ${limits.maxFields} header lines.`,
       );
     }
-    const name = nameOf(text, at, span.nameEnd);
+    const name = requestNameOf(text, at, span.nameEnd);
     if (name !== NAME.other) {
       const problem = takeField(name, text, at, head);
       if (problem !== null) return problem;
@@ -161,9 +161,11 @@ function takeField(name: number, text: string, at: number, head: RequestHead): R
     case NAME.connection:
       return takeConnection(text, head);
     case NAME.contentLength:
-      return takeContentLength(text, at, head);
+      return takeContentLength(text, head);
     case NAME.transferEncoding:
-      return takeTransferEncoding(text, at);
+      return takeTransferEncoding(text);
+    case NAME.misspeltFraming:
+      return refusal(400, 'framing.ambiguous', 'A field that decides about framing is misspelt.');
     case NAME.upgrade:
       upgradeTo = upgradeTo === null ? text.slice(span.valueStart, span.valueEnd).toLowerCase() : 'several';
       return null;
@@ -210,10 +212,10 @@ function takeText(name: number, text: string, at: number, head: RequestHead): vo
       head.cookie = head.cookie === null ? value : `${head.cookie}; ${value}`;
       return;
     case NAME.forwardedProto:
-      head.forwardedProto = value;
+      head.forwardedProto = head.forwardedProto === null ? value : `${head.forwardedProto}, ${value}`;
       return;
     case NAME.forwardedHost:
-      head.forwardedHost = value;
+      head.forwardedHost = head.forwardedHost === null ? value : `${head.forwardedHost}, ${value}`;
       return;
     case NAME.realIp:
       head.realIp = value;
@@ -249,9 +251,9 @@ function takeConnection(text: string, head: RequestHead): Refusal | null {
       );
 }
 
-function takeContentLength(text: string, at: number, head: RequestHead): Refusal | null {
-  if (contentLength !== ABSENT || !equalsIgnoringCase(text, at, span.nameEnd, 'content-length')) {
-    return refusal(400, 'framing.ambiguous', 'There is more than one Content-Length, or it is misspelt.');
+function takeContentLength(text: string, head: RequestHead): Refusal | null {
+  if (contentLength !== ABSENT) {
+    return refusal(400, 'framing.ambiguous', 'There is more than one Content-Length.');
   }
   contentLength = parseLength(text, span.valueStart, span.valueEnd);
   if (contentLength === ABSENT) {
@@ -262,11 +264,9 @@ function takeContentLength(text: string, at: number, head: RequestHead): Refusal
   return null;
 }
 
-function takeTransferEncoding(text: string, at: number): Refusal | null {
+function takeTransferEncoding(text: string): Refusal | null {
   transferEncodings += 1;
-  const exact =
-    equalsIgnoringCase(text, at, span.nameEnd, 'transfer-encoding') &&
-    equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'chunked');
+  const exact = equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'chunked');
   return exact && transferEncodings === 1
     ? null
     : refusal(400, 'framing.ambiguous', 'The only Transfer-Encoding understood here is one "chunked".');
@@ -319,11 +319,11 @@ function concludeTarget(head: RequestHead): Refusal | null {
       ? null
       : refusal(400, 'target.invalid', 'The target "*" is for OPTIONS only.');
   }
-  const absolute = splitAbsoluteTarget(head.target);
+  const absolute = splitAbsoluteTarget(head.target, head.method);
   if (absolute === null) {
     return refusal(400, 'target.invalid', 'The request target is neither a path nor an http(s) URL.');
   }
-  if (hosts === 1 && absolute.host.toLowerCase() !== head.host.toLowerCase()) {
+  if (hosts === 1 && !isSameHost(absolute.host, head.host, absolute.scheme)) {
     return refusal(400, 'host.invalid', 'The Host header and the host in the request target differ.');
   }
   head.host = absolute.host;

@@ -45,6 +45,12 @@ describe('where an answer ends', () => {
     [[OK, 'Content-Length: 5'], false, 5],
     [[OK, 'Transfer-Encoding: chunked'], false, CHUNKED],
     [[OK], false, UNTIL_CLOSE],
+    [[OK, 'Content_Length: 5'], false, UNTIL_CLOSE],
+    [[OK, 'Content_Length: 5', 'Content-Length: 7'], false, 7],
+    [[OK, 'Transfer_Encoding: chunked', 'Content-Length: 7'], false, 7],
+    [['HTTP/1.1 205 Reset Content', 'Content-Length: 5'], false, 0],
+    [['HTTP/1.1 205 Reset Content', 'Transfer-Encoding: chunked'], false, 0],
+    [['HTTP/1.1 205 Reset Content'], false, 0],
     [['HTTP/1.0 200 OK'], false, UNTIL_CLOSE],
     [[OK, 'Content-Length: 5'], true, 0],
     [[OK, 'Transfer-Encoding: chunked'], true, 0],
@@ -77,6 +83,30 @@ describe('what of an answer goes on', () => {
       lines: 'A: 1\r\nContent-Length: 0\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n',
       persistent: true,
     });
+  });
+
+  it.each([
+    ['100 Continue', 'A: 1\r\n'],
+    ['103 Early Hints', 'A: 1\r\n'],
+    ['101 Switching Protocols', 'A: 1\r\n'],
+    ['204 No Content', 'A: 1\r\n'],
+    ['205 Reset Content', 'A: 1\r\nContent-Length: 0\r\n'],
+    ['304 Not Modified', 'Content-Length: 5\r\nA: 1\r\n'],
+    ['200 OK', 'Content-Length: 5\r\nA: 1\r\n'],
+  ])('a %s has the length that it may have', (status, lines) => {
+    expect(parse([`HTTP/1.1 ${status}`, 'Content-Length: 5', 'A: 1'])).toMatchObject({ lines });
+  });
+
+  it('is not followed by another on its connection when it has a body that there must not be', () => {
+    for (const status of [204, 205]) {
+      expect(parse([`HTTP/1.1 ${status} X`, 'Content-Length: 5'])).toMatchObject({ persistent: false });
+      expect(parse([`HTTP/1.1 ${status} X`, 'Transfer-Encoding: chunked'])).toMatchObject({
+        persistent: false,
+      });
+      expect(parse([`HTTP/1.1 ${status} X`, 'Content-Length: 0'])).toMatchObject({ persistent: true });
+    }
+    expect(parse(['HTTP/1.1 204 X'])).toMatchObject({ persistent: true });
+    expect(parse(['HTTP/1.1 205 X'])).toMatchObject({ persistent: false });
   });
 
   it('says whether the connection may be used again', () => {

@@ -3,13 +3,14 @@
  * client's answer run into another's. Hop-by-hop fields are removed in the same pass.
  *
  * Where the body ends (RFC 9112 section 6.3): none for HEAD, 1xx, 204 and 304; else Transfer-Encoding, else
- * Content-Length, else the end of the connection.
+ * Content-Length, else the end of the connection. A 205 has none either (RFC 9110 section 15.3.6): what comes behind its
+ * head all the same goes no further, and ends with the connection.
  */
 import { CR, equalsIgnoringCase, LF, SPACE } from './chars.js';
 import { readConnectionField, type ConnectionOptions } from './connectionField.js';
 import { MALFORMED, NAME, nameOf, readField, withoutListed, type FieldSpan } from './fields.js';
 import type { HeadLimits } from './refusal.js';
-import { CHUNKED, parseLength, UNTIL_CLOSE } from './framing.js';
+import { ABSENT, CHUNKED, parseLength, UNTIL_CLOSE } from './framing.js';
 
 export class ResponseHead implements ConnectionOptions {
   status = 0;
@@ -17,9 +18,9 @@ export class ResponseHead implements ConnectionOptions {
   minorVersion = 1;
   /** Bytes, CHUNKED or UNTIL_CLOSE. */
   bodyLength = 0;
-  /** The field lines that go on, each with its CRLF; with Content-Length, without Transfer-Encoding. */
+  /** The field lines that go on, each with its CRLF; with Content-Length where there may be one, without Transfer-Encoding. */
   lines = '';
-  /** Names the protocol it switches to, with 101. */
+  /** What Upgrade says: the protocol that it switches to, with 101; those that it asks for, with 426. */
   upgradeTo: string | null = null;
   close = false;
   keepAlive = false;
@@ -35,7 +36,7 @@ export class ResponseHead implements ConnectionOptions {
 
 const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };
 const FIRST_FIELD_AFTER_STATUS = 12;
-let contentLength = -1;
+let contentLength = ABSENT;
 let transferEncodings = 0;
 
 /**
@@ -51,7 +52,7 @@ export function parseResponseHead(
   limits: HeadLimits,
   head: ResponseHead,
 ): string | null {
-  contentLength = -1;
+  contentLength = ABSENT;
   transferEncodings = 0;
   const from = readStatusLine(text, head);
   if (from === MALFORMED) return 'its status line is malformed';
@@ -59,13 +60,23 @@ export function parseResponseHead(
   if (problem !== null) return problem;
   const { status } = head;
   if (transferEncodings > 0) {
-    if (contentLength !== -1 || head.minorVersion === 0) return 'its framing is ambiguous';
+    if (contentLength !== ABSENT || head.minorVersion === 0) return 'its framing is ambiguous';
   }
-  if (toHead || status < 200 || status === 204 || status === 304) head.bodyLength = 0;
+  if (toHead || status < 200 || status === 204 || status === 205 || status === 304) head.bodyLength = 0;
   else if (transferEncodings > 0) head.bodyLength = CHUNKED;
-  else head.bodyLength = contentLength === -1 ? UNTIL_CLOSE : contentLength;
+  else head.bodyLength = contentLength === ABSENT ? UNTIL_CLOSE : contentLength;
+  if (status < 200 || status === 204 || status === 205) leaveOutLength(head, status, toHead);
   if (head.listed !== null) head.lines = withoutListed(head.lines, head.listed);
   return null;
+}
+
+/** A 1xx and a 204 have no Content-Length (RFC 9110 section 8.6), and that of a 205 is 0. */
+function leaveOutLength(head: ResponseHead, status: number, toHead: boolean): void {
+  if (contentLength !== ABSENT) head.lines = withoutListed(head.lines, ['content-length']);
+  if (status === 205) head.lines += 'Content-Length: 0\r\n';
+  // Where the next answer begins is not known when there is a body that there must not be.
+  const announcesBody = transferEncodings > 0 || contentLength > 0;
+  if (announcesBody || (status === 205 && contentLength === ABSENT && !toHead)) head.close = true;
 }
 
 function readStatusLine(text: string, head: ResponseHead): number {
@@ -106,14 +117,14 @@ function readFields(
     if (fields > limits.maxFields) return `it has more than ${limits.maxFields} header lines`;
     const name = nameOf(text, at, span.nameEnd);
     if (endsHere(name)) {
-      const problem = takeField(name, text, at, head);
+      const problem = takeField(name, text, head);
       if (problem !== null) return problem;
       if (keptFrom < at) head.lines += text.slice(keptFrom, at);
       keptFrom = next;
     } else if (name === NAME.contentLength) {
       if (contentLength !== -1) return 'it has several Content-Length';
       contentLength = parseLength(text, span.valueStart, span.valueEnd);
-      if (contentLength === -1) return 'its Content-Length is not a number';
+      if (contentLength === ABSENT) return 'its Content-Length is not a number';
     }
     at = next;
   }
@@ -131,7 +142,7 @@ function endsHere(name: number): boolean {
   );
 }
 
-function takeField(name: number, text: string, at: number, head: ResponseHead): string | null {
+function takeField(name: number, text: string, head: ResponseHead): string | null {
   if (name === NAME.connection) {
     if (equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'keep-alive')) head.keepAlive = true;
     else if (!readConnectionField(text.slice(span.valueStart, span.valueEnd), head)) {
@@ -139,12 +150,11 @@ function takeField(name: number, text: string, at: number, head: ResponseHead): 
     }
   } else if (name === NAME.transferEncoding) {
     transferEncodings += 1;
-    const exact =
-      equalsIgnoringCase(text, at, span.nameEnd, 'transfer-encoding') &&
-      equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'chunked');
+    const exact = equalsIgnoringCase(text, span.valueStart, span.valueEnd, 'chunked');
     if (!exact || transferEncodings > 1) return 'its Transfer-Encoding is not one "chunked"';
   } else if (name === NAME.upgrade) {
-    head.upgradeTo = text.slice(span.valueStart, span.valueEnd).toLowerCase();
+    const value = text.slice(span.valueStart, span.valueEnd);
+    head.upgradeTo = head.upgradeTo === null ? value : `${head.upgradeTo}, ${value}`;
   }
   return null;
 }

@@ -113,8 +113,6 @@ export class AnswerWriter {
   }
 
   #respond({ status, bodyLength }: ResponseHead, headers: OutgoingHttpHeaders): void {
-    // RFC 9110 section 8.6: there is none in a 204, whatever an upstream says.
-    if (status === 204) delete headers['content-length'];
     this.#endsWithConnection = bodyLength === UNTIL_CLOSE;
     this.#hasTrailers = bodyLength === CHUNKED;
     if (this.#hasTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
@@ -137,26 +135,44 @@ export class AnswerWriter {
   #sendTrailers(): void {
     try {
       this.#stream.sendTrailers(headersOf(this.#body.trailerLines));
-    } catch {
-      return; // reset in the meantime
+    } catch (error) {
+      // Reset in the meantime; or the stream would stay open for ever.
+      this.#stream.destroy(error instanceof Error ? error : new Error(String(error)));
+      return;
     }
     this.#listener.onEnded();
   }
 }
 
-/** Several lines of one name become one list (RFC 9110 section 5.3); Set-Cookie is the one name that is no list. */
+/**
+ * Names that Node's HTTP/2 sends in one line only. A second line of them makes no sense in HTTP/1.1 either; the first one
+ * counts, as in Node's own HTTP/1.1 client.
+ */
+const SENT_ONCE = new Set(
+  (
+    'access-control-allow-credentials access-control-max-age access-control-request-method age authorization ' +
+    'content-length content-location content-md5 content-range content-type date dnt etag expires from host ' +
+    'if-modified-since if-range if-unmodified-since last-modified location max-forwards proxy-authorization range ' +
+    'referer retry-after tk upgrade-insecure-requests user-agent x-content-type-options'
+  ).split(' '),
+);
+/** Node sends these in one line only as well, but they are lists (RFC 9110 section 5.3): their lines become one. */
+const JOINED = new Set(['content-encoding', 'content-language', 'if-match', 'if-none-match']);
+
+/** Field lines as they came: several of one name stay several, because not every field is a list. */
 export function headersOf(lines: string): OutgoingHttpHeaders {
-  const headers = Object.create(null) as Record<string, string>;
-  const cookies: string[] = [];
+  const headers = Object.create(null) as Record<string, string | string[]>;
   const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };
   for (let at = 0; at < lines.length;) {
     const next = readField(lines, at, span);
     if (next === MALFORMED) break;
     const name = lines.slice(at, span.nameEnd).toLowerCase();
     const value = lines.slice(span.valueStart, span.valueEnd);
-    if (name === 'set-cookie') cookies.push(value);
-    else headers[name] = headers[name] === undefined ? value : `${headers[name]}, ${value}`;
+    const before = headers[name];
+    if (before === undefined) headers[name] = value;
+    else if (JOINED.has(name)) headers[name] = `${String(before)}, ${value}`;
+    else if (!SENT_ONCE.has(name)) headers[name] = [before, value].flat();
     at = next;
   }
-  return cookies.length === 0 ? headers : { ...headers, 'set-cookie': cookies };
+  return headers;
 }

@@ -25,6 +25,7 @@ import type { Peer } from '../forwarded.js';
 import type { Refusal } from '../http1/refusal.js';
 import { unreadRecord } from '../requestRecord.js';
 import { Allowance } from './allowance.js';
+import { queuedBytes, Standstill } from '../standstill.js';
 import { headersOf } from './answerWriter.js';
 import { requestText } from './requestText.js';
 import { StreamSocket } from './streamSocket.js';
@@ -37,6 +38,10 @@ export interface Http2Owner {
 
 const NUISANCES = { burst: 200, perSecond: 20 };
 const FIELD_OVERHEAD_BYTES = 32;
+/** Of a cookie that comes in crumbs (RFC 9113 section 8.2.3): `a=` and the `; ` that joins it. */
+const LEAST_CRUMB_BYTES = 4;
+/** What name and overhead of a crumb count in the size of a list. */
+const CRUMB_COST_BYTES = FIELD_OVERHEAD_BYTES + 'cookie'.length;
 const CONNECTION_WINDOW_BYTES = 1_048_576;
 /** How long a client may take to close a connection on which nothing is left. */
 const FAREWELL_MS = 1_000;
@@ -50,6 +55,7 @@ export class Http2Connection implements Timed {
   readonly #session: ServerHttp2Session;
   readonly #socket: TLSSocket;
   readonly #allowance = new Allowance(NUISANCES);
+  #standstill: Standstill | null = null;
   /** Under way, served or not. */
   streams = 0;
   #leaveAtMs = Number.POSITIVE_INFINITY;
@@ -62,13 +68,15 @@ export class Http2Connection implements Timed {
     this.#socket = socket;
     const { maxHeadBytes, maxFields, maxStreamsPerConnection, headTimeoutMs } = context.limits;
     this.deadlineMs = context.deadlines.nowMs + headTimeoutMs;
+    // A cookie counts as the one line that it becomes, so as many crumbs are taken as a head has room for. What is a
+    // little too much gets to the parser, which says so in an answer; the rest is reset.
+    const maxCrumbs = Math.ceil(maxHeadBytes / LEAST_CRUMB_BYTES);
     this.#session = performServerHandshake(socket, {
-      // What is a little too much gets to the parser, which says so in an answer; the rest is reset.
-      maxHeaderListPairs: maxFields + 32,
+      maxHeaderListPairs: maxFields + 32 + maxCrumbs,
       maxSessionInvalidFrames: 100,
       settings: {
         maxConcurrentStreams: maxStreamsPerConnection,
-        maxHeaderListSize: 2 * maxHeadBytes + FIELD_OVERHEAD_BYTES * maxFields,
+        maxHeaderListSize: 2 * maxHeadBytes + FIELD_OVERHEAD_BYTES * maxFields + CRUMB_COST_BYTES * maxCrumbs,
         enableConnectProtocol: true,
       },
     });
@@ -105,8 +113,18 @@ export class Http2Connection implements Timed {
     if (this.#state === 'open') {
       this.#state = 'leaving';
       this.#session.close();
-    } else if (this.streams === 0) this.#socket.destroy(); // a client that does not go by itself is not waited for
+    } else if (this.streams === 0 && !this.#isTaking()) {
+      this.#socket.destroy(); // a client that does not go by itself is not waited for
+    }
     this.deadlineMs = this.#context.deadlines.nowMs + FAREWELL_MS;
+  }
+
+  /** Whether a part of its last answers has not left yet, and the client takes it, however slowly. */
+  #isTaking(): boolean {
+    if (queuedBytes(this.#socket) === 0) return false;
+    const { deadlines, limits } = this.#context;
+    this.#standstill ??= new Standstill(this.#socket, deadlines);
+    return this.#standstill.lookOrBegin(limits.bodyTimeoutMs) !== null;
   }
 
   #onStream(stream: ServerHttp2Stream, flags: number, fields: readonly string[]): void {
@@ -119,13 +137,14 @@ export class Http2Connection implements Timed {
     }
     this.#begin(stream);
     const isWhole = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
-    const request = requestText(fields, isWhole, () => randomBytes(16).toString('base64'));
+    const { maxFields } = this.#context.limits;
+    const request = requestText(fields, isWhole, maxFields, () => randomBytes(16).toString('base64'));
     if ('status' in request) {
       this.#charge();
       this.#refuse(stream, request, fields, isWhole);
       return;
     }
-    this.#owner.onStream(new StreamSocket(stream, request, isWhole), this.peer);
+    this.#owner.onStream(new StreamSocket(stream, request, isWhole, this.#socket), this.peer);
   }
 
   #begin(stream: ServerHttp2Stream): void {

@@ -16,7 +16,7 @@ const PSEUDO: readonly Field[] = [
 ];
 
 function translate(fields: readonly Field[], isWhole = true): RequestText | Refusal {
-  return requestText(fields.flat(), isWhole, () => 'dGhlIHNhbXBsZSBub25jZQ==');
+  return requestText(fields.flat(), isWhole, 100, () => 'dGhlIHNhbXBsZSBub25jZQ==');
 }
 
 /** With pseudo-headers replaced by name. */

@@ -9,6 +9,7 @@
 import { TARGET, TOKEN, FIELD_VALUE } from '../http1/chars.js';
 import { ABSENT, CHUNKED, parseLength } from '../http1/framing.js';
 import { refusal, type Refusal } from '../http1/refusal.js';
+import { isSameHost } from '../http1/target.js';
 
 export interface RequestText {
   /** Latin1, with the empty line behind it. */
@@ -39,22 +40,36 @@ interface Head {
   host: string | null;
   /** Bytes; ABSENT where there is none. */
   contentLength: number;
+  /** Field lines that the HTTP/1.1 head will have. */
+  fields: number;
 }
 
 /**
  * @param fields names and values in turns, as received.
  * @param isWhole nothing follows the head.
+ * @param maxFields lines that the HTTP/1.1 head may have; all crumbs of a cookie are one.
  * @param webSocketKey for an extended CONNECT: HTTP/2 has none, HTTP/1.1 asks for one.
  */
 export function requestText(
   fields: readonly string[],
   isWhole: boolean,
+  maxFields: number,
   webSocketKey: () => string,
 ): RequestText | Refusal {
-  const head: Head = { pseudo: new Map(), lines: '', cookie: '', host: null, contentLength: ABSENT };
+  const head: Head = {
+    pseudo: new Map(),
+    lines: '',
+    cookie: '',
+    host: null,
+    contentLength: ABSENT,
+    fields: 0,
+  };
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const problem = takeField(head, fields[i] ?? '', fields[i + 1] ?? '');
     if (problem !== null) return malformed(problem);
+    if (head.fields > maxFields) {
+      return refusal(431, 'head.too-many-fields', `The request has more than ${maxFields} header lines.`);
+    }
   }
   const { pseudo, host } = head;
   const method = pseudo.get(':method') ?? '';
@@ -71,7 +86,8 @@ export function requestText(
     return malformed('The method or the path is missing or malformed.');
   }
   const authority = pseudo.get(':authority') ?? host ?? '';
-  if (host !== null && host.toLowerCase() !== authority.toLowerCase()) {
+  const scheme = pseudo.get(':scheme')?.toLowerCase() === 'http' ? 'http' : 'https';
+  if (host !== null && !isSameHost(host, authority, scheme)) {
     return refusal(400, 'host.invalid', 'The Host header and :authority differ.');
   }
   return protocol === undefined
@@ -101,7 +117,10 @@ function takeField(head: Head, name: string, value: string): string | null {
     if (head.contentLength !== ABSENT) return 'There is more than one Content-Length.';
     head.contentLength = parseLength(value, 0, value.length);
     if (head.contentLength === ABSENT) return 'Content-Length is not a plain decimal number.';
-  } else head.lines += `${name}: ${value}\r\n`;
+  } else {
+    head.fields += 1;
+    head.lines += `${name}: ${value}\r\n`;
+  }
   return null;
 }
 

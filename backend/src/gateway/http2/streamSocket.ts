@@ -12,6 +12,7 @@
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
+import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { ClientSocket } from '../clientSocket.js';
 import { CHUNKED } from '../http1/framing.js';
@@ -23,6 +24,8 @@ const { NGHTTP2_NO_ERROR } = constants;
 const STREAM_HIGH_WATER_BYTES = 65_536;
 
 export class StreamSocket extends Duplex implements ClientSocket {
+  readonly carrier: Socket;
+  takenBytes = 0;
   readonly #stream: ServerHttp2Stream;
   readonly #answer: AnswerWriter;
   readonly #isChunked: boolean;
@@ -32,9 +35,11 @@ export class StreamSocket extends Duplex implements ClientSocket {
   #received: boolean;
   #trailers = '';
 
-  constructor(stream: ServerHttp2Stream, request: RequestText, isWhole: boolean) {
+  /** @param carrier the connection. */
+  constructor(stream: ServerHttp2Stream, request: RequestText, isWhole: boolean, carrier: Socket) {
     super({ highWaterMark: STREAM_HIGH_WATER_BYTES, allowHalfOpen: true });
     this.#stream = stream;
+    this.carrier = carrier;
     this.#isChunked = request.bodyLength === CHUNKED;
     this.#left = request.webSocket ? Number.POSITIVE_INFINITY : request.bodyLength;
     this.#received = isWhole;
@@ -59,6 +64,7 @@ export class StreamSocket extends Duplex implements ClientSocket {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.takenBytes += chunk.length; // what came before it is gone
     if (this.#stream.destroyed) done(new Error('the stream is gone'));
     else this.#answer.write(chunk, done);
   }
@@ -78,7 +84,10 @@ export class StreamSocket extends Duplex implements ClientSocket {
 
   #listen(): void {
     this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk));
-    this.#stream.on('trailers', (trailers: IncomingHttpHeaders) => this.#onTrailers(trailers));
+    // Node hands over the fields as they came as well; its types don't know.
+    this.#stream.on('trailers', (_joined: IncomingHttpHeaders, _flags: number, fields: string[]) =>
+      this.#onTrailers(fields),
+    );
     this.#stream.on('end', () => this.#onEnd());
   }
 
@@ -107,15 +116,16 @@ export class StreamSocket extends Duplex implements ClientSocket {
     if (!this.push(bytes)) this.#stream.pause();
   }
 
-  #onTrailers(trailers: IncomingHttpHeaders): void {
-    for (const [name, value] of Object.entries(trailers)) {
-      for (const each of [value ?? []].flat()) {
-        if (!isField(name, each)) {
-          this.destroy();
-          return;
-        }
-        this.#trailers += `${name}: ${each}\r\n`;
+  /** @param fields names and values in turns, as received. */
+  #onTrailers(fields: readonly string[]): void {
+    for (let i = 0; i + 1 < fields.length; i += 2) {
+      const name = fields[i] ?? '';
+      const value = fields[i + 1] ?? '';
+      if (!isField(name, value)) {
+        this.destroy();
+        return;
       }
+      this.#trailers += `${name}: ${value}\r\n`;
     }
   }
 

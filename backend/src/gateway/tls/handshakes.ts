@@ -117,6 +117,11 @@ export class Handshakes {
       return;
     }
     this.#forget(key, handshake);
+    // TLS knows no reset, and Node refuses it; the connection that carries it can be reset.
+    socket.resetAndDestroy = () => {
+      handshake.socket.resetAndDestroy();
+      return socket.destroy();
+    };
     this.#owner.onSecure(socket, handshake.peer);
   }
 

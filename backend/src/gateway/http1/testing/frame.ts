@@ -8,6 +8,8 @@ export interface FramedRequest {
   readonly head: RequestHead;
   /** Decoded payload, latin1. */
   readonly body: string;
+  /** What is sent on of it: its head as it came, and its body. */
+  readonly passed: string;
   /** Where in the stream it ends. */
   readonly endsAt: number;
 }
@@ -27,7 +29,7 @@ export function frame(pieces: readonly Buffer[], limits: HeadLimits = LIMITS): F
   let seen = 0;
   let read = 0;
   const result = (outcome: Framed['outcome']): Framed => ({ requests, outcome });
-  let current: { head: RequestHead; scanner: BodyScanner; body: string[] } | null = null;
+  let current: { head: RequestHead; scanner: BodyScanner; body: string[]; passed: string } | null = null;
   for (const piece of pieces) {
     pending = Buffer.concat([pending, piece]);
     read += piece.length;
@@ -35,10 +37,12 @@ export function frame(pieces: readonly Buffer[], limits: HeadLimits = LIMITS): F
       if (current !== null) {
         const end = current.scanner.scan(pending, 0);
         if (current.scanner.failed) return result({ refused: current.scanner.problem });
+        current.passed += current.scanner.passedOn(pending, 0, end).toString('latin1');
         pending = pending.subarray(end);
         seen = 0;
         if (!current.scanner.done) break;
-        requests.push({ head: current.head, body: current.body.join(''), endsAt: read - pending.length });
+        const { head, body, passed } = current;
+        requests.push({ head, body: body.join(''), passed, endsAt: read - pending.length });
         if (!current.head.persistent) return result('closed');
         current = null;
       }
@@ -59,7 +63,7 @@ export function frame(pieces: readonly Buffer[], limits: HeadLimits = LIMITS): F
       const scanner = new BodyScanner(head.bodyLength, (buffer, start, stop) => {
         body.push(buffer.toString('latin1', start, stop));
       });
-      current = { head, scanner, body };
+      current = { head, scanner, body, passed: pending.toString('latin1', from, end) };
       pending = pending.subarray(end);
       seen = 0;
     }
