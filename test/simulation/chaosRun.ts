@@ -88,6 +88,8 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   },
   operatorStopsOne: withRow((world, row) => world.pm2.operatorStopSlowly(row, 3_000)),
   operatorReload: (world, service) => world.pm2.operatorReload(service),
+  operatorReloadsFile: (world, service, random) =>
+    world.pm2.operatorReloadFile(service, { pauseMs: 4_000 * random(), hasPort: random() < 0.5 }),
   wallClockJumps: (world, _service, random) => world.clock.setWall(7_200_000 * (random() - 0.5)),
   operatorDelete: withRow((world, row) => world.pm2.operatorDelete(row)),
   daemonStops: (world) => world.pm2.stopDaemon(),
@@ -192,8 +194,10 @@ async function recovery(world: World, { ticks }: RunOptions): Promise<Breach | n
   for (const name of SERVICES) {
     pm2.operatorStart(name);
     world.cpu.set(name, 50);
-    for (const row of pm2.alive(name)) pm2.setAnswers(row, 'ok');
-    for (const row of pm2.alive(name)) row.cancelExit();
+    for (const row of pm2.alive(name)) {
+      row.behaviour = GOOD;
+      row.cancelExit();
+    }
   }
   call(world, world.ha.start('chaos'));
   for (const name of SERVICES) call(world, world.ha.adopt(name, 'chaos'));

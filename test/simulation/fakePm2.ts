@@ -144,8 +144,13 @@ export class FakePm2 implements ProcessManager, Prober {
   }
 
   #restart(row: Row): void {
-    const { isOperators = false } = row;
     row.restarts += 1;
+    this.#runAgain(row);
+  }
+
+  /** Another process for the same reason: what an operator started is the operator's still. */
+  #runAgain(row: Row): void {
+    const { isOperators = false } = row;
     this.#run(row);
     row.isOperators = isOperators;
   }
@@ -165,7 +170,7 @@ export class FakePm2 implements ProcessManager, Prober {
     for (const row of this.alive(service)) {
       row.cancelExit();
       row.createdAtMs = this.#clock.wallMs();
-      this.#run(row);
+      this.#runAgain(row);
     }
   }
 
@@ -193,7 +198,7 @@ export class FakePm2 implements ProcessManager, Prober {
         if (hasPort) row.port = port;
         row.createdAtMs = this.#clock.wallMs();
         row.restarts += 1;
-        if (row.status === 'online') this.#run(row);
+        if (row.status === 'online') this.#runAgain(row);
         else this.#runForOperator(row);
       };
       if (pauseMs === 0) reload();

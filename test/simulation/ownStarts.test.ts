@@ -78,6 +78,21 @@ describe('a scale-down during which another instance is replaced', () => {
   });
 });
 
+it('what failed of a failover goes with it, also while all that it was to replace are ill and calls of PM2 come back late', async () => {
+  await begin(2);
+  const ill = world.pm2.alive(SERVICE);
+  world.pm2.behave = () => ({ ...GOOD, exitsAfterMs: 70 });
+  world.pm2.mutationLagMs = 5_000;
+  const failed = world.ha.failover(request).catch((thrown: unknown) => thrown);
+  for (const row of ill) world.pm2.setAnswers(row, 'error');
+  await until(() => world.eventsOf('operation.failed').length > 0);
+  const [, , started] = world.pm2.rows(SERVICE) as [Row, Row, Row];
+  world.pm2.mutationLagMs = 0;
+  await world.clock.advance(2_000);
+  expect(await failed).toMatchObject({ code: 'operation.failed' });
+  expect(world.pm2.rows(SERVICE)).not.toContain(started);
+});
+
 describe('a canary that crashed, and that PM2 has started again', () => {
   async function crashed(): Promise<{ canary: Row; deploy: Promise<unknown> }> {
     await begin(2);

@@ -263,10 +263,11 @@ export class Operations {
   ): void {
     const { failover } = this.#options;
     for (const { pmId } of operation.started) {
-      if (failover.quarantinedSlot(service.name, pmId) !== null)
-        failover.forgetSlot(service.name, pmId, true);
-      // A canary that failed goes, also when PM2 has brought it back to life before it is removed.
+      const hasFailed = failover.quarantinedSlot(service.name, pmId) !== null;
+      if (hasFailed) failover.forgetSlot(service.name, pmId, true);
+      // What failed goes, also when PM2 has brought it back to life before it is removed; of a deploy all that is new.
       if (failure.code === 'deploy.canary-failed') service.leaving.drainPlace(pmId, CANARY_FAILED);
+      else if (hasFailed) service.leaving.drainPlace(pmId, 'it did not stay up');
     }
     service.rollout = null;
     service.refusedStarts = null;
