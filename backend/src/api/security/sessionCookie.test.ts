@@ -55,6 +55,14 @@ describe('SessionCookies', () => {
     ).toHaveLength(1);
   });
 
+  it('is looked for among the first eight of a request', () => {
+    const behind = (planted: number): string =>
+      [...Array(planted).fill('holdfast_session=x'), pair].join('; ');
+    expect([0, 7, 8, 80].map((planted) => cookies.read(behind(planted), NOW_MS).length)).toEqual([
+      1, 1, 0, 0,
+    ]);
+  });
+
   it('ends with another secret, another token, or, without a secret, another process', () => {
     for (const other of [
       new SessionCookies('another secret', 'a token', TIMES),

@@ -7,6 +7,8 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { API_SESSION_COOKIE, API_SESSION_COOKIE_TLS, API_SESSION_COOKIES } from '../../lib/apiCookies.js';
 
 const FORMAT = /^v2\.([\w-]{22})\.(\d{1,12})\.(\d{1,12})\.([\w-]{43})$/;
+/** Of the cookies of one request. */
+const MOST_EXAMINED = 8;
 
 export interface Session {
   readonly id: string;
@@ -102,10 +104,14 @@ function cookie(value: string, maxAgeSeconds: number, secure: boolean): string {
   return `${name}=${value}; ${attributes}`;
 }
 
-/** Every cookie of our names: a page of a sibling host may have planted one before ours. */
+/**
+ * The first cookies of our names: a page of a sibling host may have planted some before ours. Each costs a signature, also
+ * of a caller that shows no token.
+ */
 function valuesOf(header: string | undefined): string[] {
-  return (header ?? '').split(';').flatMap((pair) => {
+  const values = (header ?? '').split(';').flatMap((pair) => {
     const [name = '', value = ''] = pair.trim().split('=', 2);
     return API_SESSION_COOKIES.includes(name) ? [value] : [];
   });
+  return values.slice(0, MOST_EXAMINED);
 }
