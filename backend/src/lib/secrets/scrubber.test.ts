@@ -44,6 +44,8 @@ describe('a secret', () => {
     ['GET https://x.example/a?sid=1&page=2 failed', `GET https://x.example/a?sid=${REDACTED}&page=2 failed`],
     ['a=1&token=x1&b=2', `a=1&token=${REDACTED}&b=2`],
     ['(password=abc)', `(password=${REDACTED})`],
+    ['node app.js --password k%22AAAAAAA7q --port 80', `node app.js --password ${REDACTED} --port 80`],
+    ['see token%3Dab1%26x%3D1', `see token%3D${REDACTED}%26x%3D1`],
     [`{ token: 'a', n: 1 }`, `{ token: '${REDACTED}', n: 1 }`],
   ])('leaves what stands around it: %s', (from, to) => {
     expect(scrubText(from)).toBe(to);

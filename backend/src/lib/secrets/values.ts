@@ -227,7 +227,12 @@ function stopsAt(text: string, at: number, start: number): boolean {
     case '\\':
       return /^\\(?:[nrt]|\\{0,8}["'`](?:[\s,:;)}\]]|$))/.test(text.slice(at, at + 11));
     case '%':
-      return at > start && /^%(?:26|22|20|0[aAdD])/.test(text.slice(at, at + 3));
+      // Where what stands before the value is encoded as well.
+      return (
+        at > start &&
+        /^%(?:26|22|20|0[aAdD])/.test(text.slice(at, at + 3)) &&
+        /%3[AaDd]$/.test(text.slice(Math.max(0, start - 3), start))
+      );
     default:
       return false;
   }
