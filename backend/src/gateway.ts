@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { CertificateFiles } from './adapters/certificates/certificateFiles.js';
 import { systemClock } from './adapters/clock.js';
+import { logFileMode } from './adapters/files/ownFolders.js';
 import { RotatingFile } from './adapters/files/rotatingFile.js';
 import { requireWritable } from './adapters/files/writable.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
@@ -74,12 +75,13 @@ function say(...lines: readonly string[]): void {
 }
 
 /** Opens nothing yet: the file appears with the first line. What waits when the process ends is written then. */
-function accessLogFile({ logDir, logMaxBytes, logMaxAgeDays }: Config): RotatingFile {
+function accessLogFile({ logDir, logMaxBytes, logMaxAgeDays, logGroupRead }: Config): RotatingFile {
   return new RotatingFile({
     path: join(logDir, 'ha-gateway-access.log'),
     maxBytes: logMaxBytes,
     maxFiles: 5,
     maxAgeMs: logMaxAgeDays * 24 * 3_600_000,
+    mode: logFileMode(logGroupRead),
   });
 }
 

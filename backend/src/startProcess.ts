@@ -14,6 +14,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { keepPrivate } from './adapters/files/ownFolders.js';
 import { createLogger } from './adapters/logging/logger.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { loadConfig } from './config/load.js';
@@ -66,13 +67,15 @@ export async function startProcess({ name, root, run }: StartOptions): Promise<v
     process.exit(EXIT_NEEDS_A_PERSON);
   }
   knowSecrets(config.secrets);
-  const { logDir, logLevel, logMaxBytes, logMaxAgeDays } = config;
+  const { logDir, logLevel, logMaxBytes, logMaxAgeDays, logGroupRead } = config;
   const logger = createLogger({
     file: join(logDir, `ha-${name}.log`),
     level: logLevel,
     maxBytes: logMaxBytes,
     maxAgeDays: logMaxAgeDays,
+    groupReads: logGroupRead,
   });
+  for (const told of keepFoldersPrivate(config)) logger.warn(told);
   // What is in memory can't be trusted any more. What matters is on disk, and PM2 starts us again.
   const onBug = (thrown: unknown): void => {
     const stack = thrown instanceof Error ? thrown.stack : undefined;
@@ -112,6 +115,14 @@ export function exitCodeFor(thrown: unknown): 1 | typeof EXIT_NEEDS_A_PERSON {
   const isRefusal = thrown instanceof HoldfastError && !thrown.retryable;
   const stays = thrown instanceof StartProblem && !thrown.passes;
   return stays || isRefusal ? EXIT_NEEDS_A_PERSON : 1;
+}
+
+function keepFoldersPrivate({ dataDir, logDir, logGroupRead }: Config): readonly string[] {
+  const folders = [
+    { what: 'data folder', path: dataDir, groupReads: false },
+    { what: 'log folder', path: logDir, groupReads: logGroupRead },
+  ];
+  return folders.flatMap(keepPrivate);
 }
 
 /** The configuration, or what is wrong with it, a line a problem. */

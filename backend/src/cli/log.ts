@@ -11,7 +11,7 @@ export type CommandLog = ClosableLogger;
  * @param name of the file in the log directory, such as `ha-startup.log`.
  */
 export function openLog({ config, terminal }: CliContext, name: string): CommandLog {
-  const { logDir, logMaxBytes, logMaxAgeDays } = config;
+  const { logDir, logMaxBytes, logMaxAgeDays, logGroupRead } = config;
   const file = join(logDir, name);
   return createLogger({
     file,
@@ -22,5 +22,6 @@ export function openLog({ config, terminal }: CliContext, name: string): Command
     console: false,
     maxBytes: logMaxBytes,
     maxAgeDays: logMaxAgeDays,
+    groupReads: logGroupRead,
   });
 }

@@ -6,11 +6,12 @@
  * until the next installation. The build does the same with dist (scripts/build.mjs).
  */
 import { spawn } from 'node:child_process';
-import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFileError, plainReason } from '../adapters/files/writable.js';
 import { HoldfastError, messageOf } from '../domain/errors.js';
+import { PRIVATE_FOLDER, writeOwn } from '../lib/ownFiles.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
 const BUILD_TIMEOUT_MS = 300_000;
@@ -136,8 +137,8 @@ export async function readBuilds({ root, dataDir }: Place): Promise<Builds> {
 /** Notes that the services run the current build. */
 export async function markDeployed(place: Place): Promise<void> {
   const { current } = await readBuilds(place);
-  await mkdir(place.dataDir, { recursive: true });
-  await writeFile(join(place.dataDir, DEPLOYED_FILE), current ?? '');
+  await mkdir(place.dataDir, { recursive: true, mode: PRIVATE_FOLDER });
+  await writeOwn(join(place.dataDir, DEPLOYED_FILE), current ?? '');
 }
 
 /** Whole lines, where it must be cut: half a secret may have no shape. */

@@ -2,12 +2,14 @@
  * Starting what PM2 does not list yet. `pm2 start <file>` on an application that runs would restart all of its
  * instances with one and the same port.
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { DATA_NAMES, LOG_NAMES, PM2_NAMES } from '../adapters/files/ownNames.js';
 import { requireWritable } from '../adapters/files/writable.js';
 import { HoldfastError } from '../domain/errors.js';
 import { nearest } from '../lib/editDistance.js';
+import { writeOwn } from '../lib/ownFiles.js';
 import type { CliContext } from './context.js';
 import { isService, readEcosystem, type DefinedApp } from './ecosystemFile.js';
 import { separate } from './ownApps.js';
@@ -55,12 +57,6 @@ function missingScript(ecosystemFile: string, { name, script, cwd }: DefinedApp)
   return `The script of ${name}, ${path}, is not there.${advice}`;
 }
 
-/** What an earlier start, by another user, may have left behind. */
-const DATA_NAMES =
-  /^(session-secret|supervisor\.lock|gateway\.lock|.*-state\.json|gateway-.*\.json|events\.jsonl|deployed-build|wordpecker\.db|run)$/;
-const LOG_NAMES = /^(ha|pm2|cluster)-.*\.log$|^(health-check\.log|blackbox)$/;
-const PM2_NAMES = /^(pm2\.log|pm2\.pid|pids|logs|modules|rpc\.sock|pub\.sock)$/;
-
 /**
  * Every folder that the deployment writes to. PM2 hangs where it can't make the folder of a log, and a supervisor that
  * can't write would only say so in a log.
@@ -87,7 +83,7 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
   const isFirst = !separate(await context.pm2.list(), defined).own.some(({ pid }) => pid !== null);
   await context.pm2.ensureDaemon();
   const names = apps.map(({ name }) => name);
-  const { args, remove } = selection(ecosystemFile, names, defined);
+  const { args, remove } = await selection(ecosystemFile, names, defined);
   let said: string;
   try {
     // From the file's own folder, which is what the supervisor takes its relative paths from.
@@ -147,7 +143,11 @@ const FOR_ONLY = /^[^\s,-][^\s,]*$/;
  * at all when it refuses any of the file; for these a file is made for the moment, which takes the definitions from the
  * real one, as the PM2 that evaluates it reads that.
  */
-function selection(file: string, names: readonly string[], defined: readonly DefinedApp[]): Selection {
+async function selection(
+  file: string,
+  names: readonly string[],
+  defined: readonly DefinedApp[],
+): Promise<Selection> {
   const nothing = (): void => undefined;
   if (names.length === defined.length) return { args: [file], remove: nothing };
   const isPlain =
@@ -155,7 +155,7 @@ function selection(file: string, names: readonly string[], defined: readonly Def
   if (isPlain) return { args: [file, '--only', names.join(',')], remove: nothing };
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-start-'));
   const chosen = join(folder, 'selection.config.cjs');
-  writeFileSync(
+  await writeOwn(
     chosen,
     `const Common = require.main.require('../lib/Common.js');\n` +
       `const file = ${JSON.stringify(file)};\n` +

@@ -70,6 +70,7 @@ describe('loadConfig', () => {
       logLevel: 'info',
       logMaxBytes: 10 * 1024 * 1024,
       logMaxAgeDays: 14,
+      logGroupRead: false,
       blackBoxMaxEntries: 50,
       blackBoxMaxBytes: 100 * 1024 ** 2,
     });

@@ -54,6 +54,7 @@ export interface Config {
   readonly logLevel: GlobalValues['logLevel'];
   readonly logMaxBytes: number;
   readonly logMaxAgeDays: number;
+  readonly logGroupRead: boolean;
   readonly blackBoxMaxEntries: number;
   readonly blackBoxMaxBytes: number;
   readonly notifyWebhookUrl: string | null;
@@ -321,6 +322,7 @@ function buildConfig(
     logLevel: global.logLevel,
     logMaxBytes: global.logMaxSize,
     logMaxAgeDays: global.logMaxAge,
+    logGroupRead: global.logGroupRead,
     blackBoxMaxEntries: global.blackBoxMaxEntries,
     blackBoxMaxBytes: global.blackBoxMaxSize,
     notifyWebhookUrl: global.notifyWebhookUrl,

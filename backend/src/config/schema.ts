@@ -107,6 +107,12 @@ export const GLOBAL_SETTINGS = {
     AT_START,
   ),
   logMaxAge: setting(days(1, 3_650), 14, 'Rotated log files older than this are deleted.', AT_START),
+  logGroupRead: setting(
+    onOff(),
+    false,
+    'The group of haLogDir may read it and the log files in it, as a program that ships logs needs; black boxes never. Off: their owner alone.',
+    AT_START,
+  ),
   blackBoxMaxEntries: setting(
     count(1, 1_000),
     50,

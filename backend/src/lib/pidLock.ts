@@ -11,8 +11,9 @@
  * Of two contenders the one that lists second sees the first, so they can never both hold it.
  */
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, mkdirSync, openSync, readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { PRIVATE_FOLDER } from './ownFiles.js';
 import { identify, isSameProcessAlive, type ProcessIdentity } from './processIdentity.js';
 
 export interface PidLockOptions {
@@ -31,7 +32,9 @@ export async function acquirePidLock(
   folder: string,
   { waitMs = 0, random = Math.random }: PidLockOptions = {},
 ): Promise<(() => void) | null> {
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(folder, { recursive: true, mode: PRIVATE_FOLDER });
+  // Claims are removed in it: not in the folder that a link, put there by another program, leads to.
+  if (lstatSync(folder).isSymbolicLink()) throw new Error(`${folder} is a symbolic link; remove it`);
   const deadlineMs = performance.now() + waitMs;
   const self = identify(process.pid);
   const claim = join(folder, `${self.pid}-${self.startTicks ?? 'x'}-${randomUUID()}`);

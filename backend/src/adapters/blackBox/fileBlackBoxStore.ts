@@ -9,12 +9,13 @@
  * files are left out, and the summary says so; when even that has no room there is no entry. Room is made before it is
  * taken (domain/blackBox, surplusEntries), so the limits hold at every moment, for what is being written, too.
  */
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BLACK_BOX_FILES, isBlackBoxId, surplusEntries } from '../../domain/blackBox.js';
 import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
 import { messageOf } from '../../domain/errors.js';
 import { withTimeout } from '../../lib/deadline.js';
+import { PRIVATE_FOLDER, readOwn } from '../../lib/ownFiles.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { BlackBoxPieces, BlackBoxStore, Logger } from '../../ports.js';
 import { syncDirectory, writeSynced } from '../files/synced.js';
@@ -96,7 +97,7 @@ export class FileBlackBoxStore implements BlackBoxStore {
   async read(id: string, file: BlackBoxFile): Promise<string | null> {
     // Only names of entries that were found or written here become paths.
     if (this.#entries.get(id)?.files.has(file) !== true) return null;
-    return readFile(join(this.#options.directory, id, file), 'utf8').catch(() => null);
+    return readOwn(join(this.#options.directory, id, file)).catch(() => null);
   }
 
   dropped(): number {
@@ -161,8 +162,8 @@ export class FileBlackBoxStore implements BlackBoxStore {
     };
     try {
       await rm(draft, { recursive: true, force: true });
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      await mkdir(draft, { mode: 0o700 });
+      await mkdir(directory, { recursive: true, mode: PRIVATE_FOLDER });
+      await mkdir(draft, { mode: PRIVATE_FOLDER });
       for (const { file, text } of files) {
         try {
           await put(file, text);
@@ -280,11 +281,11 @@ async function readEntry(directory: string, id: string): Promise<Known | null> {
   try {
     const files = new Map<BlackBoxFile, number>();
     for (const file of BLACK_BOX_FILES) {
-      const status = await stat(join(directory, id, file)).catch(() => null);
+      const status = await lstat(join(directory, id, file)).catch(() => null);
       if (status?.isFile() === true) files.set(file, status.size);
     }
     if ((files.get('summary.json') ?? Infinity) > LARGEST_SUMMARY_BYTES) return null;
-    const read: unknown = JSON.parse(await readFile(join(directory, id, 'summary.json'), 'utf8'));
+    const read: unknown = JSON.parse(await readOwn(join(directory, id, 'summary.json')));
     if (typeof read !== 'object' || read === null) return null;
     const summary = read as Partial<BlackBoxSummary>;
     const { service, pmId, at, cause, detail, outcome, omitted } = summary;

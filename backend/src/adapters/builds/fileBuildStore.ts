@@ -3,20 +3,10 @@
  * is made beside the one before and takes its place when it is whole. Files that are put back push the ones that lay there
  * aside, to `<directory>/<service>.aside-<time>/`; the newest three of these are kept.
  */
-import {
-  copyFile,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readdir, readFile, readlink, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { messageOf } from '../../domain/errors.js';
+import { copyOwn, readOwn, writeOwn } from '../../lib/ownFiles.js';
 import type { BuildStore, KeptBuild } from '../../ports.js';
 import { buildFiles, buildFolder, linksTo } from './buildFiles.js';
 import { fileName } from '../../lib/words.js';
@@ -50,11 +40,11 @@ export class FileBuildStore implements BuildStore {
         };
       }
       await rm(fresh, { recursive: true, force: true });
-      for (const { path } of files) await copyInto(join(folder, path), join(fresh, 'files', path));
+      for (const { path } of files) await copyOwn(join(folder, path), join(fresh, 'files', path));
       const links = await linksTo(folder);
       const kept = files.map(({ path, mode }) => ({ path, mode }));
       const manifest: Manifest = { keptAtMs: Date.now(), folder, links, files: kept };
-      await writeFile(join(fresh, 'build.json'), JSON.stringify(manifest));
+      await writeOwn(join(fresh, 'build.json'), JSON.stringify(manifest));
       await rm(this.#folderOf(service), { recursive: true, force: true });
       await rename(fresh, this.#folderOf(service));
       return { ok: true };
@@ -96,8 +86,8 @@ export class FileBuildStore implements BuildStore {
     let isAside = false;
     for (const { path } of await filter(files, ({ path }) => this.#isChanged(service, folder, path))) {
       const at = join(folder, path);
-      isAside = (await copyInto(at, join(aside, path)).then(() => true, ignoreMissing)) || isAside;
-      await copyInto(join(this.#folderOf(service), 'files', path), `${at}.holdfast`);
+      isAside = (await copyOwn(at, join(aside, path)).then(() => true, ignoreMissing)) || isAside;
+      await copyOwn(join(this.#folderOf(service), 'files', path), `${at}.holdfast`);
       // In one step: a process that starts now finds the one or the other.
       await rename(`${at}.holdfast`, at);
       restored.push(at);
@@ -111,7 +101,7 @@ export class FileBuildStore implements BuildStore {
   }
 
   async #manifest(service: string): Promise<Manifest | null> {
-    const text = await readFile(join(this.#folderOf(service), 'build.json'), 'utf8').catch(() => null);
+    const text = await readOwn(join(this.#folderOf(service), 'build.json')).catch(() => null);
     return text === null ? null : (JSON.parse(text) as Manifest);
   }
 
@@ -128,11 +118,6 @@ export class FileBuildStore implements BuildStore {
     for (const name of asides.slice(0, -ASIDE_KEPT))
       await rm(join(this.#directory, name), { recursive: true });
   }
-}
-
-async function copyInto(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
-  await copyFile(from, to);
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): false {

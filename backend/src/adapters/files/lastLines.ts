@@ -1,21 +1,33 @@
 /** The end of a file that others append to. */
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { inFolder } from './inFolder.js';
 
 const PATIENCE_MS = 3_000;
 
+type Opener = (path: string) => Promise<FileHandle>;
+
 /**
  * The whole lines in the last `mostBytes` of a file, blank ones left out; none when there is no such file.
  * Rejects with the file system's error when it can't be read, and when that takes longer than 3 s.
  * @param writtenSinceMs none of a file that was last written before (wall clock). Default: whenever.
+ * @param opened default: any file that the path leads to.
  */
-export function lastLines(path: string, mostBytes: number, writtenSinceMs = 0): Promise<string[]> {
-  return inFolder(dirname(path), PATIENCE_MS, () => read(path, mostBytes, writtenSinceMs));
+export function lastLines(
+  path: string,
+  mostBytes: number,
+  writtenSinceMs = 0,
+  opened: Opener = (place) => open(place, 'r'),
+): Promise<string[]> {
+  return inFolder(dirname(path), PATIENCE_MS, () => read(opened(path), mostBytes, writtenSinceMs));
 }
 
-async function read(path: string, mostBytes: number, writtenSinceMs: number): Promise<string[]> {
-  const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
+async function read(
+  opening: Promise<FileHandle>,
+  mostBytes: number,
+  writtenSinceMs: number,
+): Promise<string[]> {
+  const handle = await opening.catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
   });

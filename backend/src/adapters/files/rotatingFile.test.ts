@@ -49,14 +49,14 @@ const written = (last: string): Promise<unknown> =>
 const filesThere = (): string[] => readdirSync(join(directory, 'logs')).sort();
 
 describe('RotatingFile', () => {
-  it('appends lines in order, in a directory that it makes, readable by the group at most', async () => {
+  it('appends lines in order, in a directory that it makes, for this user alone', async () => {
     const file = openFile();
     for (let i = 0; i < 1_000; i += 1) file.write(`line ${i}`);
     await written('line 999');
     file.write('and one more');
     await file.close();
     expect(linesOf(path)).toEqual([...Array.from({ length: 1_000 }, (_, i) => `line ${i}`), 'and one more']);
-    expect(statSync(path).mode & 0o777).toBe(0o640);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(file.dropped()).toBe(0);
   });
 

@@ -14,9 +14,10 @@
  * else moves or removes the file (logrotate, a person) is noticed, and a new one is begun. A disk that hangs is told like one
  * that refuses; it is waited for, because a second writer could tear the lines of the first, but not at the end.
  */
-import { appendFileSync, mkdirSync } from 'node:fs';
-import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { mkdir, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { appendOwnSync, openOwn, PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/ownFiles.js';
 
 export interface RotatingFileOptions {
   readonly path: string;
@@ -28,7 +29,7 @@ export interface RotatingFileOptions {
   readonly maxAgeMs?: number;
   /** How much may wait in memory. Default 1 MiB. */
   readonly maxPendingBytes?: number;
-  /** Permissions of new files. Default 0o640. */
+  /** Permissions of the files. Default: for this user alone. */
   readonly mode?: number;
   /** Told once when writing begins to fail. Must not write to this file. */
   readonly onFailing?: (error: unknown) => void;
@@ -230,10 +231,10 @@ export class RotatingFile {
   async #openFile(): Promise<OpenFile> {
     if (this.#file !== null && (await this.#isStillOurs(this.#file))) return this.#file;
     await this.#letGo();
-    const { path, mode = 0o640 } = this.#options;
-    await mkdir(dirname(path), { recursive: true });
+    const { path, mode = PRIVATE_FILE } = this.#options;
+    await mkdir(dirname(path), { recursive: true, mode: PRIVATE_FOLDER });
     // Read as well: whether the last line is whole must be seen.
-    const handle = await open(path, 'a+', mode);
+    const handle = await openOwn(path, 'append', mode);
     try {
       const { size, ino, birthtimeMs } = await handle.stat();
       const file = { handle, inode: ino, bornAtMs: birthtimeMs, size };
@@ -319,8 +320,8 @@ export class RotatingFile {
     const rest = this.#pending.map((line) => `${line}\n`).join('');
     if (batch + rest === '') return;
     try {
-      mkdirSync(dirname(this.#options.path), { recursive: true });
-      appendFileSync(this.#options.path, batch + rest, { mode: this.#options.mode ?? 0o640 });
+      mkdirSync(dirname(this.#options.path), { recursive: true, mode: PRIVATE_FOLDER });
+      appendOwnSync(this.#options.path, batch + rest, this.#options.mode ?? PRIVATE_FILE);
     } catch {
       // There is nobody left to tell.
     }

@@ -1,9 +1,10 @@
 /** Writing that lasts over a power cut: a file is synced before it gets its name, and then the directory is. */
 import { open, type FileHandle } from 'node:fs/promises';
+import { openOwn } from '../../lib/ownFiles.js';
 
 /** Writes a file that only its owner may read, and waits until it is on the disk. */
 export async function writeSynced(file: string, text: string): Promise<void> {
-  const handle = await open(file, 'w', 0o600);
+  const handle = await openOwn(file, 'replace');
   try {
     await handle.writeFile(text);
     await handle.sync();

@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { HoldfastError } from '../../domain/errors.js';
+import { PRIVATE_FOLDER } from '../../lib/ownFiles.js';
 
 /** A folder that something is written to. */
 export interface WrittenFolder {
@@ -58,7 +59,7 @@ function problemOf({ what, path, setting, names }: WrittenFolder): { sentence: s
     sentence: `The ${subject} cannot be written: ${plainReason(error)}${asUser(error)}. Correct its owner or permissions, or choose another folder with ${setting}.`,
   });
   try {
-    mkdirSync(path, { recursive: true });
+    mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER });
     accessSync(path, constants.W_OK | constants.X_OK);
   } catch (error) {
     return describe(`${what} ${path}`, error);

@@ -3,8 +3,10 @@
  * which the ring is filled at the next start. An event is remembered at once and written in the background; while
  * the disk refuses, lines wait in bounded memory, and what does not fit is counted.
  */
+import type { FileHandle } from 'node:fs/promises';
 import { messageOf } from '../../domain/errors.js';
 import type { EventRecord } from '../../domain/events.js';
+import { openOwn } from '../../lib/ownFiles.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import { visibleJson } from '../../lib/visible.js';
 import type { History, Logger } from '../../ports.js';
@@ -45,7 +47,7 @@ export class FileHistory implements History {
     let skipped = 0;
     for (const part of [`${path}.1`, path]) {
       try {
-        for (const line of await lastLines(part, READ_BACK_BYTES)) {
+        for (const line of await lastLines(part, READ_BACK_BYTES, 0, openHistory)) {
           const remembered = parseLine(line);
           if (remembered === null) skipped += 1;
           else ring.push(remembered);
@@ -60,7 +62,6 @@ export class FileHistory implements History {
       path,
       maxBytes,
       maxFiles: 1,
-      mode: 0o600,
       onFailing: (error) =>
         logger.error('the event history cannot be written; it is kept in memory', {
           problem: messageOf(error),
@@ -102,6 +103,8 @@ export class FileHistory implements History {
     return this.#file.close();
   }
 }
+
+const openHistory = (path: string): Promise<FileHandle> => openOwn(path, 'read');
 
 /** null when the line is not an event. Types are taken as they are: another version may have known others. */
 function parseLine(line: string): Remembered | null {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -42,6 +42,15 @@ describe('createLogger', () => {
       error: { name: 'Error', message: 'why' },
     });
     expect(new Date(String(lines[200]?.['timestamp'])).getTime()).toBeGreaterThan(Date.now() - 60_000);
+  });
+
+  it.each([
+    [false, 0o600],
+    [true, 0o640],
+  ])('may be read by its group where that is wanted: %s', async (groupReads, mode) => {
+    const before = process.umask(0o077);
+    await linesAfter((logger) => logger.info('line'), { groupReads }).finally(() => process.umask(before));
+    expect(statSync(file).mode & 0o777).toBe(mode);
   });
 
   it('leaves out what is less severe than its level', async () => {

@@ -11,6 +11,7 @@ import winston from 'winston';
 
 import { visible, visibleJson } from '../../lib/visible.js';
 import type { Logger } from '../../ports.js';
+import { logFileMode } from '../files/ownFolders.js';
 import { RotatingFile } from '../files/rotatingFile.js';
 import { redactFields, redactText } from './redact.js';
 
@@ -28,6 +29,8 @@ export interface LoggerOptions {
   readonly maxFiles?: number;
   /** Rotated files older than this are deleted. Default 14. */
   readonly maxAgeDays?: number;
+  /** The group of the files may read them. Default false. */
+  readonly groupReads?: boolean;
   /** Told once when the file can't be written. */
   readonly onFailing?: (error: unknown) => void;
 }
@@ -114,6 +117,7 @@ export function createLogger(options: LoggerOptions): ClosableLogger {
     maxBytes: options.maxBytes ?? 10 * 1024 * 1024,
     maxFiles: options.maxFiles ?? 5,
     maxAgeMs: (options.maxAgeDays ?? 14) * DAY_MS,
+    mode: logFileMode(options.groupReads ?? false),
     ...(options.onFailing === undefined ? {} : { onFailing: options.onFailing }),
     onRecovered: (dropped) => write('warn', 'the log could not be written for a while', { dropped }),
   });

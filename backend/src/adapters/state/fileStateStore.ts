@@ -12,21 +12,12 @@
  * A file that can't be used (damaged, unreadable, of another version) is moved aside, never overwritten: it may hold
  * what a person needs to find out what happened.
  */
-import {
-  copyFile,
-  link,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  type FileHandle,
-} from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { withTimeout } from '../../lib/deadline.js';
+import { copyOwn, openOwn, PRIVATE_FOLDER } from '../../lib/ownFiles.js';
 import type { StateStore } from '../../ports.js';
 import { syncDirectory, writeSynced } from '../files/synced.js';
 
@@ -131,7 +122,7 @@ export class FileStateStore implements StateStore {
   async #replaceFile(text: string, attempt: Attempt): Promise<void> {
     const temporary = `${this.#file}.tmp-${process.pid}-${attempt.number}`;
     try {
-      await mkdir(this.#directory, { recursive: true });
+      await mkdir(this.#directory, { recursive: true, mode: PRIVATE_FOLDER });
       await this.#writeFile(temporary, text);
       if (attempt.isGivenUp) throw notAnswered(performance.now() - attempt.begunAtMs);
       await rename(temporary, this.#file);
@@ -165,7 +156,7 @@ export class FileStateStore implements StateStore {
 
   /** A second name, where the disk can: that needs no room. The next save gives the first name to another file. */
   keepCopy(): Promise<string> {
-    return this.#keepAs((damaged) => link(this.#file, damaged).catch(() => copyFile(this.#file, damaged)));
+    return this.#keepAs((damaged) => link(this.#file, damaged).catch(() => copyOwn(this.#file, damaged)));
   }
 
   /** @returns where it is now: still at its place when that failed. */
@@ -226,7 +217,7 @@ function unwrap(text: string): Unwrapped {
 async function readBounded(file: string): Promise<string | null> {
   let handle: FileHandle;
   try {
-    handle = await open(file, 'r');
+    handle = await openOwn(file, 'read');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
