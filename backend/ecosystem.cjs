@@ -6,6 +6,9 @@
  * it in its dump; here an instance gets a minimal base, its own variables and nothing else, and the supervisor in
  * addition the settings of Holdfast that were set in that shell. What stands in `.env` or `config.yml` is not
  * handed on: the supervisor reads these itself, so that they can still be edited.
+ *
+ * No secret is handed to PM2: it shows what it is given in its list and writes it to its dump. One that was set in the
+ * shell, or that a sample service needs, is kept in a private file, and PM2 gets that path (`HA_API_TOKEN_FILE`).
  */
 'use strict';
 
@@ -16,6 +19,7 @@ const { parseEnv } = require('node:util');
 
 const { keptSecret } = require('./sessionSecret.cjs');
 const { makeSocketFolder } = require('./socketFolder.cjs');
+const { namedByFiles, readFor, settingsOf } = require('./startedWith.cjs');
 
 const root = path.dirname(__dirname);
 
@@ -27,7 +31,7 @@ const BASE = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR|N
 
 /** What the sample services understand. */
 const SAMPLE =
-  /^(SESSION_SECRET|JWT_SECRET|WSSend(QPS|Burst)|MYSQL_[A-Z]+|REDIS_CONN_STRING|ENABLE_FAULTS|FAULT_[A-Z_]+|BACKEND_URL|FRONTEND_PATH|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
+  /^((SESSION_SECRET|JWT_SECRET|REDIS_CONN_STRING)(_FILE)?|WSSend(QPS|Burst)|MYSQL_[A-Z_]+|ENABLE_FAULTS|FAULT_[A-Z_]+|BACKEND_URL|FRONTEND_PATH|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
 
 /** Its pages and what they load come from the frontend, everything else from the backend; LB_ROUTES goes before it. */
 const SAMPLE_ROUTES =
@@ -39,7 +43,7 @@ const SETTING = new RegExp(
     `HEALTH_[A-Z_]+|(UN)?HEALTHY_THRESHOLD|MAX_RESTART_ATTEMPTS|RESTART_[A-Z_]+|STABLE_PERIOD|START_TIMEOUT|HANG_TIMEOUT|DRAIN_GRACE|` +
     `KILL_TIMEOUT|CANARY_PERIOD|MEMORY_LIMIT|OBSERVE_INTERVAL|NOTIFY_[A-Z_]+|START_PORT|INSTANCE_COUNT|FRONTEND_START_PORT|PORT_COUNT|DEFAULT_SERVICE|` +
     `BALANCER_[A-Z]+|GATEWAY_[A-Z_]+|TRUSTED_PROXIES|PROXY_PROTOCOL_FROM|TLS_[A-Z0-9_]+|ACCESS_LOG(_[A-Z]+)?|BACKEND_(HOSTS|START_PORT|COUNT|DNS(_[A-Z]+)?|PORT)|` +
-    `CONSUL_[A-Z]+|LB_[A-Z0-9_]+)$`,
+    `CONSUL_[A-Z_]+|SESSION_SECRET(_FILE)?|LB_[A-Z0-9_]+)$`,
 );
 
 /** What the supervisor only says that it has no use for (backend/src/config/unused.ts). */
@@ -56,8 +60,15 @@ const DISK_THREADS = { UV_THREADPOOL_SIZE: '16' };
 function readSettings() {
   const file = path.join(root, '.env');
   const fromFile = fs.existsSync(file) ? parseEnv(fs.readFileSync(file, 'utf8')) : {};
-  return { ...fromFile, ...process.env };
+  return refusing(() => settingsOf(fromFile, process.env));
 }
+
+/** What PM2 is given of `variables`: for each secret the path of a file that holds it. */
+function withoutSecrets(variables, dataDirectory) {
+  return refusing(() => namedByFiles(variables, { root, dataDirectory, isRemoving: isRemoving() }));
+}
+
+const isRemoving = () => process.argv.some((word) => /^(delete|stop|down)$/.test(word));
 
 /** The entries of `variables` whose names match one of `patterns`; empty values count as not set. */
 function pick(variables, ...patterns) {
@@ -73,6 +84,15 @@ function refuse(message) {
   const error = new Error(message);
   error.stack = `\n${message}\n`;
   return error;
+}
+
+/** What `run` returns; what it throws is a sentence for people. */
+function refusing(run) {
+  try {
+    return run();
+  } catch (error) {
+    throw refuse(error.message);
+  }
 }
 
 function portOf(settings, name, fallback) {
@@ -93,22 +113,19 @@ function instanceCountOf({ INSTANCE_COUNT: text }, fallback) {
 /** Starting something that was never built fails in ways nobody can read; removing it must still work. */
 function requireBuild(scripts) {
   const missing = scripts.filter((script) => !fs.existsSync(path.join(root, script)));
-  const removing = process.argv.some((word) => /^(delete|stop|down)$/.test(word));
-  if (missing.length === 0 || removing) return;
+  if (missing.length === 0 || isRemoving()) return;
   throw refuse(
     `Holdfast is not built yet: ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing.\n` +
       `Run this first, then start it again:\n\n    cd ${root} && npm ci && npm run build`,
   );
 }
 
-/** The secret that all instances sign sessions with: the configured one, or the one that is kept. */
-function sessionSecret(settings, dataDirectory) {
-  if (settings.SESSION_SECRET) return settings.SESSION_SECRET;
-  try {
-    return keptSecret(path.join(dataDirectory, 'session-secret'));
-  } catch (error) {
-    throw refuse(error.message);
-  }
+/** Where the samples find the secret that they sign sessions with, where none is configured: the one that is kept. */
+function sessionSecretFile(settings, dataDirectory) {
+  if (settings.SESSION_SECRET || settings.SESSION_SECRET_FILE) return {};
+  const file = path.join(dataDirectory, 'session-secret');
+  if (readFor() !== 'look') refusing(() => keptSecret(file));
+  return { SESSION_SECRET_FILE: file };
 }
 
 /** Where agents and supervisor meet: settled here, because both sides are started from here. */
@@ -173,7 +190,7 @@ function realPath(name) {
 }
 
 /** The supervisor: exactly one, in fork mode, silent on stdout, so that it outlives PM2's daemon. */
-function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs) {
+function supervisorApp({ file, autoscale, settings, dataDirectory, agentSocket }, logs) {
   return {
     name: 'ha-supervisor',
     script: 'backend/dist/supervisor.js',
@@ -188,11 +205,10 @@ function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs)
     stop_exit_codes: [78],
     ...common(logs),
     env: {
-      ...pick(process.env, BASE, SAMPLE, SETTING),
+      ...withoutSecrets(pick(process.env, BASE, SAMPLE, SETTING), dataDirectory),
       // That they are set, and not to what: some are secrets.
       ...Object.fromEntries(Object.keys(pick(process.env, OF_LATER_VERSIONS)).map((name) => [name, 'set'])),
       ...hostOf(process.env),
-      SESSION_SECRET: secret,
       ...DISK_THREADS,
       HA_ROOT: root,
       HA_ECOSYSTEM_FILE: asGiven(file, settings),
@@ -207,7 +223,7 @@ function supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs)
 }
 
 /** The gateway: one process under PM2, in fork mode and silent on stdout for the same reason; it has its own workers. */
-function gatewayApp({ file, settings, secret, routes }, logs) {
+function gatewayApp({ file, settings, dataDirectory, routes }, logs) {
   const stopTimeoutMs = Number(settings.GATEWAY_STOP_TIMEOUT) || 30_000;
   return {
     name: 'ha-gateway',
@@ -224,8 +240,7 @@ function gatewayApp({ file, settings, secret, routes }, logs) {
     kill_timeout: stopTimeoutMs + 5_000,
     env: {
       ...(routes ? { LB_DEFAULT_ROUTES: routes } : {}),
-      ...pick(process.env, BASE, SETTING),
-      SESSION_SECRET: secret,
+      ...withoutSecrets(pick(process.env, BASE, SETTING), dataDirectory),
       ...DISK_THREADS,
       HA_ROOT: root,
       HA_ECOSYSTEM_FILE: asGiven(file, settings),
@@ -307,8 +322,7 @@ function deploymentOf(logPrefix) {
 function defineSupervisor({ file, autoscale = true }) {
   const { settings, dataDirectory, agentSocket, logs } = deploymentOf('pm2');
   requireBuild(['backend/dist/supervisor.js']);
-  const secret = sessionSecret(settings, dataDirectory);
-  return supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs('supervisor'));
+  return supervisorApp({ file, autoscale, settings, dataDirectory, agentSocket }, logs('supervisor'));
 }
 
 /**
@@ -338,8 +352,7 @@ function withAgent(app) {
 function defineGateway({ file, routes }) {
   const { settings, dataDirectory, logs } = deploymentOf('pm2');
   requireBuild(['backend/dist/gateway.js']);
-  const secret = sessionSecret(settings, dataDirectory);
-  return gatewayApp({ file, settings, secret, routes }, logs('gateway'));
+  return gatewayApp({ file, settings, dataDirectory, routes }, logs('gateway'));
 }
 
 /**
@@ -361,15 +374,14 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
     'examples/wordpecker/dist/backend.js',
     'examples/wordpecker/dist/frontend.js',
   ]);
-  const secret = sessionSecret(settings, dataDirectory);
   const sampleEnv = {
     WORDPECKER_DB: path.join(dataDirectory, 'wordpecker.db'),
-    ...pick(settings, SAMPLE),
+    ...withoutSecrets(pick(settings, SAMPLE), dataDirectory),
+    ...sessionSecretFile(settings, dataDirectory),
     ...hostOf(settings),
-    SESSION_SECRET: secret,
   };
   return [
-    supervisorApp({ file, autoscale, settings, secret, agentSocket }, logs('supervisor')),
+    supervisorApp({ file, autoscale, settings, dataDirectory, agentSocket }, logs('supervisor')),
     serviceApp(
       {
         name: 'wordpecker-backend',
@@ -395,7 +407,7 @@ function defineApps({ file, autoscale, backends, frontends, logPrefix }) {
       },
       logs('frontend'),
     ),
-    gatewayApp({ file, settings, secret, routes: SAMPLE_ROUTES }, logs('gateway')),
+    gatewayApp({ file, settings, dataDirectory, routes: SAMPLE_ROUTES }, logs('gateway')),
   ];
 }
 

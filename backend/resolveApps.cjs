@@ -1,7 +1,7 @@
 /**
  * What PM2 would start by an ecosystem file, resolved by PM2's own code.
  *
- *     node resolveApps.cjs '{"file": …, "envName": …, "pm2": …, "pm2Home": …, "base": …}' [words that the file sees]
+ *     node resolveApps.cjs '{"file": …, "envName": …, "pm2": …, "pm2Home": …, "base": …, "readFor": …}' [words that the file sees]
  *
  * A process of its own, for one answer (JSON on file descriptor 3): PM2 is AGPL and stays a separate program (decision 1),
  * nothing of an earlier evaluation is left over in a module cache, and a file that never ends holds up nothing.
@@ -38,6 +38,8 @@ async function main() {
     Common: require(path.join(request.pm2, 'lib/Common.js')),
   };
   pm2.Common.parseConfig('{}', 'none'); // loads its parsers, which are no inputs
+  // For ecosystem.cjs, which keeps secrets for what is started, and not those of each shell that looks.
+  globalThis[Symbol.for('holdfast.readFor')] = request.readFor;
   const inherited = { ...process.env };
   const inputs = trackInputs();
   const config = evaluate(pm2.Common);

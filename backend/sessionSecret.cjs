@@ -1,13 +1,15 @@
 /**
  * The secret that signs sessions, made once and kept in a file of the data directory (`session-secret`), so that
- * sessions outlive restarts. The ecosystem files give it to all that PM2 starts; a gateway without PM2 signs its sticky
- * cookie with it. CommonJS and without dependencies, like ecosystem.cjs.
+ * sessions outlive restarts. The supervisor and the gateway read it themselves; the ecosystem files tell the samples where
+ * it is. CommonJS and without dependencies, like ecosystem.cjs.
  */
 'use strict';
 
 const { randomBytes } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
+
+const { contentOf } = require('./secretFiles.cjs');
 
 const SHORTEST_CHARACTERS = 32;
 /** 256 bits, in base64url: 43 characters. */
@@ -22,10 +24,10 @@ function keptSecret(file) {
   let secret;
   try {
     if (!fs.existsSync(file)) makeSecret(file);
-    secret = fs.readFileSync(file, 'utf8').trim();
+    secret = contentOf(file, { isOurs: true }).trim();
   } catch (error) {
     throw new Error(
-      `The secret for sessions can't be kept in ${file}: ${error.message}. ` +
+      `The secret for sessions can't be kept in ${file}, because ${error.message}. ` +
         'Correct the permissions of the file and its folder, or set SESSION_SECRET.',
       { cause: error },
     );
@@ -40,9 +42,13 @@ function keptSecret(file) {
 /** Written under another name and linked when it is whole: of two processes that start together, both read one secret. */
 function makeSecret(file) {
   const draft = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`;
-  fs.mkdirSync(path.dirname(file), { recursive: true });
+  fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   try {
-    fs.writeFileSync(draft, randomBytes(SECRET_BYTES).toString('base64url'), { mode: 0o600, flush: true });
+    fs.writeFileSync(draft, randomBytes(SECRET_BYTES).toString('base64url'), {
+      flag: 'wx',
+      mode: 0o600,
+      flush: true,
+    });
     fs.linkSync(draft, file);
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;

@@ -31,7 +31,7 @@ function makeSocketFolder(dataDirectory) {
   fs.mkdirSync(folder, { mode: 0o700 });
   fs.mkdirSync(own, { recursive: true, mode: 0o700 });
   const draft = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`;
-  fs.writeFileSync(draft, folder, { mode: 0o600, flush: true });
+  fs.writeFileSync(draft, folder, { flag: 'wx', mode: 0o600, flush: true });
   // Of two processes that start together, both read one name.
   if (kept === null && !linked(draft, file)) fs.rmdirSync(folder);
   else if (kept !== null) fs.renameSync(draft, file);

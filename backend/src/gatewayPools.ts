@@ -16,6 +16,7 @@ import type { HealthPolicy } from './domain/policy.js';
 import type { UpstreamSource } from './domain/upstreamSource.js';
 import type { Source } from './gateway/primary/primaryOptions.js';
 import type { StandInPlan } from './gateway/primary/standIn.js';
+import { knowSecrets } from './lib/secrets/ofProcess.js';
 import { StartProblem } from './startProcess.js';
 import { supervisorAddress } from './supervisorAddress.js';
 
@@ -128,6 +129,7 @@ export class GatewayPools {
     if (!needsKeptKey(gateway) || this.#keptKey !== null) return;
     try {
       this.#keptKey = sessionSecretIn(dataDir);
+      knowSecrets([this.#keptKey]);
     } catch (error) {
       this.#keyProblem = `There is no key to sign the sticky cookie. ${messageOf(error)}`;
     }

@@ -37,7 +37,8 @@ export class Policies {
   /** Rejects when the ecosystem file can't be loaded. */
   static async read(config: Config, host: HostSize): Promise<Policies> {
     const { ecosystemFile: file, ecosystemEnv: envName, pm2Home, pm2Bin } = config;
-    const policies = new Policies(config, host, new EcosystemReader({ file, envName, pm2Home, pm2Bin }));
+    const reader = new EcosystemReader({ file, envName, pm2Home, pm2Bin, readFor: 'start' });
+    const policies = new Policies(config, host, reader);
     policies.#definitions = policies.#noteProblems(await policies.#reader.read());
     policies.#current = policies.#judge();
     return policies;

@@ -52,6 +52,7 @@ import { EventLog } from './services/eventLog.js';
 import { takeGatewayAlong } from './services/gatewayHandover.js';
 import { HighAvailabilityManager } from './services/highAvailabilityManager.js';
 import { StartCheck } from './startCheck.js';
+import { guardSecrets } from './pm2Secrets.js';
 import { LONGEST_END_MS, startProcess } from './startProcess.js';
 
 /** How long a successor waits for its predecessor to let go. */
@@ -132,7 +133,7 @@ class Supervisor {
     for (const unused of unusedSettings(config, 'supervisor', process.env['pm_id'] !== undefined))
       logger.warn(unused);
     await this.#startCheck.start();
-    this.#closers.push(() => this.#startCheck.stop());
+    this.#closers.push(() => this.#startCheck.stop(), guardSecrets(config, events, logger));
     this.#rotateLogs();
     this.#watchConfig(events);
     this.#endOnSignal(events);

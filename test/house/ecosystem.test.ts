@@ -20,7 +20,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { loadEcosystem } from '../../backend/src/adapters/pm2/ecosystem.js';
 import { gatewayRouting, type Routing } from '../../backend/src/config/gateway.js';
 import { loadConfig } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
@@ -58,8 +59,10 @@ beforeEach(() => {
     'ecosystem.config.js',
     'ecosystem.cluster.config.js',
     'backend/ecosystem.cjs',
+    'backend/secretFiles.cjs',
     'backend/sessionSecret.cjs',
     'backend/socketFolder.cjs',
+    'backend/startedWith.cjs',
   ]) {
     cpSync(join(root, file), join(project, file));
   }
@@ -428,11 +431,15 @@ describe('environments', () => {
       MYSQL_DATABASE: 'kiro_api',
       REDIS_CONN_STRING: 'redis://cache',
     };
-    expect(appsOf('ecosystem.cluster.config.js', { ...shell, ...sample }).backend.env).toMatchObject(sample);
+    const secret = ['JWT_SECRET', 'REDIS_CONN_STRING'];
+    const { backend, supervisor } = appsOf('ecosystem.cluster.config.js', { ...shell, ...sample });
     // What the supervisor starts later, it starts with the same.
-    expect(appsOf('ecosystem.cluster.config.js', { ...shell, ...sample }).supervisor.env).toMatchObject(
-      sample,
-    );
+    for (const { env } of [backend, supervisor]) {
+      for (const [name, value] of Object.entries(sample)) {
+        if (secret.includes(name)) expect(readFileSync(env[`${name}_FILE`] ?? '', 'utf8')).toBe(`${value}\n`);
+        else expect(env[name]).toBe(value);
+      }
+    }
     for (const name of ['WSSENDQPS', 'wssendburst', 'WSSendOther']) {
       const { backend } = appsOf('ecosystem.cluster.config.js', { ...shell, [name]: '1' });
       expect(backend.env).not.toHaveProperty(name);
@@ -442,9 +449,10 @@ describe('environments', () => {
   it('hand the settings of Holdfast to the supervisor', () => {
     const { supervisor } = appsOf('ecosystem.cluster.config.js', shell);
     expect(supervisor.env).toMatchObject({
-      HA_API_TOKEN: 'only-for-the-supervisor',
+      HA_API_TOKEN_FILE: join(project, 'data/secrets/environment/HA_API_TOKEN'),
       CPU_THRESHOLD_HIGH: '55',
     });
+    expect(readFileSync(supervisor.env['HA_API_TOKEN_FILE'] ?? '', 'utf8')).toBe('only-for-the-supervisor\n');
     for (const name of ['AWS_SECRET_ACCESS_KEY', 'PORT', 'NODE_APP_INSTANCE', 'pm_id']) {
       expect(supervisor.env).not.toHaveProperty(name);
     }
@@ -454,14 +462,17 @@ describe('environments', () => {
     const { SETTING } = createRequire(import.meta.url)(join(root, 'backend/ecosystem.cjs')) as {
       SETTING: RegExp;
     };
-    const names = Object.keys({
+    const settings = {
       ...GLOBAL_SETTINGS,
       ...GATEWAY_SETTINGS,
       ...SERVICE_SETTINGS,
       ...ENVIRONMENT_SETTINGS,
-    }).map(environmentName);
-    // The samples' session secret is passed on its own terms: made when it is missing.
-    expect(names.filter((name) => name !== 'SESSION_SECRET' && !SETTING.test(name))).toEqual([]);
+    };
+    const names = Object.entries(settings).flatMap(([key, { secret }]) => {
+      const name = environmentName(key);
+      return secret ? [name, `${name}_FILE`] : [name];
+    });
+    expect(names.filter((name) => !SETTING.test(name))).toEqual([]);
   });
 
   it('take the samples’ variables from .env, weaker than the environment, and HOST only as an address', () => {
@@ -482,18 +493,29 @@ describe('environments', () => {
 describe('the session secret', () => {
   it('is made once, kept for the owner only, and the same for all', () => {
     const first = appsOf('ecosystem.config.js');
+    const made = readFileSync(join(project, 'data/session-secret'), 'utf8');
     const second = appsOf('ecosystem.cluster.config.js');
     const file = join(project, 'data/session-secret');
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(first.backend.env['SESSION_SECRET']).toBe(readFileSync(file, 'utf8'));
-    expect(first.backend.env['SESSION_SECRET']?.length).toBeGreaterThanOrEqual(32);
-    expect(second.frontend.env['SESSION_SECRET']).toBe(first.backend.env['SESSION_SECRET']);
+    expect(statSync(join(project, 'data')).mode & 0o777).toBe(0o700);
+    expect(made.length).toBeGreaterThanOrEqual(32);
+    expect(readFileSync(file, 'utf8')).toBe(made);
+    for (const { env } of [first.backend, first.frontend, second.backend, second.frontend]) {
+      expect(env['SESSION_SECRET_FILE']).toBe(file);
+      expect(env).not.toHaveProperty('SESSION_SECRET');
+    }
+    // They read that file without being told.
+    for (const { env } of [first.supervisor, first.gateway]) {
+      expect(Object.keys(env).filter((name) => name.startsWith('SESSION_SECRET'))).toEqual([]);
+    }
   });
 
   it('is the configured one where there is one, and then none is made', () => {
-    const { backend } = appsOf('ecosystem.config.js', { SESSION_SECRET: 'configured' });
-    expect(backend.env['SESSION_SECRET']).toBe('configured');
-    expect(existsSync(join(project, 'data'))).toBe(false);
+    const apps = appsOf('ecosystem.config.js', { SESSION_SECRET: 'configured' });
+    for (const { env } of Object.values(apps)) {
+      expect(readFileSync(env['SESSION_SECRET_FILE'] ?? '', 'utf8')).toBe('configured\n');
+    }
+    expect(existsSync(join(project, 'data/session-secret'))).toBe(false);
   });
 
   it('is never empty because of a damaged file', () => {
@@ -502,6 +524,91 @@ describe('the session secret', () => {
     const run = evaluate('ecosystem.config.js');
     expect(run.status).not.toBe(0);
     expect(run.stderr).toMatch(/session-secret holds 0 characters.*Remove it/);
+  });
+});
+
+describe('secrets', () => {
+  const { SECRETS, SAMPLE_SECRETS } = createRequire(import.meta.url)(
+    join(root, 'backend/secretFiles.cjs'),
+  ) as { readonly SECRETS: readonly string[]; readonly SAMPLE_SECRETS: readonly string[] };
+  const all = [...SECRETS, ...SAMPLE_SECRETS];
+  const secret = (name: string): string => `the secret ${name}`;
+  const given = Object.fromEntries(all.map((name) => [name, secret(name)]));
+
+  it('of the shell are in private files, and none is in what PM2 gets', () => {
+    const run = evaluate('ecosystem.cluster.config.js', given);
+    expect(run.stdout).not.toContain('the secret');
+    const [supervisor] = run.apps();
+    for (const name of all) {
+      const file = supervisor?.env[`${name}_FILE`] ?? '';
+      expect([name, readFileSync(file, 'utf8')]).toEqual([name, `${secret(name)}\n`]);
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+      expect(statSync(join(file, '..')).mode & 0o777).toBe(0o700);
+    }
+    // Evaluated again by the supervisor, which has these variables.
+    const again = evaluate('ecosystem.cluster.config.js', supervisor?.env).apps();
+    const filesOf = ({ env }: App): unknown => Object.entries(env).filter(([name]) => name.endsWith('_FILE'));
+    expect(again.map(filesOf)).toEqual(run.apps().map(filesOf));
+  });
+
+  it('of .env reach the samples by files of their own, and supervisor and gateway by .env', () => {
+    const lines = Object.entries(given).map(([name, value]) => `${name}="${value}"\n`);
+    writeFileSync(join(project, '.env'), lines.join(''));
+    const run = evaluate('ecosystem.config.js', { MYSQL_PASSWORD: 'of the shell' });
+    expect(run.stdout).not.toMatch(/the secret|of the shell/);
+    const [supervisor, backend, , gateway] = run.apps();
+    const fileOf = (name: string): string => relative(project, backend?.env[`${name}_FILE`] ?? '');
+    expect(fileOf('JWT_SECRET')).toBe('data/secrets/dotenv/JWT_SECRET');
+    expect(fileOf('MYSQL_PASSWORD')).toBe('data/secrets/environment/MYSQL_PASSWORD');
+    expect(readFileSync(join(project, 'data/secrets/dotenv/JWT_SECRET'), 'utf8')).toBe(
+      'the secret JWT_SECRET\n',
+    );
+    const named = (app: App | undefined): string[] =>
+      Object.keys(app?.env ?? {}).filter((name) => name.endsWith('_FILE') && name !== 'HA_ECOSYSTEM_FILE');
+    expect([named(supervisor), named(gateway)]).toEqual([['MYSQL_PASSWORD_FILE'], []]);
+    // One that was changed there reaches what is started next.
+    writeFileSync(join(project, '.env'), 'JWT_SECRET=changed\n');
+    evaluate('ecosystem.config.js');
+    expect(readFileSync(join(project, 'data/secrets/dotenv/JWT_SECRET'), 'utf8')).toBe('changed\n');
+  });
+
+  it('that are named by files stay so, and the shell goes before .env by either name', () => {
+    writeFileSync(join(project, '.env'), 'MYSQL_PASSWORD=weaker\nJWT_SECRET_FILE=weaker\n');
+    const { backend, supervisor } = appsOf('ecosystem.config.js', {
+      MYSQL_PASSWORD_FILE: 'secrets/mysql',
+      JWT_SECRET: 'stronger',
+      HA_API_TOKEN_FILE: '/run/secrets/token',
+    });
+    expect(backend.env['MYSQL_PASSWORD_FILE']).toBe(join(project, 'secrets/mysql'));
+    expect(readFileSync(backend.env['JWT_SECRET_FILE'] ?? '', 'utf8')).toBe('stronger\n');
+    expect(backend.env).not.toHaveProperty('MYSQL_PASSWORD');
+    expect(supervisor.env['HA_API_TOKEN_FILE']).toBe('/run/secrets/token');
+  });
+
+  it.each(['environment', '.env'])('that are given twice in %s are refused', (source) => {
+    const twice = { JWT_SECRET: 'x', JWT_SECRET_FILE: '/x' };
+    if (source === '.env') writeFileSync(join(project, '.env'), 'JWT_SECRET=x\nJWT_SECRET_FILE=/x\n');
+    const run = evaluate('ecosystem.config.js', source === '.env' ? {} : twice);
+    expect(run.status).not.toBe(0);
+    expect(run.stderr).toMatch(/JWT_SECRET and JWT_SECRET_FILE are both set in .*; set one of the two/);
+  });
+
+  it('stay as they were started with when a shell only looks, or stops what runs', async () => {
+    evaluate('ecosystem.config.js', given);
+    const file = join(project, 'data/secrets/environment/HA_API_TOKEN');
+    evaluate('ecosystem.config.js', { HA_API_TOKEN: 'of a guess' }, ['delete']);
+    vi.stubEnv('HA_API_TOKEN', 'of a guess');
+    const ecosystem = { file: join(project, 'ecosystem.config.js'), pm2Home: join(project, 'pm2') };
+    const looked = await loadEcosystem(ecosystem).finally(() => vi.unstubAllEnvs());
+    expect(readFileSync(file, 'utf8')).toBe('the secret HA_API_TOKEN\n');
+    const env = looked.find(({ name }) => name === 'ha-supervisor')?.definition?.env;
+    expect(env?.['HA_API_TOKEN_FILE']).toBe(file);
+    // Without PM2 in between there is nothing to hide them from.
+    vi.stubEnv('JWT_SECRET', 'of this shell');
+    const group = await loadEcosystem({ ...ecosystem, readFor: 'cluster' }).finally(() => vi.unstubAllEnvs());
+    const sample = group.find(({ name }) => name === 'wordpecker-backend')?.definition?.env;
+    expect(sample?.['JWT_SECRET']).toBe('of this shell');
+    expect(sample).not.toHaveProperty('JWT_SECRET_FILE');
   });
 });
 

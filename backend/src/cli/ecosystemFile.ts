@@ -43,10 +43,14 @@ export async function definedApps(
 const readers = new Map<string, EcosystemReader>();
 
 /** @throws HoldfastError `ecosystem.unreadable`, or `ecosystem.unusable` when the file defines no applications. */
-export async function readEcosystem(source: Source): Promise<readonly DefinedApp[]> {
+export async function readEcosystem(
+  source: Source,
+  readFor: 'look' | 'cluster' = 'look',
+): Promise<readonly DefinedApp[]> {
   const { ecosystemFile: file, ecosystemEnv: envName, pm2Home, pm2Bin } = source;
-  const reader = readers.get(file) ?? new EcosystemReader({ file, envName, pm2Home, pm2Bin });
-  readers.set(file, reader);
+  const key = `${readFor} ${file}`;
+  const reader = readers.get(key) ?? new EcosystemReader({ file, envName, pm2Home, pm2Bin, readFor });
+  readers.set(key, reader);
   const apps = await reader.read();
   if (apps.length > 0) return apps;
   throw new HoldfastError('ecosystem.unusable', `${file} defines no applications (module.exports.apps).`);

@@ -52,7 +52,7 @@ export const API_SETTINGS = {
   ),
   sessionSecret: optional(
     text(),
-    'Key that signs browser sessions of the API. Under PM2: SESSION_SECRET in .env or the environment, or the one made once in `session-secret` in haDataDir; one in config.yml is not used by what PM2 started.',
+    'Key that signs browser sessions of the API. Unset: the one made once in `session-secret` in haDataDir.',
     SECRET_AT_START,
   ),
   haSessionIdleTimeout: setting(

@@ -4,12 +4,13 @@
  * before anything is refused, also in values that a stronger source overrides.
  */
 import { homedir } from 'node:os';
-import { isAbsolute, join, relative, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 
 import { apiBounds, type ApiBounds } from './apiSchema.js';
 import { SERVICE_RULES, serviceWarnings, weaknesses, withoutToken } from './checks.js';
 import { GATEWAY_RULES, gatewayConfig, type GatewayConfig } from './gateway.js';
 import { GATEWAY_SETTINGS, type GatewayValues } from './gatewaySchema.js';
+import { absolutePath } from './places.js';
 import { healthPolicy } from './policy.js';
 import { explainRefusal, showValue, type Problem } from './problems.js';
 import {
@@ -99,10 +100,12 @@ export function loadConfig({ root: givenRoot, env }: LoadOptions): LoadResult {
   const inRoot = relative(root, configFile);
   const label = inRoot.startsWith('..') ? configFile : inRoot;
 
+  const home = env['HOME'] || homedir();
+  const place = (path: string): string => absolutePath(path, root, home);
   const readings = [
-    readYamlFile(configFile, label, Boolean(env['HA_CONFIG'])),
-    readDotEnvFile(dotEnvFile),
-    readEnvironment(env),
+    readYamlFile(configFile, label, Boolean(env['HA_CONFIG']), place),
+    readDotEnvFile(dotEnvFile, place),
+    readEnvironment(env, place),
   ];
   const merged = new Merged();
   for (const { services, entries, problems, others } of readings) {
@@ -115,7 +118,6 @@ export function loadConfig({ root: givenRoot, env }: LoadOptions): LoadResult {
 
   const warnings = readings.flatMap((reading) => reading.warnings);
   const files = { root, configFile, dotEnvFile };
-  const home = env['HOME'] || homedir();
   if (merged.problems.length > 0) {
     const remains = buildConfig(files, whatRemains(readings), home);
     return { ok: false, problems: merged.problems, warnings, remains };
@@ -295,10 +297,7 @@ function buildConfig(
   const serviceDefaults = merged.serviceDefaults();
   const gateway = merged.gatewayValues();
   const environment = merged.environmentValues();
-  const absolute = (path: string): string => {
-    const expanded = path === '~' || path.startsWith('~/') ? join(home, path.slice(1)) : path;
-    return isAbsolute(expanded) ? expanded : join(files.root, expanded);
-  };
+  const absolute = (path: string): string => absolutePath(path, files.root, home);
   const dataDir = absolute(global.haDataDir);
   const sockets = findSocketFolder(dataDir);
   return {

@@ -7,6 +7,7 @@ import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, ty
 
 import { messageOf } from '../domain/errors.js';
 import { readFileIfAny } from '../lib/fileWatcher.js';
+import { readSecretFile } from '../lib/secretFiles.js';
 import { GATEWAY_SETTINGS } from './gatewaySchema.js';
 import { meantKey, meantVariable, showValue, type Problem } from './problems.js';
 import {
@@ -27,7 +28,7 @@ export interface Entry {
   readonly service: string | null;
   readonly setting: Setting<unknown>;
   readonly value: unknown;
-  /** As written: `services.shop.maxInstances`, `MAX_INSTANCES`. */
+  /** As written: `services.shop.maxInstances`, `MAX_INSTANCES`, `HA_API_TOKEN_FILE`. */
   readonly name: string;
   readonly source: string;
 }
@@ -64,6 +65,12 @@ const BY_VARIABLE: ReadonlyMap<string, readonly [key: string, setting: Setting<u
     [key, setting],
   ]),
 );
+/** Secrets, by the name of the variable that names a file with their value: `HA_API_TOKEN_FILE`. */
+const BY_FILE_VARIABLE: typeof BY_VARIABLE = new Map(
+  [...BY_VARIABLE].filter(([, [, { secret }]]) => secret).map(([name, known]) => [`${name}_FILE`, known]),
+);
+/** The same in config.yml: `haApiTokenFile`. */
+const FILE_KEY = /^(\w+)File$/;
 /** They say where .env and config.yml are, so they can't be set in them. */
 const NOT_IN_FILES = new Set(['HA_ROOT', 'HA_CONFIG']);
 
@@ -84,11 +91,42 @@ function readText(file: string, label: string, reading: Reading): string | null 
   return null;
 }
 
+/** Where a path of a setting leads. */
+type Place = (path: string) => string;
+
+/** A secret that is given twice, itself and by a file, has no value that could be meant. */
+function takeEntry(reading: Reading, entry: Entry): void {
+  const { key, service, name, source } = entry;
+  const other = reading.entries.find(
+    (one) => one.key === key && one.service === service && one.name !== name,
+  );
+  reading.entries.push(entry);
+  if (other === undefined) return;
+  // Told of the file: behind a secret's own name, what follows would be taken for the secret.
+  const [file, plain] = /file$/i.test(name) ? [name, other.name] : [other.name, name];
+  const allowed = `${plain} is set as well; set one of the two`;
+  reading.problems.push({ source, key: file, value: null, allowed });
+}
+
+/** @param entry without the value, which is what the file `path` holds. */
+function takeSecretFile(reading: Reading, entry: Omit<Entry, 'value'>, path: unknown, place: Place): void {
+  const { name, source } = entry;
+  const refuse = (allowed: string): void =>
+    void reading.problems.push({ source, key: name, value: null, allowed });
+  if (typeof path !== 'string') return refuse('expected the path of a file that holds the value');
+  const file = place(path.trim());
+  try {
+    takeEntry(reading, { ...entry, value: readSecretFile(file) });
+  } catch (error) {
+    refuse(`names ${file}, but ${messageOf(error)}`);
+  }
+}
+
 /** @param mustExist when somebody named it on purpose. */
-export function readYamlFile(file: string, label: string, mustExist: boolean): Reading {
+export function readYamlFile(file: string, label: string, mustExist: boolean, place: Place): Reading {
   const reading = emptyReading();
   const text = readText(file, label, reading);
-  if (text !== null) return readYaml(text, label, reading);
+  if (text !== null) return readYaml(text, label, reading, place);
   if (mustExist && reading.problems.length === 0) {
     const allowed = `no such file: ${file}. HA_CONFIG names it; correct or unset that`;
     reading.problems.push({ source: label, key: '', value: null, allowed });
@@ -96,7 +134,7 @@ export function readYamlFile(file: string, label: string, mustExist: boolean): R
   return reading;
 }
 
-function readYaml(text: string, label: string, reading: Reading): Reading {
+function readYaml(text: string, label: string, reading: Reading, place: Place): Reading {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   if (document.errors.length > 0) {
@@ -110,11 +148,11 @@ function readYaml(text: string, label: string, reading: Reading): Reading {
       });
     }
     const partial = emptyReading();
-    new YamlReader(document, lines, label, partial).readTop();
+    new YamlReader(document, lines, label, partial, place).readTop();
     reading.salvaged.push(...partial.entries);
     return reading;
   }
-  new YamlReader(document, lines, label, reading).readTop();
+  new YamlReader(document, lines, label, reading, place).readTop();
   return reading;
 }
 
@@ -124,12 +162,14 @@ class YamlReader {
   readonly #lines: LineCounter;
   readonly #label: string;
   readonly #reading: Reading;
+  readonly #place: Place;
 
-  constructor(document: Document, lines: LineCounter, label: string, reading: Reading) {
+  constructor(document: Document, lines: LineCounter, label: string, reading: Reading, place: Place) {
     this.#document = document;
     this.#lines = lines;
     this.#label = label;
     this.#reading = reading;
+    this.#place = place;
   }
 
   readTop(): void {
@@ -158,12 +198,19 @@ class YamlReader {
   #readSetting(key: string, node: unknown, source: string, registry: Registry, service: string | null): void {
     const name = service === null ? key : `${SERVICES_KEY}.${service}.${key}`;
     const setting = Object.hasOwn(registry, key) ? registry[key] : undefined;
+    const value = this.#valueOf(node);
     if (setting === undefined) {
+      const secret = FILE_KEY.exec(key)?.[1] ?? '';
+      const found = Object.hasOwn(registry, secret) ? registry[secret] : undefined;
+      if (found?.secret === true) {
+        const entry = { key: secret, service, setting: found, name, source };
+        if (!isUnset(value)) takeSecretFile(this.#reading, entry, value, this.#place);
+        return;
+      }
       this.#reading.problems.push({ source, key: name, value: null, allowed: explainUnknown(key, service) });
       return;
     }
-    const value = this.#valueOf(node);
-    if (!isUnset(value)) this.#reading.entries.push({ key, service, setting, value, name, source });
+    if (!isUnset(value)) takeEntry(this.#reading, { key, service, setting, value, name, source });
   }
 
   #valueOf(node: unknown): unknown {
@@ -224,22 +271,31 @@ function explainUnknown(key: string, service: string | null): string {
     : `is not a setting; did you mean ${meant}?`;
 }
 
-export function readDotEnvFile(file: string): Reading {
+export function readDotEnvFile(file: string, place: Place): Reading {
   const label = '.env';
   const reading = emptyReading();
   const text = readText(file, label, reading);
-  return text === null ? reading : readVariables(parseEnv(text) as NodeJS.ProcessEnv, label, reading);
+  return text === null ? reading : readVariables(parseEnv(text) as NodeJS.ProcessEnv, label, reading, place);
 }
 
-export function readEnvironment(env: NodeJS.ProcessEnv): Reading {
-  return readVariables(env, 'environment', emptyReading());
+export function readEnvironment(env: NodeJS.ProcessEnv, place: Place): Reading {
+  return readVariables(env, 'environment', emptyReading(), place);
 }
 
-function readVariables(variables: NodeJS.ProcessEnv, source: string, reading: Reading): Reading {
+function readVariables(
+  variables: NodeJS.ProcessEnv,
+  source: string,
+  reading: Reading,
+  place: Place,
+): Reading {
   const isFile = source !== 'environment';
   for (const [name, value] of Object.entries(variables)) {
     const known = BY_VARIABLE.get(name);
-    if (known === undefined && isKnownElsewhere(name)) {
+    const byFile = BY_FILE_VARIABLE.get(name);
+    if (byFile !== undefined) {
+      const entry = { key: byFile[0], service: null, setting: byFile[1], name, source };
+      if (!isUnset(value)) takeSecretFile(reading, entry, value, place);
+    } else if (known === undefined && isKnownElsewhere(name)) {
       if (!isUnset(value)) reading.others.push({ key: null, name, source });
     } else if (known === undefined) {
       const warning = warnOf(name, source);
@@ -248,7 +304,7 @@ function readVariables(variables: NodeJS.ProcessEnv, source: string, reading: Re
       const allowed = `says where ${source} is, so it can only be set in the environment`;
       reading.problems.push({ source, key: name, value: null, allowed });
     } else if (!isUnset(value)) {
-      reading.entries.push({ key: known[0], service: null, setting: known[1], value, name, source });
+      takeEntry(reading, { key: known[0], service: null, setting: known[1], value, name, source });
     }
   }
   return reading;
@@ -257,7 +313,7 @@ function readVariables(variables: NodeJS.ProcessEnv, source: string, reading: Re
 /** Unknown variables are other programs' business, unless they look like ours. */
 function warnOf(name: string, source: string): string | null {
   if (!/^[A-Z][A-Z0-9_]*$/.test(name)) return null;
-  const meant = meantVariable(name, [...BY_VARIABLE.keys()]);
+  const meant = meantVariable(name, [...BY_VARIABLE.keys(), ...BY_FILE_VARIABLE.keys()]);
   if (meant !== null) return `${source}: ${name} is not a setting and is ignored; did you mean ${meant}?`;
   return name.startsWith('HA_') ? `${source}: ${name} is not a setting and is ignored` : null;
 }

@@ -47,8 +47,12 @@ describe('the registry', () => {
 describe('documentation', () => {
   it('names every setting', () => {
     const table = configurationTable();
-    for (const key of Object.keys(topLevel)) {
-      expect(table).toContain(`| \`${key}\` | \`${environmentName(key)}\` |`);
+    for (const [key, { secret }] of Object.entries(topLevel)) {
+      const variable = environmentName(key);
+      const names = secret
+        ? `| \`${key}\`, \`${key}File\` | \`${variable}\`, \`${variable}_FILE\` |`
+        : `| \`${key}\` | \`${variable}\` |`;
+      expect(table).toContain(names);
     }
     for (const key of Object.keys(SERVICE_ONLY_SETTINGS)) expect(table).toContain(`| \`${key}\` |`);
     for (const key of Object.keys(ENVIRONMENT_SETTINGS))

@@ -13,6 +13,12 @@ function defaultOf({ kind, default: standard }: Setting<unknown>): string | null
   return standard === null ? null : kind.format(standard);
 }
 
+/** What names a file with the value of a secret; none for other settings. */
+const fileNames = (key: string, { secret }: Setting<unknown>, isVariable: boolean): string[] =>
+  secret ? [isVariable ? `${environmentName(key)}_FILE` : `${key}File`] : [];
+
+const inCode = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ');
+
 const traitsOf = ({ live, secret }: Setting<unknown>): string =>
   `${live ? '' : ' Applies at the next start.'}${secret ? ' Never shown.' : ''}`;
 
@@ -23,8 +29,8 @@ function tableOf(
   const rows = Object.entries(settings).map(([key, setting]) => {
     const standard = defaultOf(setting);
     return [
-      ...(columns.file ? [`\`${key}\``] : []),
-      ...(columns.environment ? [`\`${environmentName(key)}\``] : []),
+      ...(columns.file ? [inCode([key, ...fileNames(key, setting, false)])] : []),
+      ...(columns.environment ? [inCode([environmentName(key), ...fileNames(key, setting, true)])] : []),
       standard === null ? 'unset' : `\`${standard}\``,
       `${setting.doc} Allowed: ${setting.kind.allowed}.${traitsOf(setting)}`,
     ];
@@ -78,7 +84,8 @@ export function commentedConfig(): string {
       const standard = defaultOf(setting);
       const unset = standard === null ? ' Default: unset.' : '';
       const line = standard === null ? `#${key}:` : `#${key}: ${standard}`;
-      return `# ${setting.doc}${unset}\n# Allowed: ${setting.kind.allowed}.\n${line}`;
+      const orFile = fileNames(key, setting, false).map((name) => ` Or ${name}: the path of a file with it.`);
+      return `# ${setting.doc}${unset}\n# Allowed: ${setting.kind.allowed}.${orFile.join('')}\n${line}`;
     });
     return [heading, ...entries].join('\n\n');
   });

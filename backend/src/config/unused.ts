@@ -24,7 +24,7 @@ export type Asker = 'gateway' | 'supervisor' | 'cluster' | 'up';
 
 /** Read by the sample services (examples/wordpecker) alone. */
 const OF_THE_SAMPLE =
-  /^(JWT_SECRET|WSSend(QPS|Burst)|MYSQL_(HOST|PORT|USER|PASSWORD|DATABASE)|REDIS_CONN_STRING|ENABLE_FAULTS|FAULT_(START|FILE|EXIT_AFTER_MS)|BACKEND_URL|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
+  /^(JWT_SECRET(_FILE)?|WSSend(QPS|Burst)|MYSQL_(HOST|PORT|USER|PASSWORD(_FILE)?|DATABASE)|REDIS_CONN_STRING(_FILE)?|ENABLE_FAULTS|FAULT_(START|FILE|EXIT_AFTER_MS)|BACKEND_URL|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
 
 /** Of several nodes and of other stores; one that becomes a setting is no longer looked for here. */
 const OF_LATER_VERSIONS =

@@ -23,6 +23,11 @@ export interface EventMap {
   'config.reloaded': { changed: string[] };
   /** A changed configuration was refused; the running one stays. */
   'config.rejected': { problems: string[] };
+  /**
+   * PM2 has written secrets (`holds`: their variables) to `file`, which others might read (`mode`: its permissions before);
+   * now only its owner may.
+   */
+  'dump.narrowed': { file: string; mode: string; holds: string[] };
   /** PM2's daemon answers again, or for the first time. */
   'daemon.connected': { version: string; pid: number | null };
   /** A call to the daemon ran out of time: it lives but does not answer. */
@@ -201,6 +206,7 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
     case 'port.occupied':
     case 'stray.ended':
     case 'gateway.silent':
+    case 'dump.narrowed':
       return 'warn';
     default:
       return 'info';

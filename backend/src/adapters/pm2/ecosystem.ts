@@ -22,6 +22,8 @@ export interface EcosystemOptions {
   readonly envName?: string;
   /** The configured pm2 command, whose code is then used. Default: the one this package depends on. */
   readonly pm2Bin?: string | null;
+  /** What for, which decides what becomes of secrets (backend/startedWith.cjs). Default: a look. */
+  readonly readFor?: 'start' | 'look' | 'cluster';
 }
 
 const resolver = fileURLToPath(new URL('../../../resolveApps.cjs', import.meta.url));
@@ -157,6 +159,7 @@ function ask(file: string, options: EcosystemOptions): Promise<Readonly<Record<s
     pm2: pm2Folder(options.pm2Bin ?? null),
     pm2Home: options.pm2Home,
     base: baseEnvironment(),
+    readFor: options.readFor ?? 'look',
   });
   const inherited = Object.entries(process.env).filter(([name]) => !SET_BY_PM2.test(name));
   const env = {

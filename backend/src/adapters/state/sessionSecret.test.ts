@@ -1,6 +1,17 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,15 +58,38 @@ describe('the secret of the data directory', () => {
   it.each([
     ['is empty', (file: string) => writeFileSync(file, ''), /holds 0 characters.*Remove it/],
     ['was cut short', (file: string) => writeFileSync(file, 'abc\n'), /holds 3 characters/],
-    ['is a folder', (file: string) => mkdirSync(file), /can't be kept in .*EISDIR.*or set SESSION_SECRET/],
+    [
+      'is a folder',
+      (file: string) => mkdirSync(file),
+      /can't be kept in .*, because it is a folder.*or set SESSION_SECRET/,
+    ],
+    [
+      'is a link',
+      (file: string) => symlinkSync(library, file),
+      /can't be kept in .*, because it is a symbolic link/,
+    ],
+    [
+      'may be written by others',
+      (file: string) => (writeFileSync(file, 'x'.repeat(43)), chmodSync(file, 0o606)),
+      /can't be kept in .*, because others may write to it, so it is not believed; run: chmod go-w/,
+    ],
   ])('says what is wrong where the file %s, and leaves it', (_, damage, problem) => {
     damage(join(folder, 'session-secret'));
     expect(() => sessionSecretIn(folder)).toThrow(problem);
     expect(readdirSync(folder)).toEqual(['session-secret']);
   });
 
+  it.skipIf(process.getuid?.() !== 0)("is not believed where the file is another user's (needs root)", () => {
+    const file = join(folder, 'session-secret');
+    writeFileSync(file, 'x'.repeat(43), { mode: 0o600 });
+    chownSync(file, 65_534, 65_534);
+    expect(() => sessionSecretIn(folder)).toThrow(/it belongs to uid 65534, .*; run: chown 0 /);
+  });
+
   it('says what is wrong where the folder is none', () => {
     writeFileSync(join(folder, 'file'), '');
-    expect(() => sessionSecretIn(join(folder, 'file'))).toThrow(/can't be kept in .*ENOTDIR|EEXIST/);
+    expect(() => sessionSecretIn(join(folder, 'file'))).toThrow(
+      /can't be kept in .*(?:ENOTDIR|EEXIST|no such file)/,
+    );
   });
 });

@@ -28,6 +28,11 @@ export const eventData = {
   'state.unwritable': z.object({ problem: text }),
   'config.reloaded': z.object({ changed: z.array(text) }),
   'config.rejected': z.object({ problems: z.array(text) }),
+  'dump.narrowed': z.object({
+    file: text,
+    mode: text.describe('Its permissions before, in octal.'),
+    holds: z.array(text).describe('Names of variables, never their values.'),
+  }),
   'daemon.connected': z.object({ version: text, pid: count.nullable() }),
   'daemon.unresponsive': z.object({ forMs: durationMs }),
   'daemon.lost': z.object({ problem: text }),

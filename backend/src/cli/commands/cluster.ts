@@ -59,7 +59,7 @@ Settings, in the environment or in .env:
 /** @throws HoldfastError `cluster.no-service`, `cluster.not-node`, and what readEcosystem throws. */
 async function chooseService({ config }: CliContext): Promise<AppDefinition> {
   const { ecosystemFile: file, defaultService } = config;
-  const services = (await readEcosystem(config)).filter(isService);
+  const services = (await readEcosystem(config, 'cluster')).filter(isService);
   const chosen = services.find(({ name }) => defaultService === null || name === defaultService);
   if (chosen === undefined) {
     const wanted = defaultService === null ? 'no service' : `no service ${defaultService} (DEFAULT_SERVICE)`;

@@ -94,7 +94,8 @@ export function secretKindOf(given: string): SecretKind | null {
   if (FIELDS.test(name)) return 'field';
   const words = wordsOf(name);
   const last = words.at(-1) ?? '';
-  if (ABOUT.test(last) && !/webhook/i.test(name)) return null;
+  // The address of a webhook is secret, the path of a file with it is not.
+  if (ABOUT.test(last) && (last === 'file' || !/webhook/i.test(name))) return null;
   if (STEMS.test(name) || words.some((word) => WORDS.has(word))) return 'value';
   if (last === 'pass' && words.length > 1) return 'value';
   if (OTHER_MEANINGS.has(last) && (words.length === 1 || !/^(?:session|auth)$/.test(last))) return 'word';

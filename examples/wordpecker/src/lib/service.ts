@@ -17,6 +17,7 @@ import { EnvReader, SettingsError, type Env } from './env.js';
 import { codeOf, messageOf } from './errors.js';
 import { GracefulServer, type UpgradeListener } from './gracefulServer.js';
 import { createLog, exitWith, type Log } from './log.js';
+import { withSecrets } from './secretFiles.js';
 import { statusRoutes, type DependencyCheck } from './statusRoutes.js';
 
 /** What a service adds to the shell. */
@@ -97,7 +98,8 @@ export function startService(definition: ServiceDefinition, env: Env, log: Log):
 /** @throws SettingsError naming every setting that is wrong. */
 function prepare(definition: ServiceDefinition, env: Env, log: Log): Prepared {
   const { name, defaultPort } = definition;
-  const reader = new EnvReader(env);
+  const problems: string[] = [];
+  const reader = new EnvReader(withSecrets(env, problems), problems);
   const settings = readServerSettings(reader, defaultPort);
   const faults = readFaultSettings(reader, name);
   const parts = definition.create(reader, log);

@@ -1,0 +1,70 @@
+/**
+ * The secrets that a deployment is started with. PM2 shows what it is given in its list and writes it to its dump, so it is
+ * given paths. A secret that was set itself is kept in a private file of the data folder, where the processes that need it
+ * read it at each start, also when PM2 starts them alone:
+ *
+ *     secrets/environment/NAME   from the shell that started the deployment
+ *     secrets/dotenv/NAME        from `.env`, for the samples, which do not read that
+ *
+ * They are kept apart because `.env` is the same for each command, and a shell is not.
+ */
+'use strict';
+
+const path = require('node:path');
+
+const { keepSecret, SAMPLE_SECRETS, SECRETS } = require('./secretFiles.cjs');
+
+const ALL_SECRETS = [...SECRETS, ...SAMPLE_SECRETS];
+const FILE_NAMES = new Set(ALL_SECRETS.map((name) => `${name}_FILE`));
+
+/**
+ * Both sources together; where a secret is, the stronger one says, by either name.
+ * @throws with a sentence for people where one source names a secret twice
+ */
+function settingsOf(dotEnv, environment) {
+  requireOneOfTwo(dotEnv, '.env');
+  requireOneOfTwo(environment, 'the environment');
+  const weaker = { ...dotEnv };
+  for (const name of ALL_SECRETS) {
+    if (environment[name]) delete weaker[`${name}_FILE`];
+    if (environment[`${name}_FILE`]) delete weaker[name];
+  }
+  return { ...weaker, ...environment };
+}
+
+function requireOneOfTwo(variables, source) {
+  const twice = ALL_SECRETS.find((name) => variables[name] && variables[`${name}_FILE`]);
+  if (twice === undefined) return;
+  throw new Error(`${twice} and ${twice}_FILE are both set in ${source}; set one of the two.`);
+}
+
+/**
+ * `variables` with the path of a file in place of each secret.
+ * @param {Record<string, string>} variables
+ * @param {object} place
+ * @param {string} place.root where relative paths are meant from
+ * @param {string} place.dataDirectory
+ * @param {boolean} place.isRemoving the command stops what runs
+ * @throws with a sentence for people where a secret can't be kept
+ */
+function namedByFiles(variables, { root, dataDirectory, isRemoving }) {
+  const entries = Object.entries(variables).map(([name, value]) => {
+    if (FILE_NAMES.has(name)) return [name, path.resolve(root, value)];
+    if (!ALL_SECRETS.includes(name)) return [name, value];
+    const isOfShell = Boolean(process.env[name]);
+    const folder = path.join(dataDirectory, 'secrets', isOfShell ? 'environment' : 'dotenv');
+    if (readFor() === 'cluster') return [name, value];
+    // A command that only looks at what runs, or stops it, must not change what that was started with.
+    const isStart = readFor() === 'start' && !(isOfShell && isRemoving);
+    return [`${name}_FILE`, isStart ? keepSecret(folder, name, value) : path.join(folder, name)];
+  });
+  return Object.fromEntries(entries);
+}
+
+/**
+ * What the ecosystem file is evaluated for. `start`: something is started by it under PM2, as always when PM2 itself evaluates
+ * it. `look`: it is only to be known what it says. `cluster`: to run instances without PM2. Said by resolveApps.cjs.
+ */
+const readFor = () => globalThis[Symbol.for('holdfast.readFor')] ?? 'start';
+
+module.exports = { namedByFiles, readFor, settingsOf };
