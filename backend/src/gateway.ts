@@ -16,9 +16,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { CertificateFiles } from './adapters/certificates/certificateFiles.js';
+import { accessLogFile } from './accessLogFile.js';
 import { systemClock } from './adapters/clock.js';
-import { logFileMode } from './adapters/files/ownFolders.js';
-import { RotatingFile } from './adapters/files/rotatingFile.js';
 import { requireWritable } from './adapters/files/writable.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { Cgroup } from './adapters/meters/cgroup.js';
@@ -72,17 +71,6 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => systemCloc
 /** To people. Not under PM2. */
 function say(...lines: readonly string[]): void {
   process.stdout.write(`${shownText(lines.join('\n'))}\n`);
-}
-
-/** Opens nothing yet: the file appears with the first line. What waits when the process ends is written then. */
-function accessLogFile({ logDir, logMaxBytes, logMaxAgeDays, logGroupRead }: Config): RotatingFile {
-  return new RotatingFile({
-    path: join(logDir, 'ha-gateway-access.log'),
-    maxBytes: logMaxBytes,
-    maxFiles: 5,
-    maxAgeMs: logMaxAgeDays * 24 * 3_600_000,
-    mode: logFileMode(logGroupRead),
-  });
 }
 
 class Gateway {
