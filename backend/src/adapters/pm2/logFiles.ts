@@ -10,18 +10,45 @@ export function logFilesOf(rows: readonly ProcessRow[], services: ReadonlySet<st
   return [...new Set(files.filter((file) => typeof file === 'string'))];
 }
 
-/** Where that instance's stderr goes; null when it is not listed, or goes to no file. */
-export function errorLogOf(rows: readonly ProcessRow[], id: InstanceId): string | null {
-  return fileOf(rows, id, 'pm_err_log_path');
+interface Paths {
+  readonly error: string | null;
+  readonly output: string | null;
 }
 
-/** The same of its stdout. */
-export function outputLogOf(rows: readonly ProcessRow[], id: InstanceId): string | null {
-  return fileOf(rows, id, 'pm_out_log_path');
+/** Instances that have left PM2's list and are remembered. */
+const MOST_KEPT = 1_000;
+
+/** Where instances write. What one has written is read after its end, when PM2 may have dropped it from its list. */
+export class LogPaths {
+  /** By instance, the one that was listed last at the end. */
+  readonly #paths = new Map<string, Paths>();
+
+  /** @param rows all that PM2 lists now. */
+  see(rows: readonly ProcessRow[]): void {
+    for (const { process, record } of rows) {
+      const key = keyOf(process);
+      this.#paths.delete(key);
+      this.#paths.set(key, {
+        error: fileIn(record['pm_err_log_path']),
+        output: fileIn(record['pm_out_log_path']),
+      });
+    }
+    const tooMany = Math.max(0, this.#paths.size - rows.length - MOST_KEPT);
+    for (const key of [...this.#paths.keys()].slice(0, tooMany)) this.#paths.delete(key);
+  }
+
+  /** Where its stderr goes, or went; null when it was never listed, or to no file. */
+  errorLogOf(id: InstanceId): string | null {
+    return this.#paths.get(keyOf(id))?.error ?? null;
+  }
+
+  /** The same of its stdout. */
+  outputLogOf(id: InstanceId): string | null {
+    return this.#paths.get(keyOf(id))?.output ?? null;
+  }
 }
 
-function fileOf(rows: readonly ProcessRow[], { service, pmId }: InstanceId, field: string): string | null {
-  const row = rows.find(({ process }) => process.pmId === pmId && process.service === service);
-  const file = row?.record[field];
-  return typeof file === 'string' && file !== '/dev/null' ? file : null;
-}
+const keyOf = ({ service, pmId }: Pick<InstanceId, 'service' | 'pmId'>): string => `${pmId} ${service}`;
+
+const fileIn = (field: unknown): string | null =>
+  typeof field === 'string' && field !== '/dev/null' ? field : null;

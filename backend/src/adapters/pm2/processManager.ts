@@ -24,7 +24,7 @@ import { endListed, endProcess } from './endProcess.js';
 import { ServiceIdentity, type IdentityOptions } from './identity.js';
 import { changed, gone, nameOf, startFailed, stillThere } from './instanceErrors.js';
 import { launchRecord, startTimeout } from './launch.js';
-import { errorLogOf, logFilesOf, outputLogOf } from './logFiles.js';
+import { LogPaths, logFilesOf } from './logFiles.js';
 import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './portAllocator.js';
 import { instanceNumberFor, parseList, pidsOf, portsOf, type ProcessRow } from './processRow.js';
 import { RpcClient } from './rpcClient.js';
@@ -102,6 +102,7 @@ class Pm2 implements Pm2ProcessManager {
   readonly #identity: ServiceIdentity;
   /** The last list, for what events and log rotation need to know about a process. */
   #rows: readonly ProcessRow[] = [];
+  readonly #logPaths = new LogPaths();
   /** Whether `connected` was emitted for this connection. */
   #announced = false;
   #starting: Promise<'running' | 'started'> | null = null;
@@ -220,11 +221,11 @@ class Pm2 implements Pm2ProcessManager {
   }
 
   errorLogOf(id: InstanceId): string | null {
-    return errorLogOf(this.#rows, id);
+    return this.#logPaths.errorLogOf(id);
   }
 
   outputLogOf(id: InstanceId): string | null {
-    return outputLogOf(this.#rows, id);
+    return this.#logPaths.outputLogOf(id);
   }
 
   scriptOf(service: string): string | null {
@@ -288,6 +289,7 @@ class Pm2 implements Pm2ProcessManager {
     const rows = this.#identity.separate(parseList(answer));
     if (!this.#announced) void this.#announce();
     this.#rows = rows;
+    this.#logPaths.see(rows);
     this.#templates.remember(rows);
     return rows;
   }
