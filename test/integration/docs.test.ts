@@ -27,7 +27,13 @@ beforeEach(() => {
   copy = mkdtempSync(join(tmpdir(), 'holdfast-docs-'));
   mkdirSync(join(copy, 'docs/reference'), { recursive: true });
   mkdirSync(join(copy, 'backend/src/domain'), { recursive: true });
-  for (const path of ['backend/dist', 'backend/package.json', 'backend/src/domain/events.ts'])
+  const modules = readdirSync(join(root, 'backend')).filter((name) => name.endsWith('.cjs'));
+  for (const path of [
+    'backend/dist',
+    'backend/package.json',
+    'backend/src/domain/events.ts',
+    ...modules.map((name) => `backend/${name}`),
+  ])
     cpSync(join(root, path), join(copy, path), { recursive: true });
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
   for (const name of generated()) writeFileSync(join(copy, 'docs/reference', name), PAGE);
