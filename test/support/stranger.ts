@@ -10,8 +10,8 @@ export const canBeStranger = process.getuid?.() === 0 && process.platform === 'l
 
 export interface Stranger {
   readonly port: number;
-  /** Requests that it has got. */
-  requests(): number;
+  /** Requests that it has got. It is asked, so that none is on its way to be told. */
+  requests(): Promise<number>;
   /** Lets the port go. */
   leave(): Promise<void>;
 }
@@ -21,9 +21,10 @@ const SCRIPT = `
   let requests = 0;
   const server = require('node:http').createServer((request, response) => {
     requests += 1;
-    process.stdout.write('request ' + requests + '\\n');
     response.end('stranger');
   });
+  process.stdin.on('data', () => process.stdout.write('requests ' + requests + '\\n'));
+  process.stdin.on('end', () => process.exit());
   const listen = () => server.listen(Number(port), host);
   server.on('error', () => setTimeout(listen, 1));
   server.on('listening', () => process.stdout.write('listening ' + server.address().port + '\\n'));
@@ -44,20 +45,24 @@ export function stranger(
     ...(uid === null ? {} : { uid, gid: uid }),
     cwd: '/',
     env: {},
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
-  let requests = 0;
+  let told: (requests: number) => void = () => undefined;
   const listening = new Promise<Stranger>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`the stranger ended with ${code}`)));
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       for (const line of text.split('\n')) {
         const [what, figure] = line.split(' ');
-        if (what === 'request') requests = Number(figure);
+        if (what === 'requests') told(Number(figure));
         if (what !== 'listening') continue;
         resolve({
           port: Number(figure),
-          requests: () => requests,
+          requests: () =>
+            new Promise((answer) => {
+              told = answer;
+              child.stdin.write('?');
+            }),
           leave: async () => {
             if (child.exitCode !== null || child.signalCode !== null) return;
             const exit = once(child, 'exit');

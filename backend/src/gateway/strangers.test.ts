@@ -57,7 +57,7 @@ describe.runIf(canBeStranger)('a stranger on the port of an instance', () => {
     expect(new Set([(await ask(port)).body, (await ask(port)).body])).toEqual(new Set(['first', 'second']));
     const one = await takeover(first);
     for (let count = 0; count < 10; count += 1) expect((await ask(port)).body).toBe('second');
-    expect(one.requests()).toBe(0);
+    expect(await one.requests()).toBe(0);
     await one.leave();
     await instance(first.port, 'first again');
     await second.end();
@@ -70,7 +70,7 @@ describe.runIf(canBeStranger)('a stranger on the port of an instance', () => {
     expect((await ask(port)).body).toBe('ours');
     const one = await takeover(only);
     for (let count = 0; count < 10; count += 1) expect((await ask(port)).status).toBeGreaterThanOrEqual(502);
-    expect(one.requests()).toBe(0);
+    expect(await one.requests()).toBe(0);
   });
 });
 

@@ -67,7 +67,7 @@ describe.runIf(canBeStranger)("a stranger's port", () => {
       kind: 'stranger',
       detail: `port ${one.port} is held by a process of another user (uid ${STRANGER_UID})`,
     });
-    expect(one.requests()).toBe(1);
+    expect(await one.requests()).toBe(1);
   });
 
   it('is told when it was ours before', async () => {
