@@ -565,7 +565,7 @@ describe('a worker', () => {
     await traffic.more(500);
     const { lost } = await traffic.stop();
     expect(lost.length).toBeLessThanOrEqual(concurrency);
-    // What it had accepted and not answered; nobody is turned away.
+    // Connections that it had accepted and not answered yet; no client is turned away.
     for (const { problem, atMs } of lost) {
       expect(problem).toMatch(/ECONNRESET|socket hang up|aborted/);
       expect(atMs - killedMs).toBeLessThan(500);

@@ -260,7 +260,7 @@ describe.concurrent.each([
     expect(await manager.list()).toEqual([]);
   });
 
-  it('does not resume on a port that somebody took meanwhile', async ({ manager, tiny }) => {
+  it('does not resume on a port that another process took meanwhile', async ({ manager, tiny }) => {
     await manager.haltInstance(await manager.startInstance('tiny'));
     const [halted] = await manager.list();
     const stranger = createServer();

@@ -21,7 +21,7 @@ async function start(
   harness = await startHarness({ settings: { token, sessionSecret: 'x', host }, limits });
 }
 
-/** Addresses of this machine that are not loopback: whoever connects from there counts as being elsewhere. */
+/** Addresses of this machine that are not loopback: a client that connects from there counts as one from another machine. */
 const ELSEWHERE = Object.values(networkInterfaces())
   .flatMap((each) => each ?? [])
   .filter(({ internal, address }) => !internal && !address.startsWith('fe80'));

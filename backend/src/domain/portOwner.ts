@@ -1,5 +1,5 @@
 /**
- * To which users of this machine a port may belong. A port that an instance has given up is anybody's: whichever process
+ * To which users of this machine a port may belong. A port that an instance has given up can be taken by any user: whichever process
  * listens there next gets the requests, cookies included, of a gateway that has not heard of it yet.
  */
 

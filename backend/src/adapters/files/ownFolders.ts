@@ -105,7 +105,7 @@ function narrowEntry(path: string, fileMode: number): void {
   try {
     descriptor = openToLookSync(path);
   } catch {
-    // Gone by now, or not readable: then it is nobody else's either, or not ours.
+    // It has gone meanwhile, or this user may not open it: then it is not a file of Holdfast.
     return;
   }
   try {
