@@ -59,6 +59,7 @@ export default defineConfig({
             'test/house/**/*.test.ts',
           ],
           isolate: false,
+          setupFiles: ['test/support/propertySeed.ts'],
           maxWorkers: availableParallelism(),
           sequence: { groupOrder: 0 },
           // They wait for no wall clock: what takes a second here may take a minute on a busy machine.

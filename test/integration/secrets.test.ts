@@ -26,7 +26,7 @@ const script = fileURLToPath(new URL('../support/apps/leaky.cjs', import.meta.ur
 const cli = join(repository, 'backend/dist/cli.js');
 const SERVICE = 'leaky';
 const SECRETS = 200;
-const SEED = Number(process.env['HOLDFAST_FUZZ_SEED'] ?? Date.now() % 2 ** 31);
+const SEED = Number(process.env['HOLDFAST_FUZZ_SEED'] ?? 20_261_130);
 /** Known to Holdfast: in no text with a shape. */
 const TOKEN = 'plain-words-that-nobody-would-guess';
 /** The last that the application prints. */

@@ -4,7 +4,7 @@
  * learns a request id, the log learns the rest.
  */
 import type { ErrorRequestHandler, Response } from 'express';
-import { HoldfastError } from '../domain/errors.js';
+import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { Logger } from '../ports.js';
 import { failure } from './envelope.js';
 import { sendJson } from './outgoing.js';
@@ -16,7 +16,7 @@ export function errorMapper(logger: Logger, bodyLimitBytes: number): ErrorReques
     const requestId = requestIdOf(response);
     const error = asHoldfastError(thrown, bodyLimitBytes) ?? unexpected(requestId);
     if (error.code === 'internal.error') {
-      const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+      const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : messageOf(thrown);
       logger.error('API call failed unexpectedly', { requestId, path: request.path, error: text });
     }
     if (response.headersSent) {

@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { messageOf } from '../../domain/errors.js';
 import type { CertificateSource, CertificateText } from '../../ports.js';
 
 /** A chain of certificates has some kilobytes. */
@@ -42,9 +43,7 @@ export class CertificateFiles implements CertificateSource {
           key: await readText(files.key),
         });
       } catch (error) {
-        problems.push(
-          `A certificate can't be read: ${error instanceof Error ? error.message : String(error)}.`,
-        );
+        problems.push(`A certificate can't be read: ${messageOf(error)}.`);
       }
     }
     return problems.length === 0 ? { ok: true, certificates } : { ok: false, problems };
@@ -67,9 +66,7 @@ export class CertificateFiles implements CertificateSource {
         files.push({ certificate, key: join(directory, `${name.slice(0, -'.crt'.length)}.key`) });
       }
     } catch (error) {
-      problems.push(
-        `Certificates can't be listed: ${error instanceof Error ? error.message : String(error)}.`,
-      );
+      problems.push(`Certificates can't be listed: ${messageOf(error)}.`);
     }
     return files;
   }

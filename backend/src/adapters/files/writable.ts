@@ -2,7 +2,7 @@
 import { accessSync, constants, mkdirSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { HoldfastError } from '../../domain/errors.js';
+import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { PRIVATE_FOLDER } from '../../lib/ownFiles.js';
 
 /** A folder that something is written to. */
@@ -36,7 +36,7 @@ const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code
 
 /** An error of the file system in words, without its code, call and path. */
 export function plainReason(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return REASONS[codeOf(error)] ?? text;
 }
 

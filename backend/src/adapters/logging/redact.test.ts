@@ -64,6 +64,30 @@ describe('redactFields', () => {
     expect(logged).toContain('[deep]');
   });
 
+  const withoutText = Object.create(null) as object;
+  const throwing = {
+    get password(): string {
+      throw new Error('no');
+    },
+    get shown(): string {
+      throw new Error('no');
+    },
+  };
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
+  it.each<[string, unknown, unknown]>([
+    ['a getter that throws', throwing, { password: '[unreadable]', shown: '[unreadable]' }],
+    ['a revoked proxy', revoked.proxy, '[unreadable]'],
+    ['a list with one', [1, revoked.proxy], [1, '[unreadable]']],
+    ['a map whose key has no text', new Map([[withoutText, 1]]), { '[unreadable]': 1 }],
+    ['an error whose code has no text', Object.assign(new Error('x'), { code: withoutText, stack: undefined }), { name: 'Error', message: 'x', code: '[unreadable]' }],
+    ['an error whose message is an object', Object.assign(new Error('x'), { message: { token: 'hush' }, stack: undefined }), { name: 'Error', message: { token: '[redacted]' } }],
+    ['a function whose name has no text', Object.defineProperty(() => 0, 'name', { value: withoutText }), '[unreadable]'],
+    ['an object with a toJSON that throws', { toJSON: () => { throw new Error('no'); } }, { toJSON: '[function toJSON]' }],
+  ])('shows %s, and what is beside it', (_, value, shown) => {
+    expect(redactFields({ value, beside: 1 })).toEqual({ value: shown, beside: 1 });
+  }); // prettier-ignore
+
   it('always yields something that JSON can carry', () => {
     fc.assert(
       fc.property(

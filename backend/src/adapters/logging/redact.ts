@@ -10,6 +10,8 @@ const ENVIRONMENT_KEY = /^(?:.*_)?env(?:ironment)?$/i;
 const DEEPEST = 6;
 const MOST_ENTRIES = 100;
 const LONGEST_TEXT = 8_192;
+/** Stands for a value that throws when it is looked at: a getter, a revoked proxy, an object without `toString`. */
+const UNREADABLE = '[unreadable]';
 
 /** Text without secrets, shortened to 8192 characters: in this order, for half a secret may have no shape. */
 export function redactText(text: string): string {
@@ -38,7 +40,9 @@ function redactObject(
   for (const key of Object.keys(value).slice(0, MOST_ENTRIES)) {
     plain.push([
       key,
-      isSecretKey(key) ? hide(value[key]) : redactValue(value[key], [...parents, value], depth + 1),
+      readable(() =>
+        isSecretKey(key) ? hide(value[key]) : redactValue(value[key], [...parents, value], depth + 1),
+      ),
     ]);
   }
   return Object.fromEntries(plain);
@@ -47,6 +51,15 @@ function redactObject(
 /** That a secret is missing may be told. */
 function hide(value: unknown): unknown {
   return value === undefined || value === null || typeof value === 'boolean' ? value : REDACTED;
+}
+
+/** What `read` returns. A log line is written even if one of its values throws. */
+function readable(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch {
+    return UNREADABLE;
+  }
 }
 
 function redactValue(value: unknown, parents: readonly object[], depth: number): unknown {
@@ -72,23 +85,29 @@ function redactReference(value: object, parents: readonly object[], depth: numbe
   if (depth >= DEEPEST) return '[deep]';
   const entered = [...parents, value];
   if (Array.isArray(value) || value instanceof Set) {
-    return [...value].slice(0, MOST_ENTRIES).map((item) => redactValue(item, entered, depth + 1));
+    return [...value]
+      .slice(0, MOST_ENTRIES)
+      .map((item) => readable(() => redactValue(item, entered, depth + 1)));
   }
-  if (value instanceof Map)
-    return redactObject(Object.fromEntries(value) as Record<string, unknown>, entered, depth);
+  if (value instanceof Map) {
+    const entries = [...value].map(([key, item]): [string, unknown] => [
+      String(readable(() => String(key))),
+      item,
+    ]);
+    return redactObject(Object.fromEntries(entries), entered, depth);
+  }
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   return redactObject(value as Record<string, unknown>, parents, depth);
 }
 
 function redactError(error: Error, parents: readonly object[], depth: number): Record<string, unknown> {
-  const { code } = error as NodeJS.ErrnoException;
+  const { name, message, stack, cause, code } = error as NodeJS.ErrnoException;
+  const entered = [...parents, error];
   return {
-    name: error.name,
-    message: redactText(error.message),
-    ...(code === undefined ? {} : { code: String(code) }),
-    ...(error.stack === undefined ? {} : { stack: redactText(error.stack) }),
-    ...(error.cause === undefined || depth >= DEEPEST
-      ? {}
-      : { cause: redactValue(error.cause, [...parents, error], depth + 1) }),
+    name: redactValue(name, entered, depth + 1),
+    message: redactValue(message, entered, depth + 1),
+    ...(code === undefined ? {} : { code: readable(() => String(code)) }),
+    ...(stack === undefined ? {} : { stack: redactValue(stack, entered, depth + 1) }),
+    ...(cause === undefined || depth >= DEEPEST ? {} : { cause: redactValue(cause, entered, depth + 1) }),
   };
 }

@@ -13,7 +13,7 @@
  *   in its socket and will carry them out when it continues, so piling up more is refused.
  */
 import { connect, type Socket } from 'node:net';
-import { HoldfastError } from '../../domain/errors.js';
+import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import { Emitter } from '../../lib/emitter.js';
 import { decodeArgument, encodeFrame, FrameSplitter } from './frames.js';
@@ -105,7 +105,7 @@ export class RpcClient extends Emitter<RpcEvents> {
       const socket = this.#socket ?? (await this.#connect());
       if (this.#pending.has(id)) socket.write(frame);
     } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
+      const problem = messageOf(error);
       this.#settle(id)?.reject(error instanceof HoldfastError ? error : unreachable(problem, error));
     }
   }
@@ -146,7 +146,7 @@ export class RpcClient extends Emitter<RpcEvents> {
       try {
         for (const frame of splitter.push(chunk)) this.#onFrame(frame);
       } catch (error) {
-        const problem = error instanceof Error ? error.message : String(error);
+        const problem = messageOf(error);
         this.#rejectAll(
           badAnswer(`the answer on ${this.#socketPath} is not PM2's protocol: ${problem}`, error),
         );

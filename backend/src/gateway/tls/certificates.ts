@@ -5,6 +5,7 @@
  */
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
+import { messageOf } from '../../domain/errors.js';
 import type { CertificateText } from '../../ports.js';
 
 export interface CertificateFact {
@@ -61,8 +62,4 @@ function namesOf({ subjectAltName, subject }: X509Certificate): string[] {
   const alternatives = [...(subjectAltName ?? '').matchAll(/(?:^|, )DNS:([^,"]+)/g)];
   const names = alternatives.length > 0 ? alternatives : [...(subject ?? '').matchAll(/^CN=(.+)$/gm)];
   return names.map(([, name = '']) => name.toLowerCase());
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
