@@ -1,48 +1,108 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { defineConfig } from 'vitest/config';
+import { fileURLToPath } from 'node:url';
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-// `unit` is pure or in-process. What drives real daemons, databases and processes comes after it: first `integration`,
-// one file after another, because much of it uses all cores or measures; then `integration-waiting`, two at a time.
+// A project is a folder of tests, by what they need: `unit` and `simulation` need nothing, `gateway` runs the gateway inside
+// the test, `processes` starts the built programs, `pm2` starts PM2 daemons, `agent` observes processes from inside,
+// `databases` starts MariaDB and Redis, `browser` starts Chromium. `npm run test:fast` is the first three without the second.
 //
 // Unit tests run on every core (vitest would leave one free, which is half of a machine with two), and the files of a
 // worker share their modules: to load these anew for each of 200 files took as long as the tests themselves. So a unit
 // test leaves nothing behind in the modules that it imports, and replaces none (`vi.mock`): what it wants to be another,
 // such as the clock, is an argument.
-/**
- * Files that wait most of their time, for a cooldown or a grace, and use half a core or less (measured per file). None of
- * them judges a time that a busy core would change. The longest come first, so that none is left to run alone at the end.
- */
-const WAITING = [
-  'hold.load',
-  'hold.failures',
-  'agent.stop',
-  'agent.memory',
-  'agent.supervisor',
-  'blackBox',
-  'pm2Daemon',
-  'gateway.sources',
-  'blackBox.hangs',
-  'supervisor.exit',
-  'secrets',
-  'agent.stop.byHand',
-  'agent.figures',
-  'wordpecker.pm2',
-  'gateway.faults',
-  'wordpecker.mysql',
-  'pm2.options',
-  'gateway.ends',
-  'agent.carried',
-  'agent.lastWords',
-].map((name) => `test/integration/${name}.test.ts`);
+//
+// What drives real programs comes after it, two files at a time: most of that time is spent waiting. Last come the files
+// that need the machine for themselves, one after the other, as projects of their own (`pm2-alone`), so `--project 'pm2*'`
+// takes all of a folder.
 
-/** In the order of the list. Files that are not in it stay as vitest has them, before it. */
+/** Files that judge how long a process takes or how busy it is, or that keep every core busy. */
+const ALONE: Readonly<Record<string, readonly string[]>> = {
+  processes: ['gateway.hostile', 'processMeter', 'wordpecker.faults'],
+  pm2: ['attack', 'churn'],
+  agent: ['hang', 'harmless', 'workloads'],
+};
+
+/** The longest files come first, so that none is left to run at the end while the other core is idle. */
+const LONGEST = [
+  'pm2/cli.deployment',
+  'pm2/instanceFailures',
+  'pm2/autoscaling',
+  'agent/stop',
+  'pm2/ownApplication',
+  'pm2/supervisorAndDaemonDeaths',
+  'pm2/operator',
+  'agent/supervisor',
+  'pm2/gateway.deployment',
+  'pm2/rollouts',
+  'pm2/cli.commands',
+  'processes/gateway.primary.alone',
+];
+
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const place = ({ moduleId }: TestSpecification): number =>
-      WAITING.findIndex((file) => moduleId.endsWith(`/${file}`));
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = LONGEST.findIndex((file) => moduleId.endsWith(`/${file}.test.ts`));
+      return at < 0 ? LONGEST.length : at;
+    };
     return (await super.sort(files)).sort((a, b) => place(a) - place(b));
   }
+}
+
+const unit = {
+  isolate: false,
+  setupFiles: ['test/support/propertySeed.ts'],
+  maxWorkers: availableParallelism(),
+  sequence: { groupOrder: 0 },
+  // They wait for no wall clock: what takes a second here may take a minute on a busy machine.
+  testTimeout: 120_000,
+};
+
+const integration = {
+  globalSetup: ['test/integration/globalSetup.ts'],
+  // Of the tests of a file that say that they may run side by side, because they wait more than they work.
+  maxConcurrency: 4,
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
+};
+
+function pathsOf(folder: string, names: readonly string[]): string[] {
+  return names.map((name) => {
+    const path = `test/integration/${folder}/${name}.test.ts`;
+    if (!existsSync(fileURLToPath(new URL(path, import.meta.url)))) throw new Error(`${path} is not there`);
+    return path;
+  });
+}
+
+/** The projects of a folder of test/integration: its files two at a time, and those that run alone. */
+function projectsOf(folder: string): TestProjectConfiguration[] {
+  const alone = pathsOf(folder, ALONE[folder] ?? []);
+  return [
+    {
+      test: {
+        ...integration,
+        name: folder,
+        include: [`test/integration/${folder}/**/*.test.ts`],
+        exclude: alone,
+        maxWorkers: 2,
+        sequence: { groupOrder: 1 },
+      },
+    },
+    ...(alone.length === 0
+      ? []
+      : [
+          {
+            test: {
+              ...integration,
+              name: `${folder}-alone`,
+              include: alone,
+              fileParallelism: false,
+              sequence: { groupOrder: 2 },
+            },
+          },
+        ]),
+  ];
 }
 
 export default defineConfig({
@@ -51,47 +111,19 @@ export default defineConfig({
     projects: [
       {
         test: {
+          ...unit,
           name: 'unit',
           include: [
             'backend/src/**/*.test.ts',
             'examples/*/src/**/*.test.ts',
-            'test/simulation/**/*.test.ts',
             'test/house/**/*.test.ts',
+            'test/simulation/**/*.test.ts',
           ],
-          isolate: false,
-          setupFiles: ['test/support/propertySeed.ts'],
-          maxWorkers: availableParallelism(),
-          sequence: { groupOrder: 0 },
-          // They wait for no wall clock: what takes a second here may take a minute on a busy machine.
-          testTimeout: 120_000,
+          exclude: ['test/simulation/chaos.*.test.ts'],
         },
       },
-      {
-        test: {
-          name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
-          exclude: WAITING,
-          globalSetup: ['test/integration/globalSetup.ts'],
-          fileParallelism: false,
-          // Of the tests of a file that say that they may run side by side, because they wait more than they work.
-          maxConcurrency: 4,
-          sequence: { groupOrder: 1 },
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
-        },
-      },
-      {
-        test: {
-          name: 'integration-waiting',
-          include: WAITING,
-          globalSetup: ['test/integration/globalSetup.ts'],
-          maxWorkers: 2,
-          maxConcurrency: 4,
-          sequence: { groupOrder: 2 },
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
-        },
-      },
+      { test: { ...unit, name: 'simulation', include: ['test/simulation/chaos.*.test.ts'] } },
+      ...['gateway', 'processes', 'pm2', 'agent', 'databases', 'browser'].flatMap(projectsOf),
     ],
   },
 });

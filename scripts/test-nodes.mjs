@@ -3,7 +3,7 @@
  * Tests this checkout on every Node.js that is supported, one after the other. Each is installed once, with npm from the
  * package `node`, into run/nodes/<version>, and stays there: later runs need no network.
  *
- * Two steps a version. `unit`: the whole unit project. `smoke`: the integration tests that start a deployment (PM2's
+ * Two steps a version. `unit`: the unit tests and the simulation. `smoke`: the integration tests that start a deployment (PM2's
  * daemon, supervisor, gateway and samples on that Node, on free ports and in temporary folders), serve, scale, kill, hang,
  * fail over, deploy and stop it, and those of the agent, which depends on Node's insides most. What a step prints goes to
  * run/nodes/<version>/<step>.log.
@@ -19,8 +19,8 @@ const SUPPORTED = ['20', '22', '24', '26'];
 
 const integration = (name) => `test/integration/${name}.test.ts`;
 const STEPS = {
-  unit: ['--project', 'unit'],
-  smoke: ['--project', 'integration*', ...['cli.deployment', 'agent.hang', 'agent.figures'].map(integration)],
+  unit: ['--project', 'unit', '--project', 'simulation'],
+  smoke: ['pm2/cli.deployment', 'agent/hang', 'agent/figures'].map(integration),
 };
 
 const usage = `Usage: npm run test:nodes -- [VERSION…] [--only unit|smoke] [--update]

@@ -1,7 +1,7 @@
 /**
  * Names, commands and defaults that people have been told to use elsewhere, and that work here exactly as written. One
  * row each: docs/reference/compatibility.md shows them, and each is run by a test: by
- * test/house/compatibility.test.ts, or, where it takes processes, by test/integration/compatibility.test.ts. Both have a
+ * test/house/compatibility.test.ts, or, where it takes processes, by test/integration/processes/compatibility.test.ts. Both have a
  * test for every row that names them, or they do not compile.
  */
 import { markdownTable } from './lib/markdown.js';

@@ -1,6 +1,6 @@
 /**
  * Every row of docs/reference/compatibility.md that needs no process of its own (the others:
- * test/integration/compatibility.test.ts). A row without a test does not compile.
+ * test/integration/processes/compatibility.test.ts). A row without a test does not compile.
  */
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -25,7 +25,8 @@ describe('README.md', () => {
         .map(({ section }) => section),
     );
     expect(sections.size).toBeGreaterThan(1);
-    const runners = readdirSync(`${root}test/integration`)
+    const runners = readdirSync(`${root}test/integration`, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.test.ts'))
       .map((name) => read(`test/integration/${name}`))
       .filter((text) => text.includes('.left).toEqual([])'));
     const run = runners.flatMap((text) => all(text, /new ReadmeCommands\('([^']+)'\)/g));

@@ -11,7 +11,7 @@
  * and ends the connection, and the agent tries again with a growing pause.
  *
  * The supervisor does not import this file: it validates what arrives (adapters/agents), because an agent is whatever
- * connects. test/integration/agent.*.test.ts holds the two together.
+ * connects. test/integration/agent holds the two together.
  */
 
 /* Only types: what ES modules (tests) may import of this CommonJS project. The numbers are in limits.ts. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
+import { tcpRows } from '../adapters/net/tcpTable.js';
 import type { CliContext } from './context.js';
 import type { DefinedApp } from './ecosystemFile.js';
 import { isPortFree, requireFreePorts } from './portCheck.js';
@@ -18,12 +19,20 @@ async function listening(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** One that the kernel gave to a connection, and on which nothing listens. */
+/**
+ * A port that the kernel gave to a connection, and on which nothing listens. The kernel gives one port to connections to
+ * several addresses: what another one leaves behind (TIME_WAIT, a minute) would outlast the test, so such a port is not taken.
+ */
 async function connected(): Promise<{ readonly port: number; readonly socket: Socket }> {
-  const socket = connect({ host: HOST, port: await listening() });
-  cleanups.push(() => void socket.resetAndDestroy());
-  await once(socket, 'connect');
-  return { port: socket.localPort ?? 0, socket };
+  const to = await listening();
+  for (;;) {
+    const socket = connect({ host: HOST, port: to });
+    cleanups.push(() => void socket.resetAndDestroy());
+    await once(socket, 'connect');
+    const port = socket.localPort ?? 0;
+    const users = (await tcpRows())?.filter(({ localPort }) => localPort === port) ?? [];
+    if (users.length <= 1) return { port, socket };
+  }
 }
 
 function check(port: number): { readonly said: string[]; readonly ended: Promise<void> } {

@@ -1,5 +1,5 @@
 /**
- * What another user of the machine may try at once, for test/integration/security.attack.test.ts. It is given to
+ * What another user of the machine may try at once, for test/integration/pm2/attack.test.ts. It is given to
  * `node -e`, because that user can't read the repository. STRANGER: { apiPort, firstPort, lastPort, connections, streams }.
  * It prints a line of JSON for every port that it has bound and for every request that came there.
  */

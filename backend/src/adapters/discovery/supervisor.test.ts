@@ -1,4 +1,4 @@
-/** Moments that the real API does not show at will; see also test/integration/discovery.supervisor.test.ts. */
+/** Moments that the real API does not show at will; see also test/integration/gateway/supervisorDiscovery.test.ts. */
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,4 @@
-/** Against PM2's own code; what comes of it in a process is in test/integration/pm2.options.test.ts. */
+/** Against PM2's own code; what comes of it in a process is in test/integration/pm2/options.test.ts. */
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
