@@ -2,7 +2,7 @@
 import { readDaemonPid } from './adapters/pm2/daemon.js';
 import type { IdentityOptions } from './adapters/pm2/identity.js';
 import type { Policies } from './policies.js';
-import type { ControlLoop } from './services/controlLoop.js';
+import type { ControlLoop } from './services/loop/controlLoop.js';
 
 /** @param loopNow null: there is none yet. */
 export function identityBy(

@@ -4,7 +4,7 @@ import { guardDumps } from './adapters/pm2/dumpFiles.js';
 import type { Config } from './config/load.js';
 import { SECRETS } from './lib/secretFiles.js';
 import type { Logger } from './ports.js';
-import type { EventLog } from './services/eventLog.js';
+import type { EventLog } from './services/events/eventLog.js';
 
 /** Looks until the returned function is called. */
 export function guardSecrets({ pm2Home, secrets }: Config, events: EventLog, logger: Logger): () => void {

@@ -16,7 +16,7 @@ const codesIn = (text: string, pattern: RegExp): string[] => [
   ...new Set([...text.matchAll(pattern)].map((match) => match[1] ?? '')),
 ];
 
-const services = readdirSync(`${source}services`)
+const services = readdirSync(`${source}services`, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
   .map((name) => read(`services/${name}`))
   .join('\n');
@@ -39,7 +39,7 @@ it('every refusal of the control plane is documented by an operation, and named 
   const contract = codesIn(read('domain/views.ts'), IN_TEXT);
   const all = documented.flatMap(([, codes]) => codes);
   const thrown = codesIn(
-    read('services/highAvailabilityManager.ts') + read('services/refusals.ts'),
+    read('services/highAvailabilityManager.ts') + read('services/act/refusals.ts'),
     THROWN,
   ).filter((code) => !code.startsWith('gateway.'));
   expect(thrown).toContain('scale.not-above-current');

@@ -3,7 +3,7 @@
  * default, all other fields and services are as they were, and the supervisor goes on with them.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { loadState, type PersistedState } from '../../backend/src/services/desiredState.js';
+import { loadState, type PersistedState } from '../../backend/src/services/loop/desiredState.js';
 import { policyOf, World } from './world.js';
 
 const T0 = 1_700_000_000_000;

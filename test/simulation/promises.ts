@@ -6,7 +6,7 @@ import { instanceKey, isAlive } from '../../backend/src/domain/model.js';
 import type { FailureCause, InstanceId } from '../../backend/src/domain/model.js';
 import { clampInstances } from '../../backend/src/domain/policy.js';
 import type { EventRecord } from '../../backend/src/domain/events.js';
-import type { SupervisedService } from '../../backend/src/services/supervisedService.js';
+import type { SupervisedService } from '../../backend/src/services/service/supervisedService.js';
 import type { World } from './world.js';
 
 export const PROMISES = [

@@ -5,7 +5,7 @@
  */
 import { PROMISES, Promises } from './promises.js';
 import { SURGE } from '../../backend/src/domain/reconcile.js';
-import type { SupervisedService } from '../../backend/src/services/supervisedService.js';
+import type { SupervisedService } from '../../backend/src/services/service/supervisedService.js';
 import type { Row } from './fakePm2.js';
 import type { World } from './world.js';
 

@@ -10,8 +10,8 @@ import type {
   ProcessMeter,
   StateStore,
 } from '../../backend/src/ports.js';
-import { ControlLoop } from '../../backend/src/services/controlLoop.js';
-import { EventLog } from '../../backend/src/services/eventLog.js';
+import { ControlLoop } from '../../backend/src/services/loop/controlLoop.js';
+import { EventLog } from '../../backend/src/services/events/eventLog.js';
 import { HighAvailabilityManager } from '../../backend/src/services/highAvailabilityManager.js';
 import { MemoryBlackBoxes, noStderr } from '../support/memoryBlackBoxes.js';
 import { noBuilds, noFacts } from '../support/noFacts.js';

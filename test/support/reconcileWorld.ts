@@ -220,7 +220,7 @@ export class ReconcileWorld {
     );
   }
 
-  /** Carries out the action as services/reconciler would; time passes while it holds. */
+  /** Carries out the action as services/act/reconciler would; time passes while it holds. */
   apply(action: Action): void {
     switch (action.kind) {
       case 'start':

@@ -1,7 +1,7 @@
 /** An event log whose events a test can read, on whatever clock it likes. */
 import type { EventRecord, EventType } from '../../backend/src/domain/events.js';
 import type { Clock, Logger } from '../../backend/src/ports.js';
-import { EventLog } from '../../backend/src/services/eventLog.js';
+import { EventLog } from '../../backend/src/services/events/eventLog.js';
 
 export const silentLogger: Logger = {
   debug: () => undefined,

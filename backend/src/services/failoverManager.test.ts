@@ -4,7 +4,7 @@ import { FakeClock } from '../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../test/simulation/world.js';
 import { FAILURE_CAUSES, type FailureCause } from '../domain/model.js';
 import { FailoverManager } from './failoverManager.js';
-import { failoverSnapshotSchema } from './failoverSnapshot.js';
+import { failoverSnapshotSchema } from './budgets/failoverSnapshot.js';
 
 const SERVICE = 'api';
 const POLICY = policyOf(SERVICE).failure;

@@ -37,9 +37,9 @@ import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { FailurePolicy } from '../domain/policy.js';
 import type { Clock } from '../ports.js';
-import { BudgetSlots } from './budgetSlots.js';
-import { restoredQuarantine } from './failoverSnapshot.js';
-import type { FailoverSnapshot } from './failoverSnapshot.js';
+import { BudgetSlots } from './budgets/budgetSlots.js';
+import { restoredQuarantine } from './budgets/failoverSnapshot.js';
+import type { FailoverSnapshot } from './budgets/failoverSnapshot.js';
 
 interface Budget {
   policy: FailurePolicy;

@@ -20,11 +20,11 @@ import type {
   StatusView,
 } from '../domain/views.js';
 import type { HostMeter } from '../ports.js';
-import type { ControlLoop } from './controlLoop.js';
-import type { EventLog } from './eventLog.js';
-import { failoverView, insideView, metricsView } from './views.js';
-import { assertNoJob, assertNotQuarantined, assertReady, assertVerifiable, refuse } from './refusals.js';
-import type { SupervisedService } from './supervisedService.js';
+import type { ControlLoop } from './loop/controlLoop.js';
+import type { EventLog } from './events/eventLog.js';
+import { failoverView, insideView, metricsView } from './views/views.js';
+import { assertNoJob, assertNotQuarantined, assertReady, assertVerifiable, refuse } from './act/refusals.js';
+import type { SupervisedService } from './service/supervisedService.js';
 
 export interface HighAvailabilityManagerOptions {
   readonly loop: ControlLoop;

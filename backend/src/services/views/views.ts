@@ -1,0 +1,222 @@
+/** Figures of the whole control plane, put together for the API. Reads only. */
+import { instanceKey, isAlive, refOf } from '../../domain/model.js';
+import type { ManagedProcess } from '../../domain/model.js';
+import { slowest } from '../../domain/percentiles.js';
+import type { ServicePolicy } from '../../domain/policy.js';
+import { DRAIN_MS } from '../../domain/scaling/backlog.js';
+import type { AgentFigures } from '../../domain/agent.js';
+import type {
+  AgentMetrics,
+  FailoverView,
+  InstanceMetrics,
+  MetricsView,
+  ServiceMetrics,
+} from '../../domain/views.js';
+import { explainUnverified } from '../../domain/unverified.js';
+import type { HostFigures } from '../../ports.js';
+import type { ControlLoop } from '../loop/controlLoop.js';
+import type { SupervisedService } from '../service/supervisedService.js';
+
+export function metricsView(
+  loop: ControlLoop,
+  host: HostFigures,
+  supervisor: MetricsView['supervisor'],
+  dropped: MetricsView['dropped'],
+): MetricsView {
+  const { memoryAvailableBytes, ...system } = host;
+  const memoryUsedPercent = round(100 * (1 - memoryAvailableBytes / host.memoryTotalBytes));
+  return {
+    system: { ...system, memoryUsedPercent },
+    supervisor,
+    services: [...loop.services.values()].map((service) => serviceMetrics(loop, service)),
+    highAvailability: loop.availability.overall(),
+    agents: loop.agents.counts(),
+    dropped,
+  };
+}
+
+function serviceMetrics(loop: ControlLoop, service: SupervisedService): ServiceMetrics {
+  const instances = service.processes.map((process) => instanceMetrics(loop, service, process));
+  const present = <T>(values: readonly (T | null)[]): T[] => values.filter((value) => value !== null);
+  const cpu = present(instances.map(({ cpuPercent }) => cpuPercent));
+  const memory = present(instances.map(({ memoryBytes }) => memoryBytes));
+  const errors = present(instances.map(({ errorRate }) => errorRate));
+  const throughput = present(instances.map(({ throughputPerSecond }) => throughputPerSecond));
+  return {
+    name: service.name,
+    desired: service.desired,
+    serving: service.serving().length,
+    cpuPercent: cpu.length === 0 ? null : round(sum(cpu) / cpu.length),
+    memoryBytes: memory.length === 0 ? null : sum(memory),
+    responseTimeMs: slowest(present(instances.map(({ responseTimeMs }) => responseTimeMs))),
+    errorRate: errors.length === 0 ? null : sum(errors) / errors.length,
+    throughputPerSecond: throughput.length === 0 ? null : round(sum(throughput)),
+    restarts: sum(service.processes.map(({ restarts }) => restarts)),
+    recycled: loop.memory.recycled(service.name),
+    instances,
+    highAvailability: loop.availability.figures(service.name),
+  };
+}
+
+function instanceMetrics(
+  loop: ControlLoop,
+  service: SupervisedService,
+  process: ManagedProcess,
+): InstanceMetrics {
+  const figures = service.figuresOf(process);
+  const probed = loop.health.figures(instanceKey(process));
+  const trend = service.memoryTrendOf(process);
+  const seen = process.port === null ? null : loop.traffic.figures(process.port);
+  return {
+    ...refOf(process),
+    cpuPercent: figures?.cpuPercent == null ? null : round(figures.cpuPercent),
+    memoryBytes: figures?.memoryBytes ?? null,
+    memoryGrowthBytesPerSecond:
+      trend.kind === 'unknown' ? null : trend.kind === 'growing' ? trend.perSecondBytes : 0,
+    memoryLimitInMs: trend.kind === 'growing' ? trend.etaMs : null,
+    eventLoopPercent: figures?.eluPercent == null ? null : round(figures.eluPercent),
+    waitingWorkMs: figures?.backlogPercent == null ? null : round((figures.backlogPercent / 100) * DRAIN_MS),
+    agent: agentMetrics(loop.agents.figures(process)),
+    uptimeMs: isAlive(process) ? Math.max(0, loop.moment().wallMs - process.startedAtMs) : 0,
+    restarts: process.restarts,
+    // Without traffic, probes are all there is to go by.
+    responseTimeMs: seen?.responseTimeMs ?? probed.responseTimeMs,
+    errorRate: seen?.errorRate ?? probed.errorRate,
+    throughputPerSecond: seen === null ? null : round(seen.throughputPerSecond),
+  };
+}
+
+function agentMetrics(figures: AgentFigures | null): AgentMetrics | null {
+  if (figures === null) return null;
+  const { delayP50Ms, delayP99Ms, heapUsedBytes, heapLimitBytes, liveHeapBytes, connections, debugged } =
+    figures;
+  return {
+    loopDelayP50Ms: delayP50Ms,
+    loopDelayP99Ms: delayP99Ms,
+    heapUsedBytes,
+    heapLimitBytes,
+    liveHeapBytes,
+    requestsActive: figures.active,
+    requestsOverdue: figures.unansweredOverdue,
+    requestsFinished: figures.finished,
+    requestsAborted: figures.aborted,
+    connections,
+    debugged,
+  };
+}
+
+/** For people, to be put after something else: what the agent of an instance says; nothing where there is none. */
+export function insideView(loop: ControlLoop, process: ManagedProcess): string {
+  const figures = loop.agents.figures(process);
+  if (figures === null) return loop.agents.presence(process) === 'silent' ? '; its agent is silent' : '';
+  const { eluPercent, delayP99Ms, active, unansweredOverdue } = figures;
+  const delay = delayP99Ms === null ? '' : `, delay ${round(delayP99Ms)} ms`;
+  const overdue = unansweredOverdue === 0 ? '' : `, ${unansweredOverdue} of them overdue`;
+  return `; event loop ${Math.round(eluPercent)} %${delay}, ${active} requests${overdue}`;
+}
+
+/** @param policy whose limits are shown: those of the default service. */
+export function failoverView(loop: ControlLoop, policy: ServicePolicy): FailoverView {
+  const { health, failure } = policy;
+  return {
+    limits: {
+      healthCheckIntervalMs: health.intervalMs,
+      healthCheckTimeoutMs: health.timeoutMs,
+      maxRestartAttempts: failure.maxRestartAttempts,
+      restartCooldownMs: failure.restartCooldownMs,
+      restartWindowMs: failure.windowMs,
+      unhealthyThreshold: health.fall,
+      healthyThreshold: health.rise,
+    },
+    services: [...loop.services.values()].map((service) => serviceFailover(loop, service)),
+  };
+}
+
+function serviceFailover(loop: ControlLoop, service: SupervisedService): FailoverView['services'][number] {
+  const { failover, availability } = loop;
+  const { name } = service;
+  const quarantine = failover.quarantine(name);
+  const lastFailure = failover.lastFailure(name);
+  const lastRecovery = availability.lastRecovery(name);
+  return {
+    name,
+    state: service.state(),
+    attemptsUsed: failover.attemptsUsed(name),
+    attemptsMax: service.policy.failure.maxRestartAttempts,
+    quarantine:
+      quarantine.kind === 'none'
+        ? null
+        : {
+            since: iso(quarantine.sinceMs),
+            reason: quarantine.reason,
+            nextTrialAt: quarantine.kind === 'quarantined' ? iso(quarantine.nextTrialAtMs) : null,
+            trials: quarantine.trials,
+          },
+    lastFailure:
+      lastFailure === null
+        ? null
+        : {
+            at: iso(lastFailure.atMs),
+            cause: lastFailure.cause,
+            detail: lastFailure.detail,
+            pmId: lastFailure.pmId,
+          },
+    lastRecovery:
+      lastRecovery === null ? null : { at: iso(lastRecovery.atMs), afterMs: lastRecovery.afterMs },
+    instances: service.processes.map((process) => instanceFailover(loop, service, process)),
+  };
+}
+
+function instanceFailover(
+  loop: ControlLoop,
+  service: SupervisedService,
+  process: ManagedProcess,
+): FailoverView['services'][number]['instances'][number] {
+  const key = instanceKey(process);
+  const health = loop.health.state(key);
+  const probe = loop.health.lastProbe(key);
+  const { state, detail } = describe(loop, service, process);
+  return {
+    pmId: process.pmId,
+    state,
+    detail,
+    attemptsUsed: loop.failover.attemptsUsed(service.name, process.pmId),
+    consecutiveFailures: health?.kind === 'fit' || health?.kind === 'starting' ? health.failures : 0,
+    lastProbe:
+      probe === null
+        ? null
+        : { at: iso(probe.atWallMs), ok: probe.ok, latencyMs: round(probe.latencyMs), detail: probe.detail },
+  };
+}
+
+function describe(
+  loop: ControlLoop,
+  service: SupervisedService,
+  process: ManagedProcess,
+): Pick<FailoverView['services'][number]['instances'][number], 'state' | 'detail'> {
+  if (loop.failover.quarantinedSlot(service.name, process.pmId) !== null) {
+    return { state: 'quarantined', detail: 'its restart budget is spent' };
+  }
+  if (service.isDraining(process))
+    return { state: 'draining', detail: 'withdrawn from traffic, about to stop' };
+  if (!isAlive(process)) return { state: 'stopped', detail: `PM2 says ${process.status}` };
+  const health = loop.health.state(instanceKey(process));
+  if (health === null || health.kind === 'starting') return { state: 'starting', detail: 'not verified yet' };
+  if (health.kind === 'unfit') return { state: 'unfit', detail: `${health.cause}: ${health.detail}` };
+  if (health.kind === 'unverified') {
+    return { state: 'unverified', detail: explainUnverified(process, service.policy, health.detail) };
+  }
+  return { state: 'fit', detail: health.problem ?? 'serving' };
+}
+
+function iso(wallMs: number): string {
+  return new Date(wallMs).toISOString();
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
