@@ -340,13 +340,3 @@ export class Reconciler {
     announce(service, this.#options.events, this.#options.clock, why);
   }
 }
-
-/** Nothing would stop them while management is off, and they serve as well as ever. */
-export function putBackWithdrawn(
-  service: SupervisedService,
-  { events, clock }: { readonly events: EventLog; readonly clock: Clock },
-  why: string,
-): void {
-  service.stopAllDraining();
-  announce(service, events, clock, why);
-}

@@ -10,7 +10,7 @@ import { clampInstances, whyBounded } from '../../domain/policy.js';
 import type { Clock } from '../../ports.js';
 import type { EventLog } from '../events/eventLog.js';
 import type { FailoverManager } from '../failoverManager.js';
-import { putBackWithdrawn } from '../act/reconciler.js';
+import { putBackWithdrawn } from '../service/announcements.js';
 import type { SupervisedService } from '../service/supervisedService.js';
 
 export interface AdoptionOptions {

@@ -26,7 +26,6 @@ import { describeEnd, describeExit } from './exitText.js';
 import type { FailoverManager } from '../failoverManager.js';
 import type { HealthMonitor } from '../observe/healthMonitor.js';
 import { loseIncident, openIncident, reviewIncident } from '../service/incident.js';
-import type { Operations } from '../act/operations.js';
 import { PortWatch } from './portWatch.js';
 import type { SupervisedService } from '../service/supervisedService.js';
 
@@ -36,7 +35,8 @@ export interface FailureWatchOptions {
   readonly failover: FailoverManager;
   readonly health: HealthMonitor;
   readonly hostMeter: HostMeter;
-  readonly operations: Operations;
+  /** Told of every charge: a deploy fails when its canary does. */
+  readonly operations: { canaryFailed(service: SupervisedService, pmId: number, detail: string): void };
   readonly availability: AvailabilityKeeper;
   readonly blackBox: BlackBox;
   readonly diagnostician: Diagnostician;

@@ -58,3 +58,13 @@ export function announce(service: SupervisedService, events: EventLog, clock: Cl
     events.emit('instance.serving', { service: service.name, instance: refOf(process), afterMs });
   }
 }
+
+/** Nothing would stop them while management is off, and they serve as well as ever. */
+export function putBackWithdrawn(
+  service: SupervisedService,
+  { events, clock }: { readonly events: EventLog; readonly clock: Clock },
+  why: string,
+): void {
+  service.stopAllDraining();
+  announce(service, events, clock, why);
+}

@@ -3,6 +3,7 @@
  * last seen of it in PM2, which instances are on their way out, and which are announced as serving. The rules that
  * decide are in domain/; this turns its state into their input and into views.
  */
+import type { Diagnosis } from '../../domain/diagnosis/facts.js';
 import { RESTARTED } from '../../domain/endRules.js';
 import { isUnknown, mayServe } from '../../domain/health.js';
 import type { HealthState, Origin } from '../../domain/health.js';
@@ -26,7 +27,6 @@ import { Announcements } from './announcements.js';
 import type { AgentWatch } from '../observe/agentWatch.js';
 import { isStartedByUs, takeOverStart } from './begunStart.js';
 import type { BegunStart } from './begunStart.js';
-import type { Diagnostician } from '../diagnosis/diagnostician.js';
 import type { FailoverManager } from '../failoverManager.js';
 import type { HealthMonitor } from '../observe/healthMonitor.js';
 import type { InstanceFigures } from '../observe/loadMeter.js';
@@ -47,7 +47,8 @@ export interface Collaborators {
   readonly health: HealthMonitor;
   readonly traffic: TrafficFeed;
   readonly agents: Pick<AgentWatch, 'presence'>;
-  readonly diagnostician: Pick<Diagnostician, 'of'>;
+  /** What is known of why it does not serve as it should; null: it does, or that is not known (yet). */
+  readonly diagnostician: { of(service: string): Diagnosis | null };
   readonly startWarnings: (service: string) => readonly string[];
 }
 
