@@ -1,6 +1,6 @@
 #!/bin/sh
-# Everything about the code that needs no running: format, lint and layers, types, dead code, shell scripts, and the
-# generated documents. Runs all of it and then says what failed. `npm run check`.
+# Everything about the code that needs no running: format, lint and layers, rooms, types, dead code, shell scripts, and
+# the generated documents. Runs all of it and then says what failed. `npm run check`.
 set -u
 
 cd "$(dirname -- "$(readlink -f -- "$0")")/.." || exit 1
@@ -34,6 +34,7 @@ documents() {
 
 check format prettier --check --log-level warn .
 check lint oxlint
+check rooms node test/house/rooms.mjs
 check types tsc --noEmit -p .
 check agent-types tsc --noEmit -p backend/src/agent
 check dead-code knip --no-progress

@@ -50,6 +50,7 @@ const violations: readonly (readonly [file: string, line: string])[] = [
   ['backend/src/api/a.ts', `import '../adapters/clock.js';`],
   ['backend/src/api/b.ts', `import '../services/loadBalancer.js';`],
   ['backend/src/api/routes/c.ts', `import '../../services/failoverManager.js';`],
+  ['backend/src/api/routes/e.ts', `import '../../services/loop/controlLoop.js';`],
   ['backend/src/api/d.ts', `import { instance } from '../ports.js'; export const i = instance;`],
   ['backend/src/adapters/a.ts', `import '../services/loadBalancer.js';`],
   ['backend/src/adapters/b.ts', `import '../config/load.js';`],

@@ -22,7 +22,8 @@ import type {
 import type { HostMeter } from '../ports.js';
 import type { ControlLoop } from './loop/controlLoop.js';
 import type { EventLog } from './events/eventLog.js';
-import { failoverView, insideView, metricsView } from './views/views.js';
+import { failoverView } from './views/failoverView.js';
+import { insideView, metricsView } from './views/metricsView.js';
 import { assertNoJob, assertNotQuarantined, assertReady, assertVerifiable, refuse } from './act/refusals.js';
 import type { SupervisedService } from './service/supervisedService.js';
 
