@@ -13,7 +13,7 @@ import { defaultPool } from './defaultPool.js';
 import { FallbackPage } from './fallbackPage.js';
 import { messageOf } from './domain/errors.js';
 import type { HealthPolicy } from './domain/policy.js';
-import type { UpstreamSource } from './domain/upstreamSource.js';
+import type { UpstreamSource } from './domain/upstreams/upstreamSource.js';
 import type { Source } from './gateway/primary/primaryOptions.js';
 import type { StandInPlan } from './gateway/primary/standIn.js';
 import { knowSecrets } from './lib/secrets/ofProcess.js';

@@ -167,7 +167,7 @@ export class Policies {
   }
 }
 
-/** Whether each start of it is one run (domain/endRules.ts). */
+/** Whether each start of it is one run (domain/failures/endRules.ts). */
 export function isJob({ definition }: Pick<DefinedApp, 'definition'>): boolean {
   const autorestart = definition?.options['autorestart'];
   return autorestart === false || autorestart === 'false';

@@ -3,20 +3,20 @@
  * entries (supervisor.ts, cli.ts) construct adapters. The gateway and the agent join here: the gateway follows
  * `instance.serving` / `instance.withdrawn`, agents speak through `AgentLink`.
  */
-import type { AgentAttachment, AgentFigures, Hang } from './domain/agent.js';
-import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary, FiguresLine } from './domain/blackBox.js';
-import type { EndRules } from './domain/endRules.js';
+import type { AgentAttachment, AgentFigures, Hang } from './domain/agents/agent.js';
+import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary, FiguresLine } from './domain/blackBox/blackBox.js';
+import type { EndRules } from './domain/failures/endRules.js';
 import type { ExitFacts, Listening, RunningFacts } from './domain/diagnosis/facts.js';
 import type { EventRecord } from './domain/events.js';
-import type { Member } from './domain/members.js';
+import type { Member } from './domain/upstreams/members.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from './domain/model.js';
 import type { ProbeSpec } from './domain/policy.js';
-import type { PortOwner } from './domain/portOwner.js';
-import type { ForeignHolder } from './domain/sharedPorts.js';
-import type { RestartCause } from './domain/restarts.js';
-import type { TrafficReport } from './domain/traffic.js';
+import type { PortOwner } from './domain/network/portOwner.js';
+import type { ForeignHolder } from './domain/network/sharedPorts.js';
+import type { RestartCause } from './domain/failures/restarts.js';
+import type { TrafficReport } from './domain/statistics/traffic.js';
 
-export type { Member } from './domain/members.js';
+export type { Member } from './domain/upstreams/members.js';
 
 export interface Clock {
   /** Monotonic, ms: for durations. */

@@ -16,7 +16,7 @@ import { createLogger, readable } from './adapters/logging/logger.js';
 import { WebhookNotifier } from './adapters/notify/webhook.js';
 import { outgoingJson } from './api/outgoing.js';
 import { Terminal } from './cli/terminal.js';
-import type { BlackBoxSummary } from './domain/blackBox.js';
+import type { BlackBoxSummary } from './domain/blackBox/blackBox.js';
 import type { EventRecord } from './domain/events.js';
 import { problemAnswer } from './gateway/answer.js';
 import { html } from './gateway/pages/html.js';

@@ -1,6 +1,6 @@
 /** The agent imports nothing of the rest, so it has its own copy of what the supervisor adds its counts up with. */
 import { expect, it } from 'vitest';
-import { createHistogram, LATENCY_BOUNDS_MS, record } from '../../backend/src/domain/histogram.js';
+import { createHistogram, LATENCY_BOUNDS_MS, record } from '../../backend/src/domain/statistics/histogram.js';
 
 // The agent is CommonJS and another TypeScript project: its types can't be imported here.
 const file = new URL('../../backend/src/agent/latency.ts', import.meta.url).href;

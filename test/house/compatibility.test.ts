@@ -13,7 +13,7 @@ import { COMPATIBILITY, type CompatibilityId } from '../../backend/src/compatibi
 import { loadConfig, type Config } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
 import { unusedSettings } from '../../backend/src/config/unused.js';
-import { memberOf, portRange, type Member } from '../../backend/src/domain/members.js';
+import { memberOf, portRange, type Member } from '../../backend/src/domain/upstreams/members.js';
 import { systemClock } from '../../backend/src/adapters/clock.js';
 import { ConsulDiscovery } from '../../backend/src/adapters/discovery/consul.js';
 import { sessionSecretIn } from '../../backend/src/adapters/state/sessionSecret.js';

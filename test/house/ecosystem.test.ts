@@ -25,7 +25,7 @@ import { loadEcosystem } from '../../backend/src/adapters/pm2/ecosystem.js';
 import { gatewayRouting, type Routing } from '../../backend/src/config/gateway.js';
 import { loadConfig } from '../../backend/src/config/load.js';
 import { formatProblems } from '../../backend/src/config/problems.js';
-import { compileRoutes } from '../../backend/src/domain/routing.js';
+import { compileRoutes } from '../../backend/src/domain/upstreams/routing.js';
 import { GATEWAY_SETTINGS } from '../../backend/src/config/gatewaySchema.js';
 import {
   ENVIRONMENT_SETTINGS,

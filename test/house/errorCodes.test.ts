@@ -36,7 +36,7 @@ describe.each(documented)('%s', (_path, codes) => {
 });
 
 it('every refusal of the control plane is documented by an operation, and named in its contract', () => {
-  const contract = codesIn(read('domain/views.ts'), IN_TEXT);
+  const contract = codesIn(read('domain/views/controlPlane.ts'), IN_TEXT);
   const all = documented.flatMap(([, codes]) => codes);
   const thrown = codesIn(
     read('services/highAvailabilityManager.ts') + read('services/act/refusals.ts'),

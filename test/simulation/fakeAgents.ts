@@ -1,6 +1,6 @@
 /** Agents that say what a scenario makes them say, to whoever listens: a new supervisor has to be told anew. */
 import { Emitter } from '../../backend/src/lib/emitter.js';
-import type { AgentFigures } from '../../backend/src/domain/agent.js';
+import type { AgentFigures } from '../../backend/src/domain/agents/agent.js';
 import type { AgentEvents, AgentLink, AgentLinkCounts, ProcessStates } from '../../backend/src/ports.js';
 import { agentFigures } from '../support/agentFigures.js';
 import type { FakeClock } from './fakeClock.js';

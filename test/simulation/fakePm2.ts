@@ -5,10 +5,10 @@
  */
 import { HoldfastError } from '../../backend/src/domain/errors.js';
 import { Emitter } from '../../backend/src/lib/emitter.js';
-import type { EndRules } from '../../backend/src/domain/endRules.js';
+import type { EndRules } from '../../backend/src/domain/failures/endRules.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../backend/src/domain/model.js';
-import type { ForeignHolder } from '../../backend/src/domain/sharedPorts.js';
-import type { RestartCause } from '../../backend/src/domain/restarts.js';
+import type { ForeignHolder } from '../../backend/src/domain/network/sharedPorts.js';
+import type { RestartCause } from '../../backend/src/domain/failures/restarts.js';
 import type { Prober, ProbeResult, ProcessManager, ProcessManagerEvents } from '../../backend/src/ports.js';
 import type { ProbeSpec } from '../../backend/src/domain/policy.js';
 import type { FakeClock } from './fakeClock.js';

@@ -1,6 +1,6 @@
 /** What agents tell, and what the whole control plane makes of it. */
 import { afterEach, describe, expect, test } from 'vitest';
-import type { AgentFigures } from '../../backend/src/domain/agent.js';
+import type { AgentFigures } from '../../backend/src/domain/agents/agent.js';
 import { policyOf, World } from './world.js';
 
 const SERVICE = 'api';

@@ -6,9 +6,9 @@
  * prints who was missed.
  */
 import { describe, expect, it } from 'vitest';
-import { MemoryTracker } from '../../backend/src/domain/memoryTracker.js';
-import type { MemoryGrowth } from '../../backend/src/domain/memoryTracker.js';
-import { describeGrowth, nextToRecycle } from '../../backend/src/domain/recycling.js';
+import { MemoryTracker } from '../../backend/src/domain/memory/memoryTracker.js';
+import type { MemoryGrowth } from '../../backend/src/domain/memory/memoryTracker.js';
+import { describeGrowth, nextToRecycle } from '../../backend/src/domain/memory/recycling.js';
 import { isLeak, KINDS, memoryRun, type RunKind } from '../support/memoryRuns.js';
 import { policyOf, seeded } from './world.js';
 

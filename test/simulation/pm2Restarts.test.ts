@@ -1,6 +1,6 @@
 /** Restarts that PM2 makes by itself: told as what they are, charged to no build, and seen when they do not end. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { RestartCause } from '../../backend/src/domain/restarts.js';
+import type { RestartCause } from '../../backend/src/domain/failures/restarts.js';
 import type { Row } from './fakePm2.js';
 import { policyOf, World } from './world.js';
 

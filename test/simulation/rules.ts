@@ -4,7 +4,7 @@
  * no code with what they check.
  */
 import { PROMISES, Promises } from './promises.js';
-import { SURGE } from '../../backend/src/domain/reconcile.js';
+import { SURGE } from '../../backend/src/domain/reconcile/reconcile.js';
 import type { SupervisedService } from '../../backend/src/services/service/supervisedService.js';
 import type { Row } from './fakePm2.js';
 import type { World } from './world.js';

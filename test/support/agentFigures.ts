@@ -1,5 +1,5 @@
 /** One look from inside a healthy, idle instance. */
-import type { AgentFigures } from '../../backend/src/domain/agent.js';
+import type { AgentFigures } from '../../backend/src/domain/agents/agent.js';
 
 export function agentFigures(changes: Partial<AgentFigures> = {}): AgentFigures {
   return {

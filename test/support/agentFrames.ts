@@ -1,5 +1,5 @@
 /** What an agent says (backend/src/agent/protocol.ts), as it comes over the wire. */
-import type { AgentFigures } from '../../backend/src/domain/agent.js';
+import type { AgentFigures } from '../../backend/src/domain/agents/agent.js';
 
 /** Of a process that is well. */
 export const FIGURES = {

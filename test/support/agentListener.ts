@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { AgentAttachment, AgentFigures, Hang } from '../../backend/src/domain/agent.js';
+import type { AgentAttachment, AgentFigures, Hang } from '../../backend/src/domain/agents/agent.js';
 
 /** By type, as far as tests look at them (backend/src/agent/protocol.ts, whose project is another). */
 interface Messages {

@@ -1,6 +1,6 @@
 /** Summaries of black boxes for tests of those who keep them. */
-import { blackBoxId } from '../../backend/src/domain/blackBox.js';
-import type { BlackBoxSummary } from '../../backend/src/domain/blackBox.js';
+import { blackBoxId } from '../../backend/src/domain/blackBox/blackBox.js';
+import type { BlackBoxSummary } from '../../backend/src/domain/blackBox/blackBox.js';
 
 /** @param second tells entries apart, and is their order. */
 export function blackBoxSummary(second: number, changes: Partial<BlackBoxSummary> = {}): BlackBoxSummary {

@@ -12,7 +12,7 @@ import type {
   LoadBalancerView,
   MetricsView,
   StatusView,
-} from '../../backend/src/domain/views.js';
+} from '../../backend/src/domain/views/controlPlane.js';
 import { createPm2Home, type Pm2Home } from './pm2.js';
 import { freePortRange } from './ports.js';
 import { waitFor } from './waitFor.js';

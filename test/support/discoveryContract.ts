@@ -1,6 +1,6 @@
 /** What every source of upstreams promises, whatever it asks. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { memberOf, type Member } from '../../backend/src/domain/members.js';
+import { memberOf, type Member } from '../../backend/src/domain/upstreams/members.js';
 import type { Discovery, ListNotes } from '../../backend/src/ports.js';
 import { waitFor } from './waitFor.js';
 

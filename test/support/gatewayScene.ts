@@ -1,5 +1,5 @@
 /** Upstreams, a gateway worker and clients of one test; `tearDown` ends all of them. */
-import type { PoolSnapshot } from '../../backend/src/domain/pool.js';
+import type { PoolSnapshot } from '../../backend/src/domain/upstreams/pool.js';
 import type { GatewayLimits } from '../../backend/src/gateway/limits.js';
 import type { WorkerOptions } from '../../backend/src/gateway/worker.js';
 import { poolRow, startWorker, type TestWorker } from './gatewayWorker.js';

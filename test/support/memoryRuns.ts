@@ -6,7 +6,7 @@
  * the heap, load that swings slowly and jumps, requests under way that count as alive, a warm start, noise.
  * Deterministic: one seed, one life.
  */
-import type { MemoryLook } from '../../backend/src/domain/memoryTracker.js';
+import type { MemoryLook } from '../../backend/src/domain/memory/memoryTracker.js';
 
 export const KINDS = ['linear', 'stepwise', 'slow', 'sawtooth', 'plateau'] as const;
 export type RunKind = (typeof KINDS)[number];

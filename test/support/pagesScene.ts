@@ -2,10 +2,10 @@
  * A gateway as its pages see it, without a gateway: two pools, four upstreams, two workers whose counters grow by a
  * known traffic, on a clock that the test turns. Everything that is shown comes out of the real monitor and ledger.
  */
-import type { UpstreamStats, WorkerStats } from '../../backend/src/domain/gatewayStats.js';
-import { createHistogram, record } from '../../backend/src/domain/histogram.js';
-import type { MutableHistogram } from '../../backend/src/domain/histogram.js';
-import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../backend/src/domain/pool.js';
+import type { UpstreamStats, WorkerStats } from '../../backend/src/domain/statistics/gatewayStats.js';
+import { createHistogram, record } from '../../backend/src/domain/statistics/histogram.js';
+import type { MutableHistogram } from '../../backend/src/domain/statistics/histogram.js';
+import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../backend/src/domain/upstreams/pool.js';
 import type { GatewayFacts, UpstreamFact } from '../../backend/src/gateway/pages/facts.js';
 import { GatewayMonitor } from '../../backend/src/gateway/pages/monitor.js';
 import type { Logger, StateStore } from '../../backend/src/ports.js';

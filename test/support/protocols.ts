@@ -9,7 +9,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import type { PoolSnapshot } from '../../backend/src/domain/pool.js';
+import type { PoolSnapshot } from '../../backend/src/domain/upstreams/pool.js';
 import type { GatewayLimits } from '../../backend/src/gateway/limits.js';
 import type { WorkerOptions } from '../../backend/src/gateway/worker.js';
 import { makeCertificate, materialOf, type MadeCertificate } from './certificates.js';

@@ -10,7 +10,7 @@ import type {
   RolloutStage,
   Slot,
   SlotState,
-} from '../../backend/src/domain/reconcile.js';
+} from '../../backend/src/domain/reconcile/reconcile.js';
 
 export const NOW_MS = 100_000;
 export const GRACE_MS = 1_000;

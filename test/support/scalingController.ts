@@ -1,7 +1,7 @@
 /** The real LoadBalancer as a controller in the simulation: one observation and one decision a second. */
 import type { InstanceView } from '../../backend/src/domain/model.js';
 import type { ScalingPolicy, ServicePolicy } from '../../backend/src/domain/policy.js';
-import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../../backend/src/domain/scaling.js';
+import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../../backend/src/domain/scaling/scaling.js';
 import { DRAIN_MS } from '../../backend/src/domain/scaling/backlog.js';
 import { LoadBalancer } from '../../backend/src/services/loadBalancer.js';
 import { MAX_WORKERS, type Controller, type Moment } from './scalingSimulation.js';

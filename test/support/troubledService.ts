@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { InstanceRef, InstanceView, ServiceView } from '../../backend/src/domain/model.js';
-import type { MetricsView, StatusView } from '../../backend/src/domain/views.js';
+import type { MetricsView, StatusView } from '../../backend/src/domain/views/controlPlane.js';
 import { repository } from './deployment.js';
 import { createPm2Home, type Pm2Home } from './pm2.js';
 import { freePortRange } from './ports.js';

@@ -1,5 +1,5 @@
 /**
- * Bounds of the latency buckets, ms: the same series as domain/histogram.ts, which the supervisor adds up with. The
+ * Bounds of the latency buckets, ms: the same series as domain/statistics/histogram.ts, which the supervisor adds up with. The
  * agent imports nothing of the rest; latency.test.ts keeps the two in step.
  */
 export const LATENCY_BOUNDS_MS: readonly number[] = [

@@ -71,7 +71,7 @@ export interface Figures {
   readonly statuses: readonly [number, number, number, number, number];
   /**
    * Times to finish since the last `figures`, sparse: [bucket, count, bucket, count, …]. Bucket b holds what is above
-   * bound b − 1 and not above bound b of the series 0.1 · 10^(b/10) ms, rounded as in domain/histogram.ts. Of all
+   * bound b − 1 and not above bound b of the series 0.1 · 10^(b/10) ms, rounded as in domain/statistics/histogram.ts. Of all
    * requests up to about 2 000 a second, of every eighth beyond: shares are right, counts are those of the sample.
    */
   readonly latency: readonly number[];

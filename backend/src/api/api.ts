@@ -6,7 +6,7 @@
 import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { HoldfastError } from '../domain/errors.js';
-import type { ControlPlane } from '../domain/views.js';
+import type { ControlPlane } from '../domain/views/controlPlane.js';
 import type { Logger } from '../ports.js';
 import { errorMapper } from './errorMapper.js';
 import { EventStream } from './eventStream.js';

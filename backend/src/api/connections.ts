@@ -3,7 +3,7 @@
  *
  *   new ──▶ unauthenticated ──a request shows the token or a session──▶ authenticated
  *
- * A network (domain/network.ts) has so many unauthenticated connections, and loopback has places of its own. Where they are
+ * A network (domain/network/network.ts) has so many unauthenticated connections, and loopback has places of its own. Where they are
  * taken, a new connection gets the place of another unauthenticated one of the same network: of the oldest one that has had
  * an answer, or else of the oldest one. Where all places are taken, the network with
  * most unauthenticated connections gives one up. So a new connection always has the time to show its token, and one that
@@ -13,7 +13,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { LOOPBACK_NETWORK, networkOf } from '../domain/network.js';
+import { LOOPBACK_NETWORK, networkOf } from '../domain/network/network.js';
 import type { ApiLimits } from './settings.js';
 
 export type ClosedFor = 'address' | 'total';

@@ -15,7 +15,7 @@ import { outgoingJson } from './outgoing.js';
 import type { Response } from 'express';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
-import type { ControlPlane } from '../domain/views.js';
+import type { ControlPlane } from '../domain/views/controlPlane.js';
 import type { Logger } from '../ports.js';
 import type { ApiLimits } from './settings.js';
 

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../domain/errors.js';
 import type { Logger } from '../ports.js';
 import { Complaints } from '../lib/complaints.js';
-import { networkOf } from '../domain/network.js';
+import { networkOf } from '../domain/network/network.js';
 import { Connections, type ClosedFor } from './connections.js';
 import { failure } from './envelope.js';
 import { rawRefusal } from './rawRefusal.js';

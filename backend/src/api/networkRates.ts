@@ -1,4 +1,4 @@
-/** How often each network (domain/network.ts) asks: a token bucket each that holds two seconds' worth. Bounded. */
+/** How often each network (domain/network/network.ts) asks: a token bucket each that holds two seconds' worth. Bounded. */
 
 const BURST_SECONDS = 2;
 const MOST_NETWORKS = 1_024;

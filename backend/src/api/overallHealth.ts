@@ -1,5 +1,5 @@
 /** How the service as a whole is doing, from what is known: no probe, no wait. */
-import type { StatusView } from '../domain/views.js';
+import type { StatusView } from '../domain/views/controlPlane.js';
 
 export type OverallState = 'healthy' | 'degraded' | 'unhealthy';
 

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
-import { withoutMapping } from '../domain/network.js';
+import { withoutMapping } from '../domain/network/network.js';
 import type { Logger } from '../ports.js';
 import { isPrivate } from './security/callers.js';
 

@@ -4,7 +4,7 @@
  * the wait ends.
  */
 import type { ServiceState, ServiceView } from '../domain/model.js';
-import type { StatusView } from '../domain/views.js';
+import type { StatusView } from '../domain/views/controlPlane.js';
 import type { CliContext } from './context.js';
 import { pause } from './deployment.js';
 import { diagnosisLines } from './render.js';

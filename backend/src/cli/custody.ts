@@ -1,5 +1,5 @@
 /** What `release` and `adopt` have in common: one call that changes whether Holdfast takes care of a service. */
-import type { CustodyView } from '../domain/views.js';
+import type { CustodyView } from '../domain/views/controlPlane.js';
 import { parseWords, type Command } from './command.js';
 import { findService } from './services.js';
 

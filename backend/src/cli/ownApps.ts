@@ -3,7 +3,7 @@
  * (adapters/pm2/identity.ts): those are neither started, stopped nor counted.
  */
 import { applicationOfDefinition, ServiceIdentity } from '../adapters/pm2/identity.js';
-import type { StatusView } from '../domain/views.js';
+import type { StatusView } from '../domain/views/controlPlane.js';
 import type { CliContext } from './context.js';
 import { GATEWAY_NAME, isService, undefinedApp, type DefinedApp } from './ecosystemFile.js';
 import type { Pm2App } from './pm2Command.js';

@@ -11,7 +11,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { SET_BY_PM2 } from '../adapters/pm2/ecosystem.js';
 import { applicationOf, type Application } from '../adapters/pm2/identity.js';
 import { parseRow } from '../adapters/pm2/processRow.js';
-import { judgeStopped, RESTARTED, type RunEnd } from '../domain/endRules.js';
+import { judgeStopped, RESTARTED, type RunEnd } from '../domain/failures/endRules.js';
 import { HoldfastError } from '../domain/errors.js';
 
 /** One process in PM2's list, as far as the commands look at it. */

@@ -1,9 +1,9 @@
 /** How services, instances, decisions and events read on a terminal. Pure: views in, lines out. */
-import type { BlackBoxEntry, BlackBoxOutcome } from '../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxOutcome } from '../domain/blackBox/blackBox.js';
 import type { Diagnosis } from '../domain/diagnosis/facts.js';
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceState, ServiceView } from '../domain/model.js';
-import type { DecisionView, LoadBalancerView, StatusView } from '../domain/views.js';
+import type { DecisionView, LoadBalancerView, StatusView } from '../domain/views/controlPlane.js';
 import { duration, megabytes, percent, table, type Terminal } from './terminal.js';
 
 const STATE_COLOURS = {

@@ -7,7 +7,7 @@ import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { describePortHolder, listeningPorts } from '../adapters/net/portHolder.js';
 import { HoldfastError } from '../domain/errors.js';
-import type { StatusView } from '../domain/views.js';
+import type { StatusView } from '../domain/views/controlPlane.js';
 import { lockHolders } from '../lib/pidLock.js';
 import type { CliContext } from './context.js';
 import { GATEWAY_NAME, SUPERVISOR_NAME } from './ecosystemFile.js';

@@ -1,7 +1,7 @@
 /** Rules between settings. Each blames one key and says what it must be in view of the others. */
 import { isIPv4 } from 'node:net';
 
-import { policyWarnings } from '../domain/endings.js';
+import { policyWarnings } from '../domain/failures/endings.js';
 import type { GatewayValues } from './gatewaySchema.js';
 import type { GlobalValues, ServiceValues } from './schema.js';
 

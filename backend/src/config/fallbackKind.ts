@@ -1,6 +1,6 @@
 /** The kind of LB_FALLBACK: what stands in for a pool of which no upstream can be reached. */
 import { z } from 'zod';
-import { parseMembers, type Member } from '../domain/members.js';
+import { parseMembers, type Member } from '../domain/upstreams/members.js';
 import type { Kind } from './kinds.js';
 
 export type FallbackSetting =

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { algorithms } from '../domain/balancing/registry.js';
-import { portRange } from '../domain/members.js';
+import { portRange } from '../domain/upstreams/members.js';
 import { appliedLive, gatewayRouting, needsKeptKey, type GatewayConfig } from './gateway.js';
 import { loadConfig } from './load.js';
 import { appliesLive } from './watch.js';

@@ -1,8 +1,8 @@
 /** From the gateway's settings to what the gateway is built from, and the rules between those settings. */
 import { isDeepStrictEqual } from 'node:util';
 import type { HealthPolicy } from '../domain/policy.js';
-import type { FallbackSnapshot, PoolSnapshot, RouteSnapshot } from '../domain/pool.js';
-import type { UpstreamSource } from '../domain/upstreamSource.js';
+import type { FallbackSnapshot, PoolSnapshot, RouteSnapshot } from '../domain/upstreams/pool.js';
+import type { UpstreamSource } from '../domain/upstreams/upstreamSource.js';
 import type { FallbackSetting } from './fallbackKind.js';
 import type { GatewayValues } from './gatewaySchema.js';
 import { chosenSources, SOURCE_KEYS, SOURCE_RULES, sourceOf, type IsSet } from './gatewaySources.js';

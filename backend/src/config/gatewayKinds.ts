@@ -1,10 +1,10 @@
 /** Kinds of value that only the gateway's settings have. */
 import { z } from 'zod';
 
-import { ipVersion, isAddressRange } from '../domain/ipAddress.js';
-import { parseMember, parseMembers, type Member } from '../domain/members.js';
-import type { RouteSnapshot } from '../domain/pool.js';
-import { routeProblems } from '../domain/routing.js';
+import { ipVersion, isAddressRange } from '../domain/network/ipAddress.js';
+import { parseMember, parseMembers, type Member } from '../domain/upstreams/members.js';
+import type { RouteSnapshot } from '../domain/upstreams/pool.js';
+import { routeProblems } from '../domain/upstreams/routing.js';
 import { algorithms } from '../domain/balancing/registry.js';
 import { choice, matching, type Kind } from './kinds.js';
 import { spelt, type Spellings } from './spellings.js';

@@ -1,6 +1,6 @@
 /** Which source of upstreams the gateway's settings choose, and the rules between those settings. */
-import { portRange, type Member } from '../domain/members.js';
-import type { UpstreamSource } from '../domain/upstreamSource.js';
+import { portRange, type Member } from '../domain/upstreams/members.js';
+import type { UpstreamSource } from '../domain/upstreams/upstreamSource.js';
 import type { GatewayInputs, GatewayRule } from './gateway.js';
 import type { GatewayValues } from './gatewaySchema.js';
 

@@ -10,7 +10,7 @@
  * this kind are written for many balancers; so the usual other names of a key are read, too (the tables below), and what
  * is not understood is a problem that says what would be.
  */
-import { memberOf, parseMember, MOST_WEIGHT, type Member } from '../domain/members.js';
+import { memberOf, parseMember, MOST_WEIGHT, type Member } from '../domain/upstreams/members.js';
 import type { HealthPolicy } from '../domain/policy.js';
 import { messageOf } from '../domain/errors.js';
 import { GATEWAY_SETTINGS } from './gatewaySchema.js';

@@ -6,7 +6,7 @@
  * capitals (`CPU_THRESHOLD_HIGH`). Durations are milliseconds.
  */
 import type { ProbeSpec } from '../domain/policy.js';
-import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../domain/scaling.js';
+import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../domain/scaling/scaling.js';
 import { API_SETTINGS } from './apiSchema.js';
 import type { ENVIRONMENT_SETTINGS } from './environmentSchema.js';
 import { GATEWAY_GROUPS } from './gatewaySchema.js';

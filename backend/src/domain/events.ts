@@ -1,4 +1,4 @@
-import type { RunEnd } from './endRules.js';
+import type { RunEnd } from './failures/endRules.js';
 import type { DiagnosisCode } from './diagnosis/facts.js';
 import type { FailureCause, InstanceRef, OperationKind } from './model.js';
 

@@ -1,8 +1,8 @@
 /** The nouns of the control plane. Everything here is a readonly snapshot; owners live in services/. */
 import type { Diagnosis } from './diagnosis/facts.js';
-import type { EndRules } from './endRules.js';
-import type { MemoryTrend } from './memoryTracker.js';
-import type { PortOwner } from './portOwner.js';
+import type { EndRules } from './failures/endRules.js';
+import type { MemoryTrend } from './memory/memoryTracker.js';
+import type { PortOwner } from './network/portOwner.js';
 
 /** One start of one process: history survives a config reload, a restarted process starts clean. */
 export interface InstanceId {

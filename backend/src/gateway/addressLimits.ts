@@ -5,7 +5,7 @@
  * Of an IPv6 address the first bits count (64 by default): one customer gets a network of at least that size, and could
  * take another address for each connection (RFC 6177).
  */
-import { networkOf } from '../domain/network.js';
+import { networkOf } from '../domain/network/network.js';
 import type { GatewayLimits } from './limits.js';
 
 const BURST_SECONDS = 2;

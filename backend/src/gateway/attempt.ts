@@ -4,7 +4,7 @@
  * are complete, and is destroyed in every other case.
  */
 import type { Socket } from 'node:net';
-import { countsAgainstUpstream, type AttemptFailure } from '../domain/retry.js';
+import { countsAgainstUpstream, type AttemptFailure } from '../domain/upstreams/retry.js';
 import type { AnswerRelay, RelayHost } from './answerRelay.js';
 import type { GatewayContext } from './context.js';
 import { writeCopied } from './copiedWrites.js';

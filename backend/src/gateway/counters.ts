@@ -1,5 +1,5 @@
 /** Counters of a worker: they only grow. */
-import type { AnswerClasses } from '../domain/gatewayStats.js';
+import type { AnswerClasses } from '../domain/statistics/gatewayStats.js';
 
 /** Answers by class of their status. */
 export class AnswerCounter {

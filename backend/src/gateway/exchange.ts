@@ -3,13 +3,13 @@
  *
  *   lease ──▶ (wait for room) ──▶ attempt ──▶ answer passed on ──▶ finished
  *     ▲                              │
- *     └── domain/retry ◀─── failed ──┘
+ *     └── decideRetry ◀──── failed ──┘
  *              └──▶ the gateway's own 502, 503 or 504 ──▶ finished
  *
  * Request and answer stream independently: an upstream may answer before the request is complete. Whatever happens to
  * either side, the exchange ends exactly once, and leaves neither a lease nor a connection nor a place in the queue.
  */
-import { decideRetry, type AttemptFailure, type RetryCost, type RetryDecision } from '../domain/retry.js';
+import { decideRetry, type AttemptFailure, type RetryCost, type RetryDecision } from '../domain/upstreams/retry.js';
 import type { Activity } from './activity.js';
 import type { OwnAnswer } from './answer.js';
 import { AnswerRelay } from './answerRelay.js';

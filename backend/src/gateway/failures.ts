@@ -1,6 +1,6 @@
 /** What a client is told when no upstream answered its request, or when its body cannot be passed on. */
-import type { PoolSnapshot } from '../domain/pool.js';
-import type { AttemptFailure } from '../domain/retry.js';
+import type { PoolSnapshot } from '../domain/upstreams/pool.js';
+import type { AttemptFailure } from '../domain/upstreams/retry.js';
 
 export interface Failure {
   readonly status: number;

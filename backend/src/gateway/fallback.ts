@@ -2,7 +2,7 @@
  * What a client gets in the place of a pool of which no upstream can be reached (LB_FALLBACK): a page or a redirect is
  * answered here; another pool is for the exchange to ask.
  */
-import type { FallbackSnapshot } from '../domain/pool.js';
+import type { FallbackSnapshot } from '../domain/upstreams/pool.js';
 import { acceptIn, prefersJson } from './accept.js';
 import type { OwnAnswer } from './answer.js';
 import type { RequestHead } from './http1/requestHead.js';

@@ -5,9 +5,9 @@
  * trusted proxy (by CIDR) says is kept and appended to, and the client is found from right to left: the first
  * address that is not itself a trusted proxy. An entry that is no address ends the walk.
  */
-import { withoutMapping } from '../domain/network.js';
+import { withoutMapping } from '../domain/network/network.js';
 import { BlockList, isIP } from 'node:net';
-import { isAddressRange } from '../domain/ipAddress.js';
+import { isAddressRange } from '../domain/network/ipAddress.js';
 import type { ArrivedFields, RequestHead } from './http1/requestHead.js';
 import { isValidHost } from './http1/target.js';
 

@@ -12,7 +12,7 @@ import { createServer, type ListenOptions, type Server, type Socket } from 'node
 import type { TLSSocket } from 'node:tls';
 import type { ClientSocket } from './clientSocket.js';
 import type { GatewayContext } from './context.js';
-import { withoutMapping } from '../domain/network.js';
+import { withoutMapping } from '../domain/network/network.js';
 import { Peer, type TrustedPeers } from './forwarded.js';
 import { Http2Connection, type Http2Owner } from './http2/connection.js';
 import { ProxyHeaderWait } from './proxyProtocol/headerWait.js';

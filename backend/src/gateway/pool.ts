@@ -10,10 +10,10 @@
  */
 import { algorithms } from '../domain/balancing/registry.js';
 import type { Algorithm, Picker } from '../domain/balancing/picker.js';
-import { mayEjectOne } from '../domain/ejection.js';
-import type { PoolSnapshot } from '../domain/pool.js';
-import { RetryBudget } from '../domain/retry.js';
-import { rampOf } from '../domain/slowStart.js';
+import { mayEjectOne } from '../domain/upstreams/ejection.js';
+import type { PoolSnapshot } from '../domain/upstreams/pool.js';
+import { RetryBudget } from '../domain/upstreams/retry.js';
+import { rampOf } from '../domain/upstreams/slowStart.js';
 import type { PortOwners } from '../ports.js';
 import type { Deadlines } from './deadlines.js';
 import type { GatewayLimits } from './limits.js';

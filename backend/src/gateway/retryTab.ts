@@ -1,11 +1,11 @@
 /**
- * What the retries of one request cost of its pool's budget (domain/retry.ts).
+ * What the retries of one request cost of its pool's budget (domain/upstreams/retry.ts).
  *
  *   pay ──place──▶ taken ──▶ the next attempt begins ──▶ pay …
  *    │                            ▲
  *    └────credit──▶ open ─────────┘── that attempt is answered: nothing; it fails: a place is owed
  */
-import type { RetryCost } from '../domain/retry.js';
+import type { RetryCost } from '../domain/upstreams/retry.js';
 import type { Clock } from '../ports.js';
 import type { Pool } from './pool.js';
 import type { Upstream } from './upstream.js';

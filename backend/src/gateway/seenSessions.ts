@@ -1,12 +1,12 @@
 /**
- * Which sessions a worker sees, for the count of those of the last half an hour (domain/distinctCount). A session is a
+ * Which sessions a worker sees, for the count of those of the last half an hour (domain/statistics/distinctCount). A session is a
  * sticky cookie that came back, in a pool that has one; in every other pool it is a client's address.
  *
  * A session is noted once a minute: a request of one that is noted costs a comparison. What is new is handed to the
  * primary with the next report, as marks that say nothing of who it was.
  */
 import { hashAddress } from '../domain/balancing/hash.js';
-import { DistinctCount, markOf } from '../domain/distinctCount.js';
+import { DistinctCount, markOf } from '../domain/statistics/distinctCount.js';
 
 export const SEEN_STEP_MS = 60_000;
 

@@ -11,7 +11,7 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { hashText } from '../domain/balancing/hash.js';
-import type { StickySnapshot } from '../domain/pool.js';
+import type { StickySnapshot } from '../domain/upstreams/pool.js';
 import type { Noted } from './seenSessions.js';
 import type { Upstream } from './upstream.js';
 

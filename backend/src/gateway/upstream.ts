@@ -11,11 +11,11 @@ import {
   NEVER_EJECTED,
   type EjectionPolicy,
   type EjectionState,
-} from '../domain/ejection.js';
-import type { UpstreamStats } from '../domain/gatewayStats.js';
-import { createHistogram, record } from '../domain/histogram.js';
-import type { UpstreamSnapshot, UpstreamState } from '../domain/pool.js';
-import type { PortOwner } from '../domain/portOwner.js';
+} from '../domain/upstreams/ejection.js';
+import type { UpstreamStats } from '../domain/statistics/gatewayStats.js';
+import { createHistogram, record } from '../domain/statistics/histogram.js';
+import type { UpstreamSnapshot, UpstreamState } from '../domain/upstreams/pool.js';
+import type { PortOwner } from '../domain/network/portOwner.js';
 import type { PortOwners, PortVerdict } from '../ports.js';
 import { AnswerCounter } from './counters.js';
 import type { Deadlines } from './deadlines.js';

@@ -1,15 +1,15 @@
 /**
  * The data path of one gateway process: accepts clients, picks an upstream for each request, passes bytes both ways.
  *
- * It holds a snapshot (domain/pool.ts) and what belongs to its upstreams; `swap` takes over a new snapshot between two
+ * It holds a snapshot (domain/upstreams/pool.ts) and what belongs to its upstreams; `swap` takes over a new snapshot between two
  * requests and disturbs nothing that stayed the same. Whatever is slow or clever (membership, active checks, pages)
  * lives in the primary and reaches it through `swap` and `OwnPages`.
  */
 import type { ListenOptions } from 'node:net';
-import type { WorkerStats } from '../domain/gatewayStats.js';
-import type { GatewaySnapshot } from '../domain/pool.js';
-import { compileRoutes, type RouteTable } from '../domain/routing.js';
-import { upstreamKey } from '../domain/trafficLedger.js';
+import type { WorkerStats } from '../domain/statistics/gatewayStats.js';
+import type { GatewaySnapshot } from '../domain/upstreams/pool.js';
+import { compileRoutes, type RouteTable } from '../domain/upstreams/routing.js';
+import { upstreamKey } from '../domain/statistics/trafficLedger.js';
 import type { Clock, PortOwners, ProcessNews, TcpSockets } from '../ports.js';
 import { AddressLimits } from './addressLimits.js';
 import { ClientConnection, type ClientOwner } from './clientConnection.js';

@@ -5,8 +5,8 @@
  * When the channel breaks, the primary is dead. Its successor needs the port, so the worker stops accepting at once,
  * finishes the requests that are under way, and leaves: what was begun is not lost, and nobody is left behind.
  */
-import type { WorkerStats } from '../domain/gatewayStats.js';
-import type { GatewaySnapshot } from '../domain/pool.js';
+import type { WorkerStats } from '../domain/statistics/gatewayStats.js';
+import type { GatewaySnapshot } from '../domain/upstreams/pool.js';
 import { knowSecrets } from '../lib/secrets/ofProcess.js';
 import type { Clock, PortOwners, TcpSockets } from '../ports.js';
 import { AccessLog } from './accessLog/accessLog.js';

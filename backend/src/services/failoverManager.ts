@@ -13,8 +13,8 @@
  * When a replacement spends the budget while its predecessor still runs (`budgetSlots`), nothing is missing: the
  * predecessor stays as it is, and no other replacement is started until a trial passes.
  */
-import { charge, isTrialDue, trialDelayMs, trialStableMs, withinWindow } from '../domain/failover.js';
-import type { Charge } from '../domain/failover.js';
+import { charge, isTrialDue, trialDelayMs, trialStableMs, withinWindow } from '../domain/failures/failover.js';
+import type { Charge } from '../domain/failures/failover.js';
 import {
   afterFailedTrial,
   beginTrial,
@@ -32,8 +32,8 @@ import {
   withoutTrial,
   withPredecessor,
   withReturned,
-} from '../domain/quarantine.js';
-import type { Hole, LastFailure, Quarantine } from '../domain/quarantine.js';
+} from '../domain/failures/quarantine.js';
+import type { Hole, LastFailure, Quarantine } from '../domain/failures/quarantine.js';
 import type { FailureCause, InstanceId } from '../domain/model.js';
 import type { FailurePolicy } from '../domain/policy.js';
 import type { Clock } from '../ports.js';

@@ -1,13 +1,13 @@
 /**
  * The control plane's face: what the API, and only the API, calls. Checks what is asked against the rules of SPEC 3,
- * hands it to the loop, and shows its state. See domain/views.ts for the contract.
+ * hands it to the loop, and shows its state. See domain/views/controlPlane.ts for the contract.
  */
-import type { BlackBoxEntry, BlackBoxFile } from '../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile } from '../domain/blackBox/blackBox.js';
 import { diagnosisText } from '../domain/diagnosis/facts.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
 import type { OperationReport, ServiceState } from '../domain/model.js';
-import type { TrafficReport } from '../domain/traffic.js';
+import type { TrafficReport } from '../domain/statistics/traffic.js';
 import type {
   BlackBoxView,
   ControlPlane,
@@ -18,7 +18,7 @@ import type {
   LoadBalancerView,
   MetricsView,
   StatusView,
-} from '../domain/views.js';
+} from '../domain/views/controlPlane.js';
 import type { HostMeter } from '../ports.js';
 import type { ControlLoop } from './loop/controlLoop.js';
 import type { EventLog } from './events/eventLog.js';

@@ -11,7 +11,7 @@
  * `restore`): samples older than the restart say nothing about now, so windows fill again.
  */
 import type { ServicePolicy } from '../domain/policy.js';
-import { decide, type Decision, type ScalingInput } from '../domain/scaling.js';
+import { decide, type Decision, type ScalingInput } from '../domain/scaling/scaling.js';
 import {
   NO_MEMORY,
   remember,
@@ -21,7 +21,7 @@ import {
   type ScalingMemory,
 } from '../domain/scaling/memory.js';
 import { sampleOf, type InstanceLoad, type LoadSample } from '../domain/scaling/window.js';
-import type { DecisionView, LoadBalancerView } from '../domain/views.js';
+import type { DecisionView, LoadBalancerView } from '../domain/views/controlPlane.js';
 
 /** One moment on both clocks. */
 export interface Moment {

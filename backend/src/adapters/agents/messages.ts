@@ -6,9 +6,9 @@
  * Texts end up in logs, events and files: they are cut to a length, and control characters are taken out. Unknown
  * fields are not looked at.
  */
-import type { AgentAttachment, AgentFigures, Hang } from '../../domain/agent.js';
+import type { AgentAttachment, AgentFigures, Hang } from '../../domain/agents/agent.js';
 import type { ListenAddress, Listening } from '../../domain/diagnosis/facts.js';
-import { LATENCY_BOUNDS_MS } from '../../domain/histogram.js';
+import { LATENCY_BOUNDS_MS } from '../../domain/statistics/histogram.js';
 
 export interface Hello {
   readonly protocol: number;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { waitFor } from '../../../../test/support/waitFor.js';
 import { blackBoxSummary } from '../../../../test/support/blackBoxes.js';
-import type { BlackBoxSummary } from '../../domain/blackBox.js';
+import type { BlackBoxSummary } from '../../domain/blackBox/blackBox.js';
 import type { Logger } from '../../ports.js';
 import { FileBlackBoxStore } from './fileBlackBoxStore.js';
 

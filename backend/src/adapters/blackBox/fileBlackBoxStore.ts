@@ -11,8 +11,8 @@
  */
 import { lstat, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BLACK_BOX_FILES, isBlackBoxId, surplusEntries } from '../../domain/blackBox.js';
-import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
+import { BLACK_BOX_FILES, isBlackBoxId, surplusEntries } from '../../domain/blackBox/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox/blackBox.js';
 import { messageOf } from '../../domain/errors.js';
 import { withTimeout } from '../../lib/deadline.js';
 import { PRIVATE_FOLDER, readOwn } from '../../lib/ownFiles.js';

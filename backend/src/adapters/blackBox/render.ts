@@ -1,6 +1,6 @@
 /** The pieces of a black box as texts of files: scrubbed, bounded, and in the order in which they are written. */
-import { BLACK_BOX_FILES } from '../../domain/blackBox.js';
-import type { BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
+import { BLACK_BOX_FILES } from '../../domain/blackBox/blackBox.js';
+import type { BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox/blackBox.js';
 import type { BlackBoxPieces } from '../../ports.js';
 import { shownText } from '../../lib/secrets/ofProcess.js';
 import { visibleJson } from '../../lib/visible.js';

@@ -3,7 +3,7 @@ import { pid as ownPid } from 'node:process';
 import { fatalErrorIn } from '../../domain/diagnosis/fatalError.js';
 import type { HttpAnswer, Listening, RunningFacts } from '../../domain/diagnosis/facts.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import type { ForeignHolder } from '../../domain/sharedPorts.js';
+import type { ForeignHolder } from '../../domain/network/sharedPorts.js';
 import { readProcStat } from '../../lib/processIdentity.js';
 import type { FactFinder } from '../../ports.js';
 import { portOwners } from '../net/portOwners.js';

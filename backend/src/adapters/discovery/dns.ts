@@ -10,8 +10,8 @@
  */
 import { Resolver } from 'node:dns/promises';
 
-import { memberOf, MOST_WEIGHT, type Member } from '../../domain/members.js';
-import type { UpstreamSource } from '../../domain/upstreamSource.js';
+import { memberOf, MOST_WEIGHT, type Member } from '../../domain/upstreams/members.js';
+import type { UpstreamSource } from '../../domain/upstreams/upstreamSource.js';
 import { messageOf } from '../../domain/errors.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import type { Clock, Discovery } from '../../ports.js';

@@ -4,7 +4,7 @@
  * that is how it learns of it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { distinctMembers, sameMembers, type Member } from '../../domain/members.js';
+import { distinctMembers, sameMembers, type Member } from '../../domain/upstreams/members.js';
 import type { ListNotes } from '../../ports.js';
 
 type Listener = (members: readonly Member[], notes?: ListNotes) => void;

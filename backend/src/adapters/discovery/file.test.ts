@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
-import { parseMembers } from '../../domain/members.js';
+import { parseMembers } from '../../domain/upstreams/members.js';
 import { discoveryContract, Listening } from '../../../../test/support/discoveryContract.js';
 import { waitFor } from '../../../../test/support/waitFor.js';
 import { FileDiscovery, type FileReading } from './file.js';

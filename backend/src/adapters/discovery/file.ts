@@ -3,7 +3,7 @@
  * missing or not valid changes nothing and is reported; the last good one stays in force. What else the file says
  * (algorithm, checks) goes to `onDocument`, before its upstreams do.
  */
-import type { Member } from '../../domain/members.js';
+import type { Member } from '../../domain/upstreams/members.js';
 import { FileWatcher, type FileWatcherOptions } from '../../lib/fileWatcher.js';
 import type { Discovery } from '../../ports.js';
 import { MemberFeed } from './feed.js';

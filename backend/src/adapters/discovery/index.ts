@@ -1,5 +1,5 @@
-/** The kinds of source. Adding one: a file here, a line here, and its settings in domain/upstreamSource.ts. */
-import type { UpstreamSource } from '../../domain/upstreamSource.js';
+/** The kinds of source. Adding one: a file here, a line here, and its settings in domain/upstreams/upstreamSource.ts. */
+import type { UpstreamSource } from '../../domain/upstreams/upstreamSource.js';
 import type { Clock, Discovery } from '../../ports.js';
 import type { SupervisorAddress } from '../supervisor/supervisorAgent.js';
 import { ConsulDiscovery } from './consul.js';

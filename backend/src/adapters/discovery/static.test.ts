@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 
 import { Listening } from '../../../../test/support/discoveryContract.js';
-import { memberOf } from '../../domain/members.js';
+import { memberOf } from '../../domain/upstreams/members.js';
 import { MemberFeed } from './feed.js';
 import { staticDiscovery } from './static.js';
 

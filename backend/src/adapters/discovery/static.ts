@@ -1,5 +1,5 @@
 /** Upstreams that are written out, or a range of ports: said once, never changed. */
-import type { Member } from '../../domain/members.js';
+import type { Member } from '../../domain/upstreams/members.js';
 import type { Discovery } from '../../ports.js';
 import { MemberFeed } from './feed.js';
 

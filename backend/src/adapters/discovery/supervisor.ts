@@ -19,7 +19,7 @@
 import { z } from 'zod';
 
 import { diagnosisText } from '../../domain/diagnosis/facts.js';
-import { memberOf, type Member } from '../../domain/members.js';
+import { memberOf, type Member } from '../../domain/upstreams/members.js';
 import { messageOf } from '../../domain/errors.js';
 import type { Clock, Discovery, ListNotes, ProcessNews } from '../../ports.js';
 import { SupervisorAgent, type SupervisorAddress } from '../supervisor/supervisorAgent.js';

@@ -6,7 +6,7 @@
  */
 import { request, type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
 import { messageOf } from '../../domain/errors.js';
-import { GATEWAY_FIELD } from '../../domain/traffic.js';
+import { GATEWAY_FIELD } from '../../domain/statistics/traffic.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import type { Clock } from '../../ports.js';
 import { EventStreamReader, type ServerEvent } from './eventStream.js';

@@ -1,6 +1,6 @@
 /** As which users an instance runs, and so to which its port must belong. Linux only. */
 import { statSync } from 'node:fs';
-import type { PortOwner } from '../../domain/portOwner.js';
+import type { PortOwner } from '../../domain/network/portOwner.js';
 import { withDescendants } from './listeningSockets.js';
 
 /** Of the process alone; null: it is gone, or there is no /proc. */

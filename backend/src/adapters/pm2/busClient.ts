@@ -17,8 +17,8 @@
 import { connect, type Socket } from 'node:net';
 import { fullJitterMs } from '../../lib/backoff.js';
 import { Emitter } from '../../lib/emitter.js';
-import type { EndRules } from '../../domain/endRules.js';
-import type { RestartCause } from '../../domain/restarts.js';
+import type { EndRules } from '../../domain/failures/endRules.js';
+import type { RestartCause } from '../../domain/failures/restarts.js';
 import { decodeArgument, FrameSplitter } from './frames.js';
 import { applicationOf, type Application } from './identity.js';
 import type { ProcessManagerEvents } from '../../ports.js';

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
-import type { TrafficReport } from '../../domain/traffic.js';
+import type { TrafficReport } from '../../domain/statistics/traffic.js';
 import type { SupervisorLink } from '../../ports.js';
 import { createReportClient } from './reportClient.js';
 

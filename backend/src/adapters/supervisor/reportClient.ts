@@ -3,7 +3,7 @@
  * an exception, and nothing takes longer than a time-out: a supervisor that stands still must not be felt here.
  */
 import { request, type Agent } from 'node:http';
-import type { TrafficReport } from '../../domain/traffic.js';
+import type { TrafficReport } from '../../domain/statistics/traffic.js';
 import type { SupervisorLink } from '../../ports.js';
 import { SupervisorAgent, type SupervisorAddress } from './supervisorAgent.js';
 

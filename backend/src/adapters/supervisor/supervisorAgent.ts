@@ -12,7 +12,7 @@ import { Agent, type AgentOptions, type ClientRequestArgs } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { withoutMapping } from '../../domain/network.js';
+import { withoutMapping } from '../../domain/network/network.js';
 import { portOwners } from '../net/portOwners.js';
 
 export interface SupervisorAddress {

@@ -4,7 +4,7 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { shownLabels } from '../../lib/secrets/ofProcess.js';
-import type { ControlPlane } from '../../domain/views.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import { families } from './families.js';
 import type { Family, Views } from './family.js';
 import type { OwnMetrics } from './ownMetrics.js';

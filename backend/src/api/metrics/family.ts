@@ -4,7 +4,7 @@
  * bounded by the configuration: services, and their instances now.
  */
 import type { ConnectionFigures } from '../httpServer.js';
-import type { MetricsView, Percentiles, StatusView } from '../../domain/views.js';
+import type { MetricsView, Percentiles, StatusView } from '../../domain/views/controlPlane.js';
 
 export interface Views {
   readonly metrics: MetricsView;

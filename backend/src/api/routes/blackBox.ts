@@ -1,7 +1,7 @@
 /** What is kept of instances that were replaced or died: the list, one of them, and its files. */
 import { z } from 'zod';
-import type { BlackBoxFile } from '../../domain/blackBox.js';
-import type { ControlPlane } from '../../domain/views.js';
+import type { BlackBoxFile } from '../../domain/blackBox/blackBox.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';
 import { blackBox, blackBoxFile, blackBoxId, blackBoxList } from '../schemas/blackBox.js';

@@ -1,8 +1,8 @@
 /** What happened: the history, and the same live. */
 import type { Request } from 'express';
 import { z } from 'zod';
-import { GATEWAY_FIELD } from '../../domain/traffic.js';
-import type { ControlPlane } from '../../domain/views.js';
+import { GATEWAY_FIELD } from '../../domain/statistics/traffic.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import type { EventStream, ReaderKind } from '../eventStream.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';

@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from 'vitest';
-import { MOST_REPORTED_UPSTREAMS } from '../../domain/traffic.js';
-import type { TrafficReport, UpstreamTraffic } from '../../domain/traffic.js';
+import { MOST_REPORTED_UPSTREAMS } from '../../domain/statistics/traffic.js';
+import type { TrafficReport, UpstreamTraffic } from '../../domain/statistics/traffic.js';
 import { startHarness } from '../testing/harness.js';
 import type { Harness } from '../testing/harness.js';
 

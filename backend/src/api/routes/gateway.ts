@@ -1,5 +1,5 @@
 /** What gateways tell the supervisor. The other direction is the event stream. */
-import type { ControlPlane } from '../../domain/views.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';
 import { isTrusted } from '../security/callers.js';

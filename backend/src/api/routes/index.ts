@@ -1,5 +1,5 @@
 /** The registry: every call of the API. A new call is one entry in one of these files. */
-import type { ControlPlane } from '../../domain/views.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import type { EventStream } from '../eventStream.js';
 import type { Exposition } from '../metrics/exposition.js';
 import type { Route } from '../route.js';

@@ -1,5 +1,5 @@
 /** What is going on: views of the control plane, as they are. */
-import type { ControlPlane, HealthView } from '../../domain/views.js';
+import type { ControlPlane, HealthView } from '../../domain/views/controlPlane.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';
 import { failover } from '../schemas/failover.js';

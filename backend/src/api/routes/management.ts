@@ -1,5 +1,5 @@
 /** Automatic management on and off. */
-import type { ControlPlane } from '../../domain/views.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import { ok, route } from '../route.js';
 import type { Route } from '../route.js';
 import { managementStarted, managementStopped } from '../schemas/operation.js';

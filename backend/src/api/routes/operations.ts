@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { OperationReport } from '../../domain/model.js';
-import type { ControlPlane } from '../../domain/views.js';
+import type { ControlPlane } from '../../domain/views/controlPlane.js';
 import { ok, route } from '../route.js';
 import type { AnswerDoc, Reply, Route } from '../route.js';
 import { custody, failureReset, operationReport } from '../schemas/operation.js';

@@ -1,6 +1,6 @@
 /** Short answers for other machines: balancers, orchestrators, Prometheus, uptime checks. */
 import { HoldfastError } from '../../domain/errors.js';
-import type { ControlPlane, StatusView } from '../../domain/views.js';
+import type { ControlPlane, StatusView } from '../../domain/views/controlPlane.js';
 import type { Exposition } from '../metrics/exposition.js';
 import { overallState } from '../overallHealth.js';
 import { ok, route } from '../route.js';

@@ -1,8 +1,8 @@
 /** What is kept of instances that were replaced or died. */
 import { z } from 'zod';
-import { BLACK_BOX_FILES, BLACK_BOX_ID } from '../../domain/blackBox.js';
-import type { BlackBoxEntry, BlackBoxOutcome } from '../../domain/blackBox.js';
-import type { BlackBoxView } from '../../domain/views.js';
+import { BLACK_BOX_FILES, BLACK_BOX_ID } from '../../domain/blackBox/blackBox.js';
+import type { BlackBoxEntry, BlackBoxOutcome } from '../../domain/blackBox/blackBox.js';
+import type { BlackBoxView } from '../../domain/views/controlPlane.js';
 import { eventRecord, failureCause } from './events.js';
 import { bytes, count, durationMs, timestamp } from './primitives.js';
 

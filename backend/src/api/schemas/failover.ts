@@ -1,6 +1,6 @@
 /** What `GET /api/ha/failover-manager` shows: which instances are unfit, and what was tried. */
 import { z } from 'zod';
-import type { FailoverView } from '../../domain/views.js';
+import type { FailoverView } from '../../domain/views/controlPlane.js';
 import { failureCause } from './events.js';
 import { count, durationMs, timestamp } from './primitives.js';
 import { serviceState } from './status.js';

@@ -1,6 +1,6 @@
 /** What `GET /api/ha/load-balancer` shows: how many instances, and why. */
 import { z } from 'zod';
-import type { DecisionView, LoadBalancerView } from '../../domain/views.js';
+import type { DecisionView, LoadBalancerView } from '../../domain/views/controlPlane.js';
 import { count, durationMs, maybePercent, percent, timestamp } from './primitives.js';
 
 const decision = z.object({

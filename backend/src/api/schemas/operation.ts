@@ -1,7 +1,7 @@
 /** What operations answer. */
 import { z } from 'zod';
 import type { OperationReport } from '../../domain/model.js';
-import type { CustodyView } from '../../domain/views.js';
+import type { CustodyView } from '../../domain/views/controlPlane.js';
 import { count, durationMs, instanceRef } from './primitives.js';
 
 export const operationKind = z.enum(['scale-up', 'scale-down', 'failover', 'deploy']);

@@ -1,6 +1,6 @@
 /** Status, health, and the two short answers for other machines. */
 import { z } from 'zod';
-import type { HealthView, StatusView } from '../../domain/views.js';
+import type { HealthView, StatusView } from '../../domain/views/controlPlane.js';
 import { diagnosisCode, failureCause, eventRecord } from './events.js';
 import { operationKind } from './operation.js';
 import { bytes, count, durationMs, instanceRef, maybeBytes, maybePercent, timestamp } from './primitives.js';

@@ -1,7 +1,7 @@
 /** What a gateway reports of real traffic: `POST /api/ha/gateway/report`. */
 import { z } from 'zod';
-import { MOST_REPORTED_UPSTREAMS } from '../../domain/traffic.js';
-import type { TrafficReport } from '../../domain/traffic.js';
+import { MOST_REPORTED_UPSTREAMS } from '../../domain/statistics/traffic.js';
+import type { TrafficReport } from '../../domain/statistics/traffic.js';
 import { count, durationMs } from './primitives.js';
 
 const share = z.number().min(0).max(1);

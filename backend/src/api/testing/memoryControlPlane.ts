@@ -1,13 +1,13 @@
 /**
  * A control plane without PM2, for the API's tests: services are numbers in memory, but its rules (bounds,
- * conflicts, unknown names, events after the change) are those of the contract in domain/views.ts. It records
+ * conflicts, unknown names, events after the change) are those of the contract in domain/views/controlPlane.ts. It records
  * every mutating call, so a test can assert that a refused request never reached it.
  */
-import type { BlackBoxEntry, BlackBoxFile } from '../../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile } from '../../domain/blackBox/blackBox.js';
 import { HoldfastError } from '../../domain/errors.js';
 import type { EventMap, EventRecord, EventType } from '../../domain/events.js';
 import type { InstanceRef, OperationKind, OperationReport } from '../../domain/model.js';
-import type { TrafficReport } from '../../domain/traffic.js';
+import type { TrafficReport } from '../../domain/statistics/traffic.js';
 import type {
   BlackBoxView,
   ControlPlane,
@@ -17,7 +17,7 @@ import type {
   LoadBalancerView,
   MetricsView,
   StatusView,
-} from '../../domain/views.js';
+} from '../../domain/views/controlPlane.js';
 import {
   BLACK_BOX,
   STARTED_AT,

@@ -7,7 +7,7 @@ import type {
   InstanceMetrics,
   LoadBalancerView,
   MetricsView,
-} from '../../domain/views.js';
+} from '../../domain/views/controlPlane.js';
 
 export const STARTED_AT = '2026-01-02T03:04:05.678Z';
 

@@ -10,7 +10,7 @@
  */
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { OperationReport } from '../../domain/model.js';
-import type { StatusView } from '../../domain/views.js';
+import type { StatusView } from '../../domain/views/controlPlane.js';
 import { parseWords, seconds, type Command } from '../command.js';
 import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';

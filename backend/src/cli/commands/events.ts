@@ -1,7 +1,7 @@
 /** `events`: what happened, and with --follow what happens. */
 import type { EventRecord } from '../../domain/events.js';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
-import type { StatusView } from '../../domain/views.js';
+import type { StatusView } from '../../domain/views/controlPlane.js';
 import { parse, UsageError, wholeNumber, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { pause } from '../deployment.js';

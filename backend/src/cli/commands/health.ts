@@ -5,7 +5,7 @@
  * Two logs: health-check.log has one line a run, so that it reads as a history; ha-health.log has one line a probe.
  */
 import { HoldfastError, messageOf } from '../../domain/errors.js';
-import type { HealthCheckView, HealthView, StatusView } from '../../domain/views.js';
+import type { HealthCheckView, HealthView, StatusView } from '../../domain/views/controlPlane.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { GATEWAY_NAME, readEcosystem } from '../ecosystemFile.js';

@@ -1,7 +1,7 @@
 /** `status`: what runs, how loaded it is, and what was decided last. */
-import type { BlackBoxEntry } from '../../domain/blackBox.js';
-import { unprovenText } from '../../domain/unprovenFiles.js';
-import type { LoadBalancerView, StatusView } from '../../domain/views.js';
+import type { BlackBoxEntry } from '../../domain/blackBox/blackBox.js';
+import { unprovenText } from '../../domain/failures/unprovenFiles.js';
+import type { LoadBalancerView, StatusView } from '../../domain/views/controlPlane.js';
 import { parse, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import {

@@ -6,7 +6,7 @@
 import { get } from 'node:http';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { ServiceView } from '../../domain/model.js';
-import type { FailoverView } from '../../domain/views.js';
+import type { FailoverView } from '../../domain/views/controlPlane.js';
 import { parse, UsageError, type Command } from '../command.js';
 import type { CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';

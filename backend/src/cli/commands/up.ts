@@ -3,7 +3,7 @@
  * runs changes nothing: it checks, and says where everything is.
  */
 import { HoldfastError } from '../../domain/errors.js';
-import { addressHint, isKeyedByAddress } from '../../domain/pool.js';
+import { addressHint, isKeyedByAddress } from '../../domain/upstreams/pool.js';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parse, seconds, type Command } from '../command.js';

@@ -1,7 +1,7 @@
 /** The running deployment as the checks see it, and what they may do to it. */
 import { HoldfastError } from '../../domain/errors.js';
 import type { InstanceView, OperationReport, ServiceView } from '../../domain/model.js';
-import type { StatusView } from '../../domain/views.js';
+import type { StatusView } from '../../domain/views/controlPlane.js';
 import type { CliContext } from '../context.js';
 import { pause } from '../deployment.js';
 import type { GatewayLoad } from './gatewayLoad.js';

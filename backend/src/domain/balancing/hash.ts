@@ -3,7 +3,7 @@
  * alone leaves neighbouring addresses (10.0.0.1, 10.0.0.2, …) in neighbouring places. Not for security: who wants to
  * can find keys that collide. Never 0, which means "no key" in a PickContext.
  */
-import { NOT_IPV4, readIpv4, readIpv6 } from '../ipAddress.js';
+import { NOT_IPV4, readIpv4, readIpv6 } from '../network/ipAddress.js';
 
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;

@@ -1,6 +1,6 @@
 /** The ones that look at the load: how even they are, simulated, with one slow upstream. */
 import { describe, expect, it } from 'vitest';
-import { rampOf } from '../slowStart.js';
+import { rampOf } from '../upstreams/slowStart.js';
 import type { Endpoint } from './picker.js';
 import { algorithms } from './registry.js';
 import { equalPool, keyHash, picker, pool, seeded } from './testing/pool.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { agentFigures } from '../../../../test/support/agentFigures.js';
-import type { AgentFigures } from '../agent.js';
+import type { AgentFigures } from '../agents/agent.js';
 import { backlogPercentOf, isSaturated } from './backlog.js';
 
 const NOW_MS = 50_000;

@@ -15,7 +15,7 @@
  * Where that takes W of a request's time, that is W / DRAIN_MS of the load too much (Little's law): 5 % for half a
  * second. MAX_WAITING_MS bounds the rest, such as long polls on a loop that is busy with something else.
  */
-import type { AgentFigures } from '../agent.js';
+import type { AgentFigures } from '../agents/agent.js';
 
 /** Within this time the work that waits should be done: `DRAIN_MS` of it needs one core more for that long. */
 export const DRAIN_MS = 10_000;

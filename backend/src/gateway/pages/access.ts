@@ -16,7 +16,7 @@
 import { isIP } from 'node:net';
 import { isPassedOn, type Peer } from '../forwarded.js';
 import type { RequestHead } from '../http1/requestHead.js';
-import { isLoopbackAddress } from '../../domain/network.js';
+import { isLoopbackAddress } from '../../domain/network/network.js';
 import { TokenCheck } from '../../lib/tokenCheck.js';
 
 export interface Visitor {

@@ -2,8 +2,8 @@
  * What happened, told by comparing what the primary knew then with what it knows now: nothing that is shown as a
  * change can differ from what is shown as the state.
  */
-import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
-import type { TrafficLedger } from '../../domain/trafficLedger.js';
+import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../domain/upstreams/pool.js';
+import type { TrafficLedger } from '../../domain/statistics/trafficLedger.js';
 import { shownState, type GatewayFacts } from './facts.js';
 
 export interface ChangeNote {

@@ -1,5 +1,5 @@
 /** What the pages are told by the primary, who owns membership, checks and workers. Pulled, never pushed. */
-import type { GatewaySnapshot, UpstreamSnapshot } from '../../domain/pool.js';
+import type { GatewaySnapshot, UpstreamSnapshot } from '../../domain/upstreams/pool.js';
 import type { CertificateFact } from '../tls/certificates.js';
 
 export interface GatewayFacts {

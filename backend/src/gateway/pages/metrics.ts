@@ -5,9 +5,9 @@
  */
 import { Registry, type Metric } from 'prom-client';
 
-import { countOf, cumulativeCounts, type Histogram } from '../../domain/histogram.js';
-import type { AnswerClasses, UpstreamCounters } from '../../domain/gatewayStats.js';
-import type { TrafficLedger } from '../../domain/trafficLedger.js';
+import { countOf, cumulativeCounts, type Histogram } from '../../domain/statistics/histogram.js';
+import type { AnswerClasses, UpstreamCounters } from '../../domain/statistics/gatewayStats.js';
+import type { TrafficLedger } from '../../domain/statistics/trafficLedger.js';
 import { shownLabels } from '../../lib/secrets/ofProcess.js';
 import type { FamilyDoc } from '../../lib/metricReference.js';
 import type { GatewayStatus, UpstreamStatus } from './statusSchema.js';

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { PagesScene, MemoryStore, SCENE_START_MS } from '../../../../test/support/pagesScene.js';
-import { conditionOfSlot } from '../../domain/availabilitySlots.js';
+import { conditionOfSlot } from '../../domain/statistics/availabilitySlots.js';
 import { gatewayStatusSchema, type GatewayStatus } from './statusSchema.js';
 
 let scene: PagesScene;

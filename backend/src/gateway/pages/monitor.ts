@@ -15,11 +15,11 @@ import {
   restoreDay,
   slotsOfDay,
   type AvailabilityDay,
-} from '../../domain/availabilitySlots.js';
+} from '../../domain/statistics/availabilitySlots.js';
 import { messageOf } from '../../domain/errors.js';
-import type { WorkerStats } from '../../domain/gatewayStats.js';
-import { upstreamKey, TrafficLedger } from '../../domain/trafficLedger.js';
-import { sumOfAnswers } from '../../domain/trafficCounters.js';
+import type { WorkerStats } from '../../domain/statistics/gatewayStats.js';
+import { upstreamKey, TrafficLedger } from '../../domain/statistics/trafficLedger.js';
+import { sumOfAnswers } from '../../domain/statistics/trafficCounters.js';
 import { rounded } from '../../lib/numbers.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { Clock, Logger, StateStore } from '../../ports.js';

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 
 import { PagesScene } from '../../../../test/support/pagesScene.js';
 import { hashText } from '../../domain/balancing/hash.js';
-import { markOf } from '../../domain/distinctCount.js';
+import { markOf } from '../../domain/statistics/distinctCount.js';
 import { isProblem, type OwnAnswer } from '../answer.js';
 import type { PrimaryPath } from './ownPaths.js';
 import { renderPage } from './primaryPages.js';

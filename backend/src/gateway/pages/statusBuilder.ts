@@ -1,10 +1,10 @@
 /** Puts together what `/lb` and `/lb/status` show, from what the primary knows and what the workers counted. */
-import { addHistograms, meanMsOf, percentilesOf } from '../../domain/histogram.js';
-import type { PoolSnapshot, UpstreamSnapshot } from '../../domain/pool.js';
-import { conditionOf, overall } from '../../domain/serviceCondition.js';
-import type { Condition } from '../../domain/serviceCondition.js';
-import type { Lately, TrafficLedger } from '../../domain/trafficLedger.js';
-import { addCounters, errorsOf, NO_TRAFFIC, requestsOf, sumOfAnswers } from '../../domain/trafficCounters.js';
+import { addHistograms, meanMsOf, percentilesOf } from '../../domain/statistics/histogram.js';
+import type { PoolSnapshot, UpstreamSnapshot } from '../../domain/upstreams/pool.js';
+import { conditionOf, overall } from '../../domain/statistics/serviceCondition.js';
+import type { Condition } from '../../domain/statistics/serviceCondition.js';
+import type { Lately, TrafficLedger } from '../../domain/statistics/trafficLedger.js';
+import { addCounters, errorsOf, NO_TRAFFIC, requestsOf, sumOfAnswers } from '../../domain/statistics/trafficCounters.js';
 import { percentOf, rounded } from '../../lib/numbers.js';
 import { isLeaving, shownState, type GatewayFacts, type UpstreamFact } from './facts.js';
 import type { Change, GatewayStatus, PoolStatus, UpstreamStatus, WorkerStatus } from './statusSchema.js';

@@ -4,10 +4,10 @@
  * whoever announced it has probed it; any other proves itself first, within a few quick probes.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { afterProbe, isUnsettled, probeDelayMs, starting } from '../../domain/health.js';
-import type { HealthState } from '../../domain/health.js';
+import { afterProbe, isUnsettled, probeDelayMs, starting } from '../../domain/health/health.js';
+import type { HealthState } from '../../domain/health/health.js';
 import type { HealthPolicy } from '../../domain/policy.js';
-import type { PortOwner } from '../../domain/portOwner.js';
+import type { PortOwner } from '../../domain/network/portOwner.js';
 import { Pace } from '../../lib/pace.js';
 import type { Clock, Prober } from '../../ports.js';
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { memberOf } from '../../domain/members.js';
-import type { EditCommand } from '../../domain/upstreamEdits.js';
+import { memberOf } from '../../domain/upstreams/members.js';
+import type { EditCommand } from '../../domain/upstreams/upstreamEdits.js';
 import type { Member, StateStore } from '../../ports.js';
 import { EditedPools, readEdits } from './editedPools.js';
 import type { Announcement } from './membership.js';

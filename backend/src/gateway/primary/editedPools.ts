@@ -1,11 +1,11 @@
 /**
  * Pools whose upstreams may be changed by calls (pages/upstreamCalls.ts): what their source lists, with the changes laid
- * over it (domain/upstreamEdits). The changes are on disk (`gateway-upstreams.json`) before they apply, so that what a
+ * over it (domain/upstreams/upstreamEdits). The changes are on disk (`gateway-upstreams.json`) before they apply, so that what a
  * caller was told outlives the process. One change at a time.
  */
 import { z } from 'zod';
 import { messageOf } from '../../domain/errors.js';
-import { memberOf, MOST_WEIGHT } from '../../domain/members.js';
+import { memberOf, MOST_WEIGHT } from '../../domain/upstreams/members.js';
 import {
   edited,
   editedMembers,
@@ -13,7 +13,7 @@ import {
   type EditCommand,
   type EditResult,
   type UpstreamEdits,
-} from '../../domain/upstreamEdits.js';
+} from '../../domain/upstreams/upstreamEdits.js';
 import { listed, salvage } from '../../lib/salvage.js';
 import type { Logger, Member, StateStore } from '../../ports.js';
 import { MOST_UPSTREAMS, type Announcement, type Membership } from './membership.js';

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
 import { seeded } from '../../domain/balancing/testing/pool.js';
 import { silentLogger } from '../../../../test/support/recordedEvents.js';
-import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import { Fleet, SILENCE_MS, START_SILENCE_MS } from './fleet.js';
 import type { WorkerListeners } from './fleetOptions.js';
 import type { FromWorker, ToWorker } from './messages.js';

@@ -11,7 +11,7 @@
  * Snapshots: at most one per worker is without its answer; while it is, only the latest is kept for it. So a slow
  * worker has a bounded backlog, and "every worker has it" is known, not assumed. That is what `isDrained` stands on.
  */
-import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import { fullJitterMs } from '../../lib/backoff.js';
 import type { ProcessNews } from '../../ports.js';
 import type { WorkerFact } from '../pages/facts.js';

@@ -1,6 +1,6 @@
 /** What the fleet of gateway workers is made of and with: processes, and what it tells its owner. */
-import type { WorkerStats } from '../../domain/gatewayStats.js';
-import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { WorkerStats } from '../../domain/statistics/gatewayStats.js';
+import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import type { Clock, Logger } from '../../ports.js';
 import type { OwnAnswer, Problem } from '../answer.js';
 import type { CallPath, PrimaryPath } from '../pages/ownPaths.js';

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
 import type { HealthPolicy } from '../../domain/policy.js';
-import { upstreamKey } from '../../domain/trafficLedger.js';
+import { upstreamKey } from '../../domain/statistics/trafficLedger.js';
 import type { Member, ProbeResult } from '../../ports.js';
 import { Checker } from './checker.js';
 import { Membership, MOST_UPSTREAMS } from './membership.js';

@@ -12,8 +12,8 @@
  * names `unverified` answers, but not as it is probed: it is up whatever our checks say, and judged by its traffic alone.
  */
 import type { HealthPolicy } from '../../domain/policy.js';
-import type { UpstreamSnapshot, UpstreamState } from '../../domain/pool.js';
-import { upstreamKey } from '../../domain/trafficLedger.js';
+import type { UpstreamSnapshot, UpstreamState } from '../../domain/upstreams/pool.js';
+import { upstreamKey } from '../../domain/statistics/trafficLedger.js';
 import type { Clock, Member } from '../../ports.js';
 import type { Checker } from './checker.js';
 

@@ -21,8 +21,8 @@
  * Both sides run the same build, but a worker that went wrong must not take the primary with it: what comes from
  * workers is checked for shape and size, and dropped and counted when it is not right.
  */
-import type { WorkerStats } from '../../domain/gatewayStats.js';
-import type { GatewaySnapshot } from '../../domain/pool.js';
+import type { WorkerStats } from '../../domain/statistics/gatewayStats.js';
+import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import type { ProcessNews } from '../../ports.js';
 import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
 import type { OwnAnswer, Problem } from '../answer.js';

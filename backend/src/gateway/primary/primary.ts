@@ -7,13 +7,13 @@
  *               checker
  */
 import type { ListNotes } from '../../ports.js';
-import { upstreamKey } from '../../domain/trafficLedger.js';
-import type { GatewaySnapshot } from '../../domain/pool.js';
+import { upstreamKey } from '../../domain/statistics/trafficLedger.js';
+import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import { scrubbedLine } from '../accessLog/scrubbedLine.js';
 import type { GatewayFacts, SourceFact, UpstreamFact } from '../pages/facts.js';
 import { GatewayMonitor } from '../pages/monitor.js';
 import { renderPage } from '../pages/primaryPages.js';
-import type { UpstreamEdits } from '../../domain/upstreamEdits.js';
+import type { UpstreamEdits } from '../../domain/upstreams/upstreamEdits.js';
 import { Checker } from './checker.js';
 import { EditedPools, readEdits } from './editedPools.js';
 import { Fleet } from './fleet.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { GatewaySnapshot, UpstreamSnapshot } from '../../domain/pool.js';
+import type { GatewaySnapshot, UpstreamSnapshot } from '../../domain/upstreams/pool.js';
 import { Publisher } from './publisher.js';
 import type { PoolSettings } from './publisher.js';
 

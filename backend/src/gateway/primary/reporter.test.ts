@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
-import type { UpstreamStats, WorkerStats } from '../../domain/gatewayStats.js';
-import { createHistogram, record } from '../../domain/histogram.js';
-import type { GatewaySnapshot, UpstreamState } from '../../domain/pool.js';
-import type { TrafficReport } from '../../domain/traffic.js';
-import { TrafficLedger, upstreamKey } from '../../domain/trafficLedger.js';
+import type { UpstreamStats, WorkerStats } from '../../domain/statistics/gatewayStats.js';
+import { createHistogram, record } from '../../domain/statistics/histogram.js';
+import type { GatewaySnapshot, UpstreamState } from '../../domain/upstreams/pool.js';
+import type { TrafficReport } from '../../domain/statistics/traffic.js';
+import { TrafficLedger, upstreamKey } from '../../domain/statistics/trafficLedger.js';
 import { Reporter } from './reporter.js';
 
 const ID = '127.0.0.1:13004';

@@ -2,13 +2,13 @@
  * Tells the supervisor what happens to its instances: twice a second, and at once when one of them is drained. One
  * report at a time; a supervisor that is slow or away costs one open request, and its return is noticed at the next.
  */
-import type { GatewaySnapshot } from '../../domain/pool.js';
-import { percentilesOf } from '../../domain/histogram.js';
-import { reported } from '../../domain/traffic.js';
-import type { TrafficReport, UpstreamTraffic } from '../../domain/traffic.js';
-import { errorsOf, requestsOf } from '../../domain/trafficCounters.js';
-import { upstreamKey } from '../../domain/trafficLedger.js';
-import type { TrafficLedger } from '../../domain/trafficLedger.js';
+import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
+import { percentilesOf } from '../../domain/statistics/histogram.js';
+import { reported } from '../../domain/statistics/traffic.js';
+import type { TrafficReport, UpstreamTraffic } from '../../domain/statistics/traffic.js';
+import { errorsOf, requestsOf } from '../../domain/statistics/trafficCounters.js';
+import { upstreamKey } from '../../domain/statistics/trafficLedger.js';
+import type { TrafficLedger } from '../../domain/statistics/trafficLedger.js';
 import type { Clock, Logger, SupervisorLink } from '../../ports.js';
 
 export interface ReporterOptions {

@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
-import { portRange } from '../../domain/members.js';
+import { portRange } from '../../domain/upstreams/members.js';
 import { Checker } from './checker.js';
 import { Membership } from './membership.js';
 import { StandIn } from './standIn.js';

@@ -7,7 +7,7 @@
  *
  * Over is for good: from then on the source's last good answer is what counts.
  */
-import { memberOf, type Member } from '../../domain/members.js';
+import { memberOf, type Member } from '../../domain/upstreams/members.js';
 import type { Logger } from '../../ports.js';
 import type { SourceFact } from '../pages/facts.js';
 import type { Announcer } from './editedPools.js';

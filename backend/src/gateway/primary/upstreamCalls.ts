@@ -14,10 +14,10 @@
  */
 import { shownJson } from '../../lib/secrets/ofProcess.js';
 import { z } from 'zod';
-import { memberOf, MOST_WEIGHT, parseMember } from '../../domain/members.js';
-import type { EditKind } from '../../domain/upstreamEdits.js';
-import { upstreamKey } from '../../domain/trafficLedger.js';
-import type { UpstreamSnapshot } from '../../domain/pool.js';
+import { memberOf, MOST_WEIGHT, parseMember } from '../../domain/upstreams/members.js';
+import type { EditKind } from '../../domain/upstreams/upstreamEdits.js';
+import { upstreamKey } from '../../domain/statistics/trafficLedger.js';
+import type { UpstreamSnapshot } from '../../domain/upstreams/pool.js';
 import type { Clock, Member } from '../../ports.js';
 import type { OwnAnswer, Problem } from '../answer.js';
 import type { CallPath } from '../pages/ownPaths.js';

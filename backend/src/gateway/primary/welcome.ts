@@ -1,5 +1,5 @@
 /** What a gateway prints when it was started by hand: where it listens, for which upstreams, and what to try next. */
-import { addressHint, isKeyedByAddress, type UpstreamSnapshot } from '../../domain/pool.js';
+import { addressHint, isKeyedByAddress, type UpstreamSnapshot } from '../../domain/upstreams/pool.js';
 import type { GatewayFacts, UpstreamFact } from '../pages/facts.js';
 import { STAND_IN_SOURCE } from './standIn.js';
 

@@ -8,7 +8,7 @@
  * Strict, because the connection's address decides about limits and access: whatever is not exactly a header is no
  * header. What follows the addresses in version 2 (TLVs, or families without an address here) is skipped.
  */
-import { ipVersion, readIpv6 } from '../../domain/ipAddress.js';
+import { ipVersion, readIpv6 } from '../../domain/network/ipAddress.js';
 
 export type ProxyHeader =
   | { readonly kind: 'incomplete' }

@@ -1,7 +1,7 @@
 /** Operations where the scenarios don't reach: those that can't succeed, and those that outlast their caller. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { policyOf, World } from '../../../../test/simulation/world.js';
-import { longestStepMs, policyWarnings } from '../../domain/endings.js';
+import { longestStepMs, policyWarnings } from '../../domain/failures/endings.js';
 import { HoldfastError } from '../../domain/errors.js';
 import type { OperationReport } from '../../domain/model.js';
 import type { ServicePolicy } from '../../domain/policy.js';

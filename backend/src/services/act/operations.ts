@@ -5,14 +5,14 @@
  *
  *   running ──everything as asked──▶ done
  *      └── a new instance failed for good, none can be started, or it comes no closer to its goal for as long as
- *          a step can take (domain/endings) ──▶ taken back, for no longer than that ──▶ failed
+ *          a step can take (domain/failures/endings) ──▶ taken back, for no longer than that ──▶ failed
  *
  * What is stuck meanwhile makes way for a deploy, which may bring the build that mends it.
  */
 import { diagnosisText } from '../../domain/diagnosis/facts.js';
-import { longestStepMs } from '../../domain/endings.js';
+import { longestStepMs } from '../../domain/failures/endings.js';
 import { HoldfastError } from '../../domain/errors.js';
-import { unprovenText } from '../../domain/unprovenFiles.js';
+import { unprovenText } from '../../domain/failures/unprovenFiles.js';
 import { instanceKey, isAlive, pmIdOf } from '../../domain/model.js';
 import type { Operation, OperationKind, OperationReport } from '../../domain/model.js';
 import type { Clock } from '../../ports.js';

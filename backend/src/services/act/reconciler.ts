@@ -4,8 +4,8 @@
  * needed; nothing is assumed to have worked that the process manager did not verify.
  */
 import { HoldfastError, messageOf } from '../../domain/errors.js';
-import { reconcile } from '../../domain/reconcile.js';
-import type { Action } from '../../domain/reconcile.js';
+import { reconcile } from '../../domain/reconcile/reconcile.js';
+import type { Action } from '../../domain/reconcile/reconcile.js';
 import { isAlive, refOf } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
 import type { Clock, EndOptions, ProcessManager } from '../../ports.js';

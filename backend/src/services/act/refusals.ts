@@ -1,6 +1,6 @@
 /** When an operation is refused before it begins, and what is to be done first. */
 import { HoldfastError } from '../../domain/errors.js';
-import { explainUnverified } from '../../domain/unverified.js';
+import { explainUnverified } from '../../domain/health/unverified.js';
 import type { FailoverManager } from '../failoverManager.js';
 import type { Observer } from '../observe/observer.js';
 import type { SupervisedService } from '../service/supervisedService.js';

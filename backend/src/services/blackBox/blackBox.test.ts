@@ -7,7 +7,7 @@ import { steadyHealth } from '../../../../test/support/steadyHealth.js';
 import { MemoryBlackBoxes } from '../../../../test/support/memoryBlackBoxes.js';
 import type { KeptBox } from '../../../../test/support/memoryBlackBoxes.js';
 import { recordedEvents, silentLogger } from '../../../../test/support/recordedEvents.js';
-import type { AgentAttachment, AgentRecord, Hang } from '../../domain/agent.js';
+import type { AgentAttachment, AgentRecord, Hang } from '../../domain/agents/agent.js';
 import { instanceKey } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import type { ProcessExit } from '../../ports.js';

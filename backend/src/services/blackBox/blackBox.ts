@@ -7,15 +7,15 @@
  * Nobody waits for it. As many as MOST_OPEN are open at a time, the ones whose writing a stuck disk holds up included;
  * those beyond are not kept, and counted.
  */
-import type { AgentRecord } from '../../domain/agent.js';
-import { blackBoxId } from '../../domain/blackBox.js';
-import type { BlackBoxEntry, BlackBoxFile, OutsideFigures } from '../../domain/blackBox.js';
+import type { AgentRecord } from '../../domain/agents/agent.js';
+import { blackBoxId } from '../../domain/blackBox/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile, OutsideFigures } from '../../domain/blackBox/blackBox.js';
 import { messageOf } from '../../domain/errors.js';
 import type { EventRecord } from '../../domain/events.js';
-import type { HeapUse } from '../../domain/failover.js';
+import type { HeapUse } from '../../domain/failures/failover.js';
 import { instanceKey } from '../../domain/model.js';
 import type { FailureCause, InstanceId } from '../../domain/model.js';
-import type { BlackBoxView } from '../../domain/views.js';
+import type { BlackBoxView } from '../../domain/views/controlPlane.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { BlackBoxStore, Clock, Logger, ProcessExit, StderrLog } from '../../ports.js';
 import { BlackBoxCase } from './blackBoxCase.js';

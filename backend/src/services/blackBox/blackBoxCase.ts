@@ -3,11 +3,11 @@
  * and writes nothing. What is new since the last time is handed out once (`takeNew`), and taken back when it could not
  * be written.
  */
-import type { AgentFigures, AgentRecord, Hang } from '../../domain/agent.js';
-import type { BlackBoxOutcome, BlackBoxSummary, FiguresLine, OutsideFigures } from '../../domain/blackBox.js';
-import { beginCourse, followed, givenUp } from '../../domain/blackBoxCourse.js';
-import type { Course } from '../../domain/blackBoxCourse.js';
-import { findings, stackText } from '../../domain/blackBoxText.js';
+import type { AgentFigures, AgentRecord, Hang } from '../../domain/agents/agent.js';
+import type { BlackBoxOutcome, BlackBoxSummary, FiguresLine, OutsideFigures } from '../../domain/blackBox/blackBox.js';
+import { beginCourse, followed, givenUp } from '../../domain/blackBox/blackBoxCourse.js';
+import type { Course } from '../../domain/blackBox/blackBoxCourse.js';
+import { findings, stackText } from '../../domain/blackBox/blackBoxText.js';
 import type { EventRecord } from '../../domain/events.js';
 import type { FailureCause } from '../../domain/model.js';
 import type { BlackBoxPieces, Clock, ProcessExit } from '../../ports.js';

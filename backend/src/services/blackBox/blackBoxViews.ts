@@ -1,7 +1,7 @@
 /** Black boxes as the API shows them. Reads only. */
-import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox.js';
+import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../domain/blackBox/blackBox.js';
 import { HoldfastError } from '../../domain/errors.js';
-import type { BlackBoxView } from '../../domain/views.js';
+import type { BlackBoxView } from '../../domain/views/controlPlane.js';
 import type { BlackBoxStore } from '../../ports.js';
 
 /** Rejects with `blackbox.unknown` 404. */

@@ -3,7 +3,7 @@
  * of the one it is to replace (a *succession*) for as long as both are there. It takes over the charges; when it leaves
  * and its predecessor stays, they go back, with what was added.
  */
-import type { Charge } from '../../domain/failover.js';
+import type { Charge } from '../../domain/failures/failover.js';
 
 /** One that was started in the place of another which still runs. */
 interface Succession {

@@ -3,10 +3,10 @@
  * its default, so that neither the other charges nor the other services suffer from it.
  */
 import { z } from 'zod';
-import { trialStableMs } from '../../domain/failover.js';
+import { trialStableMs } from '../../domain/failures/failover.js';
 import { FAILURE_CAUSES } from '../../domain/model.js';
 import type { FailurePolicy } from '../../domain/policy.js';
-import type { Quarantine } from '../../domain/quarantine.js';
+import type { Quarantine } from '../../domain/failures/quarantine.js';
 import { savedCount, savedDuration, savedNumber, savedTime } from '../../lib/savedKinds.js';
 
 const causeSchema = z.enum(FAILURE_CAUSES).default('crashed');

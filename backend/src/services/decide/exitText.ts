@@ -1,6 +1,6 @@
 /** How a process ended, in words. */
-import type { RunEnd } from '../../domain/endRules.js';
-import type { ExitVerdict } from '../../domain/failover.js';
+import type { RunEnd } from '../../domain/failures/endRules.js';
+import type { ExitVerdict } from '../../domain/failures/failover.js';
 import type { ProcessExit } from '../../ports.js';
 
 export function describeExit({ signal }: ProcessExit, run: RunEnd | null): string {

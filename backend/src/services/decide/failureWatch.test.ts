@@ -7,7 +7,7 @@ import { steadyHealth } from '../../../../test/support/steadyHealth.js';
 import { MemoryBlackBoxes, noStderr } from '../../../../test/support/memoryBlackBoxes.js';
 import { noFacts } from '../../../../test/support/noFacts.js';
 import { recordedEvents, silentLogger } from '../../../../test/support/recordedEvents.js';
-import type { AgentRecord } from '../../domain/agent.js';
+import type { AgentRecord } from '../../domain/agents/agent.js';
 import { instanceKey } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import type { HostMeter, ProcessExit } from '../../ports.js';

@@ -7,13 +7,13 @@
  * An exit reaches us twice at most: as an event of PM2's bus (with its signal) and as a difference between two lists
  * (when the bus was away). Each start of each process is judged once.
  */
-import { isOwnFault, judgeExit } from '../../domain/failover.js';
-import type { ExitVerdict } from '../../domain/failover.js';
-import type { HealthState } from '../../domain/health.js';
+import { isOwnFault, judgeExit } from '../../domain/failures/failover.js';
+import type { ExitVerdict } from '../../domain/failures/failover.js';
+import type { HealthState } from '../../domain/health/health.js';
 import { instanceKey, refOf, sameInstance } from '../../domain/model.js';
 import type { FailureCause, InstanceId, ManagedProcess } from '../../domain/model.js';
-import { describeRestart } from '../../domain/restarts.js';
-import { explainUnverified } from '../../domain/unverified.js';
+import { describeRestart } from '../../domain/failures/restarts.js';
+import { explainUnverified } from '../../domain/health/unverified.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { Clock, FactFinder, HostMeter, ProcessExit, ProcessManager } from '../../ports.js';
 import { announce } from '../service/announcements.js';

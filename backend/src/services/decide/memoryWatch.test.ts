@@ -5,7 +5,7 @@ import { steadyHealth } from '../../../../test/support/steadyHealth.js';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
 import { policyOf } from '../../../../test/simulation/world.js';
 import { recordedEvents } from '../../../../test/support/recordedEvents.js';
-import type { AgentFigures } from '../../domain/agent.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
 import { instanceKey } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import { FailoverManager } from '../failoverManager.js';

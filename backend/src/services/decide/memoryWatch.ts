@@ -1,18 +1,18 @@
 /**
  * The owner of memory trends: looks at every process once a second, from inside where there is an agent, from outside
- * where there is none, and has an instance replaced before it meets a limit (domain/recycling says when). What a
+ * where there is none, and has an instance replaced before it meets a limit (domain/memory/recycling says when). What a
  * replacement is, and that it comes first, the reconciler knows.
  *
  * Recycling costs the slot no budget: the instance did nothing wrong yet, and a leak must not end in a quarantine. It
  * shows in events, in the counter here, and as a black box.
  */
-import type { AgentFigures } from '../../domain/agent.js';
-import { heapRoomBytes, MemoryTracker } from '../../domain/memoryTracker.js';
-import type { MemoryLook, MemoryTrend } from '../../domain/memoryTracker.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
+import { heapRoomBytes, MemoryTracker } from '../../domain/memory/memoryTracker.js';
+import type { MemoryLook, MemoryTrend } from '../../domain/memory/memoryTracker.js';
 import { instanceKey } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import { describeGrowth, nextToRecycle, RECYCLE_AT } from '../../domain/recycling.js';
-import type { Candidate } from '../../domain/recycling.js';
+import { describeGrowth, nextToRecycle, RECYCLE_AT } from '../../domain/memory/recycling.js';
+import type { Candidate } from '../../domain/memory/recycling.js';
 import type { Clock } from '../../ports.js';
 import type { SupervisedService } from '../service/supervisedService.js';
 

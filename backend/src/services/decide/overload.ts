@@ -8,7 +8,7 @@
  * One that is alone in it has a problem of its own, and its probes count; so do those that answer with an error. A main
  * thread that is blocked, or requests of which none finishes, are the agent's to report.
  */
-import type { AgentFigures } from '../../domain/agent.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
 import { isSaturated } from '../../domain/scaling/backlog.js';
 import { sameInstance, type ManagedProcess } from '../../domain/model.js';
 import type { AgentWatch } from '../observe/agentWatch.js';

@@ -10,7 +10,7 @@
  */
 import { refOf } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
-import { isToBlame, type ForeignHolder } from '../../domain/sharedPorts.js';
+import { isToBlame, type ForeignHolder } from '../../domain/network/sharedPorts.js';
 import type { Clock, FactFinder, ProcessManager } from '../../ports.js';
 import type { EventLog } from '../events/eventLog.js';
 import type { FailoverManager } from '../failoverManager.js';

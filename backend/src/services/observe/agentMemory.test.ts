@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { agentFigures } from '../../../../test/support/agentFigures.js';
-import type { Hang } from '../../domain/agent.js';
+import type { Hang } from '../../domain/agents/agent.js';
 import { AgentMemory, REMEMBERED_MS } from './agentMemory.js';
 
 const remembering = (...times: readonly number[]): AgentMemory => {

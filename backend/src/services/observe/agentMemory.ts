@@ -2,8 +2,8 @@
  * What the agent of one instance has said: its figures of the last minute, its last hang, what it attached. Bounded,
  * and kept for a while after the instance's end, because that is when somebody asks.
  */
-import type { AgentAttachment, AgentFigures, AgentRecord, Hang } from '../../domain/agent.js';
-import { FiguresSeries } from '../../domain/figuresSeries.js';
+import type { AgentAttachment, AgentFigures, AgentRecord, Hang } from '../../domain/agents/agent.js';
+import { FiguresSeries } from '../../domain/agents/figuresSeries.js';
 import type { InstanceId } from '../../domain/model.js';
 
 export const REMEMBERED_MS = 60_000;

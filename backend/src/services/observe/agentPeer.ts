@@ -1,5 +1,5 @@
 /** What is known of one connected agent and of its process, from its connection on to its end. */
-import type { AgentFigures, Hang } from '../../domain/agent.js';
+import type { AgentFigures, Hang } from '../../domain/agents/agent.js';
 import type { Listening } from '../../domain/diagnosis/facts.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import type { AgentMemory } from './agentMemory.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AgentAttachment, AgentRecord } from '../../domain/agent.js';
+import type { AgentAttachment, AgentRecord } from '../../domain/agents/agent.js';
 import type { InstanceId } from '../../domain/model.js';
 import { AgentRecords } from './agentRecords.js';
 

@@ -1,5 +1,5 @@
 /** What agents have said, by instance: also for a while after its end, because that is when somebody asks. */
-import type { AgentAttachment, AgentRecord } from '../../domain/agent.js';
+import type { AgentAttachment, AgentRecord } from '../../domain/agents/agent.js';
 import { instanceKey } from '../../domain/model.js';
 import type { InstanceId } from '../../domain/model.js';
 import { AgentMemory } from './agentMemory.js';

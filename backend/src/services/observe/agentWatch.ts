@@ -4,23 +4,23 @@
  *
  *   well ──its agent says that the main thread is blocked──────────────▶ hung
  *   well ──its agent is silent for 2 s and the kernel says: stopped────▶ stopped
- *   well ──requests grow older and none finishes (domain/stall)────────▶ stalled
+ *   well ──requests grow older and none finishes (domain/health/stall)─▶ stalled
  *
  * Each is told to the health monitor, which withdraws the instance at once; what follows is what follows for any unfit
  * one. It comes back when probes pass again, a stalled one not before its requests finish or were given up. An agent that leaves is no
  * failure of its instance: probes go on. Nobody is judged while a debugger may hold it, or while it is asked to stop.
  */
-import type { AgentFigures, AgentRecord, Hang } from '../../domain/agent.js';
+import type { AgentFigures, AgentRecord, Hang } from '../../domain/agents/agent.js';
 import type { Listening } from '../../domain/diagnosis/facts.js';
 import { instanceKey } from '../../domain/model.js';
 import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '../../domain/model.js';
 import type { ServicePolicy } from '../../domain/policy.js';
-import type { MetricsView } from '../../domain/views.js';
+import type { MetricsView } from '../../domain/views/controlPlane.js';
 import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../../ports.js';
 import type { AgentMemory } from './agentMemory.js';
 import { newPeer, type Condemned, type Peer } from './agentPeer.js';
 import { AgentRecords } from './agentRecords.js';
-import { isGivenUp } from '../../domain/stall.js';
+import { isGivenUp } from '../../domain/health/stall.js';
 import type { EventLog } from '../events/eventLog.js';
 import type { HealthMonitor } from './healthMonitor.js';
 import { SilenceWatch } from './silenceWatch.js';

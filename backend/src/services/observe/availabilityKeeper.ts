@@ -1,4 +1,4 @@
-/** Keeps the tallies of domain/availability per service, fed by the loop's looks and by failures and recoveries. */
+/** Keeps the tallies of domain/statistics/availability per service, fed by the loop's looks and by failures and recoveries. */
 import {
   addElapsed,
   addFailure,
@@ -9,9 +9,9 @@ import {
   figuresOf,
   mergeTallies,
   restoreTally,
-} from '../../domain/availability.js';
-import type { AvailabilityTally } from '../../domain/availability.js';
-import type { HighAvailabilityFigures } from '../../domain/views.js';
+} from '../../domain/statistics/availability.js';
+import type { AvailabilityTally } from '../../domain/statistics/availability.js';
+import type { HighAvailabilityFigures } from '../../domain/views/controlPlane.js';
 import type { Clock } from '../../ports.js';
 
 export interface LastRecovery {

@@ -16,13 +16,13 @@ import {
   probeDelayMs,
   released,
   starting,
-} from '../../domain/health.js';
-import type { HealthState, Origin } from '../../domain/health.js';
+} from '../../domain/health/health.js';
+import type { HealthState, Origin } from '../../domain/health/health.js';
 import { instanceKey } from '../../domain/model.js';
 import type { FailureCause, ManagedProcess } from '../../domain/model.js';
 import type { HealthPolicy } from '../../domain/policy.js';
-import { sameOwner, type PortOwner } from '../../domain/portOwner.js';
-import type { Percentiles } from '../../domain/views.js';
+import { sameOwner, type PortOwner } from '../../domain/network/portOwner.js';
+import type { Percentiles } from '../../domain/views/controlPlane.js';
 import { Pace } from '../../lib/pace.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { Clock, FactFinder, ProbeResult, Prober } from '../../ports.js';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { agentFigures } from '../../../../test/support/agentFigures.js';
-import type { AgentFigures } from '../../domain/agent.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import { LoadMeter } from './loadMeter.js';
 

@@ -4,7 +4,7 @@
  * event loop is saturated: with time left, nothing waits for it.
  */
 import { backlogPercentOf, COST_WINDOW_MS, isSaturated, RECENT_MS } from '../../domain/scaling/backlog.js';
-import type { AgentFigures } from '../../domain/agent.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import type { Clock, ConnectionMeter, ProcessFigures, ProcessMeter } from '../../ports.js';
 import type { AgentWatch } from './agentWatch.js';

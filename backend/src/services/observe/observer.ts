@@ -5,7 +5,7 @@
  */
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import type { DaemonView } from '../../domain/views.js';
+import type { DaemonView } from '../../domain/views/controlPlane.js';
 import type { Clock, ProcessManager } from '../../ports.js';
 import type { EventLog } from '../events/eventLog.js';
 

@@ -1,10 +1,10 @@
 /**
- * Owner of what is usual in each service (domain/stall): the pace at which its instances finish requests and the longest
+ * Owner of what is usual in each service (domain/health/stall): the pace at which its instances finish requests and the longest
  * waits that ended well. Told of all figures; says of an instance when it is stalled and what is to be done about it.
  */
-import type { AgentFigures } from '../../domain/agent.js';
-import { answeredWaitMs, decideStall, judgeStall, paceOf } from '../../domain/stall.js';
-import type { StallVerdict } from '../../domain/stall.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
+import { answeredWaitMs, decideStall, judgeStall, paceOf } from '../../domain/health/stall.js';
+import type { StallVerdict } from '../../domain/health/stall.js';
 import type { AgentMemory } from './agentMemory.js';
 
 interface Habits {

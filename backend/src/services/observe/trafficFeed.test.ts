@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
 import { recordedEvents } from '../../../../test/support/recordedEvents.js';
-import type { TrafficReport, UpstreamTraffic } from '../../domain/traffic.js';
+import type { TrafficReport, UpstreamTraffic } from '../../domain/statistics/traffic.js';
 import { MOST_GATEWAYS, SILENCE_MS, TrafficFeed } from './trafficFeed.js';
 
 const upstream = (port: number, rest: Partial<UpstreamTraffic> = {}): UpstreamTraffic => ({

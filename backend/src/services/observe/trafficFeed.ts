@@ -10,9 +10,9 @@
  *
  * Gateways and instances are matched by port on this machine: that is what both sides know.
  */
-import { combineTraffic, isOnThisMachine } from '../../domain/traffic.js';
-import type { TrafficFigures, TrafficReport, UpstreamTraffic } from '../../domain/traffic.js';
-import type { GatewayView } from '../../domain/views.js';
+import { combineTraffic, isOnThisMachine } from '../../domain/statistics/traffic.js';
+import type { TrafficFigures, TrafficReport, UpstreamTraffic } from '../../domain/statistics/traffic.js';
+import type { GatewayView } from '../../domain/views/controlPlane.js';
 import type { Clock } from '../../ports.js';
 import type { EventLog } from '../events/eventLog.js';
 

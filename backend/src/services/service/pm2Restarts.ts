@@ -1,8 +1,8 @@
-/** The restarts of one service that PM2 made by itself or for an operator (domain/restarts.ts). */
+/** The restarts of one service that PM2 made by itself or for an operator (domain/failures/restarts.ts). */
 import { isAlive } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
-import { describeLoop, RESTART_LOOP_MS, restartLoop } from '../../domain/restarts.js';
-import type { Restart, RestartCause } from '../../domain/restarts.js';
+import { describeLoop, RESTART_LOOP_MS, restartLoop } from '../../domain/failures/restarts.js';
+import type { Restart, RestartCause } from '../../domain/failures/restarts.js';
 import { RingBuffer } from '../../lib/ringBuffer.js';
 import type { Clock } from '../../ports.js';
 

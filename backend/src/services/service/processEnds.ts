@@ -4,7 +4,7 @@
  * supervisor, and a reboot after which PM2 brings back a saved list: its numbers are new then, and places are found again
  * by their port.
  */
-import { judgeStopped, RESTARTED, type RunEnd } from '../../domain/endRules.js';
+import { judgeStopped, RESTARTED, type RunEnd } from '../../domain/failures/endRules.js';
 import { instanceKey, isAlive } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
 import type { Clock } from '../../ports.js';

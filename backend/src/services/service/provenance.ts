@@ -3,7 +3,7 @@
  * in their place has ever passed. A place is a number of PM2; whatever PM2 restarts stays in its place. Outlives the
  * supervisor, so that its successor neither takes for unverified what it has seen pass, nor for unfit what never did.
  */
-import type { Origin } from '../../domain/health.js';
+import type { Origin } from '../../domain/health/health.js';
 import { instanceKey, pmIdOf } from '../../domain/model.js';
 import type { InstanceId } from '../../domain/model.js';
 

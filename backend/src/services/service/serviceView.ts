@@ -1,12 +1,12 @@
 /** How one service looks from outside: for the API, and for the decision how many instances there should be. */
-import { policyWarnings } from '../../domain/endings.js';
-import { fitnessOf } from '../../domain/health.js';
-import type { HealthState } from '../../domain/health.js';
+import { policyWarnings } from '../../domain/failures/endings.js';
+import { fitnessOf } from '../../domain/health/health.js';
+import type { HealthState } from '../../domain/health/health.js';
 import { instanceKey } from '../../domain/model.js';
 import type { Fitness, InstanceView, ManagedProcess, ServiceView } from '../../domain/model.js';
 import type { ServicePolicy } from '../../domain/policy.js';
 import type { InstanceLoad } from '../../domain/scaling/window.js';
-import { explainUnverified } from '../../domain/unverified.js';
+import { explainUnverified } from '../../domain/health/unverified.js';
 import type { Collaborators, SupervisedService } from './supervisedService.js';
 import { operand, quoted } from '../../lib/words.js';
 

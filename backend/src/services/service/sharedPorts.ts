@@ -1,11 +1,11 @@
 /**
- * Instances that have the port of another one (domain/sharedPorts.ts), as of the last list, and those whose port another
+ * Instances that have the port of another one (domain/network/sharedPorts.ts), as of the last list, and those whose port another
  * program has (services/decide/portWatch.ts). They are not probed and get no traffic, and are replaced one at a time by instances
  * on ports of their own. What they end of meanwhile is not charged: it may be the port.
  */
 import { instanceKey, isAlive, refOf } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
-import { portDoubles } from '../../domain/sharedPorts.js';
+import { portDoubles } from '../../domain/network/sharedPorts.js';
 import type { EventLog } from '../events/eventLog.js';
 import type { SupervisedService } from './supervisedService.js';
 

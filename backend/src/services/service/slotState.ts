@@ -1,10 +1,10 @@
 /** What the rules see of one instance: its state as domain/reconcile names it. */
-import { isUnknown, mayServe } from '../../domain/health.js';
-import type { HealthState } from '../../domain/health.js';
+import { isUnknown, mayServe } from '../../domain/health/health.js';
+import type { HealthState } from '../../domain/health/health.js';
 import { instanceKey, isAlive } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import type { SlotState } from '../../domain/reconcile.js';
-import { emptyPlacesAmong } from '../../domain/slotGroups.js';
+import type { SlotState } from '../../domain/reconcile/reconcile.js';
+import { emptyPlacesAmong } from '../../domain/reconcile/slotGroups.js';
 import type { FailoverManager } from '../failoverManager.js';
 import type { Collaborators, SupervisedService } from './supervisedService.js';
 

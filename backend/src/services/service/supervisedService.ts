@@ -4,10 +4,10 @@
  * decide are in domain/; this turns its state into their input and into views.
  */
 import type { Diagnosis } from '../../domain/diagnosis/facts.js';
-import { RESTARTED } from '../../domain/endRules.js';
-import { isUnknown, mayServe } from '../../domain/health.js';
-import type { HealthState, Origin } from '../../domain/health.js';
-import type { MemoryTrend } from '../../domain/memoryTracker.js';
+import { RESTARTED } from '../../domain/failures/endRules.js';
+import { isUnknown, mayServe } from '../../domain/health/health.js';
+import type { HealthState, Origin } from '../../domain/health/health.js';
+import type { MemoryTrend } from '../../domain/memory/memoryTracker.js';
 import { instanceKey, isAlive } from '../../domain/model.js';
 import type {
   InstanceId,
@@ -20,7 +20,7 @@ import type {
 } from '../../domain/model.js';
 import { withRoomFor } from '../../domain/policy.js';
 import type { ServicePolicy } from '../../domain/policy.js';
-import type { Action, Slot } from '../../domain/reconcile.js';
+import type { Action, Slot } from '../../domain/reconcile/reconcile.js';
 import type { InstanceLoad } from '../../domain/scaling/window.js';
 import type { Clock } from '../../ports.js';
 import { Announcements } from './announcements.js';

@@ -2,8 +2,8 @@
 import { instanceKey, isAlive } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
 import type { ServicePolicy } from '../../domain/policy.js';
-import type { FailoverView } from '../../domain/views.js';
-import { explainUnverified } from '../../domain/unverified.js';
+import type { FailoverView } from '../../domain/views/controlPlane.js';
+import { explainUnverified } from '../../domain/health/unverified.js';
 import type { ControlLoop } from '../loop/controlLoop.js';
 import type { SupervisedService } from '../service/supervisedService.js';
 

@@ -1,15 +1,15 @@
 /** Figures of the whole control plane, put together for the API. Reads only. */
 import { instanceKey, isAlive, refOf } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import { slowest } from '../../domain/percentiles.js';
+import { slowest } from '../../domain/statistics/percentiles.js';
 import { DRAIN_MS } from '../../domain/scaling/backlog.js';
-import type { AgentFigures } from '../../domain/agent.js';
+import type { AgentFigures } from '../../domain/agents/agent.js';
 import type {
   AgentMetrics,
   InstanceMetrics,
   MetricsView,
   ServiceMetrics,
-} from '../../domain/views.js';
+} from '../../domain/views/controlPlane.js';
 import type { HostFigures } from '../../ports.js';
 import type { ControlLoop } from '../loop/controlLoop.js';
 import type { SupervisedService } from '../service/supervisedService.js';
