@@ -57,6 +57,36 @@ export const PLAN = {
     { room: 'views', imports: ['service', 'loop'] },
     { room: 'highAvailabilityManager', imports: ['events', 'service', 'act', 'loop', 'views'] },
   ],
-  'backend/src/domain': [],
+  'backend/src/domain': [
+    { room: 'errors', imports: [] },
+    { room: 'errorCodes', imports: [] },
+    // Instances, processes, operations: the nouns of the control plane.
+    { room: 'model', imports: [] },
+    // What a service is held to.
+    { room: 'policy', imports: [] },
+    // Addresses, ports, and what they belong to.
+    { room: 'network', imports: ['model'] },
+    // What is known of an instance from inside.
+    { room: 'agents', imports: ['model'] },
+    { room: 'diagnosis', imports: ['model', 'policy'] },
+    { room: 'events', imports: ['model', 'diagnosis'] },
+    { room: 'health', imports: ['model', 'policy', 'agents'] },
+    { room: 'failures', imports: ['model', 'policy'] },
+    { room: 'memory', imports: ['policy'] },
+    { room: 'reconcile', imports: ['model'] },
+    // Where requests may go: pools, routes, members, retries.
+    { room: 'upstreams', imports: ['network'] },
+    // Choosing one of them.
+    { room: 'balancing', imports: ['network'] },
+    { room: 'statistics', imports: ['upstreams'] },
+    { room: 'blackBox', imports: ['model', 'agents', 'diagnosis', 'events', 'failures'] },
+    // What is shown of all this.
+    {
+      room: 'views',
+      imports: ['model', 'network', 'agents', 'diagnosis', 'events', 'memory', 'statistics', 'blackBox'],
+    },
+    // How many instances a service should have.
+    { room: 'scaling', imports: ['policy', 'agents', 'views'] },
+  ],
   'backend/src/gateway': [],
 };

@@ -5,7 +5,7 @@
  */
 import { HoldfastError } from '../../backend/src/domain/errors.js';
 import { Emitter } from '../../backend/src/lib/emitter.js';
-import type { EndRules } from '../../backend/src/domain/failures/endRules.js';
+import type { EndRules } from '../../backend/src/domain/model.js';
 import type { InstanceId, ManagedProcess, StrayProcess } from '../../backend/src/domain/model.js';
 import type { ForeignHolder } from '../../backend/src/domain/network/sharedPorts.js';
 import type { RestartCause } from '../../backend/src/domain/failures/restarts.js';

@@ -1,6 +1,6 @@
 /** What PM2 leaves down as it was told: jobs, stop_exit_codes, schedules. Each intended start is one run. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EndRules } from '../../backend/src/domain/failures/endRules.js';
+import type { EndRules } from '../../backend/src/domain/model.js';
 import type { Behaviour, Row } from './fakePm2.js';
 import { policyOf, World } from './world.js';
 

@@ -5,7 +5,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { InstanceView, OperationReport, ServiceView } from '../../backend/src/domain/model.js';
+import type { OperationReport } from '../../backend/src/domain/model.js';
+import type { InstanceView, ServiceView } from '../../backend/src/domain/views/serviceView.js';
 import type {
   FailoverView,
   HealthView,

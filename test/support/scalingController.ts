@@ -1,5 +1,5 @@
 /** The real LoadBalancer as a controller in the simulation: one observation and one decision a second. */
-import type { InstanceView } from '../../backend/src/domain/model.js';
+import type { InstanceView } from '../../backend/src/domain/views/serviceView.js';
 import type { ScalingPolicy, ServicePolicy } from '../../backend/src/domain/policy.js';
 import { DEFAULT_DOWN_WINDOW_MS, DEFAULT_UP_WINDOW_MS } from '../../backend/src/domain/scaling/scaling.js';
 import { DRAIN_MS } from '../../backend/src/domain/scaling/backlog.js';

@@ -5,7 +5,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { InstanceRef, InstanceView, ServiceView } from '../../backend/src/domain/model.js';
+import type { InstanceRef } from '../../backend/src/domain/model.js';
+import type { InstanceView, ServiceView } from '../../backend/src/domain/views/serviceView.js';
 import type { MetricsView, StatusView } from '../../backend/src/domain/views/controlPlane.js';
 import { repository } from './deployment.js';
 import { createPm2Home, type Pm2Home } from './pm2.js';

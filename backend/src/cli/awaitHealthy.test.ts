@@ -1,7 +1,7 @@
 /** When the wait for services ends, and what is said meanwhile. */
 import { expect, it } from 'vitest';
 import type { Diagnosis } from '../domain/diagnosis/facts.js';
-import type { ServiceState, ServiceView } from '../domain/model.js';
+import type { ServiceState, ServiceView } from '../domain/views/serviceView.js';
 import { awaitHealthy } from './awaitHealthy.js';
 import type { CliContext } from './context.js';
 import { Terminal } from './terminal.js';

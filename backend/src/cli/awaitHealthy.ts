@@ -3,7 +3,7 @@
  * up is printed as soon as it is known; where every service that is missing has a diagnosis that time does not change,
  * the wait ends.
  */
-import type { ServiceState, ServiceView } from '../domain/model.js';
+import type { ServiceState, ServiceView } from '../domain/views/serviceView.js';
 import type { StatusView } from '../domain/views/controlPlane.js';
 import type { CliContext } from './context.js';
 import { pause } from './deployment.js';

@@ -11,7 +11,8 @@ import { stripVTControlCharacters } from 'node:util';
 import { SET_BY_PM2 } from '../adapters/pm2/ecosystem.js';
 import { applicationOf, type Application } from '../adapters/pm2/identity.js';
 import { parseRow } from '../adapters/pm2/processRow.js';
-import { judgeStopped, RESTARTED, type RunEnd } from '../domain/failures/endRules.js';
+import { judgeStopped, RESTARTED } from '../domain/failures/endRules.js';
+import type { RunEnd } from '../domain/model.js';
 import { HoldfastError } from '../domain/errors.js';
 
 /** One process in PM2's list, as far as the commands look at it. */

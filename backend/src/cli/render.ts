@@ -2,7 +2,7 @@
 import type { BlackBoxEntry, BlackBoxOutcome } from '../domain/blackBox/blackBox.js';
 import type { Diagnosis } from '../domain/diagnosis/facts.js';
 import type { EventRecord } from '../domain/events.js';
-import type { InstanceView, ServiceState, ServiceView } from '../domain/model.js';
+import type { InstanceView, ServiceState, ServiceView } from '../domain/views/serviceView.js';
 import type { DecisionView, LoadBalancerView, StatusView } from '../domain/views/controlPlane.js';
 import { duration, megabytes, percent, table, type Terminal } from './terminal.js';
 

@@ -1,6 +1,6 @@
 /** Finding the service that was named, or saying which there are. */
 import { HoldfastError } from '../domain/errors.js';
-import type { ServiceView } from '../domain/model.js';
+import type { ServiceView } from '../domain/views/serviceView.js';
 import type { StatusView } from '../domain/views/controlPlane.js';
 import { nearest } from '../lib/editDistance.js';
 import type { ApiClient } from './apiClient.js';

@@ -1,4 +1,4 @@
-import type { RunEnd } from './failures/endRules.js';
+import type { RunEnd } from './model.js';
 import type { DiagnosisCode } from './diagnosis/facts.js';
 import type { FailureCause, InstanceRef, OperationKind } from './model.js';
 

@@ -1,8 +1,4 @@
 /** The nouns of the control plane. Everything here is a readonly snapshot; owners live in services/. */
-import type { Diagnosis } from './diagnosis/facts.js';
-import type { EndRules } from './failures/endRules.js';
-import type { MemoryTrend } from './memory/memoryTracker.js';
-import type { PortOwner } from './network/portOwner.js';
 
 /** One start of one process: history survives a config reload, a restarted process starts clean. */
 export interface InstanceId {
@@ -29,6 +25,23 @@ export function pmIdOf(key: string): number {
 
 export type ProcessStatus =
   'launching' | 'online' | 'stopping' | 'stopped' | 'errored' | 'waiting restart' | 'one-launch-status';
+
+/** What PM2 does when a process ends (failures/endRules.ts), as it was told at the start of that process. */
+export interface EndRules {
+  /** False: a job. */
+  readonly autorestart: boolean;
+  /** Exit codes after which PM2 does not restart it. */
+  readonly stopExitCodes: readonly number[];
+  /** When PM2 starts it anew (`cron_restart`); null: never by itself. */
+  readonly schedule: string | null;
+  /** False: PM2 lists it, and no command of PM2 starts it as long as it is so. Default: true. */
+  readonly autostart?: boolean;
+}
+
+/** How a process ended that PM2 leaves down as it was told. */
+export type RunEnd =
+  | 'finished' // as intended
+  | 'failed'; // a job whose run did not succeed
 
 /** One row of PM2's list, validated at the boundary. */
 export interface ManagedProcess extends InstanceId {
@@ -101,74 +114,6 @@ export const FAILURE_CAUSES = [
 ] as const;
 
 export type FailureCause = (typeof FAILURE_CAUSES)[number];
-
-/** Whether its agent speaks. silent: connected, but nothing was heard for two seconds. */
-export type AgentPresence = 'connected' | 'silent' | 'absent';
-
-/** An instance as it is shown and decided upon. */
-export interface InstanceView extends ManagedProcess {
-  /** Where it listens and is asked, without brackets: 127.0.0.1 unless it listens elsewhere. */
-  readonly host: string;
-  /** To which users its port must belong; null: not known. */
-  readonly owner: PortOwner | null;
-  readonly fitness: Fitness;
-  /** Whether traffic may go there now: fit, or unverified and answering, and neither withdrawn nor draining. */
-  readonly serving: boolean;
-  readonly draining: boolean;
-  /** Stopped for good after its budget was spent, until a trial or a reset. */
-  readonly quarantined: boolean;
-  /** Failures charged within the window. */
-  readonly attemptsUsed: number;
-  /** null: not measured yet, never 0 for missing. */
-  readonly cpuPercent: number | null;
-  readonly memoryBytes: number | null;
-  /** Event-loop utilisation 0–100, where an agent reports it. */
-  readonly eluPercent: number | null;
-  readonly agent: AgentPresence;
-  /** Whether its memory grows for good, and when it would meet a limit. */
-  readonly memoryTrend: MemoryTrend;
-  /** Work that waits for its event loop, as percent of one core over 10 s, 0–100, where an agent reports it. */
-  readonly backlogPercent: number | null;
-}
-
-export type ServiceState =
-  /** Wanted and serving counts agree. */
-  | 'healthy'
-  /** Something serves, but less than wanted. */
-  | 'degraded'
-  /** Nothing serves. */
-  | 'unhealthy'
-  /** Its restart budget is spent: held until a trial passes or an operator resets it. */
-  | 'quarantined'
-  /** As many serve as are wanted, but some of them have never passed the probe. */
-  | 'unverified'
-  /** Stopped by an operator through PM2. */
-  | 'stopped'
-  /** Ended as intended, and nothing is to be started: a job between two runs, or one of its stop_exit_codes. */
-  | 'finished'
-  /** Let go by an operator, or no longer configured: shown, and left alone. */
-  | 'released';
-
-export interface ServiceView {
-  readonly name: string;
-  readonly state: ServiceState;
-  readonly desired: number;
-  readonly serving: number;
-  readonly min: number;
-  readonly max: number;
-  /** Why it is in this state and what happens next, one sentence. */
-  readonly reason: string;
-  /** Why it does not serve as it should; null when it does, or when that is not known (yet). */
-  readonly diagnosis: Diagnosis | null;
-  /** Files that did not verify in a deploy lie in its folder; null when none do. */
-  readonly unprovenFiles: UnprovenFiles | null;
-  /** What to know before its next instance is started: that this one would not be as those that run, for example. */
-  readonly startWarnings: readonly string[];
-  /** What is wrong with its settings in view of each other, or with the ports of its instances, a sentence each. */
-  readonly warnings: readonly string[];
-  readonly operation: { readonly id: string; readonly kind: OperationKind; readonly since: string } | null;
-  readonly instances: readonly InstanceView[];
-}
 
 /** What a failed deploy leaves: the next instance that is started runs it. */
 export interface UnprovenFiles {

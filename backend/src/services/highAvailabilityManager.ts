@@ -6,7 +6,8 @@ import type { BlackBoxEntry, BlackBoxFile } from '../domain/blackBox/blackBox.js
 import { diagnosisText } from '../domain/diagnosis/facts.js';
 import { HoldfastError } from '../domain/errors.js';
 import type { EventRecord } from '../domain/events.js';
-import type { OperationReport, ServiceState } from '../domain/model.js';
+import type { OperationReport } from '../domain/model.js';
+import type { ServiceState } from '../domain/views/serviceView.js';
 import type { TrafficReport } from '../domain/statistics/traffic.js';
 import type {
   BlackBoxView,

@@ -17,7 +17,7 @@
 import { connect, type Socket } from 'node:net';
 import { fullJitterMs } from '../../lib/backoff.js';
 import { Emitter } from '../../lib/emitter.js';
-import type { EndRules } from '../../domain/failures/endRules.js';
+import type { EndRules } from '../../domain/model.js';
 import type { RestartCause } from '../../domain/failures/restarts.js';
 import { decodeArgument, FrameSplitter } from './frames.js';
 import { applicationOf, type Application } from './identity.js';

@@ -1,5 +1,5 @@
 /** PM2's list (`getMonitorData`), validated: what comes out of here can be trusted to have the shape it says. */
-import type { EndRules } from '../../domain/failures/endRules.js';
+import type { EndRules } from '../../domain/model.js';
 import type { ManagedProcess, ProcessStatus } from '../../domain/model.js';
 import { badAnswer } from './rpcClient.js';
 

@@ -1,5 +1,6 @@
 /** Prometheus figures from the views of the control plane; those of instances stand in instanceFamilies.ts. */
-import type { HighAvailabilityFigures, MetricsView } from '../../domain/views/controlPlane.js';
+import type { MetricsView } from '../../domain/views/controlPlane.js';
+import type { HighAvailabilityFigures } from '../../domain/statistics/availability.js';
 import { flag, one, perService, perServiceStatus, ratio, seconds } from './family.js';
 import type { Family } from './family.js';
 import { instanceFamilies } from './instanceFamilies.js';

@@ -1,6 +1,7 @@
 /** The figures of `GET /api/ha/metrics`. */
 import { z } from 'zod';
-import type { AgentMetrics, HighAvailabilityFigures, MetricsView } from '../../domain/views/controlPlane.js';
+import type { AgentMetrics, MetricsView } from '../../domain/views/controlPlane.js';
+import type { HighAvailabilityFigures } from '../../domain/statistics/availability.js';
 import { bytes, count, durationMs, instanceRef, maybeBytes, maybePercent, percent } from './primitives.js';
 
 const percentiles = z.object({ p50: durationMs, p95: durationMs, p99: durationMs }).nullable();

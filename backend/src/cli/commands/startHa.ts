@@ -4,7 +4,7 @@
  */
 import { diagnosisText } from '../../domain/diagnosis/facts.js';
 import { messageOf } from '../../domain/errors.js';
-import type { ServiceState } from '../../domain/model.js';
+import type { ServiceState } from '../../domain/views/serviceView.js';
 import { parse, seconds, type Command } from '../command.js';
 import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';

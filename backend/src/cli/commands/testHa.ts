@@ -5,7 +5,7 @@
  */
 import { get } from 'node:http';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
-import type { ServiceView } from '../../domain/model.js';
+import type { ServiceView } from '../../domain/views/serviceView.js';
 import type { FailoverView } from '../../domain/views/controlPlane.js';
 import { parse, UsageError, type Command } from '../command.js';
 import type { CliContext } from '../context.js';

@@ -4,7 +4,7 @@
  */
 import { request } from 'node:http';
 import { HoldfastError } from '../../domain/errors.js';
-import type { ServiceView } from '../../domain/model.js';
+import type { ServiceView } from '../../domain/views/serviceView.js';
 import { duration } from '../terminal.js';
 import {
   awaitService,

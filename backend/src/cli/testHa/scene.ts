@@ -1,6 +1,7 @@
 /** The running deployment as the checks see it, and what they may do to it. */
 import { HoldfastError } from '../../domain/errors.js';
-import type { InstanceView, OperationReport, ServiceView } from '../../domain/model.js';
+import type { OperationReport } from '../../domain/model.js';
+import type { InstanceView, ServiceView } from '../../domain/views/serviceView.js';
 import type { StatusView } from '../../domain/views/controlPlane.js';
 import type { CliContext } from '../context.js';
 import { pause } from '../deployment.js';

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { EventRecord } from '../../domain/events.js';
-import type { InstanceView, ServiceView } from '../../domain/model.js';
+import type { InstanceView, ServiceView } from '../../domain/views/serviceView.js';
 import { waitFor } from '../../../../test/support/waitFor.js';
 import { ApiClient } from '../apiClient.js';
 import type { TrafficFigures } from './load.js';

@@ -7,7 +7,8 @@
  */
 import { messageOf } from '../../domain/errors.js';
 import type { EventRecord } from '../../domain/events.js';
-import type { InstanceRef, ServiceView } from '../../domain/model.js';
+import type { InstanceRef } from '../../domain/model.js';
+import type { ServiceView } from '../../domain/views/serviceView.js';
 import type { ApiClient } from '../apiClient.js';
 import { Load, type Target, type TrafficFigures } from './load.js';
 

@@ -67,3 +67,6 @@ export interface AgentRecord {
   readonly hang: Hang | null;
   readonly attachments: readonly AgentAttachment[];
 }
+
+/** Whether its agent speaks. silent: connected, but nothing was heard for two seconds. */
+export type AgentPresence = 'connected' | 'silent' | 'absent';

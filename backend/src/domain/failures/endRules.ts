@@ -4,26 +4,10 @@
  * (`cron_restart`) and operators do. An application that is restarted may still end for good, with one of its
  * `stop_exit_codes`.
  */
-
-/** As PM2 was told at the start of that process. */
-export interface EndRules {
-  /** False: a job. */
-  readonly autorestart: boolean;
-  /** Exit codes after which PM2 does not restart it. */
-  readonly stopExitCodes: readonly number[];
-  /** When PM2 starts it anew (`cron_restart`); null: never by itself. */
-  readonly schedule: string | null;
-  /** False: PM2 lists it, and no command of PM2 starts it as long as it is so. Default: true. */
-  readonly autostart?: boolean;
-}
+import type { EndRules, RunEnd } from '../model.js';
 
 /** PM2's defaults. */
 export const RESTARTED: EndRules = { autorestart: true, stopExitCodes: [], schedule: null };
-
-/** How a process ended that PM2 leaves down as it was told. */
-export type RunEnd =
-  | 'finished' // as intended
-  | 'failed'; // a job whose run did not succeed
 
 /**
  * What a stopped row means that was listed so, as far as its record tells: null, that it should run. One that has never run

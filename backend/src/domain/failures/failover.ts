@@ -7,7 +7,8 @@
  * is quarantined: not restarted, not replaced. After a cooldown one half-open trial is made; it must outlive what
  * killed its predecessors before the slot is whole again.
  */
-import { judgeRun, RESTARTED, type EndRules, type RunEnd } from './endRules.js';
+import { judgeRun, RESTARTED } from './endRules.js';
+import type { EndRules, RunEnd } from '../model.js';
 import type { FailureCause } from '../model.js';
 import type { FailurePolicy } from '../policy.js';
 

@@ -8,7 +8,7 @@
  * A ready instance without a figure counts 0 % where growing is considered and 100 % where shrinking is: whatever
  * it is really doing, its silence cannot be the cause of a move.
  */
-import type { InstanceView } from '../model.js';
+import type { InstanceView } from '../views/serviceView.js';
 
 /** What a sample takes of an instance: an InstanceView has it all, and costs far more to make every second. */
 export type InstanceLoad = Pick<

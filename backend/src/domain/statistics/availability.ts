@@ -6,7 +6,6 @@
  * up nor down; it is not counted.
  */
 import { percentOf } from '../../lib/numbers.js';
-import type { HighAvailabilityFigures } from '../views/controlPlane.js';
 
 export interface AvailabilityTally {
   /** Time watched. */
@@ -33,6 +32,20 @@ export const EMPTY_TALLY: AvailabilityTally = {
   scalings: 0,
   scalingMs: 0,
 };
+
+export interface HighAvailabilityFigures {
+  /** Share of observed time with at least one serving instance, 0–100; null before the first second. */
+  readonly availabilityPercent: number | null;
+  readonly observedSeconds: number;
+  /** Mean time from a failure to its verified recovery; null when there was none. */
+  readonly mttrMs: number | null;
+  /** Mean time from a scale decision to all instances serving. */
+  readonly scaleReactionMs: number | null;
+  /** Recovered ÷ all failures that ended, 0–100. */
+  readonly failoverSuccessPercent: number | null;
+  readonly failures: number;
+  readonly recoveries: number;
+}
 
 /** A longer gap between two looks was not watched: the process was suspended, or the tick was blocked. */
 const MAX_WATCHED_GAP_MS = 15_000;

@@ -7,7 +7,7 @@
  * most, and the usual 1, 2.5, 5, 10 … are bounds themselves, so that Prometheus gets exact counts for its coarser
  * buckets.
  */
-import type { Percentiles } from '../views/controlPlane.js';
+import type { Percentiles } from './percentiles.js';
 
 /** Upper bounds, inclusive, ms. One more bucket after the last takes everything slower. */
 export const LATENCY_BOUNDS_MS: readonly number[] = [

@@ -1,9 +1,11 @@
 /** What the control plane shows: the `data` of the API's answers (SPEC 3). All times are ISO 8601, UTC. */
 import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../blackBox/blackBox.js';
 import type { EventRecord } from '../events.js';
-import type { FailureCause, InstanceRef, OperationReport, ServiceState, ServiceView } from '../model.js';
+import type { FailureCause, InstanceRef, OperationReport } from '../model.js';
+import type { HighAvailabilityFigures } from '../statistics/availability.js';
 import type { Percentiles } from '../statistics/percentiles.js';
 import type { TrafficReport } from '../statistics/traffic.js';
+import type { ServiceState, ServiceView } from './serviceView.js';
 
 export type { Percentiles } from '../statistics/percentiles.js';
 
@@ -122,20 +124,6 @@ export interface ServiceMetrics {
   readonly recycled: number;
   readonly instances: readonly InstanceMetrics[];
   readonly highAvailability: HighAvailabilityFigures;
-}
-
-export interface HighAvailabilityFigures {
-  /** Share of observed time with at least one serving instance, 0–100; null before the first second. */
-  readonly availabilityPercent: number | null;
-  readonly observedSeconds: number;
-  /** Mean time from a failure to its verified recovery; null when there was none. */
-  readonly mttrMs: number | null;
-  /** Mean time from a scale decision to all instances serving. */
-  readonly scaleReactionMs: number | null;
-  /** Recovered ÷ all failures that ended, 0–100. */
-  readonly failoverSuccessPercent: number | null;
-  readonly failures: number;
-  readonly recoveries: number;
 }
 
 export interface MetricsView {

@@ -1,5 +1,5 @@
 /** How a process ended, in words. */
-import type { RunEnd } from '../../domain/failures/endRules.js';
+import type { RunEnd } from '../../domain/model.js';
 import type { ExitVerdict } from '../../domain/failures/failover.js';
 import type { ProcessExit } from '../../ports.js';
 

@@ -13,7 +13,8 @@
 import type { AgentFigures, AgentRecord, Hang } from '../../domain/agents/agent.js';
 import type { Listening } from '../../domain/diagnosis/facts.js';
 import { instanceKey } from '../../domain/model.js';
-import type { AgentPresence, FailureCause, InstanceId, ManagedProcess } from '../../domain/model.js';
+import type { FailureCause, InstanceId, ManagedProcess } from '../../domain/model.js';
+import type { AgentPresence } from '../../domain/agents/agent.js';
 import type { ServicePolicy } from '../../domain/policy.js';
 import type { MetricsView } from '../../domain/views/controlPlane.js';
 import type { AgentEvents, AgentLink, Clock, ProcessStates } from '../../ports.js';

@@ -11,7 +11,7 @@ import {
   restoreTally,
 } from '../../domain/statistics/availability.js';
 import type { AvailabilityTally } from '../../domain/statistics/availability.js';
-import type { HighAvailabilityFigures } from '../../domain/views/controlPlane.js';
+import type { HighAvailabilityFigures } from '../../domain/statistics/availability.js';
 import type { Clock } from '../../ports.js';
 
 export interface LastRecovery {

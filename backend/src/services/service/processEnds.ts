@@ -4,7 +4,8 @@
  * supervisor, and a reboot after which PM2 brings back a saved list: its numbers are new then, and places are found again
  * by their port.
  */
-import { judgeStopped, RESTARTED, type RunEnd } from '../../domain/failures/endRules.js';
+import { judgeStopped, RESTARTED } from '../../domain/failures/endRules.js';
+import type { RunEnd } from '../../domain/model.js';
 import { instanceKey, isAlive } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
 import type { Clock } from '../../ports.js';

@@ -1,5 +1,6 @@
 /** How one service fares as a whole, in one word. */
-import type { ManagedProcess, ServiceState } from '../../domain/model.js';
+import type { ManagedProcess } from '../../domain/model.js';
+import type { ServiceState } from '../../domain/views/serviceView.js';
 import type { Collaborators, SupervisedService } from './supervisedService.js';
 
 export function stateOf(

@@ -9,15 +9,8 @@ import { isUnknown, mayServe } from '../../domain/health/health.js';
 import type { HealthState, Origin } from '../../domain/health/health.js';
 import type { MemoryTrend } from '../../domain/memory/memoryTracker.js';
 import { instanceKey, isAlive } from '../../domain/model.js';
-import type {
-  InstanceId,
-  ManagedProcess,
-  Operation,
-  Rollout,
-  UnprovenFiles,
-  ServiceState,
-  ServiceView,
-} from '../../domain/model.js';
+import type { InstanceId, ManagedProcess, Operation, Rollout, UnprovenFiles } from '../../domain/model.js';
+import type { ServiceState, ServiceView } from '../../domain/views/serviceView.js';
 import { withRoomFor } from '../../domain/policy.js';
 import type { ServicePolicy } from '../../domain/policy.js';
 import type { Action, Slot } from '../../domain/reconcile/reconcile.js';
