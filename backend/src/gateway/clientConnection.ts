@@ -12,9 +12,10 @@ import { acceptIn, prefersPage } from './accept.js';
 import type { Activity } from './activity.js';
 import { problemAnswer, redirectToTls, renderAnswer, type OwnAnswer } from './answer.js';
 import { breakOff, type ClientSocket } from './clientSocket.js';
-import type { GatewayContext } from './context.js';
 import type { Timed } from './deadlines.js';
 import { Exchange } from './exchange.js';
+import type { ExchangeClient } from './exchangeClient.js';
+import type { ExchangeContext } from './exchangeContext.js';
 import { Farewell } from './farewell.js';
 import type { Failure } from './failures.js';
 import type { Peer } from './forwarded.js';
@@ -28,7 +29,6 @@ import { isFromHere } from './pages/access.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 import { NOBODY_ASKED, recordOf, unreadRecord } from './requestRecord.js';
-import type { NotedClient } from './seenSessions.js';
 import { Standstill } from './standstill.js';
 
 /** Who wants to know when it is gone. */
@@ -36,7 +36,7 @@ export interface ClientOwner {
   onClientClosed(client: ClientConnection): void;
 }
 
-export class ClientConnection implements Timed, NotedClient {
+export class ClientConnection implements Timed, ExchangeClient {
   readonly socket: ClientSocket;
   readonly peer: Peer;
   deadlineMs: number;
@@ -44,7 +44,7 @@ export class ClientConnection implements Timed, NotedClient {
   notedAddress = '';
   /** Its answers say themselves where they end. */
   isDelimited = true;
-  readonly #context: GatewayContext;
+  readonly #context: ExchangeContext;
   readonly #owner: ClientOwner;
   #pending: Buffer | null = null;
   /** `#pending` is (part of) what a socket has just brought. */
@@ -63,7 +63,7 @@ export class ClientConnection implements Timed, NotedClient {
   #standstill: Standstill | null = null;
   #reading = false;
 
-  constructor(socket: ClientSocket, peer: Peer, context: GatewayContext, owner: ClientOwner) {
+  constructor(socket: ClientSocket, peer: Peer, context: ExchangeContext, owner: ClientOwner) {
     this.socket = socket;
     this.peer = peer;
     this.#context = context;

@@ -4,8 +4,9 @@
  */
 import type { RelayHost } from './answerRelay.js';
 import type { Attempt } from './attempt.js';
-import type { ClientConnection } from './clientConnection.js';
-import type { GatewayContext } from './context.js';
+import type { ClientSocket } from './clientSocket.js';
+import type { ExchangeClient } from './exchangeClient.js';
+import type { ExchangeContext } from './exchangeContext.js';
 import type { RequestHead } from './http1/requestHead.js';
 import type { ResponseHead } from './http1/responseHead.js';
 import { allowedMs } from './limits.js';
@@ -19,8 +20,8 @@ export abstract class ExchangeTerms implements RelayHost {
   readonly body: RequestBody;
   /** The head as upstreams get it. */
   readonly headText: string;
-  protected readonly client: ClientConnection;
-  protected readonly context: GatewayContext;
+  protected readonly client: ExchangeClient;
+  protected readonly context: ExchangeContext;
   protected readonly head: RequestHead;
   /** The request's own pool, or the one that stands in for it. */
   protected pool: Pool;
@@ -36,8 +37,8 @@ export abstract class ExchangeTerms implements RelayHost {
   protected standstill: Standstill | null = null;
 
   constructor(
-    client: ClientConnection,
-    context: GatewayContext,
+    client: ExchangeClient,
+    context: ExchangeContext,
     head: RequestHead,
     pool: Pool,
     requestId: string,
@@ -98,7 +99,7 @@ export abstract class ExchangeTerms implements RelayHost {
   }
 
   /** The side that can't take more at the moment; null: both can. */
-  get #fullSide(): ClientConnection['socket'] | null {
+  get #fullSide(): ClientSocket | null {
     if (this.attempt?.relay.clientIsFull === true) return this.client.socket;
     return this.upstreamIsFull ? (this.attempt?.socket ?? null) : null;
   }

@@ -2,7 +2,7 @@
 import { acceptIn, prefersPage } from './accept.js';
 import type { Activity } from './activity.js';
 import { problemAnswer, type OwnAnswer } from './answer.js';
-import type { ClientConnection } from './clientConnection.js';
+import type { Client } from './client.js';
 import type { GatewayContext } from './context.js';
 import { isPassedOn } from './forwarded.js';
 import { BodyScanner } from './http1/bodyScanner.js';
@@ -14,7 +14,7 @@ import { NOBODY_ASKED, recordOf } from './requestRecord.js';
 const MOST_BODY_BYTES = 16_384;
 
 export class PageVisit implements Activity {
-  readonly #client: ClientConnection;
+  readonly #client: Client;
   readonly #context: GatewayContext;
   readonly #head: RequestHead;
   readonly #requestId: string;
@@ -27,7 +27,7 @@ export class PageVisit implements Activity {
   #path: string | null = null;
 
   constructor(
-    client: ClientConnection,
+    client: Client,
     context: GatewayContext,
     head: RequestHead,
     requestId: string,

@@ -1,8 +1,30 @@
 /** What the access log is told of a request that is over. */
-import type { RequestRecord } from './context.js';
 import type { Peer } from './forwarded.js';
 import type { RequestHead } from './http1/requestHead.js';
 import type { Refusal } from './http1/refusal.js';
+
+/** One finished request, for the access log. */
+export interface RequestRecord {
+  readonly method: string;
+  readonly target: string;
+  /** Of the client's HTTP: 1.0, 1.1 or 2.0. */
+  readonly version: string;
+  readonly host: string;
+  /** The request's field lines that went on unchanged, for those who want one of them (http1/fields valueOf). */
+  readonly lines: string;
+  readonly clientAddress: string;
+  readonly requestId: string;
+  /** 0: the client left before there was an answer. */
+  readonly status: number;
+  /** Of the answer's body, as sent. */
+  readonly bodyBytes: number;
+  readonly durationMs: number;
+  /** host:port, or null when none answered. */
+  readonly upstream: string | null;
+  readonly attempts: number;
+  /** What went wrong, by code; '' when nothing did. */
+  readonly code: string;
+}
 
 type Outcome = Pick<
   RequestRecord,

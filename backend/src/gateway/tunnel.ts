@@ -15,11 +15,11 @@
  * Close. Where frames end is followed from the first byte on, by their heads (webSocket/frameFollower.ts).
  */
 import type { Activity } from './activity.js';
-import type { ClientConnection } from './clientConnection.js';
 import type { ClientSocket } from './clientSocket.js';
-import type { GatewayContext } from './context.js';
 import { writeCopied } from './copiedWrites.js';
 import type { Timed } from './deadlines.js';
+import type { ExchangeClient } from './exchangeClient.js';
+import type { ExchangeContext, OpenTunnel } from './exchangeContext.js';
 import type { ResponseHead } from './http1/responseHead.js';
 import type { Pool } from './pool.js';
 import { Standstill } from './standstill.js';
@@ -33,13 +33,13 @@ export const FAREWELL_MS = 2_000;
 /** How long an upstream gets to answer the Close that a silent client left to us. */
 const LAST_MS = 500;
 
-export class Tunnel implements Activity, ConnectionUser, Timed {
+export class Tunnel implements Activity, ConnectionUser, OpenTunnel, Timed {
   deadlineMs: number;
   readonly upstream: Upstream;
   readonly #pool: Pool;
-  readonly #client: ClientConnection;
+  readonly #client: ExchangeClient;
   readonly #connection: UpstreamConnection;
-  readonly #context: GatewayContext;
+  readonly #context: ExchangeContext;
   readonly #fromUpstream = new FrameFollower();
   readonly #fromClient = new FrameFollower();
   #state: 'open' | 'leaving' | 'farewell' | 'last' | 'ended' = 'open';
@@ -53,11 +53,11 @@ export class Tunnel implements Activity, ConnectionUser, Timed {
 
   /** Takes over the lease of `upstream` and its connection. */
   constructor(
-    client: ClientConnection,
+    client: ExchangeClient,
     pool: Pool,
     upstream: Upstream,
     connection: UpstreamConnection,
-    context: GatewayContext,
+    context: ExchangeContext,
   ) {
     this.#client = client;
     this.#pool = pool;

@@ -14,17 +14,19 @@ import type { Clock, PortOwners, ProcessNews, TcpSockets } from '../ports.js';
 import { AddressLimits } from './addressLimits.js';
 import { ClientConnection, type ClientOwner } from './clientConnection.js';
 import type { ClientSocket } from './clientSocket.js';
-import type { GatewayContext, OwnPages, RequestRecord } from './context.js';
 import { AnswerCounter, CodeCounter } from './counters.js';
 import { Deadlines } from './deadlines.js';
+import type { ExchangeContext, OpenTunnel } from './exchangeContext.js';
 import { TrustedPeers, type Peer } from './forwarded.js';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.js';
 import { Listeners, type Reception } from './listeners.js';
+import type { OwnPages } from './ownPages.js';
 import { Pool } from './pool.js';
 import type { TlsMaterial } from './tls/contexts.js';
+import type { RequestRecord } from './requestRecord.js';
 import { SeenSessions } from './seenSessions.js';
 import { StrandedRequests } from './strandedRequests.js';
-import { FAREWELL_MS, type Tunnel } from './tunnel.js';
+import { FAREWELL_MS } from './tunnel.js';
 import { TurnedAway } from './turnedAway.js';
 import type { Upstream } from './upstream.js';
 
@@ -73,7 +75,7 @@ const NO_PAGES: OwnPages = {
 const ABANDON_AFTER_MS = 100;
 const NO_ROUTES: GatewaySnapshot = { version: 0, routes: [], pools: [] };
 
-export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
+export class GatewayWorker implements ExchangeContext, ClientOwner, Reception {
   readonly limits: GatewayLimits;
   readonly clock: Clock;
   readonly deadlines: Deadlines;
@@ -81,7 +83,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   readonly answers = new AnswerCounter();
   readonly refusals = new CodeCounter();
   readonly seen = new SeenSessions();
-  readonly tunnels = new Set<Tunnel>();
+  readonly tunnels = new Set<OpenTunnel>();
   readonly random: () => number;
   readonly viaName: string;
   readonly trustsLoopback: boolean;
@@ -313,7 +315,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   }
 
   /** One that came about while its upstream or this worker was on its way out already is not to outlive it. */
-  onTunnel(tunnel: Tunnel): void {
+  onTunnel(tunnel: OpenTunnel): void {
     this.tunnels.add(tunnel);
     if (this.draining) this.#dismiss([tunnel], this.#drainWindowMs);
     else if (tunnel.upstream.state === 'draining') this.#dismiss([tunnel], this.#tunnelDrainMs);
@@ -336,7 +338,7 @@ export class GatewayWorker implements GatewayContext, ClientOwner, Reception {
   }
 
   /** Has WebSockets closed within the window: begun evenly over it, but for the time that a good end takes. */
-  #dismiss(tunnels: Iterable<Tunnel>, windowMs: number): void {
+  #dismiss(tunnels: Iterable<OpenTunnel>, windowMs: number): void {
     const nowMs = this.clock.nowMs();
     const farewellMs = Math.min(FAREWELL_MS, windowMs / 2);
     for (const tunnel of tunnels) {

@@ -11,7 +11,7 @@
  *   with one of them is carried out, whatever its Host, its origin and its token are.
  */
 import type { OwnAnswer, Problem } from '../answer.js';
-import type { OwnPageRequest } from '../context.js';
+import type { OwnPageRequest } from '../ownPages.js';
 import type { Verdict, Visitor } from './access.js';
 import type { CallPath } from './ownPaths.js';
 
