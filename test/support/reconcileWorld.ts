@@ -4,13 +4,8 @@
  */
 import fc from 'fast-check';
 import type { InstanceId } from '../../backend/src/domain/model.js';
-import type {
-  Action,
-  ReconcileInput,
-  RolloutStage,
-  Slot,
-  SlotState,
-} from '../../backend/src/domain/reconcile/reconcile.js';
+import type { Action, ReconcileInput, RolloutStage } from '../../backend/src/domain/reconcile/action.js';
+import type { Slot, SlotState } from '../../backend/src/domain/reconcile/slot.js';
 
 export const NOW_MS = 100_000;
 export const GRACE_MS = 1_000;

@@ -2,7 +2,8 @@
  * What becomes of instances that were withdrawn from traffic: they are stopped after their grace, or go back into
  * traffic. They were withdrawn because enough others served; when one of those fails meanwhile, they are needed again.
  */
-import type { Action, ReconcileInput, Slot, SlotState } from './reconcile.js';
+import type { Action, ReconcileInput } from './action.js';
+import type { Slot, SlotState } from './slot.js';
 
 type Draining = Slot & { readonly state: Extract<SlotState, { kind: 'draining' }> };
 

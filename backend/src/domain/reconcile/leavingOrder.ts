@@ -1,5 +1,5 @@
 /** Which of several instances leaves first. */
-import type { Slot } from './reconcile.js';
+import type { Slot } from './slot.js';
 
 export function youngestFirst(a: Slot, b: Slot): number {
   return b.id.startedAtMs - a.id.startedAtMs || b.id.pmId - a.id.pmId;

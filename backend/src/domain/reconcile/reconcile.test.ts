@@ -16,7 +16,8 @@ import {
   UNFIT,
 } from '../../../../test/support/reconcileWorld.js';
 import { reconcile, SURGE } from './reconcile.js';
-import type { Action, ReconcileInput, RolloutStage, Slot } from './reconcile.js';
+import type { Action, ReconcileInput, RolloutStage } from './action.js';
+import type { Slot } from './slot.js';
 
 const FAILOVER: RolloutStage = { kind: 'failover', canaryVerified: true };
 const BEFORE_CANARY: RolloutStage = { kind: 'deploy', canaryVerified: false };

@@ -13,7 +13,8 @@ import {
   targetOf,
 } from '../../../../test/support/reconcileWorld.js';
 import { reconcile, SURGE } from './reconcile.js';
-import type { Action, ReconcileInput, Slot } from './reconcile.js';
+import type { Action, ReconcileInput } from './action.js';
+import type { Slot } from './slot.js';
 
 const stays = ({ state, outdated }: Slot): boolean =>
   !outdated && (state.kind === 'starting' || state.kind === 'fit');

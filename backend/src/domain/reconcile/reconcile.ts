@@ -19,114 +19,12 @@
  * there is never more than one surplus instance and never less than what served before. While none is fit, what has
  * served before counts as serving (the gateway fails open), and only what never did may go.
  */
+import type { Action, ReconcileInput } from './action.js';
 import { cancelDrain, isDraining, nextStopMs, stopDrained } from './draining.js';
 import type { DrainingInput } from './draining.js';
 import { firstToGo, isToBeHalted, neverServed, youngestFirst } from './leavingOrder.js';
-import type { FailureCause, InstanceId } from '../model.js';
+import type { Slot } from './slot.js';
 import { groupSlots, isServing, type Groups } from './slotGroups.js';
-
-export type SlotState =
-  | { readonly kind: 'starting' }
-  /** Was there before the supervisor, and its first probe is outstanding: nothing is done to it until then. */
-  | { readonly kind: 'unknown' }
-  | { readonly kind: 'fit' }
-  /** Runs, was not started by us, and has never passed the probe: it is left as it is. */
-  | { readonly kind: 'unverified' }
-  | {
-      readonly kind: 'unfit';
-      readonly cause: FailureCause;
-      readonly detail: string;
-      /** It has taken traffic before, and may again when all fail. */
-      readonly wasReady: boolean;
-    }
-  | {
-      readonly kind: 'draining';
-      readonly sinceMs: number;
-      readonly why: string;
-      /** Whether every gateway says that nothing is under way there any more; null: there is none to say so. */
-      readonly drained: boolean | null;
-      /**
-       * Whether it could take traffic again. `unknown`: after a restart of the supervisor, its first probe is outstanding.
-       * `no`: it does not pass, or it is being ended already.
-       */
-      readonly canReturn: 'yes' | 'no' | 'unknown';
-    }
-  /** In PM2's list without a process, and not because Holdfast or an operator wanted it so. */
-  | { readonly kind: 'debris'; readonly detail: string }
-  /** Ended as PM2 was told to let it (endRules.ts). */
-  | { readonly kind: 'ended' }
-  /**
-   * Its budget is spent. `running`: a process still lives there. `passes`: it has come back by itself, and is left alone.
-   * `failOpen`: it is merely unhealthy, so it may be better than nothing while nothing else is fit.
-   */
-  | {
-      readonly kind: 'quarantined';
-      readonly running: boolean;
-      readonly passes?: boolean;
-      readonly failOpen: boolean;
-    };
-
-export interface Slot {
-  readonly id: InstanceId;
-  readonly state: SlotState;
-  /** To be replaced though it passes: by a rollout, because its memory nears the limit, or because another one has its port. */
-  readonly outdated: boolean;
-  /** Why, where it is neither a rollout nor memory. */
-  readonly why?: string | null;
-  /** The budget of its replacement is spent, or that is on trial: it stays as it is meanwhile. */
-  readonly held?: boolean;
-  /** On trial beside the one whose place it would take. */
-  readonly spare?: boolean;
-  /** Its instance number (NODE_APP_INSTANCE), by which applications choose the instance that runs their jobs. */
-  readonly number?: number | null;
-  /** The number of the one that it was started to replace, while that still runs. */
-  readonly replaces?: number | null;
-}
-
-/** Replacing every instance that was there when it began (failover), behind a canary (deploy). */
-export interface RolloutStage {
-  readonly kind: 'failover' | 'deploy';
-  /** Deploy only: false until the first new instance has stayed fit for the canary period. */
-  readonly canaryVerified: boolean;
-}
-
-export interface ReconcileInput {
-  readonly service: string;
-  /** How many should serve. */
-  readonly desired: number;
-  readonly slots: readonly Slot[];
-  readonly rollout: RolloutStage | null;
-  /** An operator's scale-down is under way: it may take unverified instances, too. */
-  readonly shrinking: boolean;
-  /** Each start is one run (endRules.ts): it is only watched. Default: false. */
-  readonly isJob?: boolean;
-  /** Slots whose budget is spent, including those with no process left; not those whose predecessor still runs. */
-  readonly holes: number;
-  /** A half-open trial is due; `target` is the halted instance to resume, or null to start a new one. */
-  readonly trial: { readonly target: InstanceId | null } | null;
-  /** Earliest time for the next start, same clock as nowMs: backoff after failures. */
-  readonly startNotBeforeMs: number;
-  /** From withdrawal to the stop at the earliest, so that gateways have learnt it. */
-  readonly drainGraceMs: number;
-  /** … and at the latest, when gateways still have requests under way there. */
-  readonly drainTimeoutMs: number;
-  readonly nowMs: number;
-}
-
-export type Action =
-  | { readonly kind: 'start'; readonly replaces: InstanceId | null; readonly reason: string }
-  /** The half-open trial of a quarantined slot. */
-  | { readonly kind: 'trial'; readonly target: InstanceId | null; readonly reason: string }
-  /** Out of traffic; the stop follows after the grace. */
-  | { readonly kind: 'withdraw'; readonly target: InstanceId; readonly reason: string }
-  /** Back into traffic: it drains and is healthy, and what serves without it is too few. */
-  | { readonly kind: 'restore'; readonly target: InstanceId; readonly reason: string }
-  | { readonly kind: 'stop'; readonly target: InstanceId; readonly reason: string }
-  | { readonly kind: 'discard'; readonly target: InstanceId; readonly reason: string }
-  /** Stopped, but left in PM2's list: its budget is spent. */
-  | { readonly kind: 'halt'; readonly target: InstanceId; readonly reason: string }
-  /** `untilMs`: when to look again at the latest, or null for the usual tick. */
-  | { readonly kind: 'hold'; readonly untilMs: number | null; readonly reason: string };
 
 /** How many instances above the target may run while replacing. */
 export const SURGE = 1;

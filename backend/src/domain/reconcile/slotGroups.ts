@@ -1,6 +1,6 @@
 /** The groups in which slots fall (reconcile.ts), and what is counted of them. */
 import { isToBeHalted } from './leavingOrder.js';
-import type { Slot } from './reconcile.js';
+import type { Slot } from './slot.js';
 
 export interface Groups {
   readonly keep: readonly Slot[];

@@ -5,7 +5,7 @@
  */
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { reconcile } from '../../domain/reconcile/reconcile.js';
-import type { Action } from '../../domain/reconcile/reconcile.js';
+import type { Action } from '../../domain/reconcile/action.js';
 import { isAlive, refOf } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
 import type { Clock, EndOptions, ProcessManager } from '../../ports.js';

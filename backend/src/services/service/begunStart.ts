@@ -4,7 +4,7 @@
  */
 import { isAlive, pmIdOf, refOf } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import type { Action } from '../../domain/reconcile/reconcile.js';
+import type { Action } from '../../domain/reconcile/action.js';
 import type { FailoverManager } from '../failoverManager.js';
 import { noteStart } from './operationProgress.js';
 import type { SupervisedService } from './supervisedService.js';

@@ -3,7 +3,7 @@ import { isUnknown, mayServe } from '../../domain/health/health.js';
 import type { HealthState } from '../../domain/health/health.js';
 import { instanceKey, isAlive } from '../../domain/model.js';
 import type { ManagedProcess } from '../../domain/model.js';
-import type { SlotState } from '../../domain/reconcile/reconcile.js';
+import type { SlotState } from '../../domain/reconcile/slot.js';
 import { emptyPlacesAmong } from '../../domain/reconcile/slotGroups.js';
 import type { FailoverManager } from '../failoverManager.js';
 import type { Collaborators, SupervisedService } from './supervisedService.js';

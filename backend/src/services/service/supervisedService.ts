@@ -13,7 +13,8 @@ import type { InstanceId, ManagedProcess, Operation, Rollout, UnprovenFiles } fr
 import type { ServiceState, ServiceView } from '../../domain/views/serviceView.js';
 import { withRoomFor } from '../../domain/policy.js';
 import type { ServicePolicy } from '../../domain/policy.js';
-import type { Action, Slot } from '../../domain/reconcile/reconcile.js';
+import type { Action } from '../../domain/reconcile/action.js';
+import type { Slot } from '../../domain/reconcile/slot.js';
 import type { InstanceLoad } from '../../domain/scaling/window.js';
 import type { Clock } from '../../ports.js';
 import { Announcements } from './announcements.js';
