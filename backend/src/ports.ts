@@ -4,7 +4,12 @@
  * `instance.serving` / `instance.withdrawn`, agents speak through `AgentLink`.
  */
 import type { AgentAttachment, AgentFigures, Hang } from './domain/agents/agent.js';
-import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary, FiguresLine } from './domain/blackBox/blackBox.js';
+import type {
+  BlackBoxEntry,
+  BlackBoxFile,
+  BlackBoxSummary,
+  FiguresLine,
+} from './domain/blackBox/blackBox.js';
 import type { EndRules } from './domain/model.js';
 import type { ExitFacts, Listening, RunningFacts } from './domain/diagnosis/facts.js';
 import type { EventRecord } from './domain/events.js';

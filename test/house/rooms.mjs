@@ -6,7 +6,7 @@
  *   node test/house/rooms.mjs [root of the repository]
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, posix } from 'node:path';
+import { join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PLAN } from './roomsPlan.mjs';
 
@@ -73,7 +73,9 @@ function circlesAndLevels(graph) {
 /** @returns {string[]} a sentence for each difference between the plan of a folder and its arrows. */
 function problemsOf(folder, rooms, plan, circles) {
   const names = plan.map(({ room }) => room);
-  const problems = circles.map((circle) => `${folder}: rooms import each other in a circle: ${circle.join(', ')}`);
+  const problems = circles.map(
+    (circle) => `${folder}: rooms import each other in a circle: ${circle.join(', ')}`,
+  );
   for (const room of rooms.keys())
     if (!names.includes(room)) problems.push(`${folder}/${room} is not in test/house/roomsPlan.mjs`);
   for (const [floor, { room, imports }] of plan.entries()) {
@@ -101,7 +103,9 @@ function row(folder, what, graph, { circles, levels }) {
   const largest = Math.max(0, ...circles.map(({ length }) => length));
   const cells = [folder, what, graph.size, count(graph), levels, circles.length, largest];
   const widths = [10, 7, 6, 7, 7, 8, 15];
-  return cells.map((cell, at) => (at < 2 ? String(cell).padEnd(widths[at]) : String(cell).padStart(widths[at]))).join('');
+  return cells
+    .map((cell, at) => (at < 2 ? String(cell).padEnd(widths[at]) : String(cell).padStart(widths[at])))
+    .join('');
 }
 
 const root = process.argv[2] ?? fileURLToPath(new URL('../..', import.meta.url));

@@ -25,15 +25,7 @@ export const PLAN = {
     // What follows from what is seen.
     {
       room: 'decide',
-      imports: [
-        'events',
-        'failoverManager',
-        'loadBalancer',
-        'observe',
-        'service',
-        'diagnosis',
-        'blackBox',
-      ],
+      imports: ['events', 'failoverManager', 'loadBalancer', 'observe', 'service', 'diagnosis', 'blackBox'],
     },
     // What changes instances, and when it is refused.
     { room: 'act', imports: ['events', 'failoverManager', 'observe', 'service', 'diagnosis'] },

@@ -1,6 +1,10 @@
 /** A gateway worker in the test's own process, on a free port. */
 import { systemClock } from '../../backend/src/adapters/clock.js';
-import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../backend/src/domain/upstreams/pool.js';
+import type {
+  GatewaySnapshot,
+  PoolSnapshot,
+  UpstreamSnapshot,
+} from '../../backend/src/domain/upstreams/pool.js';
 import type { GatewayLimits } from '../../backend/src/gateway/limits.js';
 import { GatewayWorker, type WorkerOptions } from '../../backend/src/gateway/worker.js';
 

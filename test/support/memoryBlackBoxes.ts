@@ -1,6 +1,10 @@
 /** Black boxes in memory: whole entries, as they were handed over, and a disk that can refuse. */
 import { BLACK_BOX_FILES } from '../../backend/src/domain/blackBox/blackBox.js';
-import type { BlackBoxEntry, BlackBoxFile, BlackBoxSummary } from '../../backend/src/domain/blackBox/blackBox.js';
+import type {
+  BlackBoxEntry,
+  BlackBoxFile,
+  BlackBoxSummary,
+} from '../../backend/src/domain/blackBox/blackBox.js';
 import type { BlackBoxPieces, BlackBoxStore, StderrLog } from '../../backend/src/ports.js';
 
 export interface KeptBox {

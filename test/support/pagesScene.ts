@@ -5,7 +5,11 @@
 import type { UpstreamStats, WorkerStats } from '../../backend/src/domain/statistics/gatewayStats.js';
 import { createHistogram, record } from '../../backend/src/domain/statistics/histogram.js';
 import type { MutableHistogram } from '../../backend/src/domain/statistics/histogram.js';
-import type { GatewaySnapshot, PoolSnapshot, UpstreamSnapshot } from '../../backend/src/domain/upstreams/pool.js';
+import type {
+  GatewaySnapshot,
+  PoolSnapshot,
+  UpstreamSnapshot,
+} from '../../backend/src/domain/upstreams/pool.js';
 import type { GatewayFacts, UpstreamFact } from '../../backend/src/gateway/pages/facts.js';
 import { GatewayMonitor } from '../../backend/src/gateway/pages/monitor.js';
 import type { Logger, StateStore } from '../../backend/src/ports.js';

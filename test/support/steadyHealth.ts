@@ -1,4 +1,7 @@
-import { HealthMonitor, type HealthMonitorOptions } from '../../backend/src/services/observe/healthMonitor.js';
+import {
+  HealthMonitor,
+  type HealthMonitorOptions,
+} from '../../backend/src/services/observe/healthMonitor.js';
 
 /** A health monitor whose probes all pass: for tests of what else befalls instances. */
 export function steadyHealth(clock: HealthMonitorOptions['clock']): HealthMonitor {

@@ -1,7 +1,12 @@
 /** `explain`: why a service is as it is, put together from what the supervisor shows. Pure: views in, lines out. */
 import type { EventRecord } from '../domain/events.js';
 import type { InstanceView, ServiceView } from '../domain/views/serviceView.js';
-import type { BlackBoxView, DecisionView, FailoverView, LoadBalancerView } from '../domain/views/controlPlane.js';
+import type {
+  BlackBoxView,
+  DecisionView,
+  FailoverView,
+  LoadBalancerView,
+} from '../domain/views/controlPlane.js';
 import { unprovenText } from '../domain/failures/unprovenFiles.js';
 import { clockTime, diagnosisLines, eventLine, fitnessText, memoryText, outcomeText } from './render.js';
 import { duration, percent, table, type Terminal } from './terminal.js';

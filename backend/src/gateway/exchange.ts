@@ -9,7 +9,12 @@
  * Request and answer stream independently: an upstream may answer before the request is complete. Whatever happens to
  * either side, the exchange ends exactly once, and leaves neither a lease nor a connection nor a place in the queue.
  */
-import { decideRetry, type AttemptFailure, type RetryCost, type RetryDecision } from '../domain/upstreams/retry.js';
+import {
+  decideRetry,
+  type AttemptFailure,
+  type RetryCost,
+  type RetryDecision,
+} from '../domain/upstreams/retry.js';
 import type { Activity } from './activity.js';
 import type { OwnAnswer } from './answer.js';
 import { AnswerRelay } from './answerRelay.js';

@@ -13,8 +13,8 @@
  * When a replacement spends the budget while its predecessor still runs (`budgetSlots`), nothing is missing: the
  * predecessor stays as it is, and no other replacement is started until a trial passes.
  */
-import { charge, isTrialDue, trialDelayMs, trialStableMs, withinWindow } from '../domain/failures/failover.js';
-import type { Charge } from '../domain/failures/failover.js';
+import { charge, isTrialDue, trialDelayMs } from '../domain/failures/failover.js';
+import { trialStableMs, withinWindow, type Charge } from '../domain/failures/failover.js';
 import {
   afterFailedTrial,
   beginTrial,

@@ -9,7 +9,12 @@
  * takes some microseconds: while the descriptor is that socket, nothing else can listen there.
  */
 import { closeSync, openSync, readlinkSync, readSync } from 'node:fs';
-import { listenersFor, strangerAmong, type ListeningRow, type PortOwner } from '../../domain/network/portOwner.js';
+import {
+  listenersFor,
+  strangerAmong,
+  type ListeningRow,
+  type PortOwner,
+} from '../../domain/network/portOwner.js';
 import { readProcStat } from '../../lib/processIdentity.js';
 import type { PortOwners, PortVerdict } from '../../ports.js';
 import { allPids, heldSockets, parseAddress, socketText, type HeldSocket } from './listeningSockets.js';

@@ -1,7 +1,13 @@
 /** The views of the control plane in memory: real figures where it has them, fixed ones where PM2 would measure. */
 import type { InstanceRef } from '../../domain/model.js';
 import type { InstanceView, ServiceView } from '../../domain/views/serviceView.js';
-import type { BlackBoxView, FailoverView, InstanceMetrics, LoadBalancerView, MetricsView } from '../../domain/views/controlPlane.js';
+import type {
+  BlackBoxView,
+  FailoverView,
+  InstanceMetrics,
+  LoadBalancerView,
+  MetricsView,
+} from '../../domain/views/controlPlane.js';
 import type { HighAvailabilityFigures } from '../../domain/statistics/availability.js';
 
 export const STARTED_AT = '2026-01-02T03:04:05.678Z';

@@ -1,7 +1,12 @@
 /** `explain`: why a service is as it is now. */
 import type { BlackBoxEntry } from '../../domain/blackBox/blackBox.js';
 import type { EventRecord } from '../../domain/events.js';
-import type { BlackBoxView, FailoverView, LoadBalancerView, StatusView } from '../../domain/views/controlPlane.js';
+import type {
+  BlackBoxView,
+  FailoverView,
+  LoadBalancerView,
+  StatusView,
+} from '../../domain/views/controlPlane.js';
 import type { ApiClient } from '../apiClient.js';
 import { parseWords, type Command } from '../command.js';
 import { explanation, type Explained } from '../explanation.js';

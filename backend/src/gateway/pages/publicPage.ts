@@ -2,7 +2,12 @@
  * `/status.html`: how the services fare, for everybody. It says what a user of a service can notice and nothing of
  * how it is run: no addresses, counts, versions or reasons.
  */
-import { SLOT_MS, availabilityOf, conditionOfSlot, type Slot } from '../../domain/statistics/availabilitySlots.js';
+import {
+  SLOT_MS,
+  availabilityOf,
+  conditionOfSlot,
+  type Slot,
+} from '../../domain/statistics/availabilitySlots.js';
 import { overall, type Condition } from '../../domain/statistics/serviceCondition.js';
 import { MARK, loadPageKind, renderDocument } from './document.js';
 import { html, type Html } from './html.js';

@@ -4,7 +4,13 @@ import type { PoolSnapshot, UpstreamSnapshot } from '../../domain/upstreams/pool
 import { conditionOf, overall } from '../../domain/statistics/serviceCondition.js';
 import type { Condition } from '../../domain/statistics/serviceCondition.js';
 import type { Lately, TrafficLedger } from '../../domain/statistics/trafficLedger.js';
-import { addCounters, errorsOf, NO_TRAFFIC, requestsOf, sumOfAnswers } from '../../domain/statistics/trafficCounters.js';
+import {
+  addCounters,
+  errorsOf,
+  NO_TRAFFIC,
+  requestsOf,
+  sumOfAnswers,
+} from '../../domain/statistics/trafficCounters.js';
 import { percentOf, rounded } from '../../lib/numbers.js';
 import { isLeaving, shownState, type GatewayFacts, type UpstreamFact } from './facts.js';
 import type { Change, GatewayStatus, PoolStatus, UpstreamStatus, WorkerStatus } from './statusSchema.js';

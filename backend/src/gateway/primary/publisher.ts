@@ -3,7 +3,12 @@
  * many changes in one turn of the loop making one snapshot, and given out only when it differs from the last.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { GatewaySnapshot, PoolSnapshot, RouteSnapshot, UpstreamSnapshot } from '../../domain/upstreams/pool.js';
+import type {
+  GatewaySnapshot,
+  PoolSnapshot,
+  RouteSnapshot,
+  UpstreamSnapshot,
+} from '../../domain/upstreams/pool.js';
 
 /** A pool without its upstreams: what the configuration says of it. */
 export type PoolSettings = Omit<PoolSnapshot, 'upstreams' | 'trouble'>;

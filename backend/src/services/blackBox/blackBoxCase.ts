@@ -4,7 +4,12 @@
  * be written.
  */
 import type { AgentFigures, AgentRecord, Hang } from '../../domain/agents/agent.js';
-import type { BlackBoxOutcome, BlackBoxSummary, FiguresLine, OutsideFigures } from '../../domain/blackBox/blackBox.js';
+import type {
+  BlackBoxOutcome,
+  BlackBoxSummary,
+  FiguresLine,
+  OutsideFigures,
+} from '../../domain/blackBox/blackBox.js';
 import { beginCourse, followed, givenUp } from '../../domain/blackBox/blackBoxCourse.js';
 import type { Course } from '../../domain/blackBox/blackBoxCourse.js';
 import { findings, stackText } from '../../domain/blackBox/blackBoxText.js';

@@ -12,7 +12,14 @@ import { NOTHING_LEAVES } from '../service/leaving.js';
 import { NO_ENDS } from '../service/processEnds.js';
 import { NOTHING_KNOWN } from '../service/provenance.js';
 import { failoverSnapshotSchema } from '../budgets/failoverSnapshot.js';
-import { asWhole, savedCount, savedDuration, savedNumber, savedPid, savedTime } from '../../lib/savedKinds.js';
+import {
+  asWhole,
+  savedCount,
+  savedDuration,
+  savedNumber,
+  savedPid,
+  savedTime,
+} from '../../lib/savedKinds.js';
 import type { SupervisedService } from '../service/supervisedService.js';
 
 const maybe = <S extends z.ZodType>(schema: S) => schema.nullable().default(null);

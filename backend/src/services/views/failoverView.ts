@@ -77,7 +77,12 @@ function instanceFailover(
     lastProbe:
       probe === null
         ? null
-        : { at: iso(probe.atWallMs), ok: probe.ok, latencyMs: Math.round(probe.latencyMs * 100) / 100, detail: probe.detail },
+        : {
+            at: iso(probe.atWallMs),
+            ok: probe.ok,
+            latencyMs: Math.round(probe.latencyMs * 100) / 100,
+            detail: probe.detail,
+          },
   };
 }
 
