@@ -7,8 +7,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { BlackBoxEntry, BlackBoxSummary } from '../../../backend/src/domain/blackBox.js';
-import type { InstanceView } from '../../../backend/src/domain/model.js';
+import type { BlackBoxEntry, BlackBoxSummary } from '../../../backend/src/domain/blackBox/blackBox.js';
+import type { InstanceView } from '../../../backend/src/domain/views/serviceView.js';
 import { sendSignal } from '../../support/processes.js';
 import type { Traffic } from '../../support/traffic.js';
 import { TROUBLED, TroubledService } from '../../support/troubledService.js';

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { LATENCY_BOUNDS_MS } from '../../../backend/src/domain/histogram.js';
+import { LATENCY_BOUNDS_MS } from '../../../backend/src/domain/statistics/histogram.js';
 import { AgentListener } from '../../support/agentListener.js';
 import { repository } from '../../support/deployment.js';
 import { waitFor } from '../../support/waitFor.js';

@@ -7,7 +7,7 @@
  */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { InstanceView } from '../../../backend/src/domain/model.js';
+import type { InstanceView } from '../../../backend/src/domain/views/serviceView.js';
 import { FIGURES } from '../../support/agentFrames.js';
 import { isAlive, sendSignal } from '../../support/processes.js';
 import type { Traffic } from '../../support/traffic.js';

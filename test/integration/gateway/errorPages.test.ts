@@ -8,7 +8,7 @@ import { connect, type ClientHttp2Session } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { PoolSnapshot } from '../../../backend/src/domain/pool.js';
+import type { PoolSnapshot } from '../../../backend/src/domain/upstreams/pool.js';
 import type { GatewayLimits } from '../../../backend/src/gateway/limits.js';
 import { wordsOf } from '../../../backend/src/gateway/pages/errorPage.js';
 import { WorkerPages } from '../../../backend/src/gateway/pages/workerPages.js';

@@ -1,7 +1,7 @@
 /** What stands in for a pool of which no upstream can be reached: a page, a redirect, or another pool. */
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { FallbackSnapshot } from '../../../backend/src/domain/pool.js';
+import type { FallbackSnapshot } from '../../../backend/src/domain/upstreams/pool.js';
 import {
   client,
   echoPath,

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocketServer } from 'ws';
-import type { PoolSnapshot } from '../../../backend/src/domain/pool.js';
+import type { PoolSnapshot } from '../../../backend/src/domain/upstreams/pool.js';
 import type { GatewayLimits } from '../../../backend/src/gateway/limits.js';
 import type { WorkerOptions } from '../../../backend/src/gateway/worker.js';
 import { makeCertificate, materialOf, type MadeCertificate } from '../../support/certificates.js';

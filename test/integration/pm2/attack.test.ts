@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { StatusView } from '../../../backend/src/domain/views.js';
+import type { StatusView } from '../../../backend/src/domain/views/controlPlane.js';
 import type { GatewayStatus } from '../../../backend/src/gateway/pages/statusSchema.js';
 import { BACKEND, Deployment, QUICK_ROLLS, repository } from '../../support/deployment.js';
 import { sendSignal } from '../../support/processes.js';

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { existsSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LoadBalancerView } from '../../../backend/src/domain/views.js';
+import type { LoadBalancerView } from '../../../backend/src/domain/views/controlPlane.js';
 import { createCheckout, type Checkout } from '../../support/checkout.js';
 
 const scripts = {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { StatusView } from '../../../backend/src/domain/views.js';
+import type { StatusView } from '../../../backend/src/domain/views/controlPlane.js';
 import { tcpRows } from '../../../backend/src/adapters/net/tcpTable.js';
 import { BACKEND, Deployment, repository } from '../../support/deployment.js';
 import { pm2Command, sendSignal, waitFor } from '../../support/pm2.js';

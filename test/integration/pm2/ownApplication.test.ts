@@ -14,8 +14,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ServiceView } from '../../../backend/src/domain/model.js';
-import type { StatusView } from '../../../backend/src/domain/views.js';
+import type { ServiceView } from '../../../backend/src/domain/views/serviceView.js';
+import type { StatusView } from '../../../backend/src/domain/views/controlPlane.js';
 import { createCheckout, QUICK, type Checkout } from '../../support/checkout.js';
 import { linesOf, ReadmeCommands } from '../../support/readme.js';
 import { waitFor } from '../../support/waitFor.js';
