@@ -37,6 +37,7 @@ check lint oxlint
 check rooms node test/house/rooms.mjs
 check types tsc --noEmit -p .
 check agent-types tsc --noEmit -p backend/src/agent
+check bench-types tsc --noEmit -p bench
 check dead-code knip --no-progress
 check documents documents
 check shell shell_scripts

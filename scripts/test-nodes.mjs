@@ -1,18 +1,18 @@
 #!/usr/bin/env node
 /**
- * Tests this checkout on every Node.js that is supported, one after the other. Each is installed once, with npm from the
- * package `node`, into run/nodes/<version>, and stays there: later runs need no network.
+ * Tests this checkout on every Node.js that is supported, one after the other (nodes.mjs says where they come from).
  *
  * Two steps a version. `unit`: the unit tests and the simulation. `smoke`: the integration tests that start a deployment (PM2's
  * daemon, supervisor, gateway and samples on that Node, on free ports and in temporary folders), serve, scale, kill, hang,
  * fail over, deploy and stop it, and those of the agent, which depends on Node's insides most. What a step prints goes to
  * run/nodes/<version>/<step>.log.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, readFileSync, rmSync } from 'node:fs';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { folderOf, nodeOf } from './nodes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SUPPORTED = ['20', '22', '24', '26'];
@@ -30,37 +30,6 @@ Runs the unit tests and a smoke test on Node.js ${SUPPORTED.join(', ')}, or on t
   --only STEP   one of the two steps
   --update      install the newest release of each version, also where one is there
   --help        this text`;
-
-/** The program of that version, installed if need be. Throws with what to do. */
-function nodeOf(version, update) {
-  const folder = join(root, 'run/nodes', version);
-  const program = join(folder, 'node_modules/node/bin/node');
-  if (update || versionOf(program) === null) {
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
-    console.log(`Node ${version}: installing`);
-    // The package's own script fetches the program for this platform.
-    const options = ['--ignore-scripts=false', '--no-audit', '--no-fund', '--loglevel=error'];
-    const npm = spawnSync('npm', ['install', ...options, `node@${version}`], {
-      cwd: folder,
-      encoding: 'utf8',
-    });
-    if (versionOf(program) === null) {
-      const why = `${npm.error?.message ?? ''}${npm.stderr ?? ''}`.trim() || `npm ended with ${npm.status}`;
-      throw new Error(
-        `Node ${version} is not in ${relative(root, folder)} and could not be installed with npm. Is the npm registry in reach (npm ping)? npm said:\n${why}`,
-      );
-    }
-  }
-  return { program, version: versionOf(program) };
-}
-
-function versionOf(program) {
-  if (!existsSync(program)) return null;
-  const { status, stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
-  return status === 0 ? stdout.trim() : null;
-}
 
 /** Runs a step on that Node. The counts are those of the tests themselves. */
 async function run(step, { program }, folder) {
@@ -111,7 +80,7 @@ async function testOn(wanted, steps, update) {
     return { name: `Node ${wanted}`, outcomes, isPassed: false };
   }
   for (const step of steps) {
-    const outcome = await run(step, node, join(root, 'run/nodes', wanted));
+    const outcome = await run(step, node, folderOf(wanted));
     outcomes.push(outcome);
     console.log(`Node ${node.version}  ${describe(outcome)}`);
     for (const failure of outcome.failures.slice(0, 20)) console.log(`    ✗ ${failure}`);

@@ -82,7 +82,7 @@ function tableOf(rows: readonly Row[]): string {
 }
 
 export const BALANCING_PARTS: Readonly<Record<string, Measurement>> = {
-  picking: (quick) => {
+  picking: ({ quick }) => {
     const rows = [...algorithms.keys()].flatMap((name) =>
       COUNTS.map((count) => measureOne(name, count, quick)),
     );

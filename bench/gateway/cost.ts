@@ -7,7 +7,7 @@ import { formatTable } from '../lib/table.js';
 import { atMost, type Verdict } from '../lib/target.js';
 import { saturate } from './generators.js';
 import { LARGE_PATH, SMALL_PATH, startOrigin, UPLOAD_PATH } from './origin.js';
-import { findPrograms } from './processes.js';
+import type { Programs } from './processes.js';
 import { startProxy, type Proxy, type ProxyName } from './proxies.js';
 
 export interface Workload {
@@ -35,7 +35,8 @@ const WORKLOADS: readonly Workload[] = [
     script: `wrk.headers["Connection"] = "close"`,
   },
 ];
-const PROXIES: readonly ProxyName[] = ['holdfast', 'haproxy', 'nginx', 'http-proxy'];
+const PROXIES: readonly ProxyName[] = ['holdfast', 'floor', 'haproxy', 'nginx', 'http-proxy'];
+const PEERS = PROXIES.slice(1);
 
 export interface CostRow {
   readonly workload: string;
@@ -52,8 +53,11 @@ export interface CostOptions {
   readonly seconds: number;
 }
 
-export async function measureCost(options: CostOptions, say: (text: string) => void): Promise<CostRow[]> {
-  const program = findPrograms();
+export async function measureCost(
+  program: Programs,
+  options: CostOptions,
+  say: (text: string) => void,
+): Promise<CostRow[]> {
   const origin = await startOrigin(program('nginx'));
   const proxies: Proxy[] = [];
   try {
@@ -124,13 +128,11 @@ export function costTable(rows: readonly CostRow[]): string {
     return cpuUs < 1_000 ? cpuUs.toFixed(1) : cpuUs.toFixed(0);
   };
   return formatTable(
-    ['CPU µs per request', ...PROXIES, '÷ haproxy', '÷ nginx', '÷ http-proxy'],
+    ['CPU µs per request', ...PROXIES, ...PEERS.map((peer) => `÷ ${peer}`)],
     workloads.map((workload) => [
       workload,
       ...PROXIES.map((proxy) => figure(workload, proxy)),
-      ...(['haproxy', 'nginx', 'http-proxy'] as const).map((proxy) =>
-        ratio(rows, workload, proxy).toFixed(2),
-      ),
+      ...PEERS.map((peer) => ratio(rows, workload, peer).toFixed(2)),
     ]),
   );
 }
@@ -145,8 +147,10 @@ export function costVerdicts(rows: readonly CostRow[]): Verdict[] {
   const target = (workload: string, to: ProxyName, limit: number): Verdict =>
     atMost(`${workload}, CPU per request`, ratio(rows, workload, to), limit, `× ${to}`);
   return [
+    target('small answer', 'floor', 1.15),
     target('small answer', 'haproxy', 1.25),
     target('small answer', 'http-proxy', 0.35),
     target('100 KB answer', 'nginx', 1.3),
+    target('connection per request', 'haproxy', 1.6),
   ];
 }

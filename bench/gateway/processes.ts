@@ -28,8 +28,15 @@ const PACKAGES = new Map([
   ['taskset', 'util-linux'],
 ]);
 
-/** Full paths of programs. @throws naming all that are missing and what installs them. */
-export function findPrograms(): (name: string) => string {
+/** Full path of a program. */
+export type Programs = (name: string) => string;
+
+/**
+ * Full paths of programs.
+ * @param node what `node` is.
+ * @throws naming all that are missing and what installs them.
+ */
+export function findPrograms(node = process.execPath): Programs {
   if (PROXY_CORE === OTHER_CORE) throw new Error('The gateway bench needs two cores, and there is one.');
   const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin'];
   const find = (name: string): string | undefined =>
@@ -41,7 +48,7 @@ export function findPrograms(): (name: string) => string {
       `Not installed: ${names}. "apt-get install ${missing.map(([, debian]) => debian).join(' ')}" does it.`,
     );
   }
-  return (name) => find(name)!;
+  return (name) => (name === 'node' ? node : find(name)!);
 }
 
 export interface PinnedOptions {

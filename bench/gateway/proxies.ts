@@ -3,12 +3,14 @@
  * upstreams, active checks where there are any, forwarded fields and a request id, time-outs, WebSockets.
  */
 import { join } from 'node:path';
+import { WORKER_FLAGS } from '../../backend/src/gateway/primary/workerFlags.js';
 import { freePort } from '../../test/support/privateServer.js';
 import { benchFolder, rootFolder } from '../lib/paths.js';
 import { haproxyConfig, nginxConfig } from './configs.js';
-import { PinnedProcess, PROXY_CORE, type PinnedOptions } from './processes.js';
+import { PinnedProcess, PROXY_CORE, type PinnedOptions, type Programs } from './processes.js';
 
-export type ProxyName = 'holdfast' | 'haproxy' | 'nginx' | 'http-proxy';
+/** `floor` is no proxy for use, but what each proxy in Node costs at least. */
+export type ProxyName = 'holdfast' | 'floor' | 'haproxy' | 'nginx' | 'http-proxy';
 
 export interface Proxy {
   readonly name: ProxyName;
@@ -19,16 +21,12 @@ export interface Proxy {
 /** host:port. */
 export type Upstreams = readonly string[];
 
-type Recipe = (
-  port: number,
-  upstreams: Upstreams,
-  program: (name: string) => string,
-) => Omit<PinnedOptions, 'name' | 'core'>;
+type Recipe = (port: number, upstreams: Upstreams, program: Programs) => Omit<PinnedOptions, 'name' | 'core'>;
 
 const RECIPES: Readonly<Record<ProxyName, Recipe>> = {
   // What `npm run balancer` runs, with its defaults.
-  holdfast: (port, upstreams) => ({
-    command: () => [process.execPath, join(rootFolder, 'backend/dist/gateway.js')],
+  holdfast: (port, upstreams, program) => ({
+    command: () => [program('node'), join(rootFolder, 'backend/dist/gateway.js')],
     env: (folder) => ({
       BALANCER_PORT: String(port),
       BALANCER_HOST: '127.0.0.1',
@@ -37,6 +35,16 @@ const RECIPES: Readonly<Record<ProxyName, Recipe>> = {
       HA_DATA_DIR: folder,
       HA_LOG_DIR: folder,
     }),
+  }),
+  // Its garbage is collected as that of the gateway's workers.
+  floor: (port, [upstream = ''], program) => ({
+    command: () => [
+      program('node'),
+      ...WORKER_FLAGS,
+      join(benchFolder, 'dist/bench/gateway/floorPeer.js'),
+      String(port),
+      upstream,
+    ],
   }),
   haproxy: (port, upstreams, program) => ({
     files: { 'haproxy.cfg': haproxyConfig(port, upstreams) },
@@ -49,9 +57,9 @@ const RECIPES: Readonly<Record<ProxyName, Recipe>> = {
       ...['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')],
     ],
   }),
-  'http-proxy': (port, upstreams) => ({
+  'http-proxy': (port, upstreams, program) => ({
     command: () => [
-      process.execPath,
+      program('node'),
       join(benchFolder, 'gateway/httpProxyPeer.cjs'),
       String(port),
       upstreams.join(','),
@@ -60,11 +68,7 @@ const RECIPES: Readonly<Record<ProxyName, Recipe>> = {
 };
 
 /** Resolves when it forwards. */
-export async function startProxy(
-  name: ProxyName,
-  upstreams: Upstreams,
-  program: (name: string) => string,
-): Promise<Proxy> {
+export async function startProxy(name: ProxyName, upstreams: Upstreams, program: Programs): Promise<Proxy> {
   const port = await freePort();
   const process = new PinnedProcess({ name, core: PROXY_CORE, ...RECIPES[name](port, upstreams, program) });
   try {

@@ -4,7 +4,7 @@ import { formatTable } from '../lib/table.js';
 import { atMost, type Verdict } from '../lib/target.js';
 import { inTurns, SMALL, type CostOptions } from './cost.js';
 import { startOrigin } from './origin.js';
-import { findPrograms } from './processes.js';
+import type { Programs } from './processes.js';
 import { startProxy, type Proxy, type ProxyName } from './proxies.js';
 
 const COUNTS = [4, 1_000] as const;
@@ -20,10 +20,10 @@ export interface UpstreamCountRow {
 }
 
 export async function measureUpstreamCount(
+  program: Programs,
   options: CostOptions,
   say: (text: string) => void,
 ): Promise<UpstreamCountRow[]> {
-  const program = findPrograms();
   const origin = await startOrigin(program('nginx'));
   try {
     const rows: UpstreamCountRow[] = [];

@@ -6,7 +6,7 @@ import { benchFolder } from '../lib/paths.js';
 import { rounded } from '../lib/statistics.js';
 import { formatTable } from '../lib/table.js';
 import { pause } from '../lib/time.js';
-import { findPrograms, OTHER_CORE, PinnedProcess } from './processes.js';
+import { OTHER_CORE, PinnedProcess, type Programs } from './processes.js';
 import { startProxy, type ProxyName } from './proxies.js';
 
 const PROXIES: readonly ProxyName[] = ['holdfast', 'haproxy', 'nginx', 'http-proxy'];
@@ -26,8 +26,10 @@ export interface WebSocketRow {
   readonly kilobytesEach: number;
 }
 
-export async function measureWebSockets(say: (text: string) => void): Promise<WebSocketRow[]> {
-  const program = findPrograms();
+export async function measureWebSockets(
+  program: Programs,
+  say: (text: string) => void,
+): Promise<WebSocketRow[]> {
   const port = await freePort();
   const origin = new PinnedProcess({
     name: 'origin',
@@ -47,11 +49,7 @@ export async function measureWebSockets(say: (text: string) => void): Promise<We
   }
 }
 
-async function measureOne(
-  name: ProxyName,
-  originPort: number,
-  program: (name: string) => string,
-): Promise<WebSocketRow> {
+async function measureOne(name: ProxyName, originPort: number, program: Programs): Promise<WebSocketRow> {
   const proxy = await startProxy(name, [`127.0.0.1:${originPort}`], program);
   const sockets: Socket[] = [];
   try {

@@ -16,7 +16,8 @@ export interface Machine {
   readonly loadAverage1m: number;
 }
 
-export function describeMachine(): Machine {
+/** @param node version of the Node that what is measured runs on. */
+export function describeMachine(node: string): Machine {
   const manifest = JSON.parse(readFileSync(join(rootFolder, 'node_modules/pm2/package.json'), 'utf8')) as {
     version: string;
   };
@@ -26,7 +27,7 @@ export function describeMachine(): Machine {
     cores: availableParallelism(),
     memoryGigabytes: Math.round(totalmem() / 2 ** 30),
     system: `${type()} ${release()}`,
-    node: process.version,
+    node,
     pm2: manifest.version,
     loadAverage1m: Number((loadavg()[0] ?? 0).toFixed(2)),
   };

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describeMachine, type Machine } from './machine.js';
 import { benchFolder } from './paths.js';
+import type { MeasuredNode } from './nodes.js';
 import type { Verdict } from './target.js';
 
 export interface Measured {
@@ -10,35 +11,48 @@ export interface Measured {
   readonly table: string;
   readonly rows: readonly object[];
   readonly targets: readonly Verdict[];
+  /** What it is kept as; default: the name of the part. */
+  readonly keptAs?: string;
 }
 
-export interface BenchOptions {
-  /** Of those that the bench has. */
-  readonly parts: readonly string[];
+/** How a part is measured. */
+export interface MeasureOptions {
   /** Fewer and shorter measurements: to see that it works, not to quote. */
   readonly quick: boolean;
+  /** The Node that what is measured runs on, where that may be chosen. */
+  readonly node: MeasuredNode;
+  /** How often, each time anew, where a target is to be met every time. */
+  readonly runs: number;
+  /** Beside a process that keeps half a core busy. */
+  readonly neighbour: boolean;
 }
 
-export type Measurement = (quick: boolean) => Promise<Measured>;
+export interface BenchOptions extends MeasureOptions {
+  /** Of those that the bench has. */
+  readonly parts: readonly string[];
+  /** Name of the file with the results. */
+  readonly results: string;
+}
+
+export type Measurement = (options: MeasureOptions) => Promise<Measured>;
 
 export const say = (text: string): void => console.error(`… ${text}`);
 
 /**
- * Runs `parts` one after the other. What was measured in full replaces that part in bench/results/NAME.json.
+ * Runs `parts` one after the other. What was measured in full replaces that part in bench/results/RESULTS.json.
  * @returns whether every target was met.
  */
 export async function runBench(
-  name: string,
   measure: Readonly<Record<string, Measurement>>,
-  { parts, quick }: BenchOptions,
+  { parts, results, ...options }: BenchOptions,
 ): Promise<boolean> {
   const verdicts: Verdict[] = [];
   for (const part of parts) {
-    const machine = describeMachine();
-    const { title, table, rows, targets } = await measure[part]!(quick);
+    const machine = describeMachine(options.node.version);
+    const { title, table, rows, targets, keptAs = part } = await measure[part]!(options);
     console.log(`\n${title}\n${machineLine(machine)}\n\n${table}`);
     verdicts.push(...targets);
-    if (!quick) keep(name, part, { machine, rows, targets });
+    if (!options.quick) keep(results, keptAs, { machine, rows, targets });
   }
   console.log('\nTargets\n');
   for (const verdict of verdicts) console.log(verdictLine(verdict));

@@ -15,16 +15,16 @@ const COST = {
 const QUICK_COST = { sizes: [4, 20].flatMap(withoutAndWith), windows: 1, windowMs: 10_000, settleMs: 6_000 };
 
 export const SUPERVISOR_PARTS: Readonly<Record<string, Measurement>> = {
-  cpu: async (quick) => {
+  cpu: async ({ quick }) => {
     const rows = await measureCost(quick ? QUICK_COST : COST, say);
     return { title: 'Cost while nothing happens', table: costTable(rows), rows, targets: costVerdicts(rows) };
   },
-  scale: async (quick) => {
+  scale: async ({ quick }) => {
     const rows = await measureScaleUp(quick ? 5 : 20, say);
     const title = 'One instance more, until it serves (medians)';
     return { title, table: scaleUpTable(rows), rows, targets: scaleUpVerdicts(rows) };
   },
-  rolling: async (quick) => {
+  rolling: async ({ quick }) => {
     const rows = await measureRolling(quick ? 1 : 3, say);
     const title = 'Ten instances replaced under traffic';
     return { title, table: rollingTable(rows), rows, targets: rollingVerdicts(rows) };
