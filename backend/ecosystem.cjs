@@ -15,11 +15,11 @@
 const fs = require('node:fs');
 const net = require('node:net');
 const path = require('node:path');
-const { parseEnv } = require('node:util');
 
+const { gatewayNodeOf, requireNode } = require('./gatewayNode.cjs');
 const { keptSecret } = require('./sessionSecret.cjs');
 const { makeSocketFolder } = require('./socketFolder.cjs');
-const { namedByFiles, readFor, settingsOf } = require('./startedWith.cjs');
+const { isReadByPm2, namedByFiles, readFor, settingsAt } = require('./startedWith.cjs');
 
 const root = path.dirname(__dirname);
 
@@ -56,12 +56,8 @@ const OF_LATER_VERSIONS =
  */
 const DISK_THREADS = { UV_THREADPOOL_SIZE: '16' };
 
-/** Settings that these files themselves need: `.env`, and over it the environment. */
-function readSettings() {
-  const file = path.join(root, '.env');
-  const fromFile = fs.existsSync(file) ? parseEnv(fs.readFileSync(file, 'utf8')) : {};
-  return refusing(() => settingsOf(fromFile, process.env));
-}
+/** Settings that these files themselves need. */
+const readSettings = () => refusing(() => settingsAt(root));
 
 /** What PM2 is given of `variables`: for each secret the path of a file that holds it. */
 function withoutSecrets(variables, dataDirectory) {
@@ -232,6 +228,7 @@ function gatewayApp({ file, settings, dataDirectory, routes }, logs) {
     exec_mode: 'fork',
     instances: 1,
     instance_var: 'HOLDFAST_INSTANCE',
+    ...interpreterOf(settings),
     node_args: ['--max-semi-space-size=1', '--max-old-space-size=192'],
     // 77: it handed its port over to its successor. 78: only a person can help.
     stop_exit_codes: [77, 78],
@@ -249,6 +246,17 @@ function gatewayApp({ file, settings, dataDirectory, routes }, logs) {
     },
     ...environments(settings),
   };
+}
+
+/**
+ * Under GATEWAY_NODE, that Node; its workers are forked by it and run on it, too. It is tried where PM2 is about to start
+ * something, and not where the supervisor reads its services: they don't depend on it.
+ */
+function interpreterOf(settings) {
+  const interpreter = gatewayNodeOf(settings);
+  if (interpreter === null) return {};
+  if (isReadByPm2() && !isRemoving()) refusing(() => requireNode(interpreter));
+  return { interpreter };
 }
 
 /** A sample service: every instance has a port of its own, counted up from `port`. */

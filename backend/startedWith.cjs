@@ -10,12 +10,24 @@
  */
 'use strict';
 
+const fs = require('node:fs');
 const path = require('node:path');
+const { parseEnv } = require('node:util');
 
 const { keepSecret, SAMPLE_SECRETS, SECRETS } = require('./secretFiles.cjs');
 
 const ALL_SECRETS = [...SECRETS, ...SAMPLE_SECRETS];
 const FILE_NAMES = new Set(ALL_SECRETS.map((name) => `${name}_FILE`));
+
+/**
+ * `.env` in the folder `root`, and over it the environment.
+ * @throws with a sentence for people where one source names a secret twice
+ */
+function settingsAt(root) {
+  const file = path.join(root, '.env');
+  const fromFile = fs.existsSync(file) ? parseEnv(fs.readFileSync(file, 'utf8')) : {};
+  return settingsOf(fromFile, process.env);
+}
 
 /**
  * Both sources together; where a secret is, the stronger one says, by either name.
@@ -67,4 +79,7 @@ function namedByFiles(variables, { root, dataDirectory, isRemoving }) {
  */
 const readFor = () => globalThis[Symbol.for('holdfast.readFor')] ?? 'start';
 
-module.exports = { namedByFiles, readFor, settingsOf };
+/** Whether PM2 itself evaluates the file, to start something by it. */
+const isReadByPm2 = () => globalThis[Symbol.for('holdfast.readFor')] === undefined;
+
+module.exports = { isReadByPm2, namedByFiles, readFor, settingsAt };

@@ -59,6 +59,7 @@ beforeEach(() => {
     'ecosystem.config.js',
     'ecosystem.cluster.config.js',
     'backend/ecosystem.cjs',
+    'backend/gatewayNode.cjs',
     'backend/secretFiles.cjs',
     'backend/sessionSecret.cjs',
     'backend/socketFolder.cjs',

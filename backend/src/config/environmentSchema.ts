@@ -35,4 +35,9 @@ export const ENVIRONMENT_SETTINGS = {
     'First port of the sample frontend; read by the ecosystem files.',
     AT_START,
   ),
+  gatewayNode: optional(
+    path(),
+    'The Node that the gateway runs on, primary and workers: the path of a program, Node 20.19 or newer; read by the ecosystem files and by `npm run balancer`. Unset: the one that PM2 finds, or that `npm run balancer` runs on.',
+    AT_START,
+  ),
 } as const satisfies Registry;

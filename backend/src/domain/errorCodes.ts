@@ -198,6 +198,8 @@ const commands: CodeGroup = {
     'supervisor.locked': 'Another supervisor uses the same data directory.',
     'gateway.no-worker': 'Every gateway worker ended before it listened.',
     'gateway.not-serving': 'The gateway runs, and does not serve in time.',
+    'gateway.node-unfit':
+      'The gateway cannot run on the Node that `GATEWAY_NODE` names; the message says why.',
     'gateway.not-renewed': 'The gateway did not hand over to a successor in time.',
     'tls.certificates': 'The certificates cannot be used; the message says which and why.',
     'cluster.no-service': '`npm run cluster` found no such service in the ecosystem file.',

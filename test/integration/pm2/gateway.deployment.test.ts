@@ -2,13 +2,14 @@
  * The gateway in front of a real deployment: whatever the supervisor and PM2 do to instances, clients lose nothing; and
  * whatever happens to supervisor and daemon, traffic goes on.
  */
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { GatewayStatus } from '../../../backend/src/gateway/pages/statusSchema.js';
 import { BACKEND, Deployment } from '../../support/deployment.js';
 import { GatewayTraffic } from '../../support/gatewayTraffic.js';
-import { isAlive, sendSignal } from '../../support/processes.js';
+import { childrenOf, isAlive, sendSignal } from '../../support/processes.js';
 import { waitFor } from '../../support/waitFor.js';
 
 const GRACE_MS = 200;
@@ -30,12 +31,20 @@ const SETTINGS = {
   LB_SLOW_START: '0',
 };
 
+/** A Node at another path than the one that runs everything else. */
+const otherFolder = mkdtempSync(join(tmpdir(), 'holdfast-other-node-'));
+const otherNode = join(otherFolder, 'node');
+
 let deployment: Deployment;
 beforeAll(async () => {
-  deployment = await Deployment.start(SETTINGS);
+  copyFileSync(process.execPath, otherNode);
+  deployment = await Deployment.start({ ...SETTINGS, GATEWAY_NODE: otherNode });
   await gatewayKnows(2);
 });
-afterAll(() => deployment.dispose());
+afterAll(async () => {
+  await deployment.dispose();
+  rmSync(otherFolder, { recursive: true, force: true });
+});
 
 let traffic: GatewayTraffic | null = null;
 afterEach(async () => {
@@ -78,6 +87,15 @@ const pidOf = async (name: string): Promise<number> => {
   if (row === undefined) throw new Error(`PM2 does not list ${name}`);
   return row.pid;
 };
+
+it('runs on the Node that GATEWAY_NODE names, workers too, and nothing else does', async () => {
+  const programOf = (pid: number): string => readlinkSync(`/proc/${pid}/exe`);
+  const gateway = await pidOf('ha-gateway');
+  const workers = childrenOf(gateway);
+  expect(workers).toHaveLength(2);
+  expect([gateway, ...workers].map(programOf)).toEqual([otherNode, otherNode, otherNode]);
+  for (const name of ['ha-supervisor', BACKEND]) expect(programOf(await pidOf(name))).not.toBe(otherNode);
+});
 
 describe('under load, nothing is lost', () => {
   it('while it scales up and down', async () => {

@@ -1,7 +1,8 @@
 /** `balancer`: the gateway alone, in the foreground and without PM2. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { HoldfastError } from '../../domain/errors.js';
 import { parse, type Command } from '../command.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -19,7 +20,7 @@ settings such as BACKEND_HOSTS; config.example.yml explains them.
 
   async run(args, { config }) {
     parse(args, {});
-    const gateway = spawn(process.execPath, [join(config.root, 'backend/dist/gateway.js')], {
+    const gateway = spawn(gatewayNode(config.root), [join(config.root, 'backend/dist/gateway.js')], {
       stdio: 'inherit',
     });
     // A terminal gives Ctrl-C to both processes, and a second one would end the gateway at once: it is not handed on there.
@@ -33,3 +34,10 @@ settings such as BACKEND_HOSTS; config.example.yml explains them.
     return code ?? (signal === null ? 1 : 0);
   },
 };
+
+/** As for `npm run balancer`. @throws HoldfastError where GATEWAY_NODE can't run it. */
+function gatewayNode(root: string): string {
+  const asked = spawnSync(process.execPath, [join(root, 'backend/gatewayNode.cjs')], { encoding: 'utf8' });
+  if (asked.status !== 0) throw new HoldfastError('gateway.node-unfit', asked.stderr.trim());
+  return asked.stdout.trim();
+}
