@@ -3,15 +3,17 @@
  * does not parse, passes the bytes to a kept connection to the origin, and passes back what comes. No rules, no time-outs,
  * no counters, no fields of its own; one file, one process. What the gateway costs beyond it is the gateway's own share.
  *
- * Where Node leaves a choice it takes what the gateway takes, since that is the cheaper one: shared read buffers and copied
- * writes. A client has a connection to the origin for as long as it stays, so nobody has to know where an answer ends. For
+ * Where Node leaves a choice it takes what the gateway takes, since that is the cheaper one: shared read buffers, copied
+ * writes, several listening sockets. A client has a connection to the origin for as long as it stays, so nobody has to know where an answer ends. For
  * a connection per request something must: there the answer is one read, which the small one is.
  *
  * Arguments: port, and the origin as host:port.
  */
 import { connect, createServer, type Socket } from 'node:net';
 import { writeCopied } from '../../backend/src/gateway/copiedWrites.js';
-import { withSharedReads } from '../../backend/src/gateway/sharedReads.js';
+import { canReusePort } from '../../backend/src/gateway/primary/clusterWorkers.js';
+import { acceptWithSharedReads, giveReads } from '../../backend/src/gateway/sharedReads.js';
+import { LISTENING_SOCKETS } from '../../backend/src/gateway/workerProcess.js';
 
 const HEAD_END = '\r\n\r\n';
 const CLOSE_LINE = 'Connection: close\r\n';
@@ -106,13 +108,23 @@ function onClosed({ upstream, isInBody }: Client): void {
   else idle.push(upstream);
 }
 
-const server = createServer({ allowHalfOpen: true, noDelay: true }, (accepted) => {
-  const socket = withSharedReads(accepted);
+function accept(socket: Socket): void {
   const client: Client = { socket, upstream: null, head: '', isInBody: false, closes: false };
-  socket.on('data', (bytes: Buffer) => onRequest(client, bytes));
+  giveReads(socket, (bytes) => onRequest(client, bytes));
   socket.on('drain', () => client.upstream?.socket.resume());
   socket.on('end', () => socket.end());
   socket.on('error', () => socket.destroy());
   socket.on('close', () => onClosed(client));
-});
-server.listen({ port: Number(port), host: '127.0.0.1', backlog: 4_096 });
+}
+
+const reusePort = canReusePort(process.versions.node, process.platform);
+for (let sockets = 0; sockets < (reusePort ? LISTENING_SOCKETS : 1); sockets += 1) {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  const options = {
+    port: Number(port),
+    host: '127.0.0.1',
+    backlog: 4_096,
+    ...(reusePort ? { reusePort } : {}),
+  };
+  server.listen(options, () => acceptWithSharedReads(server));
+}

@@ -29,6 +29,7 @@ import { isFromHere } from './pages/access.js';
 import { PageVisit } from './pageVisit.js';
 import { requestIdOf } from './requestIds.js';
 import { NOBODY_ASKED, recordOf, unreadRecord } from './requestRecord.js';
+import { giveReads } from './sharedReads.js';
 import { Standstill } from './standstill.js';
 
 /** Who wants to know when it is gone. */
@@ -70,12 +71,11 @@ export class ClientConnection implements Timed, ExchangeClient {
     this.#owner = owner;
     this.deadlineMs = context.deadlines.nowMs + context.limits.headTimeoutMs;
     context.deadlines.add(this);
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    giveReads(socket, (chunk) => this.#onData(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('end', () => this.#onEnd());
-    socket.on('error', () => {
-      // 'close' follows, and that is all there is to know: the client is gone.
-    });
+    // 'close' follows, and that is all there is to know: the client is gone.
+    socket.on('error', () => undefined);
     socket.on('close', () => this.#onClose());
   }
 

@@ -14,11 +14,11 @@ import { isValidHost } from './http1/target.js';
 /** Addresses whose word is taken. */
 export class TrustedPeers {
   readonly #list = new BlockList();
-  readonly #empty: boolean;
+  readonly isEmpty: boolean;
 
   /** @param ranges addresses or CIDR ranges, IPv4 and IPv6. Throws RangeError for anything else. */
   constructor(ranges: readonly string[]) {
-    this.#empty = ranges.length === 0;
+    this.isEmpty = ranges.length === 0;
     for (const range of ranges) {
       if (!isAddressRange(range)) {
         throw new RangeError(`"${range}" is no address and no CIDR range, e.g. 10.0.0.0/8 or fd00::/8.`);
@@ -32,7 +32,7 @@ export class TrustedPeers {
 
   /** `address` as by withoutMapping. */
   trusts(address: string): boolean {
-    if (this.#empty) return false;
+    if (this.isEmpty) return false;
     const family = isIP(address);
     return family !== 0 && this.#list.check(address, family === 6 ? 'ipv6' : 'ipv4');
   }

@@ -16,7 +16,7 @@ import { withoutMapping } from '../domain/network/network.js';
 import { Peer, type TrustedPeers } from './forwarded.js';
 import { Http2Connection, type Http2Owner } from './http2/connection.js';
 import { ProxyHeaderWait } from './proxyProtocol/headerWait.js';
-import { withSharedReads } from './sharedReads.js';
+import { acceptWithSharedReads } from './sharedReads.js';
 import type { TlsMaterial } from './tls/contexts.js';
 import { Handshakes, type HandshakeOwner } from './tls/handshakes.js';
 import { HIGH_WATER_BYTES } from './upstreamConnection.js';
@@ -59,7 +59,9 @@ export class Listeners implements HandshakeOwner, Http2Owner {
 
   /** Rejects with the system's error (EADDRINUSE, EACCES, …). @returns the port. */
   listen(options: ListenOptions): Promise<number> {
-    return this.#open(options, (socket, address) => this.#receive(socket, address));
+    // In front of a PROXY header bytes must be put back, which a socket with shared reads can't.
+    const sharesReads = this.#options.proxies.isEmpty;
+    return this.#open(options, sharesReads, (socket, address) => this.#receive(socket, address));
   }
 
   /** Like `listen`, for TLS. Once. */
@@ -67,7 +69,7 @@ export class Listeners implements HandshakeOwner, Http2Owner {
     const protocols = this.#options.http2 ? ['h2', 'http/1.1'] : ['http/1.1'];
     const handshakes = new Handshakes(material, protocols, this.#context, this);
     this.#handshakes = handshakes;
-    return this.#open(options, (socket, address) => this.#receiveTls(handshakes, socket, address));
+    return this.#open(options, false, (socket, address) => this.#receiveTls(handshakes, socket, address));
   }
 
   /** Other certificates or ticket keys, for connections from now on. */
@@ -132,7 +134,11 @@ export class Listeners implements HandshakeOwner, Http2Owner {
     this.#reception.leave(connection.peer);
   }
 
-  #open(options: ListenOptions, onClient: (socket: Socket, address: string) => void): Promise<number> {
+  #open(
+    options: ListenOptions,
+    sharesReads: boolean,
+    onClient: (socket: Socket, address: string) => void,
+  ): Promise<number> {
     const server = createServer(
       { allowHalfOpen: true, noDelay: true, highWaterMark: HIGH_WATER_BYTES },
       (socket) => this.#accept(socket, onClient),
@@ -144,6 +150,7 @@ export class Listeners implements HandshakeOwner, Http2Owner {
         // Accepting may fail for a moment (EMFILE); those who are connected go on.
         server.on('error', () => this.#context.refusals.count('accept.failed'));
         this.#servers.add(server);
+        if (sharesReads) acceptWithSharedReads(server);
         const address = server.address();
         resolve(typeof address === 'object' && address !== null ? address.port : 0);
       });
@@ -183,10 +190,8 @@ export class Listeners implements HandshakeOwner, Http2Owner {
   #receive(socket: Socket, address: string): void {
     const peer = new Peer(address, false, this.#options.trust);
     if (!this.#reception.admit(peer, socket)) return;
-    if (socket.isPaused()) {
-      this.#reception.serve(socket, peer);
-      socket.resume(); // a header was read from it before
-    } else this.#reception.serve(withSharedReads(socket), peer);
+    this.#reception.serve(socket, peer);
+    if (socket.isPaused()) socket.resume(); // a header was read from it before
   }
 
   #receiveTls(handshakes: Handshakes, socket: Socket, address: string): void {

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { withSharedReads } from './sharedReads.js';
+import { acceptWithSharedReads, SharedReadsSocket } from './sharedReads.js';
 
 let server: Server;
 let clients: Socket[] = [];
@@ -12,8 +12,8 @@ afterEach(() => {
   server.close();
 });
 
-/** A connection: the client's end, and the accepted one with shared reads. */
-async function pair(): Promise<{ client: Socket; served: Socket; accepted: Socket }> {
+/** A connection: the client's end, and the accepted one. */
+async function pair(): Promise<{ client: Socket; served: Socket }> {
   const connection = once(server, 'connection') as Promise<[Socket]>;
   const client = connect({
     port: (server.address() as AddressInfo).port,
@@ -21,22 +21,22 @@ async function pair(): Promise<{ client: Socket; served: Socket; accepted: Socke
     allowHalfOpen: true,
   });
   clients.push(client);
-  const [accepted] = await connection;
-  const served = withSharedReads(accepted);
+  const [served] = await connection;
   served.on('error', () => {});
-  return { client, served, accepted };
+  return { client, served };
 }
 
 async function listen(): Promise<void> {
   server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
+  expect(acceptWithSharedReads(server)).toBe(true);
 }
 
 describe('an accepted socket with shared reads', () => {
   it('really has them: Node still is as it must be for that', async () => {
     await listen();
-    const { served, accepted } = await pair();
-    expect(served).not.toBe(accepted);
+    const { served } = await pair();
+    expect(served).toBeInstanceOf(SharedReadsSocket);
     expect(served.remoteAddress).toBe('127.0.0.1');
     const memories = new Set<ArrayBufferLike>();
     const other = await pair();
@@ -71,6 +71,33 @@ describe('an accepted socket with shared reads', () => {
       await closed;
     });
     await Promise.all(results);
+  });
+
+  it('gives what it reads to its reader, where it has one', async () => {
+    await listen();
+    const { client, served } = await pair();
+    const received: string[] = [];
+    const ended = once(served, 'end');
+    (served as SharedReadsSocket).reader = (chunk) => received.push(chunk.toString('latin1'));
+    served.on('data', () => received.push('not to be emitted'));
+    client.end('to the reader');
+    await ended;
+    expect(received).toEqual(['to the reader']);
+  });
+
+  it('is an ordinary one where Node is not as expected', async () => {
+    server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const handle = (server as unknown as { _handle: { onconnection: unknown } })._handle;
+    const { onconnection } = handle;
+    handle.onconnection = undefined;
+    expect(acceptWithSharedReads(server)).toBe(false);
+    handle.onconnection = onconnection;
+    const { client, served } = await pair();
+    expect(served).not.toBeInstanceOf(SharedReadsSocket);
+    const data = once(served, 'data') as Promise<[Buffer]>;
+    client.write('x');
+    expect((await data)[0].toString()).toBe('x');
   });
 
   it('reads nothing while it is paused', async () => {

@@ -198,7 +198,12 @@ export class WorkerProcess {
         return worker.listenTls({ ...options, port: tlsPort }, this.#tls);
       });
     }
-    return this.#insist(deadlineMs, () => worker.listen({ ...options, port }));
+    const bound = await this.#insist(deadlineMs, () => worker.listen({ ...options, port }));
+    const wanted = reusePort ? LISTENING_SOCKETS : 1;
+    for (let sockets = 1; sockets < wanted; sockets += 1) {
+      await this.#insist(deadlineMs, () => worker.listen({ ...options, port: bound }));
+    }
+    return bound;
   }
 
   /** A port that is taken is tried again while there is patience: its holder was asked to let go. */
@@ -293,4 +298,10 @@ type Start = Extract<ToWorker<WorkerSettings>, { kind: 'start' }>;
 
 /** Connections that the kernel keeps for us while we are busy: a burst must not be refused. */
 const BACKLOG = 4_096;
+/**
+ * With how many sockets a worker listens on the plain port, where each of them may have it (SO_REUSEPORT). libuv accepts one
+ * connection of a socket in each turn of the event loop, so with one socket a new connection costs a turn of its own
+ * (decision 38). More than these save hardly anything.
+ */
+export const LISTENING_SOCKETS = 8;
 const MOST_QUESTIONS = 64;
