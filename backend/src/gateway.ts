@@ -27,7 +27,6 @@ import { describePortHolder } from './adapters/net/portHolder.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { killTimeoutOf } from './adapters/pm2/processRow.js';
 import { prober } from './adapters/probes/index.js';
-import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createReportClient } from './adapters/supervisor/reportClient.js';
 import { appliedLive } from './config/gateway.js';
 import { standingProblems, stopTimes, workerSettings } from './config/gatewayWorker.js';
@@ -48,6 +47,7 @@ import { shownText } from './lib/secrets/ofProcess.js';
 import { GatewayPools } from './gatewayPools.js';
 import type { WorkerSettings } from './gateway/workerProcess.js';
 import { answerArguments, StartProblem, startProcess } from './startProcess.js';
+import { stateFile } from './stateFile.js';
 import { supervisorAddress } from './supervisorAddress.js';
 
 const EXIT_HANDED_OVER = 77;
@@ -168,15 +168,16 @@ class Gateway {
   async #createPrimary(pools: GatewayPools): Promise<Primary<WorkerSettings>> {
     const { gateway, dataDir } = this.#config;
     const supervised = gateway.source.kind === 'pm2';
+    const keptIn = (name: string) => stateFile(join(dataDir, name), this.#logger);
     return Primary.create<WorkerSettings>({
       clock: systemClock,
       random: Math.random,
       logger: this.#logger,
       prober,
-      store: new FileStateStore(join(dataDir, 'gateway-pool.json')),
-      editStore: new FileStateStore(join(dataDir, 'gateway-upstreams.json')),
+      store: keptIn('gateway-pool.json'),
+      editStore: keptIn('gateway-upstreams.json'),
       isSelf: (host, port) => (port === gateway.port || port === gateway.tls?.port) && isOwnAddress(host),
-      dayStore: new FileStateStore(join(dataDir, 'gateway-day.json')),
+      dayStore: keptIn('gateway-day.json'),
       accessLog: accessLogFile(this.#config),
       link: supervised ? createReportClient({ supervisor: supervisorAddress(this.#config) }) : null,
       name: `${hostname()}:${process.pid}`,

@@ -174,7 +174,10 @@ export interface HostMeter {
 
 /** Small state that must survive the supervisor: written atomically. */
 export interface StateStore {
-  /** `state` is null when there is none yet or it was unusable. `damaged` says what was wrong, and where that lies now. */
+  /**
+   * `state` is null when there is none yet or it was unusable. `damaged` says what was wrong, and where that lies now.
+   * Rejects where there is one that can't be read now; on a disk that hangs it is waited for.
+   */
   load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }>;
   /**
    * Rejects when it could not be written, also on a disk that hangs, in bounded time; the old state is then still whole.
@@ -412,9 +415,9 @@ export type KeptBuild = { readonly ok: true } | { readonly ok: false; readonly p
 
 /** Copies of what services were started from: one a service, bounded in files and size. */
 export interface BuildStore {
-  /** Copies the code around that script, if nothing of it is newer than `startedAtMs`. Never rejects. */
+  /** Copies the code around that script, if nothing of it is newer than `startedAtMs`. Rejects where the disk does not answer. */
   keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild>;
-  /** Files and links that are no longer as they were kept; null when nothing is kept. */
+  /** Files and links that are no longer as they were kept; null when nothing is kept. Rejects where the disk does not answer. */
   differences(service: string): Promise<readonly string[] | null>;
   /**
    * Makes them so again. What lay there is copied to `aside` before, null when nothing lay there. Resolves with null when

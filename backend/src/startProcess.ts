@@ -14,7 +14,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { keepPrivate } from './adapters/files/ownFolders.js';
+import { awaitFolders } from './adapters/files/awaitFolders.js';
+import { keepPrivate, type OwnFolder } from './adapters/files/ownFolders.js';
 import { createLogger } from './adapters/logging/logger.js';
 import type { ClosableLogger } from './adapters/logging/logger.js';
 import { loadConfig } from './config/load.js';
@@ -67,6 +68,8 @@ export async function startProcess({ name, root, run }: StartOptions): Promise<v
     process.exit(EXIT_NEEDS_A_PERSON);
   }
   knowSecrets(config.secrets);
+  const folders = foldersOf(config);
+  await awaitFolders(folders, { tell: (sentence) => process.stderr.write(`${sentence}\n`) });
   const { logDir, logLevel, logMaxBytes, logMaxAgeDays, logGroupRead } = config;
   const logger = createLogger({
     file: join(logDir, `ha-${name}.log`),
@@ -75,7 +78,7 @@ export async function startProcess({ name, root, run }: StartOptions): Promise<v
     maxAgeDays: logMaxAgeDays,
     groupReads: logGroupRead,
   });
-  for (const told of keepFoldersPrivate(config)) logger.warn(told);
+  for (const told of folders.flatMap(keepPrivate)) logger.warn(told);
   // What is in memory can't be trusted any more. What matters is on disk, and PM2 starts us again.
   const onBug = (thrown: unknown): void => {
     const stack = thrown instanceof Error ? thrown.stack : undefined;
@@ -117,12 +120,11 @@ export function exitCodeFor(thrown: unknown): 1 | typeof EXIT_NEEDS_A_PERSON {
   return stays || isRefusal ? EXIT_NEEDS_A_PERSON : 1;
 }
 
-function keepFoldersPrivate({ dataDir, logDir, logGroupRead }: Config): readonly string[] {
-  const folders = [
+function foldersOf({ dataDir, logDir, logGroupRead }: Config): readonly OwnFolder[] {
+  return [
     { what: 'data folder', path: dataDir, groupReads: false },
     { what: 'log folder', path: logDir, groupReads: logGroupRead },
   ];
-  return folders.flatMap(keepPrivate);
 }
 
 /** The configuration, or what is wrong with it, a line a problem. */

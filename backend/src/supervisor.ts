@@ -33,7 +33,6 @@ import { createPm2ProcessManager } from './adapters/pm2/processManager.js';
 import type { Pm2ProcessManager } from './adapters/pm2/processManager.js';
 import { stderrLog } from './adapters/pm2/stderrLog.js';
 import { prober } from './adapters/probes/index.js';
-import { FileStateStore } from './adapters/state/fileStateStore.js';
 import { createApi } from './api/api.js';
 import type { Api } from './api/api.js';
 import type { Config } from './config/load.js';
@@ -54,6 +53,7 @@ import { HighAvailabilityManager } from './services/highAvailabilityManager.js';
 import { StartCheck } from './startCheck.js';
 import { guardSecrets } from './pm2Secrets.js';
 import { LONGEST_END_MS, startProcess } from './startProcess.js';
+import { supervisorState } from './stateFile.js';
 
 /** How long a successor waits for its predecessor to let go. */
 /** A supervisor before us, or a connection, may just be giving it back. */
@@ -215,7 +215,7 @@ class Supervisor {
       hostMeter: this.#hostMeter,
       agents,
       processStates,
-      store: new FileStateStore(join(dataDir, 'supervisor-state.json')),
+      store: supervisorState(dataDir, this.#logger, events),
       blackBoxes: await this.#openBlackBoxes(),
       stderr: stderrLog((id) => this.#manager.errorLogOf(id)),
       facts: createFactFinder(this.#manager),
@@ -246,7 +246,7 @@ class Supervisor {
 
   #createApi(plane: HighAvailabilityManager, loop: ControlLoop, version: string): Api {
     return createApi({
-      ...apiConfiguration(this.#config, version),
+      ...apiConfiguration(this.#config, version, this.#logger),
       controlPlane: plane,
       logger: this.#logger,
       describePortHolder,

@@ -105,6 +105,8 @@ const pm2: CodeGroup = {
     'ecosystem.unreadable': 'The ecosystem file cannot be read or evaluated.',
     'ecosystem.invalid': 'An application in the ecosystem file is not defined in a way that can be used.',
     'ecosystem.unusable': 'The ecosystem file lacks what the command needs.',
+    'state.unreadable':
+      'The state file is there and cannot be read; the supervisor does not begin without it.',
     'state.unwritable': 'The state file cannot be written.',
   },
 };

@@ -17,6 +17,8 @@ export interface EventMap {
   'management.stopped': { by: string };
   /** Something in the state file was not usable: what `problem` names has its default, the rest was kept. `movedTo`: the file as it was. */
   'state.damaged': { movedTo: string; problem: string };
+  /** The supervisor waits for a disk that does not answer when it is to read the state, and manages nothing meanwhile. */
+  'state.awaited': { problem: string };
   /** The state could not be written; what is remembered lives in memory only until it can be. */
   'state.unwritable': { problem: string };
   /** A changed configuration applies; a correction that leads back to what runs changes nothing. */
@@ -191,6 +193,7 @@ export function severityOf(type: EventType): 'info' | 'warn' | 'error' {
     case 'service.stalled':
     case 'daemon.lost':
     case 'daemon.unresponsive':
+    case 'state.awaited':
     case 'state.damaged':
     case 'state.unwritable':
       return 'error';

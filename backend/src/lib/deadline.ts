@@ -17,3 +17,21 @@ export async function withTimeout<T>(
     clearTimeout(timer);
   }
 }
+
+/**
+ * `work`, however long it takes. `tell` is called whenever it has taken another `everyMs`, with how long it has taken by
+ * then, ms.
+ */
+export async function waitTelling<T>(
+  work: Promise<T>,
+  everyMs: number,
+  tell: (waitedMs: number) => void,
+): Promise<T> {
+  const begunAtMs = performance.now();
+  const timer = setInterval(() => tell(performance.now() - begunAtMs), everyMs);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+  }
+}

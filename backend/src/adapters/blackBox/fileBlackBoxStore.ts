@@ -51,7 +51,7 @@ export class FileBlackBoxStore implements BlackBoxStore {
   #last: Promise<unknown> = Promise.resolve();
   #dropped = 0;
   #failing = false;
-  /** A save has taken longer than it may, and has not ended yet. */
+  /** A save, or reading what was there, has taken longer than it may, and has not ended yet. */
   #isStuck = false;
   /** Why the folder could not be read the last time. */
   #unreadable: string | null = null;
@@ -60,11 +60,18 @@ export class FileBlackBoxStore implements BlackBoxStore {
     this.#options = options;
   }
 
-  /** Reads what is there. Never rejects: what can't be read is logged and left alone. */
+  /**
+   * Reads what is there. Never rejects: what can't be read is logged and left alone. A disk that hangs is not waited for longer
+   * than `patienceMs`; what is there is known when it goes on.
+   */
   static async open(options: FileBlackBoxStoreOptions): Promise<FileBlackBoxStore> {
     const store = new FileBlackBoxStore(options);
-    await store.#readAll();
-    await store.#makeRoom(null, 0, 0);
+    const opened = store.#readAll().then(() => store.#makeRoom(null, 0, 0));
+    store.#last = opened;
+    await store.#withinPatience(opened).catch((thrown: unknown) => {
+      const { directory, logger } = options;
+      logger.warn('the folder of black boxes cannot be read', { directory, problem: messageOf(thrown) });
+    });
     return store;
   }
 
@@ -76,13 +83,17 @@ export class FileBlackBoxStore implements BlackBoxStore {
     }
     const saved = this.#last.then(() => this.#save(summary, pieces));
     this.#last = saved;
+    return this.#withinPatience(saved).catch((thrown: unknown) => this.#notWritten(summary.id, thrown));
+  }
+
+  /** Rejects when it takes longer; until it ends nothing is written. */
+  #withinPatience<T>(work: Promise<T>): Promise<T> {
     const { patienceMs = PATIENCE_MS } = this.#options;
-    const seconds = Math.ceil(patienceMs / 1000);
-    const tooLate = (): Error => new Error(`the disk has not answered for ${seconds} s`);
-    return withTimeout(saved, patienceMs, tooLate).catch((thrown: unknown) => {
+    return withTimeout(work, patienceMs, () => {
       this.#isStuck = true;
-      void saved.then(() => (this.#isStuck = false));
-      return this.#notWritten(summary.id, thrown);
+      const isOver = (): void => void (this.#isStuck = false);
+      void work.then(isOver, isOver);
+      return new Error(`the disk has not answered for ${Math.ceil(patienceMs / 1000)} s`);
     });
   }
 

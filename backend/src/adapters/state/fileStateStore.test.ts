@@ -13,6 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -116,11 +118,24 @@ describe('FileStateStore', () => {
     expect(await store.load()).toEqual({ state: { fresh: true } });
   });
 
-  it('sets aside what cannot even be read', async () => {
+  it('sets aside what is no file', async () => {
     mkdirSync(file, { recursive: true });
     const { damaged } = await new FileStateStore(file).load();
     expect(damaged?.problem).toContain('EISDIR');
     expect(namesThere()).toEqual([expect.stringMatching(/^state\.json\.damaged-/)]);
+  });
+
+  it('begins with nothing else where the file is there and cannot be read, and leaves it', async () => {
+    mkdirSync(join(directory, 'data'));
+    const server = createServer().listen(file);
+    await once(server, 'listening');
+    // ENXIO, where there might be EIO, ESTALE or EACCES.
+    await expect(new FileStateStore(file).load()).rejects.toMatchObject({
+      code: 'state.unreadable',
+      retryable: true,
+    });
+    expect(namesThere()).toEqual(['state.json']);
+    server.close();
   });
 
   it('keeps the newest few of the damaged ones', async () => {
@@ -181,6 +196,20 @@ describe('a disk that hangs', () => {
   beforeEach(() => {
     Object.assign(options, hangs, { write: writeSynced });
     store = new FileStateStore(file, options);
+  });
+
+  it('is waited for and told by a load, which gives what is there when it goes on', async () => {
+    mkdirSync(join(directory, 'data'));
+    execFileSync('mkfifo', [file]);
+    const told: number[] = [];
+    const loaded = new FileStateStore(file, {
+      patienceMs: 5,
+      onWaiting: (waitedMs) => told.push(waitedMs),
+    }).load();
+    await waitFor(() => told.length > 1, { what: 'the second word of it' });
+    expect(told[0]).toBeGreaterThanOrEqual(4);
+    writeFileSync(file, '{"version":1,"state":{"desired":3}}');
+    expect(await loaded).toEqual({ state: { desired: 3 } });
   });
 
   it('refuses the save in time, and those that follow at once; after a pause one is tried again', async () => {

@@ -9,14 +9,15 @@
  * save that takes too long is refused and given up: should the disk go on later, its text is not put in place any more. While
  * one is stuck, the next is tried after a pause, with a file of its own; with two of them stuck, none is.
  *
- * A file that can't be used (damaged, unreadable, of another version) is moved aside, never overwritten: it may hold
- * what a person needs to find out what happened.
+ * A file that can't be used (damaged, of another version) is moved aside, never overwritten: it may hold what a person needs
+ * to find out what happened. One that can't be read now (the disk hangs or fails, no permission) may be whole: reading it is
+ * waited for, or refused, and it stays where it is.
  */
 import { link, mkdir, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 import { HoldfastError, messageOf } from '../../domain/errors.js';
-import { withTimeout } from '../../lib/deadline.js';
+import { waitTelling, withTimeout } from '../../lib/deadline.js';
 import { copyOwn, openOwn, PRIVATE_FOLDER } from '../../lib/ownFiles.js';
 import type { StateStore } from '../../ports.js';
 import { syncDirectory, writeSynced } from '../files/synced.js';
@@ -29,8 +30,10 @@ const RETRY_MS = 60_000;
 const MOST_STUCK = 2;
 
 export interface FileStateStoreOptions {
-  /** How long a save may take. Default 10 s. */
+  /** How long a save may take, and how often it is told that a load takes long. Default 10 s. */
   readonly patienceMs?: number;
+  /** Told of a load that the disk does not answer, again and again while that is so. */
+  readonly onWaiting?: (waitedMs: number) => void;
   /** Between two saves while the disk hangs. Default 60 s. */
   readonly retryMs?: number;
   /** Writes one file for good. Default: writeSynced. */
@@ -64,7 +67,13 @@ export class FileStateStore implements StateStore {
     this.#writeFile = options.write ?? writeSynced;
   }
 
-  async load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }> {
+  /** However long it takes. Rejects with `state.unreadable` (retryable) where the file is there and can't be read now. */
+  load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }> {
+    const { patienceMs = PATIENCE_MS, onWaiting = () => undefined } = this.#options;
+    return waitTelling(this.#load(), patienceMs, onWaiting);
+  }
+
+  async #load(): Promise<{ state: unknown; damaged?: { movedTo: string; problem: string } }> {
     await this.#removeLeftovers();
     let problem: string;
     try {
@@ -74,9 +83,19 @@ export class FileStateStore implements StateStore {
       if (read.ok) return { state: read.state };
       problem = read.problem;
     } catch (error) {
+      if (!isNoStateFile(error)) throw this.#unreadable(error);
       problem = `it cannot be read: ${messageOf(error)}`;
     }
     return { state: null, damaged: { movedTo: await this.setAside(), problem } };
+  }
+
+  #unreadable(error: unknown): HoldfastError {
+    return new HoldfastError(
+      'state.unreadable',
+      `The state file ${this.#file} cannot be read: ${messageOf(error)}. It is left as it is, and nothing begins without it. ` +
+        `Mend the disk or correct the permissions, or move the file away to begin anew.`,
+      { retryable: true, cause: error },
+    );
   }
 
   /**
@@ -180,6 +199,12 @@ export class FileStateStore implements StateStore {
     const names = await readdir(this.#directory).catch(() => []);
     return names.filter((name) => name.startsWith(prefix));
   }
+}
+
+/** Whether what lies there is no file that could hold a state: a folder, a link, something much too large. */
+function isNoStateFile(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === undefined || code === 'EISDIR';
 }
 
 function notAnswered(forMs: number): Error {

@@ -25,6 +25,7 @@ export const eventData = {
   'management.started': z.object({ by: text }),
   'management.stopped': z.object({ by: text }),
   'state.damaged': z.object({ movedTo: text, problem: text }),
+  'state.awaited': z.object({ problem: text }),
   'state.unwritable': z.object({ problem: text }),
   'config.reloaded': z.object({ changed: z.array(text) }),
   'config.rejected': z.object({ problems: z.array(text) }),

@@ -38,7 +38,9 @@ export class RevokedSessions {
   /** Reads what was kept. */
   async load(nowMs: number): Promise<void> {
     if (this.#store === null) return;
-    const { state, damaged } = await this.#store.load();
+    const { state, damaged } = await this.#store.load().catch((thrown: unknown) => {
+      return { state: null, damaged: { problem: messageOf(thrown) } };
+    });
     if (state === null && damaged === undefined) return;
     const read = kept.safeParse(state);
     if (!read.success) {

@@ -57,7 +57,10 @@ export async function readEdits(
   store: StateStore,
   logger: Logger,
 ): Promise<ReadonlyMap<string, UpstreamEdits>> {
-  const { state, damaged } = await store.load();
+  const { state, damaged } = await store.load().catch(async (thrown: unknown) => {
+    // The gateway serves without them. They are kept for a person, because the next change writes the file anew.
+    return { state: null, damaged: { movedTo: await store.setAside(), problem: messageOf(thrown) } };
+  });
   if (damaged !== undefined) logger.error('the changes of upstreams by calls were damaged', { ...damaged });
   const { value, problems } = salvage(kept, state ?? []);
   const pools = (value ?? []).map(({ pool, edits }) => [pool, edits.slice(0, MOST_UPSTREAMS)] as const);

@@ -58,7 +58,10 @@ export class LastGoodPool {
   /** What was remembered, as far as it is usable. Never rejects. */
   async load(): Promise<readonly RememberedPool[]> {
     const { store, logger } = this.#options;
-    const { state, damaged } = await store.load();
+    const { state, damaged } = await store.load().catch((thrown: unknown) => {
+      logger.error('the remembered upstreams cannot be read', { problem: messageOf(thrown) });
+      return { state: null, damaged: undefined };
+    });
     if (damaged !== undefined) logger.error('the remembered upstreams were damaged', { ...damaged });
     if (state === null) return [];
     const { value, problems } = salvage(remembered, state);

@@ -297,7 +297,8 @@ export class DesiredState {
 
 /**
  * Reads the state back, field by field: what can't be used has its default and is named, everything else is as it was. Of a
- * file in which anything was wrong a copy stays, for a person. Never rejects.
+ * file in which anything was wrong a copy stays, for a person. Rejects as the store's `load` does: what would begin without
+ * its state would undo what was decided before.
  */
 export async function loadState(
   store: StateStore,
