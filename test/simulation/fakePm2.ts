@@ -77,6 +77,8 @@ export class FakePm2 implements ProcessManager, Prober {
   listLagMs = 0;
   /** How long after a start or a removal its caller hears of it; lists show it at once. */
   mutationLagMs = 0;
+  /** Whether a daemon that was stopped and goes on takes its time with what it had been asked for (`carryOutUnread`). */
+  keepsUnread = false;
   starts = 0;
   /** Fork mode: what is started on a port that another one listens on ends. In cluster mode both serve. */
   portsCollide = false;
@@ -94,6 +96,8 @@ export class FakePm2 implements ProcessManager, Prober {
   readonly #rows = new Map<number, Row>();
   readonly #emitter = new Emitter<ProcessManagerEvents>();
   #mutating = new Set<string>();
+  /** What a stopped daemon has in its socket. */
+  readonly #unread: (() => void)[] = [];
   #daemon: DaemonState = 'answering';
   #daemonPid = 1000;
   #nextPmId = 0;
@@ -313,12 +317,19 @@ export class FakePm2 implements ProcessManager, Prober {
   }
 
   continueDaemon(): void {
-    if (this.#daemon === 'stopped') this.#daemon = 'answering';
+    if (this.#daemon !== 'stopped') return;
+    this.#daemon = 'answering';
+    if (!this.keepsUnread) this.carryOutUnread();
+  }
+
+  carryOutUnread(): void {
+    for (const run of this.#unread.splice(0)) run();
   }
 
   killDaemon(): void {
     if (this.#daemon === 'dead') return;
     this.#daemon = 'dead';
+    this.#unread.length = 0;
     for (const row of this.#rows.values()) row.cancelExit();
     this.#rows.clear();
     this.#emitter.emit('lost', { problem: 'connection refused' });
@@ -439,12 +450,14 @@ export class FakePm2 implements ProcessManager, Prober {
   // ── inside ──
 
   async #call(): Promise<void> {
-    if (this.#daemon === 'stopped') {
-      await this.#clock.sleep(CALL_TIMEOUT_MS);
-      throw new HoldfastError('pm2.timeout', 'the daemon did not answer within 5 s', { retryable: true });
-    }
+    if (this.#daemon === 'stopped') await this.#timeOut();
     await this.#clock.sleep(1 + 3 * this.#random());
     if (this.#daemon === 'dead') throw new HoldfastError('pm2.unreachable', 'no daemon');
+  }
+
+  async #timeOut(): Promise<never> {
+    await this.#clock.sleep(CALL_TIMEOUT_MS);
+    throw new HoldfastError('pm2.timeout', 'the daemon did not answer within 5 s', { retryable: true });
   }
 
   /** The first that was started there. */
@@ -468,8 +481,19 @@ export class FakePm2 implements ProcessManager, Prober {
     try {
       await this.#call();
       await this.#clock.sleep(20 + 100 * this.#random());
-      if (this.#daemon !== 'answering') throw new HoldfastError('pm2.unreachable', 'the daemon went away');
+      if (this.#daemon === 'stopped') {
+        this.#unread.push(() => {
+          try {
+            run();
+          } catch {
+            // PM2 refuses it, and its caller is not there to hear of that.
+          }
+        });
+        return await this.#timeOut();
+      }
+      if (this.#daemon === 'dead') throw new HoldfastError('pm2.unreachable', 'the daemon went away');
       const result = run();
+      if (this.mutationLagMs > CALL_TIMEOUT_MS) return await this.#timeOut();
       if (this.mutationLagMs > 0) await this.#clock.sleep(this.mutationLagMs);
       return result;
     } finally {

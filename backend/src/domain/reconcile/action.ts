@@ -23,6 +23,8 @@ export interface ReconcileInput {
   readonly holes: number;
   /** A half-open trial is due; `target` is the halted instance to resume, or null to start a new one. */
   readonly trial: { readonly target: InstanceId | null } | null;
+  /** PM2 may have carried out the last start, or may still do so: no other one is begun. Default: false. */
+  readonly isStartInDoubt?: boolean;
   /** Earliest time for the next start, same clock as nowMs: backoff after failures. */
   readonly startNotBeforeMs: number;
   /** From withdrawal to the stop at the earliest, so that gateways have learnt it. */

@@ -115,8 +115,8 @@ function fill(input: ReconcileInput, groups: Groups, target: number): Action | n
   // not waited for.
   const isReplacement = present >= target;
   if (isReplacement && draining.length > 0 && groups.serving.length > 0) return null;
-  const unverified = whyNothingIsStarted(input, groups);
-  if (unverified !== null) return { kind: 'hold', untilMs: null, reason: unverified };
+  const why = whyNothingIsStarted(input, groups);
+  if (why !== null) return { kind: 'hold', untilMs: null, reason: why };
   if (input.nowMs < input.startNotBeforeMs) {
     const leftSeconds = ((input.startNotBeforeMs - input.nowMs) / 1000).toFixed(1);
     return {
@@ -139,7 +139,11 @@ function fill(input: ReconcileInput, groups: Groups, target: number): Action | n
 }
 
 /** Where what runs has never passed the probe, what is started could not pass it either. A deploy finds that out. */
-function whyNothingIsStarted({ slots, rollout }: ReconcileInput, { fit }: Groups): string | null {
+function whyNothingIsStarted(
+  { slots, rollout, isStartInDoubt = false }: ReconcileInput,
+  { fit }: Groups,
+): string | null {
+  if (isStartInDoubt) return 'PM2 did not answer in time when one was started, and may have started it';
   const unverified = slots.filter(({ state }) => state.kind === 'unverified');
   if (rollout !== null || unverified.length === 0 || fit.length > 0) return null;
   return `${names(unverified)} never passed the health probe, so nothing is started or replaced that could not pass it either`;

@@ -10,7 +10,7 @@ import { isAlive, refOf } from '../../domain/model.js';
 import type { InstanceId, ManagedProcess } from '../../domain/model.js';
 import type { Clock, EndOptions, ProcessManager } from '../../ports.js';
 import { announce } from '../service/announcements.js';
-import { begunBy } from '../service/begunStart.js';
+import { begunBy, findStarted, isInDoubt, isUnanswered } from '../service/begunStart.js';
 import type { EventLog } from '../events/eventLog.js';
 import type { FailoverManager } from '../failoverManager.js';
 import type { HealthMonitor } from '../observe/healthMonitor.js';
@@ -127,7 +127,8 @@ export class Reconciler {
 
   #next(service: SupervisedService): Action {
     const { failover, clock } = this.#options;
-    const due = failover.dueTrial(service.name);
+    const isStartInDoubt = isInDoubt(service);
+    const due = isStartInDoubt ? null : failover.dueTrial(service.name);
     const trialTarget = due?.pmId == null ? null : (service.find(due.pmId) ?? null);
     return reconcile({
       service: service.name,
@@ -138,6 +139,7 @@ export class Reconciler {
       isJob: service.isJob(),
       holes: emptyPlacesOf(service, failover),
       trial: due === null ? null : { target: trialTarget },
+      isStartInDoubt,
       startNotBeforeMs: failover.startNotBeforeMs(service.name),
       drainGraceMs: service.policy.lifecycle.drainGraceMs,
       drainTimeoutMs: service.policy.lifecycle.killTimeoutMs,
@@ -149,13 +151,21 @@ export class Reconciler {
   async #apply(service: SupervisedService, action: Exclude<Action, { kind: 'hold' }>): Promise<boolean> {
     const { events, failover, onChange } = this.#options;
     service.underWay = action.kind;
-    service.begun = begunBy(action, service.numbers());
-    if (service.begun !== null) onChange();
+    const begun = begunBy(action, service.numbers());
+    if (begun !== null) {
+      service.begun = begun;
+      onChange();
+    }
     try {
       await this.#carryOut(service, action);
+      if (begun !== null) service.begun = null;
       return true;
     } catch (thrown) {
-      if (action.kind === 'trial') {
+      service.underWay = null;
+      if (begun !== null && !isUnanswered(thrown)) service.begun = null;
+      // Until PM2 lists it, which it may have done already.
+      else if (begun !== null) findStarted(service, failover);
+      if (action.kind === 'trial' && service.begun === null) {
         failover.trialNotStarted(service.name);
         onChange();
       }
@@ -176,14 +186,12 @@ export class Reconciler {
       return false;
     } finally {
       service.underWay = null;
-      service.begun = null;
     }
   }
 
   /** A daemon that is away has refused nothing; whatever else it was will be so the next time, too. */
   #noteRefusal(service: SupervisedService, thrown: unknown): void {
-    const code = thrown instanceof HoldfastError ? thrown.code : null;
-    if (code === 'pm2.unreachable' || code === 'pm2.timeout') return;
+    if (isUnanswered(thrown)) return;
     const count = (service.refusedStarts?.count ?? 0) + 1;
     service.refusedStarts = { count, problem: messageOf(thrown) };
   }

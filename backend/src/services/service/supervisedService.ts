@@ -89,8 +89,10 @@ export class SupervisedService {
   readonly ends: ProcessEnds;
   /** What Holdfast is doing to it: PM2's list may show the outcome before the call has come back. null: nothing. */
   underWay: Exclude<Action, { readonly kind: 'hold' }>['kind'] | null = null;
-  /** The start that is under way; before the first list, that of a former supervisor. null: none is. */
+  /** The start that is under way, or in doubt (begunStart.ts): also that of a former supervisor. null: none is. */
   begun: BegunStart | null = null;
+  /** Since which list (Clock.nowMs) what it started is looked for; null: it is not in doubt, or no list has come since. */
+  doubtedSinceMs: number | null = null;
 
   constructor(policy: ServicePolicy, collaborators: Collaborators) {
     this.name = policy.name;
@@ -137,6 +139,7 @@ export class SupervisedService {
     this.#processes = processes;
     this.restarts.see(processes, newDaemon);
     this.leaving.retain(processes);
+    takeOverStart(this, newDaemon, this.#collaborators.failover, this.#collaborators.clock.nowMs());
     this.#adopt(processes, newDaemon);
     const numbers = new Set(processes.map(({ pmId }) => pmId));
     const isOurs = (one: ManagedProcess): boolean =>
@@ -155,7 +158,6 @@ export class SupervisedService {
   /** Of a service that a former supervisor took care of, gateways may have been told of everything that runs. */
   #adopt(processes: readonly ManagedProcess[], newDaemon: boolean): void {
     if (this.#adoptedKeys !== null) return;
-    takeOverStart(this, newDaemon, this.#collaborators.failover);
     const keys = processes.filter(isAlive).map(instanceKey);
     this.#adoptedKeys = new Set(keys);
     if (this.isRestored && !newDaemon) for (const key of keys) this.#announcements.inherit(key);
