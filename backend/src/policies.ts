@@ -92,7 +92,9 @@ export class Policies {
 
   /** Reads the file if it, or one that it takes something from, has changed. What is wrong with it is kept for `problemOf`. */
   async readChanges(): Promise<void> {
-    if (!this.#reader.hasChanged() && this.#fileProblem === null && this.#problems.size === 0) return;
+    const isKnown = this.#fileProblem === null && this.#problems.size === 0;
+    // Where the disk does not answer, reading says so.
+    if (isKnown && !(await this.#reader.hasChanged().catch(() => true))) return;
     await this.readDefinitions().catch(() => undefined);
   }
 

@@ -3,7 +3,8 @@
  * in the moment of a failure, and a mistake that shows only then makes the failure worse.
  */
 import type { ProcessRow } from './adapters/pm2/processRow.js';
-import { startDifferences } from './adapters/pm2/startDifferences.js';
+import { differingPaths, startDifferences } from './adapters/pm2/startDifferences.js';
+import { RealPaths } from './adapters/files/realPaths.js';
 import type { Policies } from './policies.js';
 import type { Clock, Logger } from './ports.js';
 
@@ -20,6 +21,7 @@ interface StartCheckOptions {
 export class StartCheck {
   readonly #options: StartCheckOptions;
   readonly #warned = new Map<string, string>();
+  readonly #paths = new RealPaths();
   #cancel = (): void => undefined;
 
   constructor(options: StartCheckOptions) {
@@ -55,7 +57,7 @@ export class StartCheck {
               'Unix sockets are not supported; give it a number from 1 to 65535.',
           ];
     const found = rows
-      .map(({ record }) => startDifferences(planned, record))
+      .map(({ record }) => startDifferences(planned, record, (a, b) => this.#isSamePlace(a, b)))
       .find((differences) => differences.length > 0);
     if (found === undefined) return [...refused, ...noPort];
     const differs = `An instance that is started now differs from those that run: ${found.join('; ')}.`;
@@ -66,11 +68,25 @@ export class StartCheck {
     const { policies, logger } = this.#options;
     await policies.readChanges();
     for (const { name } of policies.current) {
+      await this.#followLinks(name);
       const warnings = this.warningsOf(name);
       const text = warnings.join(' ');
       if (text !== '' && this.#warned.get(name) !== text)
         logger.warn('what the next start of a service would be', { service: name, warnings });
       this.#warned.set(name, text);
     }
+  }
+
+  async #followLinks(service: string): Promise<void> {
+    const { policies, rowsOf } = this.#options;
+    const planned = policies.definitions.find(({ name }) => name === service)?.definition ?? null;
+    if (planned === null) return;
+    await this.#paths.look(rowsOf(service).flatMap(({ record }) => differingPaths(planned, record)));
+  }
+
+  /** A path with a link in it, and where that leads: the same for as long as the link leads there. What was not looked at may be. */
+  #isSamePlace(a: string, b: string): boolean {
+    const [here, there] = [this.#paths.of(a), this.#paths.of(b)];
+    return here === null || there === null || here === there;
   }
 }

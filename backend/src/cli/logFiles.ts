@@ -33,7 +33,11 @@ export async function logSources(context: CliContext, name: string): Promise<rea
     throw new HoldfastError('service.unknown', `There is no service "${name}".${meant(name, known)} ${list}`);
   }
   const definition = defined.find((app) => app.name === name);
-  const { own: instances } = separate(rows, [definition ?? undefinedApp(name)], await supervised(context));
+  const { own: instances } = await separate(
+    rows,
+    [definition ?? undefinedApp(name)],
+    await supervised(context),
+  );
   const listed = instances.flatMap(sourcesOfRow);
   const files =
     listed.length > 0

@@ -34,8 +34,8 @@ describe('separate', () => {
     ],
     ['without a definition: the oldest says what it is', [undefinedApp('web')], [], [0], [1, 2]],
     ["Holdfast's own, by name", [app('ha-supervisor', '/elsewhere.js')], [], [4], []],
-  ])('%s', (_what, apps, known, own, others) => {
-    const found = separate(LISTED, apps, new Map([['web', new Set(known)]]));
+  ])('%s', async (_what, apps, known, own, others) => {
+    const found = await separate(LISTED, apps, new Map([['web', new Set(known)]]));
     expect(numbers(found.own)).toEqual(own);
     expect(numbers(found.others)).toEqual(others);
   });

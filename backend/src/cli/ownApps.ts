@@ -34,12 +34,12 @@ export async function supervised({ api }: Pick<CliContext, 'api'>): Promise<Supe
  * Of all that PM2 lists.
  * @param apps may have several of one name, in namespaces of their own.
  */
-export function separate(
+export async function separate(
   listed: readonly Pm2App[],
   apps: readonly DefinedApp[],
   known: Supervised = new Map(),
-): Separated {
-  const own = new Set(apps.flatMap((app) => rowsOf(app, listed, known)));
+): Promise<Separated> {
+  const own = new Set((await Promise.all(apps.map((app) => rowsOf(app, listed, known)))).flat());
   const names = new Set(apps.map(({ name }) => name));
   return {
     own: listed.filter((row) => own.has(row)),
@@ -47,7 +47,11 @@ export function separate(
   };
 }
 
-function rowsOf(app: DefinedApp, listed: readonly Pm2App[], known: Supervised): readonly Pm2App[] {
+async function rowsOf(
+  app: DefinedApp,
+  listed: readonly Pm2App[],
+  known: Supervised,
+): Promise<readonly Pm2App[]> {
   const named = listed.filter(({ name }) => name === app.name);
   if (!isService(app)) return named;
   const { definition } = app;
@@ -55,7 +59,7 @@ function rowsOf(app: DefinedApp, listed: readonly Pm2App[], known: Supervised): 
     ownerOf: () => (definition === null ? null : applicationOfDefinition(definition)),
     isKnown: (name, pmId) => known.get(name)?.has(pmId) === true,
   });
-  const strangers = identity.strangers(named);
+  const strangers = await identity.strangers(named);
   return named.filter(({ pmId }) => !strangers.has(pmId));
 }
 
@@ -65,7 +69,7 @@ export async function runningNames(
   apps: readonly DefinedApp[],
 ): Promise<ReadonlySet<string>> {
   const asked = [...apps, undefinedApp(GATEWAY_NAME)];
-  const { own } = separate(await context.pm2.list(), asked, await supervised(context));
+  const { own } = await separate(await context.pm2.list(), asked, await supervised(context));
   return new Set(own.filter(({ pid }) => pid !== null).map(({ name }) => name));
 }
 

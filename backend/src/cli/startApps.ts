@@ -80,7 +80,8 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
   const { ecosystemFile, ecosystemEnv } = context.config;
   requireWritableFolders(context);
   const defined = await readEcosystem(context.config);
-  const isFirst = !separate(await context.pm2.list(), defined).own.some(({ pid }) => pid !== null);
+  const { own } = await separate(await context.pm2.list(), defined);
+  const isFirst = !own.some(({ pid }) => pid !== null);
   await context.pm2.ensureDaemon();
   const names = apps.map(({ name }) => name);
   const { args, remove } = await selection(ecosystemFile, names, defined);

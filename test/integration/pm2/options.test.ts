@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -194,7 +195,8 @@ describe('a replacement is the same process as the first instance', () => {
     expect(first?.pid, 'PM2 has started it').not.toBeNull();
     const row = manager.rowsOf(service)[0]!;
     const planned = (await reader.read()).find(({ name }) => name === service);
-    expect(startDifferences(planned!.definition!, row.record)).toEqual([]);
+    const isSamePlace = (a: string, b: string): boolean => realpathSync(a) === realpathSync(b);
+    expect(startDifferences(planned!.definition!, row.record, isSamePlace)).toEqual([]);
     const second = await manager.startInstance(service);
     const { commandLine } = look(first!.pid!);
     // A wrapper becomes its program.

@@ -3,8 +3,7 @@
  * (the nearest one above its script with a package.json, else the script's own), without dependencies, hidden folders,
  * logs and data. What an application may write while it runs must never be among them: it would be put back, too.
  */
-import { existsSync } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
+import { access, lstat, readdir, readlink } from 'node:fs/promises';
 import { dirname, extname, join, relative, sep } from 'node:path';
 
 const CODE = new Set(
@@ -29,13 +28,19 @@ export interface BuildFile {
   readonly changedAtMs: number;
 }
 
-export function buildFolder(script: string): string {
+export async function buildFolder(script: string): Promise<string> {
   let folder = dirname(script);
   for (let level = 0; level < MOST_LEVELS_UP; level += 1, folder = dirname(folder)) {
-    if (existsSync(join(folder, 'package.json'))) return folder;
+    if (await isThere(join(folder, 'package.json'))) return folder;
   }
   return dirname(script);
 }
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 /** Rejects when they are too many to be kept. */
 export async function buildFiles(folder: string): Promise<readonly BuildFile[]> {

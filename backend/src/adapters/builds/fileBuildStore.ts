@@ -1,17 +1,21 @@
 /**
  * The BuildStore of ports.ts: one copy a service, `<directory>/<service>/`: `files/` and, written last, `build.json`. A copy
  * is made beside the one before and takes its place when it is whole. Files that are put back push the ones that lay there
- * aside, to `<directory>/<service>.aside-<time>/`; the newest three of these are kept.
+ * aside, to `<directory>/<service>.aside-<time>/`; the newest three of these are kept. What an application's disk does not
+ * answer within a minute is given up.
  */
 import { readdir, readFile, readlink, realpath, rename, rm, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { messageOf } from '../../domain/errors.js';
 import { copyOwn, readOwn, writeOwn } from '../../lib/ownFiles.js';
 import type { BuildStore, KeptBuild } from '../../ports.js';
+import { inFolder } from '../files/inFolder.js';
 import { buildFiles, buildFolder, linksTo } from './buildFiles.js';
 import { fileName } from '../../lib/words.js';
 
 const ASIDE_KEPT = 3;
+/** Copying the largest build takes some seconds. */
+const PATIENCE_MS = 60_000;
 
 interface Manifest {
   readonly keptAtMs: number;
@@ -22,15 +26,22 @@ interface Manifest {
 
 export class FileBuildStore implements BuildStore {
   readonly #directory: string;
+  readonly #patienceMs: number;
 
-  constructor(directory: string) {
+  /** @param patienceMs how long the disk of an application may take for all of one call. Default 60 s. */
+  constructor(directory: string, patienceMs = PATIENCE_MS) {
     this.#directory = directory;
+    this.#patienceMs = patienceMs;
   }
 
-  async keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild> {
+  keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild> {
+    return inFolder(dirname(script), this.#patienceMs, () => this.#keep(service, script, startedAtMs));
+  }
+
+  async #keep(service: string, script: string, startedAtMs: number): Promise<KeptBuild> {
     const fresh = join(this.#directory, `${fileName(service)}.new`);
     try {
-      const folder = buildFolder(script);
+      const folder = await buildFolder(script);
       const files = await buildFiles(await realpath(folder));
       const newer = files.find(({ changedAtMs }) => changedAtMs >= startedAtMs);
       if (newer !== undefined) {
@@ -57,7 +68,10 @@ export class FileBuildStore implements BuildStore {
   async differences(service: string): Promise<readonly string[] | null> {
     const manifest = await this.#manifest(service);
     if (manifest === null) return null;
-    const { folder, files, links } = manifest;
+    return inFolder(manifest.folder, this.#patienceMs, () => this.#differences(service, manifest));
+  }
+
+  async #differences(service: string, { folder, files, links }: Manifest): Promise<readonly string[]> {
     const moved = await filter(
       links,
       async ({ path, target }) => (await readlink(path).catch(() => '')) !== target,
@@ -71,7 +85,13 @@ export class FileBuildStore implements BuildStore {
   ): Promise<{ readonly restored: readonly string[]; readonly aside: string | null } | null> {
     const manifest = await this.#manifest(service);
     if (manifest === null) return null;
-    const { folder, files, links } = manifest;
+    return inFolder(manifest.folder, this.#patienceMs, () => this.#putBack(service, manifest));
+  }
+
+  async #putBack(
+    service: string,
+    { folder, files, links }: Manifest,
+  ): Promise<{ readonly restored: readonly string[]; readonly aside: string | null }> {
     const restored: string[] = [];
     for (const { path, target } of links) {
       if ((await readlink(path).catch(() => '')) === target) continue;

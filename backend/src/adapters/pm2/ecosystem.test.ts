@@ -261,7 +261,7 @@ describe('a file that is read again', () => {
     await reader.read();
     symlinkSync('ecosystem.config.js', join(folder, 'next'));
     renameSync(join(folder, 'next'), file);
-    expect(reader.hasChanged()).toBe(true);
+    expect(await reader.hasChanged()).toBe(true);
     await expect(reader.read()).rejects.toMatchObject({
       code: 'ecosystem.unreadable',
       message: expect.stringMatching(/ELOOP/) as string,

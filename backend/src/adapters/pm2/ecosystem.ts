@@ -5,11 +5,13 @@
  * what PM2 would start. The file sees the environment of this process, without what PM2 put there for it.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, type Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
+import { DiskHangs, inFolder } from '../files/inFolder.js';
 import { definitionOfRecord, type DefinedApp } from './appDefinition.js';
 import { baseEnvironment } from './launch.js';
 import { isRecord } from './processRow.js';
@@ -30,6 +32,8 @@ const resolver = fileURLToPath(new URL('../../../resolveApps.cjs', import.meta.u
 /** It takes 0.2 s. A file that does more than define applications may take longer. */
 const TIMEOUT_MS = 20_000;
 const STDERR_KEPT = 4_000;
+/** How long the disk of a file may take before it is given up. */
+const DISK_PATIENCE_MS = 3_000;
 
 /** What PM2 sets for a process that it runs: not for the file, nor for another `pm2`. */
 export const SET_BY_PM2 =
@@ -64,13 +68,13 @@ export class EcosystemReader {
 
   /** Rejects as `loadEcosystem`. */
   async read(): Promise<readonly DefinedApp[]> {
-    if (this.#last !== null && isReusable(this.#last)) return this.#last.apps;
+    if (this.#last !== null && (await isReusable(this.#last))) return this.#last.apps;
     return this.readAnew();
   }
 
   /** Whether a file that went into the last reading is another one by now. */
-  hasChanged(): boolean {
-    return this.#last === null || !isUnchanged(this.#last);
+  async hasChanged(): Promise<boolean> {
+    return this.#last === null || !(await isUnchanged(this.#last));
   }
 
   /** Evaluates it after this call, whatever has changed. One evaluation at a time: the next one answers all who wait. */
@@ -88,37 +92,44 @@ export class EcosystemReader {
   }
 }
 
-function isReusable(reading: Reading): boolean {
+async function isReusable(reading: Reading): Promise<boolean> {
   // An application that PM2 refused may be usable by now: its script may have been built, its user made.
-  return reading.isComplete && reading.apps.every(({ problem }) => problem === null) && isUnchanged(reading);
+  const isUsable = reading.isComplete && reading.apps.every(({ problem }) => problem === null);
+  return isUsable && isUnchanged(reading);
 }
 
-function isUnchanged({ inputs }: Reading): boolean {
-  return Object.entries(inputs).every(([file, state]) => fileState(file) === state);
+/** Rejects with `ecosystem.unreadable` where a disk does not answer: evaluating the file would wait for it, too. */
+async function isUnchanged({ inputs }: Reading): Promise<boolean> {
+  for (const [file, state] of Object.entries(inputs)) if ((await fileState(file)) !== state) return false;
+  return true;
 }
 
 /** As `stateOf` in resolveApps.cjs. One that can't be looked at has changed: reading it anew says what is wrong. */
-function fileState(file: string): string | null {
+async function fileState(file: string): Promise<string | null> {
   try {
-    const status = statSync(file, { throwIfNoEntry: false });
-    if (status === undefined) return null;
-    const { dev, ino, size, mtimeMs, ctimeMs } = status;
+    const { dev, ino, size, mtimeMs, ctimeMs } = await look(file);
     return [dev, ino, size, mtimeMs, ctimeMs].join(':');
   } catch (error) {
-    return messageOf(error);
+    if (error instanceof DiskHangs) throw unreadable(file, messageOf(error));
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : messageOf(error);
   }
+}
+
+const look = (file: string): Promise<Stats> => inFolder(dirname(file), DISK_PATIENCE_MS, () => stat(file));
+
+function unreadable(file: string, problem: string): HoldfastError {
+  return new HoldfastError('ecosystem.unreadable', `Cannot load ${file}: ${problem}`);
 }
 
 async function load(options: EcosystemOptions): Promise<Reading> {
   const file = resolve(options.file);
   const fail = (problem: string): never => {
-    throw new HoldfastError('ecosystem.unreadable', `Cannot load ${file}: ${problem}`);
+    throw unreadable(file, problem);
   };
-  try {
-    if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return fail('there is no such file.');
-  } catch (error) {
-    return fail(messageOf(error));
-  }
+  const status = await look(file).catch((error: NodeJS.ErrnoException) =>
+    error.code === 'ENOENT' ? null : fail(messageOf(error)),
+  );
+  if (status?.isFile() !== true) return fail('there is no such file.');
   const answer = await ask(file, options).catch((error: unknown) => fail(String((error as Error).message)));
   if (typeof answer['problem'] === 'string') return fail(answer['problem']);
   if (!Array.isArray(answer['apps'])) return fail('PM2 gave no applications.');
@@ -178,9 +189,9 @@ function ask(file: string, options: EcosystemOptions): Promise<Readonly<Record<s
   return new Promise((done, fail) => {
     const answer: Buffer[] = [];
     let said = '';
-    let problem: string | null = null;
     const timer = setTimeout(() => {
-      problem = `it was not evaluated within ${TIMEOUT_MS / 1_000} s`;
+      // Not when it has ended: one that waits for a disk may not be able to.
+      fail(new Error(`it was not evaluated within ${TIMEOUT_MS / 1_000} s`));
       child.kill('SIGKILL');
     }, TIMEOUT_MS);
     child.stdio[3]?.on('data', (bytes: Buffer) => answer.push(bytes));
@@ -196,7 +207,7 @@ function ask(file: string, options: EcosystemOptions): Promise<Readonly<Record<s
       try {
         done(JSON.parse(Buffer.concat(answer).toString()) as Readonly<Record<string, unknown>>);
       } catch {
-        fail(new Error(problem ?? `its evaluation ended with ${signal ?? `code ${code}`}. ${said.trim()}`));
+        fail(new Error(`its evaluation ended with ${signal ?? `code ${code}`}. ${said.trim()}`));
       }
     });
   });

@@ -25,8 +25,8 @@ function identityOf(owner: Application | null, known: readonly number[] = []): S
   });
 }
 
-function ownOf(identity: ServiceIdentity, ...given: readonly Given[]): readonly number[] {
-  const rows = identity.separate(rowsOf(...given));
+async function ownOf(identity: ServiceIdentity, ...given: readonly Given[]): Promise<readonly number[]> {
+  const rows = await identity.separate(rowsOf(...given));
   expect(rows).toHaveLength(given.length);
   return rows.filter(({ process }) => process.service === 'web').map(({ process }) => process.pmId);
 }
@@ -59,24 +59,24 @@ describe('ServiceIdentity', () => {
     ['npm in another folder not', NPM_OWNER, [], [[1, NPM, 'default', { pm_cwd: '/other' }]], []],
     ['one whose variables hide its namespace', OWNER, [], [[0, APP, 'x', { env: { namespace: 'x' } }]], [0]],
     ['the oldest where no file names it', null, [], [[3, APP], [1, OTHER], [2, APP, 'a'], [4, OTHER]], [1, 4]], // prettier-ignore
-  ])('knows %s', (_what, owner, known, given, own) => {
-    expect(ownOf(identityOf(owner, known), ...given)).toEqual(own);
+  ])('knows %s', async (_what, owner, known, given, own) => {
+    expect(await ownOf(identityOf(owner, known), ...given)).toEqual(own);
   });
 
-  it('goes on knowing the others once all of its own have gone', () => {
+  it('goes on knowing the others once all of its own have gone', async () => {
     const identity = identityOf(OWNER);
-    expect(ownOf(identity, [0, APP], [1, '/other/app.js'])).toEqual([0]);
-    expect(ownOf(identity, [1, '/other/app.js'])).toEqual([]);
+    expect(await ownOf(identity, [0, APP], [1, '/other/app.js'])).toEqual([0]);
+    expect(await ownOf(identity, [1, '/other/app.js'])).toEqual([]);
     expect(identity.owns('web', { namespace: 'default', script: '/other/app.js', cwd: '/other' })).toBe(
       false,
     );
     expect(identity.owns('web', OWNER)).toBe(true);
   });
 
-  it('tells nothing apart by a name of which nothing is known, or without being asked to', () => {
+  it('tells nothing apart by a name of which nothing is known, or without being asked to', async () => {
     expect(identityOf(null).owns('web', OWNER)).toBe(true);
     const byName = new ServiceIdentity(undefined);
-    expect(ownOf(byName, [0, APP], [1, OTHER, 'admin'])).toEqual([0, 1]);
+    expect(await ownOf(byName, [0, APP], [1, OTHER, 'admin'])).toEqual([0, 1]);
   });
 });
 
@@ -92,15 +92,15 @@ describe('a release behind a symbolic link', () => {
   });
   afterEach(() => rmSync(root, { recursive: true }));
 
-  it('is known by either path, also after the link has moved', () => {
+  it('is known by either path, also after the link has moved', async () => {
     const at = (folder: string): string => join(root, folder, 'app.js');
     const owner = { namespace: 'default', script: at('current'), cwd: join(root, 'current') };
     const identity = identityOf(owner);
     const inFolder = (folder: string): object => ({ pm_cwd: join(root, folder) });
     const first: Given = [0, at('1'), 'default', inFolder('1')];
-    expect(ownOf(identity, first, [1, at('2'), 'default', inFolder('2')])).toEqual([0]);
+    expect(await ownOf(identity, first, [1, at('2'), 'default', inFolder('2')])).toEqual([0]);
     rmSync(join(root, 'current'));
     symlinkSync('2', join(root, 'current'));
-    expect(ownOf(identity, first, [1, at('current'), 'default', inFolder('current')])).toEqual([0, 1]);
+    expect(await ownOf(identity, first, [1, at('current'), 'default', inFolder('current')])).toEqual([0, 1]);
   });
 });

@@ -4,10 +4,10 @@
  *
  * An instance has the service's namespace, and one of its programs: the script that the ecosystem file names, or one that an
  * instance of it ran before the file was edited. A script that lies outside of its folder, such as npm, is the same program
- * only in the same folder.
+ * only in the same folder. Links are followed; while a disk does not answer, where they led before counts.
  */
-import { realpathSync } from 'node:fs';
 import { basename, sep } from 'node:path';
+import { RealPaths } from '../files/realPaths.js';
 import type { AppDefinition } from './appDefinition.js';
 import type { ProcessRow } from './processRow.js';
 
@@ -39,17 +39,19 @@ const PROGRAMS_KEPT = 16;
 
 export class ServiceIdentity {
   readonly #options: IdentityOptions | undefined;
+  readonly #paths: RealPaths;
   /** What instances of each service were seen to be, newest last. */
   readonly #seen = new Map<string, readonly Application[]>();
 
   /** Without options a name is all that counts. */
-  constructor(options: IdentityOptions | undefined) {
+  constructor(options: IdentityOptions | undefined, paths = new RealPaths()) {
     this.#options = options;
+    this.#paths = paths;
   }
 
   /** The same rows. Those that only have a service's name are given another one, which no service can have. */
-  separate(rows: readonly ProcessRow[]): readonly ProcessRow[] {
-    const strangers = this.strangers(
+  async separate(rows: readonly ProcessRow[]): Promise<readonly ProcessRow[]> {
+    const strangers = await this.strangers(
       rows.map(({ record, process: { service, pmId } }) => ({
         name: service,
         pmId,
@@ -60,8 +62,9 @@ export class ServiceIdentity {
   }
 
   /** Numbers of those that only have a service's name. */
-  strangers(listed: readonly Listed[]): ReadonlySet<number> {
+  async strangers(listed: readonly Listed[]): Promise<ReadonlySet<number>> {
     if (this.#options === undefined) return new Set();
+    await this.#look(listed);
     for (const service of new Set(listed.map(({ name }) => name))) {
       this.#learn(
         service,
@@ -72,11 +75,29 @@ export class ServiceIdentity {
     return new Set(others.map(({ pmId }) => pmId));
   }
 
-  /** Whether a process of that name is an instance of the service, as far as is known. */
+  /** Whether a process of that name is an instance of the service, as far as is known. Links are where they were last seen to be. */
   owns(service: string, application: Application): boolean {
     if (this.#options === undefined) return true;
     const known = this.#knownOf(service);
-    return known.length === 0 || known.some((one) => isSameApplication(one, application));
+    return known.length === 0 || known.some((one) => this.#isSame(one, application));
+  }
+
+  /** The same, with a look at where its links lead now. */
+  async ownsNow(service: string, application: Application): Promise<boolean> {
+    await this.#look([{ name: service, application }]);
+    return this.owns(service, application);
+  }
+
+  /** Looks where paths lead, wherever one is not written as one that is known. */
+  async #look(listed: readonly Pick<Listed, 'name' | 'application'>[]): Promise<void> {
+    const unsure = new Set<Application>();
+    for (const name of new Set(listed.map((one) => one.name))) {
+      const known = this.#knownOf(name);
+      const group = listed.filter((one) => one.name === name).map(({ application }) => application);
+      if (group.every((one) => isEqual(one, known[0] ?? group[0] ?? one))) continue;
+      for (const application of [...known, ...group]) unsure.add(application);
+    }
+    await this.#paths.look([...unsure].flatMap(({ script, cwd }) => [script, cwd]));
   }
 
   #knownOf(service: string): readonly Application[] {
@@ -102,14 +123,28 @@ export class ServiceIdentity {
     const known = this.#knownOf(service);
     const own = candidates.filter(
       ({ application, pmId }) =>
-        known.some((one) => isSameApplication(one, application)) || this.#options?.isKnown(service, pmId),
+        known.some((one) => this.#isSame(one, application)) || this.#options?.isKnown(service, pmId),
     );
     if (own.length > 0 || this.#seen.has(service)) return own;
     // Seen for the first time. Without a file the oldest says what the service is.
     return candidates
-      .filter(({ application }) => owner === null || isSameProgram(application, owner))
+      .filter(({ application }) => owner === null || this.#isSameProgram(application, owner))
       .sort((a, b) => a.pmId - b.pmId)
       .slice(0, 1);
+  }
+
+  #isSame(a: Application, b: Application): boolean {
+    if (!isSameNamespace(a, b) || !this.#isSamePath(a.script, b.script)) return false;
+    return liesIn(a.script, a.cwd) || liesIn(b.script, b.cwd) || this.#isSamePath(a.cwd, b.cwd);
+  }
+
+  /** npm of one Node.js and of another one: the same program in the same folder, found at another place. */
+  #isSameProgram(a: Application, b: Application): boolean {
+    return basename(a.script) === basename(b.script) && this.#isSamePath(a.cwd, b.cwd);
+  }
+
+  #isSamePath(a: string, b: string): boolean {
+    return a === b || (this.#paths.of(a) ?? a) === (this.#paths.of(b) ?? b);
   }
 }
 
@@ -129,18 +164,8 @@ export function applicationOfDefinition({ script, cwd, env, options }: AppDefini
   return applicationOf({ ...options, pm_exec_path: script, pm_cwd: cwd, env });
 }
 
-function isSameApplication(a: Application, b: Application): boolean {
-  if (!isSameNamespace(a, b) || !isSamePath(a.script, b.script)) return false;
-  return liesIn(a.script, a.cwd) || liesIn(b.script, b.cwd) || isSamePath(a.cwd, b.cwd);
-}
-
 function isSameNamespace(a: Application, b: Application): boolean {
   return a.namespace === b.namespace || a.namespace === null || b.namespace === null;
-}
-
-/** npm of one Node.js and of another one: the same program in the same folder, found at another place. */
-function isSameProgram(a: Application, b: Application): boolean {
-  return basename(a.script) === basename(b.script) && isSamePath(a.cwd, b.cwd);
 }
 
 function isEqual(a: Application, b: Application): boolean {
@@ -149,18 +174,6 @@ function isEqual(a: Application, b: Application): boolean {
 
 function liesIn(file: string, folder: string): boolean {
   return folder !== '' && file.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
-}
-
-function isSamePath(a: string, b: string): boolean {
-  return a === b || realPath(a) === realPath(b);
-}
-
-function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }
 
 /** Names have no line breaks: whatever looks for the service by its name does not find this one. */

@@ -10,8 +10,7 @@
  * PM2 may still carry out a mutation whose call timed out, once a stopped daemon continues. The caller's next list
  * tells; only the port of a start is kept reserved meanwhile.
  */
-import { existsSync, mkdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { sameInstance, type InstanceId, type ManagedProcess, type StrayProcess } from '../../domain/model.js';
 import { Emitter } from '../../lib/emitter.js';
@@ -29,6 +28,7 @@ import { isFreeOnHost, PortAllocator, type PortLease, type PortRange } from './p
 import { instanceNumberFor, parseList, pidsOf, portsOf, type ProcessRow } from './processRow.js';
 import { RpcClient } from './rpcClient.js';
 import { SerialQueue } from './serialQueue.js';
+import { prepareFiles } from './startFiles.js';
 import { StrayFinder } from './strays.js';
 import { TemplateStore } from './templates.js';
 
@@ -102,6 +102,8 @@ class Pm2 implements Pm2ProcessManager {
   readonly #identity: ServiceIdentity;
   /** The last list, for what events and log rotation need to know about a process. */
   #rows: readonly ProcessRow[] = [];
+  #lists = 0;
+  #newest = 0;
   readonly #logPaths = new LogPaths();
   /** Whether `connected` was emitted for this connection. */
   #announced = false;
@@ -124,7 +126,7 @@ class Pm2 implements Pm2ProcessManager {
     this.#identity = new ServiceIdentity(options.identity);
     this.#strays = new StrayFinder({
       pm2Home: this.#home,
-      owns: (service, application) => this.#identity.owns(service, application),
+      owns: (service, application) => this.#identity.ownsNow(service, application),
       services: () => new Set(options.services()),
       listedPids: async () => pidsOf(await this.#list()),
       nowMs: () => options.clock.nowMs(),
@@ -286,8 +288,12 @@ class Pm2 implements Pm2ProcessManager {
 
   async #list(): Promise<readonly ProcessRow[]> {
     const answer = await this.#rpc.call('getMonitorData', {});
-    const rows = this.#identity.separate(parseList(answer));
+    const number = (this.#lists += 1);
+    const rows = await this.#identity.separate(parseList(answer));
     if (!this.#announced) void this.#announce();
+    // One that had to wait for a disk may be older than what is known by now.
+    if (number < this.#newest) return rows;
+    this.#newest = number;
     this.#rows = rows;
     this.#logPaths.see(rows);
     this.#templates.remember(rows);
@@ -301,10 +307,6 @@ class Pm2 implements Pm2ProcessManager {
     replaces: InstanceId | null,
   ): Promise<ManagedProcess> {
     const service = definition.name;
-    if (!existsSync(definition.script)) {
-      lease?.release();
-      throw startFailed(service, `${definition.script} does not exist; if it is built, build it first`);
-    }
     const record = launchRecord(definition, {
       pm2Home: this.#home,
       port: lease?.port ?? null,
@@ -312,9 +314,7 @@ class Pm2 implements Pm2ProcessManager {
       killTimeoutMs: this.#options.killTimeoutMs(service),
     });
     try {
-      for (const file of [definition.outFile, definition.errorFile, definition.pidFile]) {
-        mkdirSync(dirname(file), { recursive: true });
-      }
+      await prepareFiles(definition);
       const timeoutMs = startTimeout(definition, this.#options.callTimeoutMs ?? CALL_TIMEOUT_MS);
       const [started] = parseList(await this.#rpc.call('prepare', record, timeoutMs));
       if (started === undefined) throw startFailed(service, 'PM2 answered without the new process');

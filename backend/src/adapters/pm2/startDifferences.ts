@@ -2,7 +2,6 @@
  * In what an instance that is started now would differ from one that runs, so that it can be said before the next failure
  * and not at it. Names of variables are told, never their values.
  */
-import { realpathSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { AppDefinition } from './appDefinition.js';
 import { definitionFromRecord } from './launch.js';
@@ -16,15 +15,43 @@ const MOST_NAMES = 12;
 /**
  * @param planned what an instance would be started as.
  * @param record PM2's record of one that runs.
+ * @param isSamePlace whether two paths that are written differently lead to the same place.
  * @returns one clause each, in the words of an ecosystem file; empty when the two are the same.
  */
 export function startDifferences(
   planned: AppDefinition,
   record: Readonly<Record<string, unknown>>,
+  isSamePlace: (a: string, b: string) => boolean,
 ): readonly string[] {
   const running = definitionFromRecord(record);
   if (running === null) return [];
-  const facts = (app: AppDefinition): Readonly<Record<string, unknown>> => ({
+  const [next, now] = [factsOf(planned), factsOf(running)];
+  const differing = Object.keys(next)
+    .filter((key) => {
+      const [a, b] = [next[key], now[key]];
+      return !isDeepStrictEqual(a, b) && !(isPath(a) && isPath(b) && isSamePlace(a, b));
+    })
+    .map((key) => `${key} would be ${JSON.stringify(next[key])}, not ${JSON.stringify(now[key])}`);
+  // PM2 gives an instance a variable that has the service's name.
+  const { [planned.name]: _own, ...env } = planned.env;
+  return [...differing, ...variableDifferences(env, running.env)];
+}
+
+/** Paths that the two write differently: where they lead decides whether they are a difference. */
+export function differingPaths(
+  planned: AppDefinition,
+  record: Readonly<Record<string, unknown>>,
+): readonly string[] {
+  const running = definitionFromRecord(record);
+  if (running === null) return [];
+  const [next, now] = [factsOf(planned), factsOf(running)];
+  return Object.keys(next).flatMap((key) =>
+    next[key] === now[key] ? [] : [next[key], now[key]].filter(isPath),
+  );
+}
+
+function factsOf(app: AppDefinition): Readonly<Record<string, unknown>> {
+  return {
     script: app.script,
     interpreter: app.interpreter,
     args: app.args,
@@ -35,14 +62,7 @@ export function startDifferences(
     gid: app.options['gid'] ?? null,
     out_file: withoutNumber(app.outFile),
     error_file: withoutNumber(app.errorFile),
-  });
-  const [next, now] = [facts(planned), facts(running)];
-  const differing = Object.keys(next)
-    .filter((key) => !isDeepStrictEqual(next[key], now[key]) && !isSamePlace(next[key], now[key]))
-    .map((key) => `${key} would be ${JSON.stringify(next[key])}, not ${JSON.stringify(now[key])}`);
-  // PM2 gives an instance a variable that has the service's name.
-  const { [planned.name]: _own, ...env } = planned.env;
-  return [...differing, ...variableDifferences(env, running.env)];
+  };
 }
 
 function variableDifferences(
@@ -71,15 +91,8 @@ function clause(beginning: string, names: readonly string[], end: string): strin
   return [`${beginning}${names.length === 1 ? '' : 's'} ${list}${end}`];
 }
 
-/** A path with a link in it, and where that leads: the same for as long as the link leads there. */
-function isSamePlace(a: unknown, b: unknown): boolean {
-  if (typeof a !== 'string' || typeof b !== 'string' || !a.startsWith('/') || !b.startsWith('/'))
-    return false;
-  try {
-    return realpathSync(a) === realpathSync(b);
-  } catch {
-    return false;
-  }
+function isPath(value: unknown): value is string {
+  return typeof value === 'string' && value.startsWith('/');
 }
 
 /** PM2 puts the instance's number into the names of log files that are not merged. */

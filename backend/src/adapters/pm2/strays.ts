@@ -29,7 +29,7 @@ export interface StrayFinderOptions {
   /** Names of the services that are looked for. */
   readonly services: () => ReadonlySet<string>;
   /** Whether a process of that name is an instance of the service. */
-  readonly owns: (service: string, application: Application) => boolean;
+  readonly owns: (service: string, application: Application) => Promise<boolean>;
   /** Pids that PM2 lists right now. */
   readonly listedPids: () => Promise<ReadonlySet<number>>;
   /** Monotonic, ms. */
@@ -81,7 +81,7 @@ export class StrayFinder {
     for (const { pid, procStat, instance } of candidates) {
       const { application, ...place } = instance;
       if (!services.has(place.service) || daemons.has(pid)) continue;
-      if (!this.#options.owns(place.service, application)) continue;
+      if (!(await this.#options.owns(place.service, application))) continue;
       if (descendsFrom(listed, pid) || descendsFrom(new Set([pid]), process.pid)) continue;
       const kind = daemons.has(procStat.parentPid) ? 'ghost' : 'orphan';
       if (kind === 'ghost') {

@@ -38,7 +38,7 @@ the same PM2 are left alone; its daemon is ended only when its list is empty aft
     const rows = await context.pm2.list();
     const known = await supervised(context);
     const apps = await appsToStop(context, rows, known);
-    const { own, others } = separate(rows, apps, known);
+    const { own, others } = await separate(rows, apps, known);
     const running = own.filter((row) => {
       const project = projectOf(row);
       return project === null || isSamePath(project, context.config.root);

@@ -73,7 +73,7 @@ async function makeRoom(context: CliContext, replace: boolean, command: string):
   const running = await findRunning(context, rows, names);
   if (!replace || running.kind !== 'changed') return requireOwn(context, running, command);
   const former = running.file === null ? [] : await definedApps(context, running.file);
-  const ofFormer = separate(rows, former, await supervised(context)).own;
+  const { own: ofFormer } = await separate(rows, former, await supervised(context));
   // A service that both files define goes on, and the new supervisor takes it over.
   const isGone = (row: Pm2App): boolean =>
     !isService(row) || (ofFormer.includes(row) && !names.includes(row.name));
@@ -131,7 +131,7 @@ async function bringUp(
   apps: readonly DefinedApp[],
   isSupervised: boolean,
 ): Promise<BroughtUp> {
-  const { own: rows, others } = separate(await context.pm2.list(), apps, await supervised(context));
+  const { own: rows, others } = await separate(await context.pm2.list(), apps, await supervised(context));
   const { missing: absent, halted, ended } = compare(apps, rows);
   const hidden = absent.filter((app) => others.some(({ name }) => name === app.name));
   const missing = absent.filter((app) => app.problem === null && !hidden.includes(app));
@@ -199,7 +199,7 @@ async function startServices(context: CliContext, timeoutMs: number): Promise<nu
   if (!changed) terminal.done('Already running; nothing to start.');
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const rows = separate(await context.pm2.list(), services).own;
+    const { own: rows } = await separate(await context.pm2.list(), services);
     const silent = [];
     for (const row of rows) {
       if (row.run === 'finished') continue;

@@ -5,7 +5,8 @@
  *   a deploy failed ─▶ unproven: the next instance that starts would run files that did not verify
  *   a deploy or failover verified, or the files are again the ones that were kept ─▶ no longer
  *
- * Copying and comparing go on beside everything else, one service at a time; nothing waits for them.
+ * Copying and comparing go on beside everything else, one service at a time; nothing waits for them. Where that fails, as on a
+ * disk that hangs, it is told once, and tried again after a pause.
  */
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { instanceKey } from '../../domain/model.js';
@@ -20,13 +21,17 @@ export interface BuildWatchOptions {
   readonly logger: Logger;
 }
 
-/** Between two looks whether unproven files have been replaced. */
+/** Between two looks whether unproven files have been replaced, and between two tries to copy. */
 const COMPARE_MS = 10_000;
 
 export class BuildWatch {
   readonly #options: BuildWatchOptions;
   /** Of which instances the files have been dealt with. */
   readonly #handled = new Map<string, string>();
+  /** When (Clock.nowMs) files of a service that could not be copied are tried again. */
+  readonly #retryAtMs = new Map<string, number>();
+  /** What was told last of each service. */
+  readonly #told = new Map<string, string>();
   #comparedAtMs = 0;
   #busy = false;
 
@@ -43,11 +48,7 @@ export class BuildWatch {
     const fresh = services.find((service) => this.#isProven(service));
     if (!due && fresh === undefined) return;
     this.#busy = true;
-    void this.#work(due ? unproven : [], fresh)
-      .catch((thrown: unknown) =>
-        this.#options.logger.warn('builds could not be compared', { problem: messageOf(thrown) }),
-      )
-      .finally(() => (this.#busy = false));
+    void this.#work(due ? unproven : [], fresh).finally(() => (this.#busy = false));
   }
 
   /** Puts back the files that served last. @returns what was done. Rejects with `deploy.nothing-kept`. */
@@ -63,13 +64,34 @@ export class BuildWatch {
     return `${restored.length} files and links were put back${where}`;
   }
 
+  /** Never rejects. */
   async #work(unproven: readonly SupervisedService[], fresh: SupervisedService | undefined): Promise<void> {
-    const { clock, builds } = this.#options;
-    for (const service of unproven) {
-      this.#comparedAtMs = clock.nowMs();
-      if ((await builds.differences(service.name))?.length === 0) service.unproven = null;
+    for (const service of unproven) await this.#attempt(service, () => this.#compare(service));
+    if (fresh === undefined) return;
+    if (!(await this.#attempt(fresh, () => this.#keep(fresh)))) this.#handled.delete(fresh.name);
+  }
+
+  /** Whether it worked. */
+  async #attempt({ name }: SupervisedService, work: () => Promise<void>): Promise<boolean> {
+    const { clock, logger } = this.#options;
+    try {
+      await work();
+      this.#told.delete(name);
+      return true;
+    } catch (thrown) {
+      const problem = messageOf(thrown);
+      if (this.#told.get(name) !== problem)
+        logger.warn('the files of a service could not be compared or copied', { service: name, problem });
+      this.#told.set(name, problem);
+      this.#retryAtMs.set(name, clock.nowMs() + COMPARE_MS);
+      return false;
     }
-    if (fresh !== undefined) await this.#keep(fresh);
+  }
+
+  async #compare(service: SupervisedService): Promise<void> {
+    const { clock, builds } = this.#options;
+    this.#comparedAtMs = clock.nowMs();
+    if ((await builds.differences(service.name))?.length === 0) service.unproven = null;
   }
 
   async #keep(service: SupervisedService): Promise<void> {
@@ -89,6 +111,7 @@ export class BuildWatch {
       return false;
     if (this.#handled.get(service.name) === lives(service)) return false;
     const { clock } = this.#options;
+    if (clock.nowMs() < (this.#retryAtMs.get(service.name) ?? 0)) return false;
     return service
       .serving()
       .every(({ startedAtMs }) => clock.wallMs() - startedAtMs >= service.policy.failure.stableMs);
