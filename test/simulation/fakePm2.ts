@@ -381,7 +381,8 @@ export class FakePm2 implements ProcessManager, Prober {
   async resumeInstance(target: InstanceId): Promise<ManagedProcess> {
     return this.#mutate(target.service, () => {
       const row = this.#rows.get(target.pmId);
-      if (row?.status !== 'stopped') throw new HoldfastError('pm2.refused', 'process already online');
+      if (row?.status !== 'stopped' && row?.status !== 'errored')
+        throw new HoldfastError('pm2.refused', 'process already online');
       if (this.#isTaken(row.port, null)) throw new HoldfastError('port.occupied', 'it is taken');
       this.starts += 1;
       this.#run(row);

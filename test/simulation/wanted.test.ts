@@ -85,6 +85,21 @@ describe('management switched off and on again', () => {
   });
 });
 
+it('what has failed while management was off is wanted, also where its end is not judged yet', async () => {
+  await begin(3, 0);
+  await world.ha.stop('test');
+  world.pm2.eventLoss = 1;
+  const [dying] = world.pm2.alive(SERVICE) as [Row];
+  dying.behaviour = { ...GOOD, staysDown: true };
+  world.pm2.kill(dying, { exitCode: 1, signal: null });
+  while (service().find(dying.pmId)?.status !== 'errored') await world.clock.advance(10);
+  expect(world.eventsOf('instance.exited')).toEqual([]);
+  await world.ha.start('test');
+  await world.clock.advance(20_000);
+  expect(service().desired).toBe(3);
+  expect(service().serving()).toHaveLength(3);
+});
+
 describe('while management is off', () => {
   it.each<readonly [string, number, () => Promise<unknown>]>([
     ['a scale-up by the API', 3, () => scaleTo('up', 3)],

@@ -150,11 +150,17 @@ export function takeCount(
   for (const pmId of resumed) failover.fillHole(service.name, pmId);
   // All stopped is a service that an operator stopped: when it is started again, as many are wanted as before.
   if (now.size === 0) return;
-  const removed = before.filter((pmId) => !now.has(pmId) && !service.ends.hasEndedUnasked(pmId));
+  const removed = before.filter((pmId) => !now.has(pmId) && !hasFailed(service, pmId));
   const change = added.length - resumed.length - removed.length;
   // What an operator added may fill a place that was missing: no more are wanted than there are.
   const most = Math.max(service.desired, now.size + failover.holes(service.name));
   if (change !== 0) setWanted(service, Math.min(most, service.desired + change), world);
+}
+
+/** Also one whose end is not judged yet: what an operator stopped is stopped. */
+function hasFailed(service: SupervisedService, pmId: number): boolean {
+  const status = service.find(pmId)?.status;
+  return service.ends.hasEndedUnasked(pmId) || status === 'errored' || status === 'waiting restart';
 }
 
 /** As many are wanted as the configuration allows; where that is another number, it is told why. */
