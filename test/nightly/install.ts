@@ -38,9 +38,15 @@ export async function install(name: string): Promise<Installed> {
     mkdirSync(folder, { recursive: true });
     writeFileSync(file, wanted);
     const args = ['install', '--prefix', folder, '--no-audit', '--no-fund', '--no-package-lock'];
-    const { code, stdout, stderr } = await runToEnd('npm', args, cleanEnv(), folder, INSTALL_TIMEOUT_MS);
+    const { code, stdout, stderr } = await runToEnd('npm', args, npmEnv(), folder, INSTALL_TIMEOUT_MS);
     if (code !== 0) throw new Error(`npm could not install ${name}:\n${stdout}${stderr}`);
     writeFileSync(done, wanted);
   }
   return { folder, text: first.join(' ') };
+}
+
+/** Behind a proxy that looks into TLS, npm needs the certificates that this shell names. */
+function npmEnv(): Record<string, string> {
+  const { NODE_EXTRA_CA_CERTS: certificates } = process.env;
+  return cleanEnv(certificates === undefined ? {} : { NODE_EXTRA_CA_CERTS: certificates });
 }
