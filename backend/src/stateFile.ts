@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { FileStateStore } from './adapters/state/fileStateStore.js';
 import type { Logger } from './ports.js';
-import type { EventLog } from './services/eventLog.js';
+import type { EventLog } from './services/events/eventLog.js';
 
 /** @param onWaiting told once, at the first word of it. */
 export function stateFile(
