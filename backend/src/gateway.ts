@@ -45,7 +45,7 @@ import { STAND_IN_SOURCE } from './gateway/primary/standIn.js';
 import { areChecked, welcomeLines } from './gateway/primary/welcome.js';
 import { shownText } from './lib/secrets/ofProcess.js';
 import { GatewayPools } from './gatewayPools.js';
-import type { WorkerSettings } from './gateway/workerProcess.js';
+import type { WorkerSettings } from './gateway/worker/workerProcess.js';
 import { answerArguments, StartProblem, startProcess } from './startProcess.js';
 import { stateFile } from './stateFile.js';
 import { supervisorAddress } from './supervisorAddress.js';

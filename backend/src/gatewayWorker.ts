@@ -6,8 +6,8 @@ import { systemClock } from './adapters/clock.js';
 import { peerUserId } from './adapters/net/peerUser.js';
 import { portOwners } from './adapters/net/portOwners.js';
 import { tcpSockets } from './adapters/net/tcpSockets.js';
-import { clusterChannel } from './gateway/clusterChannel.js';
-import { WorkerProcess } from './gateway/workerProcess.js';
+import { clusterChannel } from './gateway/worker/clusterChannel.js';
+import { WorkerProcess } from './gateway/worker/workerProcess.js';
 
 // PM2 signals the whole process tree, a terminal the whole group: a worker ends when its primary says so.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => undefined);

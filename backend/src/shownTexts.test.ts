@@ -18,8 +18,8 @@ import { outgoingJson } from './api/outgoing.js';
 import { Terminal } from './cli/terminal.js';
 import type { BlackBoxSummary } from './domain/blackBox/blackBox.js';
 import type { EventRecord } from './domain/events.js';
-import { problemAnswer } from './gateway/answer.js';
-import { html } from './gateway/pages/html.js';
+import { problemAnswer } from './gateway/shared/answer.js';
+import { html } from './gateway/html/html.js';
 import { shownLabels } from './lib/secrets/ofProcess.js';
 import type { Logger } from './ports.js';
 

@@ -10,10 +10,10 @@
  * Arguments: port, and the origin as host:port.
  */
 import { connect, createServer, type Socket } from 'node:net';
-import { writeCopied } from '../../backend/src/gateway/copiedWrites.js';
+import { writeCopied } from '../../backend/src/gateway/exchange/copiedWrites.js';
 import { canReusePort } from '../../backend/src/gateway/primary/clusterWorkers.js';
-import { acceptWithSharedReads, giveReads } from '../../backend/src/gateway/sharedReads.js';
-import { LISTENING_SOCKETS } from '../../backend/src/gateway/workerProcess.js';
+import { acceptWithSharedReads, giveReads } from '../../backend/src/gateway/client/sharedReads.js';
+import { LISTENING_SOCKETS } from '../../backend/src/gateway/worker/workerProcess.js';
 
 const HEAD_END = '\r\n\r\n';
 const CLOSE_LINE = 'Connection: close\r\n';

@@ -31,7 +31,7 @@ import { startInProcess } from '../../examples/wordpecker/src/lib/testing/startI
 import { readMysqlSettings } from '../../examples/wordpecker/src/store/mysqlSettings.js';
 import { GroupClient } from '../support/groupClient.js';
 import { call } from '../support/sample.js';
-import { isProblem } from '../../backend/src/gateway/answer.js';
+import { isProblem } from '../../backend/src/gateway/shared/answer.js';
 import { livePage } from '../../backend/src/gateway/pages/livePage.js';
 import { renderPage } from '../../backend/src/gateway/pages/primaryPages.js';
 import { publicPage } from '../../backend/src/gateway/pages/publicPage.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../../backend/src/config/load.js';
-import { DEFAULT_LIMITS } from '../../backend/src/gateway/limits.js';
+import { DEFAULT_LIMITS } from '../../backend/src/gateway/shared/limits.js';
 
 it('the settings default to what a worker defaults to', () => {
   const result = loadConfig({ root: join(tmpdir(), 'holdfast-no-such-folder'), env: {} });

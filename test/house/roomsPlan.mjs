@@ -80,5 +80,35 @@ export const PLAN = {
     // How many instances a service should have.
     { room: 'scaling', imports: ['policy', 'agents', 'views'] },
   ],
-  'backend/src/gateway': [],
+  'backend/src/gateway': [
+    // Reading and writing HTTP/1.1.
+    { room: 'http1', imports: [] },
+    // The frames of HTML pages, and the error page.
+    { room: 'html', imports: [] },
+    { room: 'webSocket', imports: [] },
+    // What the whole data path has in common: limits, deadlines, a client as others see it, own answers.
+    { room: 'shared', imports: ['http1', 'html'] },
+    { room: 'proxyProtocol', imports: ['shared'] },
+    { room: 'tls', imports: ['shared'] },
+    { room: 'http2', imports: ['http1', 'shared'] },
+    { room: 'accessLog', imports: ['http1', 'shared'] },
+    // Pools, connections to upstreams, stickiness.
+    { room: 'upstreams', imports: ['shared'] },
+    // The gateway's own pages.
+    { room: 'pages', imports: ['http1', 'html', 'shared', 'tls'] },
+    // One request on its way to an upstream, and its answer; or a tunnel.
+    { room: 'exchange', imports: ['http1', 'webSocket', 'shared', 'upstreams'] },
+    // Connections of clients: accepted, read, ended.
+    {
+      room: 'client',
+      imports: ['http1', 'shared', 'proxyProtocol', 'tls', 'http2', 'upstreams', 'pages', 'exchange'],
+    },
+    // The process that knows the members, and forks workers.
+    { room: 'primary', imports: ['shared', 'tls', 'accessLog', 'pages'] },
+    // The process that serves.
+    {
+      room: 'worker',
+      imports: ['shared', 'tls', 'accessLog', 'upstreams', 'pages', 'exchange', 'client', 'primary'],
+    },
+  ],
 };

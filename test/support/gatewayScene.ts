@@ -1,7 +1,7 @@
 /** Upstreams, a gateway worker and clients of one test; `tearDown` ends all of them. */
 import type { PoolSnapshot } from '../../backend/src/domain/upstreams/pool.js';
-import type { GatewayLimits } from '../../backend/src/gateway/limits.js';
-import type { WorkerOptions } from '../../backend/src/gateway/worker.js';
+import type { GatewayLimits } from '../../backend/src/gateway/shared/limits.js';
+import type { WorkerOptions } from '../../backend/src/gateway/worker/worker.js';
 import { poolRow, startWorker, type TestWorker } from './gatewayWorker.js';
 import { RawClient, RawUpstream, type RawConnection } from './rawHttp.js';
 import { waitFor } from './waitFor.js';

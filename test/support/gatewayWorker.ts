@@ -5,8 +5,8 @@ import type {
   PoolSnapshot,
   UpstreamSnapshot,
 } from '../../backend/src/domain/upstreams/pool.js';
-import type { GatewayLimits } from '../../backend/src/gateway/limits.js';
-import { GatewayWorker, type WorkerOptions } from '../../backend/src/gateway/worker.js';
+import type { GatewayLimits } from '../../backend/src/gateway/shared/limits.js';
+import { GatewayWorker, type WorkerOptions } from '../../backend/src/gateway/worker/worker.js';
 
 export function upstreamRow(port: number, changes: Partial<UpstreamSnapshot> = {}): UpstreamSnapshot {
   const host = '127.0.0.1';

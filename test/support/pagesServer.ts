@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import type { OwnAnswer } from '../../backend/src/gateway/answer.js';
+import type { OwnAnswer } from '../../backend/src/gateway/shared/answer.js';
 import type { WorkerPages } from '../../backend/src/gateway/pages/workerPages.js';
 
 export interface PagesServer {

@@ -11,7 +11,7 @@ import type { EnvironmentValues, GlobalValues } from './schema.js';
 /** Everything of a pool but its name and its upstreams. A sticky cookie without keys is signed with the kept one. */
 export type PoolTraits = Omit<PoolSnapshot, 'name' | 'upstreams'>;
 
-/** Names and meanings as in gateway/limits.ts; what is not here has no setting. */
+/** Names and meanings as in gateway/shared/limits.ts; what is not here has no setting. */
 export interface LimitSettings {
   readonly maxHeadBytes: number;
   readonly maxBodyBytes: number;

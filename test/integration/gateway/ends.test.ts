@@ -5,7 +5,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { Duplex } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { tcpSockets } from '../../../backend/src/adapters/net/tcpSockets.js';
-import { Peer, TrustedPeers } from '../../../backend/src/gateway/forwarded.js';
+import { Peer, TrustedPeers } from '../../../backend/src/gateway/shared/forwarded.js';
 import {
   atTearDown,
   client,

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
-import type { RequestRecord } from '../requestRecord.js';
+import type { RequestRecord } from '../shared/requestRecord.js';
 import { AccessLog, MOST_WAITING_CHARACTERS } from './accessLog.js';
 
 const record = (target = '/'): RequestRecord => ({

@@ -8,7 +8,7 @@
  *
  * While the primary is busy with a batch, lines wait in bounded memory; what does not fit is dropped and counted.
  */
-import type { RequestRecord } from '../requestRecord.js';
+import type { RequestRecord } from '../shared/requestRecord.js';
 import type { Clock } from '../../ports.js';
 import { FORMATTERS, type AccessLogFormat, type LineFormatter } from './lines.js';
 

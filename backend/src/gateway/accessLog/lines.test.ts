@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import type { RequestRecord } from '../requestRecord.js';
+import type { RequestRecord } from '../shared/requestRecord.js';
 import { FORMATTERS } from './lines.js';
 
 const AT_MS = Date.UTC(2026, 4, 4, 9, 5, 7, 250);

@@ -4,7 +4,7 @@
  * Never in it: queries (of the target and of the referring page), user names and passwords, cookies, authorization.
  * Queries carry tokens and search words; a log lives longer and is read by more people than the request.
  */
-import type { RequestRecord } from '../requestRecord.js';
+import type { RequestRecord } from '../shared/requestRecord.js';
 import { valueOf } from '../http1/fields.js';
 
 /** `off` is no format: then there is no log. */

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { secrets, SECRET_SHAPES, shows } from '../../../../test/support/secretShapes.js';
 import { REDACTED } from '../../lib/secrets/ofProcess.js';
-import type { RequestRecord } from '../requestRecord.js';
+import type { RequestRecord } from '../shared/requestRecord.js';
 import { FORMATTERS } from './lines.js';
 import { scrubbedLine } from './scrubbedLine.js';
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CHUNKED } from '../http1/framing.js';
 import { parseRequestHead, RequestHead } from '../http1/requestHead.js';
 import type { Refusal } from '../http1/refusal.js';
-import { DEFAULT_LIMITS } from '../limits.js';
+import { DEFAULT_LIMITS } from '../shared/limits.js';
 import { requestText, type RequestText } from './requestText.js';
 
 type Field = readonly [string, string];

@@ -14,7 +14,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
-import type { ClientSocket } from '../clientSocket.js';
+import type { ClientSocket } from '../shared/clientSocket.js';
 import { CHUNKED } from '../http1/framing.js';
 import { AnswerWriter } from './answerWriter.js';
 import { isField, type RequestText } from './requestText.js';

@@ -14,7 +14,7 @@
  * address; the refusal of a wrong one is held back (workerPages.ts), as by the supervisor's API (lib/tokenCheck.ts).
  */
 import { isIP } from 'node:net';
-import { isPassedOn, type Peer } from '../forwarded.js';
+import { isPassedOn, type Peer } from '../shared/forwarded.js';
 import type { RequestHead } from '../http1/requestHead.js';
 import { isLoopbackAddress } from '../../domain/network/network.js';
 import { TokenCheck } from '../../lib/tokenCheck.js';

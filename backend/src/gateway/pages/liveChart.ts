@@ -1,5 +1,5 @@
 /** Two minutes of traffic as a drawing: an area for all requests, a line for those that went wrong. */
-import { html, type Html } from './html.js';
+import { html, type Html } from '../html/html.js';
 import type { GatewayStatus } from './statusSchema.js';
 import { inRate } from './words.js';
 

@@ -2,8 +2,8 @@
  * `/lb`: the gateway at a glance. Rendered here and nowhere else: the page in the browser asks for itself once a
  * second and takes over what differs (assets/live.js), so it shows the same with and without scripts.
  */
-import { MARK, loadPageKind, renderDocument } from './document.js';
-import { html, type Html } from './html.js';
+import { MARK, loadPageKind, renderDocument } from '../html/document.js';
+import { html, type Html } from '../html/html.js';
 import { renderChart } from './liveChart.js';
 import { renderPool } from './livePool.js';
 import type { Change, GatewayStatus, WorkerStatus } from './statusSchema.js';

@@ -1,6 +1,6 @@
 /** One pool on `/lb`: how it fares as a whole, and a row an upstream. On a narrow screen a row becomes a card. */
 import { addressHint, isKeyedByAddress } from '../../domain/upstreams/pool.js';
-import { html, type Html } from './html.js';
+import { html, type Html } from '../html/html.js';
 import type { PoolStatus, UpstreamStatus } from './statusSchema.js';
 import { inCount, inDuration, inMs, inPercent, inRate } from './words.js';
 

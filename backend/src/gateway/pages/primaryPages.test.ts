@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { PagesScene } from '../../../../test/support/pagesScene.js';
 import { hashText } from '../../domain/balancing/hash.js';
 import { markOf } from '../../domain/statistics/distinctCount.js';
-import { isProblem, type OwnAnswer } from '../answer.js';
+import { isProblem, type OwnAnswer } from '../shared/answer.js';
 import type { PrimaryPath } from './ownPaths.js';
 import { renderPage } from './primaryPages.js';
 import { gatewayStatusSchema, type GatewayStatus } from './statusSchema.js';

@@ -1,7 +1,7 @@
 /** What the primary renders for its workers, by path. Who may see it was decided by the worker (workerPages.ts). */
 import { shownJson } from '../../lib/secrets/ofProcess.js';
 import { messageOf } from '../../domain/errors.js';
-import type { OwnAnswer, Problem } from '../answer.js';
+import type { OwnAnswer, Problem } from '../shared/answer.js';
 import { livePage, renderLivePage } from './livePage.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import type { GatewayMonitor } from './monitor.js';

@@ -9,8 +9,8 @@ import {
   type Slot,
 } from '../../domain/statistics/availabilitySlots.js';
 import { overall, type Condition } from '../../domain/statistics/serviceCondition.js';
-import { MARK, loadPageKind, renderDocument } from './document.js';
-import { html, type Html } from './html.js';
+import { MARK, loadPageKind, renderDocument } from '../html/document.js';
+import { html, type Html } from '../html/html.js';
 import { inDuration, inPercent, inPlainName } from './words.js';
 
 export interface PublicStatus {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { OwnPageRequest } from '../ownPages.js';
+import type { OwnPageRequest } from '../shared/ownPages.js';
 import { WorkerPages } from './workerPages.js';
 
 const TOKEN = 'a-token-of-more-than-sixteen';

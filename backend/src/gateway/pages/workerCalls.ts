@@ -10,8 +10,8 @@
  * - a browser sends what any page tells it, a password along with it: it says so by Origin or Sec-Fetch-Site, and no call
  *   with one of them is carried out, whatever its Host, its origin and its token are.
  */
-import type { OwnAnswer, Problem } from '../answer.js';
-import type { OwnPageRequest } from '../ownPages.js';
+import type { OwnAnswer, Problem } from '../shared/answer.js';
+import type { OwnPageRequest } from '../shared/ownPages.js';
 import type { Verdict, Visitor } from './access.js';
 import type { CallPath } from './ownPaths.js';
 

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
 import { waitFor } from '../../../../test/support/waitFor.js';
-import type { OwnAnswer } from '../answer.js';
-import type { OwnPageRequest } from '../ownPages.js';
+import type { OwnAnswer } from '../shared/answer.js';
+import type { OwnPageRequest } from '../shared/ownPages.js';
 import type { PrimaryPath } from './ownPaths.js';
 import { WorkerPages, type WorkerHealth, type WorkerPagesOptions } from './workerPages.js';
 

@@ -10,9 +10,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WRONG_TOKEN_DELAY_MS } from '../../lib/tokenCheck.js';
 import { shownJson } from '../../lib/secrets/ofProcess.js';
-import { prefersPage } from '../accept.js';
-import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../answer.js';
-import type { OwnPageRequest, OwnPages } from '../ownPages.js';
+import { prefersPage } from '../shared/accept.js';
+import { isProblem, problemAnswer, type OwnAnswer, type Problem } from '../shared/answer.js';
+import type { OwnPageRequest, OwnPages } from '../shared/ownPages.js';
 import { createAccessRule, type AccessOptions, type Verdict, type Visitor } from './access.js';
 import {
   isCallPath,

@@ -2,7 +2,7 @@
 import type { WorkerStats } from '../../domain/statistics/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import type { Clock, Logger } from '../../ports.js';
-import type { OwnAnswer, Problem } from '../answer.js';
+import type { OwnAnswer, Problem } from '../shared/answer.js';
 import type { CallPath, PrimaryPath } from '../pages/ownPaths.js';
 import type { TlsMaterial } from '../tls/contexts.js';
 import type { ListenAddress, StopTimes } from './messages.js';

@@ -25,7 +25,7 @@ import type { WorkerStats } from '../../domain/statistics/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import type { ProcessNews } from '../../ports.js';
 import { MOST_WAITING_CHARACTERS } from '../accessLog/accessLog.js';
-import type { OwnAnswer, Problem } from '../answer.js';
+import type { OwnAnswer, Problem } from '../shared/answer.js';
 import type { TlsMaterial } from '../tls/contexts.js';
 import { isCallPath, isPrimaryPath } from '../pages/ownPaths.js';
 import type { CallPath, PrimaryPath } from '../pages/ownPaths.js';

@@ -19,7 +19,7 @@ import type { EditKind } from '../../domain/upstreams/upstreamEdits.js';
 import { upstreamKey } from '../../domain/statistics/trafficLedger.js';
 import type { UpstreamSnapshot } from '../../domain/upstreams/pool.js';
 import type { Clock, Member } from '../../ports.js';
-import type { OwnAnswer, Problem } from '../answer.js';
+import type { OwnAnswer, Problem } from '../shared/answer.js';
 import type { CallPath } from '../pages/ownPaths.js';
 import type { EditedPools, EditOutcome } from './editedPools.js';
 

@@ -7,8 +7,8 @@
  * one is a client that sends nonsense.
  */
 import type { Socket } from 'node:net';
-import type { GatewayContext } from '../context.js';
-import type { Timed } from '../deadlines.js';
+import type { GatewayContext } from '../shared/context.js';
+import type { Timed } from '../shared/deadlines.js';
 import { readProxyHeader } from './header.js';
 
 export class ProxyHeaderWait implements Timed {

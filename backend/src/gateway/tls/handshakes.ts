@@ -9,9 +9,9 @@
  */
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import type { GatewayContext } from '../context.js';
-import type { Timed } from '../deadlines.js';
-import type { Peer } from '../forwarded.js';
+import type { GatewayContext } from '../shared/context.js';
+import type { Timed } from '../shared/deadlines.js';
+import type { Peer } from '../shared/forwarded.js';
 import { TlsContexts, type TlsMaterial } from './contexts.js';
 
 /** At a time, in one worker. */
