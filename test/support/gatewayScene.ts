@@ -44,8 +44,11 @@ export function client(port: number, options: { readonly paused?: boolean } = {}
   return opened;
 }
 
+/** As any upstream says it; the gateway adds one of its own where it is missing. */
+export const DATE = 'Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n';
+
 export const ok = (body: string, lines = ''): string =>
-  `HTTP/1.1 200 OK\r\n${lines}Content-Length: ${body.length}\r\n\r\n${body}`;
+  `HTTP/1.1 200 OK\r\n${DATE}${lines}Content-Length: ${body.length}\r\n\r\n${body}`;
 
 export const get = (path: string, lines = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: a.example\r\n${lines}\r\n`;

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import {
   client,
+  DATE,
   echoPath,
   expectIdle,
   gateway,
@@ -123,13 +124,13 @@ describe('what clients get', () => {
   it('is the answer, with hop-by-hop fields removed', async () => {
     const up = await upstream(({ socket }) =>
       socket.write(
-        'HTTP/1.1 201 Made it\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nETag: "x"\r\n' +
+        `HTTP/1.1 201 Made it\r\n${DATE}Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nETag: "x"\r\n` +
           'Trailer: Z\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\nhi',
       ),
     );
     const { port } = await gateway([up.port]);
     expect(await client(port).send(get('/')).until('hi')).toBe(
-      'HTTP/1.1 201 Made it\r\nETag: "x"\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\nhi',
+      `HTTP/1.1 201 Made it\r\n${DATE}ETag: "x"\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\nhi`,
     );
   });
 
@@ -146,9 +147,9 @@ describe('what clients get', () => {
   });
 
   it.each([
-    ['HEAD', 'HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n'],
-    ['204', 'GET', 'HTTP/1.1 204 No Content\r\n\r\n'],
-    ['304', 'GET', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n'],
+    ['HEAD', 'HEAD', `HTTP/1.1 200 OK\r\n${DATE}Content-Length: 500\r\n\r\n`],
+    ['204', 'GET', `HTTP/1.1 204 No Content\r\n${DATE}\r\n`],
+    ['304', 'GET', `HTTP/1.1 304 Not Modified\r\n${DATE}Content-Length: 500\r\n\r\n`],
   ])('has no body after %s, and the connection goes on', async (_name, method, answer) => {
     const up = await upstream(({ socket }, chunk) => {
       socket.write(chunk.includes('/second') ? ok('second') : answer);
@@ -162,7 +163,7 @@ describe('what clients get', () => {
 
   it('passes chunks on as they are, trailers included, byte by byte or at once', async () => {
     const body = '5;a="b;c"\r\nhello\r\n1\r\n!\r\n0\r\nX-Sum: 7\r\n\r\n';
-    const answer = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${body}`;
+    const answer = `HTTP/1.1 200 OK\r\n${DATE}Transfer-Encoding: chunked\r\n\r\n${body}`;
     const up = await upstream(({ socket }, chunk) => {
       if (chunk.includes('/at-once')) socket.write(answer);
       else {
@@ -184,12 +185,12 @@ describe('what clients get', () => {
 
   it('is decoded for HTTP/1.0, and ends with the connection', async () => {
     const up = await upstream(({ socket }) => {
-      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
+      socket.write(`HTTP/1.1 200 OK\r\n${DATE}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`);
       setImmediate(() => socket.write('1;x\r\n!\r\n0\r\n\r\n'));
     });
     const { port } = await gateway([up.port]);
     const received = await client(port).send('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n').untilEnded();
-    expect(received).toBe('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello!');
+    expect(received).toBe(`HTTP/1.1 200 OK\r\n${DATE}Connection: close\r\n\r\nhello!`);
     expect(up.received).toMatch(/^GET \/ HTTP\/1\.1\r\nHost: 127\.0\.0\.1:\d+\r\n/);
     expect(up.received).toContain('Via: 1.0 holdfast\r\n');
   });
@@ -208,10 +209,10 @@ describe('what clients get', () => {
   });
 
   it('of an upstream that ends its answers by closing, ends by closing', async () => {
-    const up = await upstream(({ socket }) => socket.end('HTTP/1.0 200 OK\r\n\r\nall of it'));
+    const up = await upstream(({ socket }) => socket.end(`HTTP/1.0 200 OK\r\n${DATE}\r\nall of it`));
     const { port } = await gateway([up.port]);
     expect(await client(port).send(get('/')).untilEnded()).toBe(
-      'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it',
+      `HTTP/1.1 200 OK\r\n${DATE}Connection: close\r\n\r\nall of it`,
     );
   });
 
@@ -266,12 +267,14 @@ describe('request bodies', () => {
   });
 
   it('are not sent when the upstream refuses before, and the connection ends', async () => {
-    const up = await upstream(({ socket }) => socket.write('HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n'));
+    const up = await upstream(({ socket }) =>
+      socket.write(`HTTP/1.1 413 No\r\n${DATE}Content-Length: 0\r\n\r\n`),
+    );
     const started = await gateway([up.port]);
     const received = await client(started.port)
       .send('POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n')
       .untilEnded();
-    expect(received).toBe('HTTP/1.1 413 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+    expect(received).toBe(`HTTP/1.1 413 No\r\n${DATE}Content-Length: 0\r\nConnection: close\r\n\r\n`);
     await expectIdle(started);
     await waitFor(() => up.openConnections === 0, {
       what: 'the upstream connection to be closed, not reused',

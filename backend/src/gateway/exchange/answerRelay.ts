@@ -41,7 +41,7 @@ export interface RelayHost {
   /** Nothing but the end of the client's connection is the answer's end. */
   onUndelimited(): void;
   /** Further field lines for it, each with its CRLF. */
-  answerLines(): string;
+  answerLines(head: ResponseHead): string;
 }
 
 /** Up to this many bytes a head and what came with it are written as one piece of text. */
@@ -203,7 +203,7 @@ export class AnswerRelay {
     const isDelimited = this.#pieces === null && head.bodyLength !== UNTIL_CLOSE;
     this.keepsClient = isDelimited && this.#host.keepsClient();
     if (!isDelimited) this.#host.onUndelimited();
-    const lines = this.#host.answerLines();
+    const lines = this.#host.answerLines(head);
     return `HTTP/1.1 ${head.status} ${head.reason}\r\n${head.lines}${chunked}${lines}${this.#connectionLines(head)}\r\n`;
   }
 

@@ -281,7 +281,7 @@ export class Exchange extends ExchangeTerms implements Activity, AttemptHost, Wa
   }
 
   onUpgraded(attempt: Attempt, connection: UpstreamConnection, head: ResponseHead, rest: Buffer): void {
-    const lines = this.answerLines();
+    const lines = this.answerLines(head);
     this.#end(101, 0, attempt.upstream, '');
     this.client.socket.write(switchingHead(head, lines), 'latin1');
     const tunnel = new Tunnel(this.client, this.pool, attempt.upstream, connection, this.context);

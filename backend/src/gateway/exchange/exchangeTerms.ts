@@ -9,6 +9,7 @@ import type { ExchangeClient } from './exchangeClient.js';
 import type { ExchangeContext } from './exchangeContext.js';
 import type { RequestHead } from '../http1/requestHead.js';
 import type { ResponseHead } from '../http1/responseHead.js';
+import { dateLine } from '../shared/httpDate.js';
 import { allowedMs } from '../shared/limits.js';
 import type { Pool } from '../upstreams/pool.js';
 import { NO_BODY, RequestBody } from './requestBody.js';
@@ -70,12 +71,21 @@ export abstract class ExchangeTerms implements RelayHost {
     this.client.isDelimited = false;
   }
 
-  answerLines(): string {
+  answerLines(answer: ResponseHead): string {
+    return this.#cookieLine() + this.#dateLine(answer);
+  }
+
+  #cookieLine(): string {
     const { sticky } = this.pool;
     // The cookie of a client names an upstream of its own pool: it is to find that again.
     if (sticky === null || this.attempt === null || this.standsIn) return '';
     const secure = this.client.peer.isSecure(this.head);
     return sticky.setCookieLine(this.attempt.upstream, this.session, secure, this.context.clock.wallMs());
+  }
+
+  /** RFC 9110 section 6.6.1: what comes without its date gets that of its reception, where it goes on. */
+  #dateLine({ hasDate, status }: ResponseHead): string {
+    return hasDate || status < 200 ? '' : dateLine(this.context.clock.wallMs());
   }
 
   /** Sets the time-out that fits what is awaited now. */

@@ -22,6 +22,8 @@ export class ResponseHead implements ConnectionOptions {
   lines = '';
   /** What Upgrade says: the protocol that it switches to, with 101; those that it asks for, with 426. */
   upgradeTo: string | null = null;
+  /** It says when it was made, in `lines`. */
+  hasDate = false;
   close = false;
   keepAlive = false;
   upgrade = false;
@@ -66,7 +68,10 @@ export function parseResponseHead(
   else if (transferEncodings > 0) head.bodyLength = CHUNKED;
   else head.bodyLength = contentLength === ABSENT ? UNTIL_CLOSE : contentLength;
   if (status < 200 || status === 204 || status === 205) leaveOutLength(head, status, toHead);
-  if (head.listed !== null) head.lines = withoutListed(head.lines, head.listed);
+  if (head.listed !== null) {
+    head.lines = withoutListed(head.lines, head.listed);
+    if (head.listed.includes('date')) head.hasDate = false;
+  }
   return null;
 }
 
@@ -125,7 +130,7 @@ function readFields(
       if (contentLength !== -1) return 'it has several Content-Length';
       contentLength = parseLength(text, span.valueStart, span.valueEnd);
       if (contentLength === ABSENT) return 'its Content-Length is not a number';
-    }
+    } else if (equalsIgnoringCase(text, at, span.nameEnd, 'date')) head.hasDate = true;
     at = next;
   }
   if (keptFrom < end) head.lines += text.slice(keptFrom, end);

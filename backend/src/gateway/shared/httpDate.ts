@@ -1,4 +1,4 @@
-/** When a message was made (RFC 9110 section 6.6.1): of the gateway's own answers. */
+/** When a message was made (RFC 9110 section 6.6.1): of the gateway's own answers, and of an upstream's that does not say. */
 
 let second = -1;
 let line = '';
