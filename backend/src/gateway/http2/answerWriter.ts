@@ -107,9 +107,13 @@ export class AnswerWriter {
     if (problem !== null) throw new Error(`an answer's head can't be read: ${problem}`);
     const headers = headersOf(head.lines);
     if (head.status === 101) this.#switch(headers);
-    else if (head.status < 200) this.#stream.additionalHeaders({ ...headers, ':status': head.status });
+    else if (head.status < 200) this.#sendInterim(head.status, headers);
     else this.#respond(head, headers);
     return end;
+  }
+
+  #sendInterim(status: number, headers: OutgoingHttpHeaders): void {
+    sendLines({ ...headers, ':status': status }, (all) => this.#stream.additionalHeaders(all));
   }
 
   #respond({ status, bodyLength }: ResponseHead, headers: OutgoingHttpHeaders): void {
@@ -117,7 +121,7 @@ export class AnswerWriter {
     this.#hasTrailers = bodyLength === CHUNKED;
     if (this.#hasTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
     const options = bodyLength === 0 ? { endStream: true } : { waitForTrailers: this.#hasTrailers };
-    this.#stream.respond({ ...headers, ':status': status }, options);
+    sendLines({ ...headers, ':status': status }, (all) => this.#stream.respond(all, options));
     this.#state = bodyLength === 0 ? 'done' : 'body';
     this.#body = new BodyScanner(bodyLength, (buffer, from, to) => {
       this.#pieces.push(buffer.subarray(from, to));
@@ -127,14 +131,14 @@ export class AnswerWriter {
   /** RFC 8441 section 5.1: 200 is what 101 is in HTTP/1.1; the key was ours, so its answer is not the client's. */
   #switch(headers: OutgoingHttpHeaders): void {
     delete headers['sec-websocket-accept'];
-    this.#stream.respond({ ...headers, ':status': 200 });
+    sendLines({ ...headers, ':status': 200 }, (all) => this.#stream.respond(all));
     this.#state = 'tunnel';
     this.#listener.onTunnel();
   }
 
   #sendTrailers(): void {
     try {
-      this.#stream.sendTrailers(headersOf(this.#body.trailerLines));
+      sendLines(headersOf(this.#body.trailerLines), (all) => this.#stream.sendTrailers(all));
     } catch (error) {
       // Reset in the meantime; or the stream would stay open for ever.
       this.#stream.destroy(error instanceof Error ? error : new Error(String(error)));
@@ -145,8 +149,8 @@ export class AnswerWriter {
 }
 
 /**
- * Names that Node's HTTP/2 sends in one line only. A second line of them makes no sense in HTTP/1.1 either; the first one
- * counts, as in Node's own HTTP/1.1 client.
+ * Names that the HTTP/2 of Node 20 sends in one line only. A second line of them makes no sense in HTTP/1.1 either; the
+ * first one counts, as in Node's own HTTP/1.1 client.
  */
 const SENT_ONCE = new Set(
   (
@@ -156,7 +160,7 @@ const SENT_ONCE = new Set(
     'referer retry-after tk upgrade-insecure-requests user-agent x-content-type-options'
   ).split(' '),
 );
-/** Node sends these in one line only as well, but they are lists (RFC 9110 section 5.3): their lines become one. */
+/** It sends these in one line only as well, but they are lists (RFC 9110 section 5.3): their lines become one. */
 const JOINED = new Set(['content-encoding', 'content-language', 'if-match', 'if-none-match']);
 
 /** Field lines as they came: several of one name stay several, because not every field is a list. */
@@ -169,10 +173,29 @@ export function headersOf(lines: string): OutgoingHttpHeaders {
     const name = lines.slice(at, span.nameEnd).toLowerCase();
     const value = lines.slice(span.valueStart, span.valueEnd);
     const before = headers[name];
-    if (before === undefined) headers[name] = value;
-    else if (JOINED.has(name)) headers[name] = `${String(before)}, ${value}`;
-    else if (!SENT_ONCE.has(name)) headers[name] = [before, value].flat();
+    headers[name] = before === undefined ? value : [before, value].flat();
     at = next;
   }
   return headers;
+}
+
+/** Sends them in as many lines as they have; where this Node does not do that for every name, in as many as it does. */
+function sendLines(headers: OutgoingHttpHeaders, send: (headers: OutgoingHttpHeaders) => void): void {
+  try {
+    send(headers);
+  } catch (error) {
+    // Nothing was sent: it looks at the fields first.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_HTTP2_HEADER_SINGLE_VALUE') throw error;
+    send(inSingleLines(headers));
+  }
+}
+
+function inSingleLines(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  const fewer: OutgoingHttpHeaders = { ...headers };
+  for (const [name, values] of Object.entries(headers)) {
+    if (!Array.isArray(values)) continue;
+    if (JOINED.has(name)) fewer[name] = values.join(', ');
+    else if (SENT_ONCE.has(name)) fewer[name] = values[0];
+  }
+  return fewer;
 }

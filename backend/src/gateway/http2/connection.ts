@@ -14,7 +14,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, performServerHandshake } from 'node:http2';
-import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type {
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+  ServerSessionOptions,
+} from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { prefersPage } from '../shared/accept.js';
 import { problemAnswer } from '../shared/answer.js';
@@ -71,7 +76,7 @@ export class Http2Connection implements Timed {
     // A cookie counts as the one line that it becomes, so as many crumbs are taken as a head has room for. What is a
     // little too much gets to the parser, which says so in an answer; the rest is reset.
     const maxCrumbs = Math.ceil(maxHeadBytes / LEAST_CRUMB_BYTES);
-    this.#session = performServerHandshake(socket, {
+    const options: ServerSessionOptions & { readonly strictSingleValueFields: boolean } = {
       maxHeaderListPairs: maxFields + 32 + maxCrumbs,
       maxSessionInvalidFrames: 100,
       settings: {
@@ -79,7 +84,10 @@ export class Http2Connection implements Timed {
         maxHeaderListSize: 2 * maxHeadBytes + FIELD_OVERHEAD_BYTES * maxFields + CRUMB_COST_BYTES * maxCrumbs,
         enableConnectProtocol: true,
       },
-    });
+      // Lines go on as they came. Node 20 does not know it, and the types don't yet (see answerWriter.ts).
+      strictSingleValueFields: false,
+    };
+    this.#session = performServerHandshake(socket, options);
     this.#session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     // Node hands over the fields as they came as well; its types don't know.
     this.#session.on(
