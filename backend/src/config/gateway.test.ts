@@ -175,6 +175,56 @@ describe('values', () => {
     ]);
   });
 
+  // The data path takes these out of every request (gateway/http1/fields.ts): a key made of them would be none.
+  it.each([
+    'connection',
+    'expect',
+    'http2-settings',
+    'keep-alive',
+    'proxy-authenticate',
+    'proxy-authorization',
+    'proxy-connection',
+    'te',
+    'trailer',
+    'transfer-encoding',
+    'upgrade',
+  ])('does not hash by "%s", which is for one hop', (name) => {
+    for (const spelt of [name, name.toUpperCase(), name.replace(/^./, (first) => first.toUpperCase())]) {
+      expect(problemsOf({ LB_HASH_ON: `header:${spelt}` }).map(({ key }) => key)).toEqual(['LB_HASH_ON']);
+    }
+    for (const hashOn of [`header:x-${name}`, `header:${name}s`, `cookie:${name}`]) {
+      expect(gatewayOf({ LB_HASH_ON: hashOn }).pool.hashOn).toBe(hashOn);
+    }
+  });
+
+  it.each([
+    'x_forwarded_for',
+    'x-forwarded_for',
+    'X_Forwarded_Port',
+    'x_real_ip',
+    'X_Request_ID',
+    'max_forwards',
+    'content_length',
+    'keep_alive',
+  ])('does not hash by "%s", which no request keeps', (name) => {
+    expect(problemsOf({ LB_HASH_ON: `header:${name}` }).map(({ key }) => key)).toEqual(['LB_HASH_ON']);
+  });
+
+  it.each([
+    'x-forwarded-for',
+    'X-Forwarded-Port',
+    'x-real-ip',
+    'x-request-id',
+    'max-forwards',
+    'content-length',
+    'x_user',
+    'content_type',
+    'user-agent',
+    'host',
+  ])('hashes by "%s"', (name) => {
+    expect(gatewayOf({ LB_HASH_ON: `header:${name}` }).pool.hashOn).toBe(`header:${name}`);
+  });
+
   it('takes every algorithm there is', () => {
     for (const name of algorithms.keys()) {
       expect(gatewayOf({ LB_ALGORITHM: name }).pool.algorithm).toBe(name);

@@ -172,8 +172,8 @@ export function algorithmName(): Kind<string> {
   return spelt(choice([first, ...others]), own);
 }
 
-/** Fields of one hop, in any case: nothing of them reaches an upstream, so no request has one to be hashed. */
-const NEVER_FORWARDED = [
+/** Fields of one hop: nothing of them reaches an upstream, so no request has one to be hashed. */
+const ONE_HOP = [
   'connection',
   'expect',
   'http2-settings',
@@ -185,14 +185,31 @@ const NEVER_FORWARDED = [
   'trailer',
   'transfer-encoding',
   'upgrade',
-]
-  .map((name) => name.replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`))
-  .join('|');
+];
+/** Names that have a value when they are written like this. With an underscore they are taken out of requests. */
+const NOT_WITH_UNDERSCORES = [
+  'content-length',
+  'max-forwards',
+  'x-forwarded-.+',
+  'x-real-ip',
+  'x-request-id',
+];
+
+/** In any case, with hyphens or underscores. */
+function alike(names: readonly string[]): string {
+  return names
+    .join('|')
+    .replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)
+    .replaceAll('-', '[-_]');
+}
 
 /** What a consistent hash is made of. */
 export function hashKey(): Kind<string> {
   return matching(
-    new RegExp(`^(?!header:(?:${NEVER_FORWARDED})$)(ip|path|(header|cookie):[!#$%&'*+.^_\`|~0-9A-Za-z-]+)$`),
+    new RegExp(
+      `^(?!header:(?:${alike(ONE_HOP)})$)(?!header:(?=[^_]*_)(?:${alike(NOT_WITH_UNDERSCORES)})$)` +
+        `(ip|path|(header|cookie):[!#$%&'*+.^_\`|~0-9A-Za-z-]+)$`,
+    ),
     'ip, path, header:<name> or cookie:<name>',
   );
 }
