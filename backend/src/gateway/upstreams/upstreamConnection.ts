@@ -102,7 +102,8 @@ export class UpstreamConnection implements Timed {
       onread: { buffer: sharedBuffer, callback: (bytes) => this.#onData(sharedBuffer.subarray(0, bytes)) },
     });
     socket.on('connect', () => {
-      if (isSelf(socket)) socket.destroy(refusedBySelf(socket));
+      // Asked for its own end first, which rules it out: each answer is a system call, and kept by the socket.
+      if (socket.localPort === port && isSelf(socket)) socket.destroy(refusedBySelf(socket));
       else this.#onDialled();
     });
     socket.on('drain', () => this.#user?.onUpstreamDrain());
