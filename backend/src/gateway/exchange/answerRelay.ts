@@ -188,13 +188,14 @@ export class AnswerRelay {
 
   #scannerFor(head: ResponseHead): BodyScanner {
     if (head.bodyLength !== CHUNKED || this.#request.minorVersion !== 0)
-      return new BodyScanner(head.bodyLength);
+      return new BodyScanner(head.bodyLength, null, true);
     // HTTP/1.0 does not know the chunked coding: the client gets the payload alone, and the connection's end is its end.
     const pieces: Buffer[] = [];
     this.#pieces = pieces;
-    return new BodyScanner(CHUNKED, (buffer, from, to) => {
+    const keep = (buffer: Buffer, from: number, to: number): void => {
       pieces.push(Buffer.from(buffer.subarray(from, to)));
-    });
+    };
+    return new BodyScanner(CHUNKED, keep, true);
   }
 
   #headText(head: ResponseHead): string {

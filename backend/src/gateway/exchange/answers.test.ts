@@ -112,6 +112,11 @@ const ANSWERS: readonly (readonly [string, Reply, Expected])[] = [
     whole('hello', { trailers: [['x-sum', '1'], ['x-sum', '2']] }),
   ], // prettier-ignore
   [
+    'trailers that say where a message goes or ends',
+    `${CHUNKED}5\r\nhello\r\n0\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\nHost: a\r\nX-Sum: 1\r\n\r\n`,
+    whole('hello', { trailers: [['x-sum', '1']] }),
+  ],
+  [
     'such trailers, byte by byte',
     dribbled(`${CHUNKED}5\r\nhello\r\n0\r\nX-Request-Id: abc\r\nX-Sum: 1\r\nVia: 1.1 a\r\n\r\n`),
     whole('hello', { trailers: [['x-sum', '1']] }),

@@ -88,12 +88,23 @@ describe.each(PROTOCOLS)('a request that comes through %s', (protocol) => {
     ['https, http', '1.2.3.4, 5.6.7.8', 'http'],
     ['https', '1.2.3.4, 10.0.0.1', 'https'],
     ['HTTPS', '1.2.3.4', 'https'],
+    ['https,', '1.2.3.4', 'https'],
+    [', https,, ', '1.2.3.4, ,10.0.0.1,', 'https'],
+    ['https, http', '1.2.3.4,, 10.0.0.1', 'https'],
   ])('X-Forwarded-Proto %j with X-Forwarded-For %j is %s', async (proto, chain, expected) => {
     const lines: Line[] = [['X-Forwarded-Proto', proto]];
     if (chain !== null) lines.push(['X-Forwarded-For', chain]);
     const { got } = await sent(believed, protocol, { lines });
     expect(linesOf(got, 'x-forwarded-proto')).toEqual([protocol === 'HTTP/1.1' ? expected : 'https']);
   });
+
+  it.each(['1.2.3.4', '1.2.3.4,', ', 1.2.3.4,, ', '9.9.9.9, 1.2.3.4,,10.0.0.1,'])(
+    'X-Forwarded-For %j names its client, whatever is empty in it',
+    async (chain) => {
+      const { got } = await sent(believed, protocol, { lines: [['X-Forwarded-For', chain.trimEnd()]] });
+      expect(linesOf(got, 'x-real-ip')).toEqual(['1.2.3.4']);
+    },
+  );
 
   it('X-Forwarded-Host, too, is a list', async () => {
     const lines: Line[] = [

@@ -53,6 +53,7 @@ export class BodyScanner {
   /** What goes on instead of the line that was just read; null: the line itself. */
   #instead: string | null = null;
   readonly #sink: PayloadSink | null;
+  readonly #isAnswer: boolean;
   /** Payload seen so far, bytes. */
   payloadBytes = 0;
   /** What is wrong with the body; '' while nothing is. */
@@ -63,13 +64,16 @@ export class BodyScanner {
   /**
    * @param length bytes, CHUNKED or UNTIL_CLOSE.
    * @param sink is told of the payload without its chunk framing.
+   * @param isAnswer its trailers may name what decides about a message: servers write a Content-Length there, which means
+   *   nothing and goes no further. In a request that is an attempt to make two readers disagree.
    */
-  constructor(length: number, sink: PayloadSink | null = null) {
+  constructor(length: number, sink: PayloadSink | null = null, isAnswer = false) {
     if (length === CHUNKED) this.#state = 'size';
     else if (length === UNTIL_CLOSE) this.#state = 'until-close';
     else this.#state = length === 0 ? 'done' : 'plain';
     this.#left = Math.max(0, length);
     this.#sink = sink;
+    this.#isAnswer = isAnswer;
   }
 
   get done(): boolean {
@@ -201,7 +205,8 @@ export class BodyScanner {
     const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };
     const name = readField(text, 0, span) === MALFORMED ? MALFORMED : requestNameOf(text, 0, span.nameEnd);
     this.#trailers += 1;
-    const allowed = name !== MALFORMED && !decidesAboutMessage(name) && this.#trailers <= MAX_TRAILERS;
+    const isPlausible = name !== MALFORMED && (this.#isAnswer || !decidesAboutMessage(name));
+    const allowed = isPlausible && this.#trailers <= MAX_TRAILERS;
     if (!this.#allowsOverhead(text.length, allowed)) return false;
     if (name === NAME.other) this.trailerLines += text;
     else this.#instead = '';
@@ -221,7 +226,7 @@ export class BodyScanner {
   }
 }
 
-/** Whether a field says where a message goes or ends: behind its body, it is an attempt to make two readers disagree. */
+/** Whether a field says where a message goes or ends. */
 function decidesAboutMessage(name: number): boolean {
   return name === NAME.contentLength || name === NAME.transferEncoding || name === NAME.host;
 }

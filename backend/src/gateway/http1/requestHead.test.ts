@@ -265,3 +265,36 @@ describe("the cookie of the control API's session", () => {
     expect(linesOf('cookie:a=1;b=2 ', 'X: y')).toBe('cookie:a=1;b=2 \r\nX: y\r\n');
   });
 });
+
+describe('a WebSocket handshake', () => {
+  const asks = (...upgrades: string[]): boolean => {
+    const head = parse(
+      GET,
+      HOST,
+      'Connection: Upgrade',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      ...upgrades.map((value) => `Upgrade: ${value}`),
+    );
+    if (typeof head === 'string') throw new Error(head);
+    return head.webSocket;
+  };
+
+  it.each([
+    ['websocket'],
+    ['WebSocket'],
+    ['h2c, websocket'],
+    ['websocket\t,foo/2'],
+    [',websocket,'],
+    ['h2c', 'websocket'],
+  ])('is one that offers %j %s', (...upgrades) => {
+    expect(asks(...upgrades)).toBe(true);
+  });
+
+  it.each([['websockets'], ['x-websocket'], ['websocket/13'], ['web socket'], ['h2c'], [''], ['h2c', 'foo']])(
+    'is none that offers %j %s',
+    (...upgrades) => {
+      expect(asks(...upgrades)).toBe(false);
+    },
+  );
+});

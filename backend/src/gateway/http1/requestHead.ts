@@ -73,7 +73,7 @@ const span: FieldSpan = { nameEnd: 0, valueStart: 0, valueEnd: 0 };
 let hosts = 0;
 let contentLength = ABSENT;
 let transferEncodings = 0;
-let upgradeTo: string | null = null;
+let asksForWebSocket = false;
 let hasWebSocketKey = false;
 let hasWebSocketVersion = false;
 
@@ -86,7 +86,7 @@ export function parseRequestHead(text: string, limits: HeadLimits, head: Request
   hosts = 0;
   contentLength = ABSENT;
   transferEncodings = 0;
-  upgradeTo = null;
+  asksForWebSocket = false;
   hasWebSocketKey = false;
   hasWebSocketVersion = false;
   const fieldsAt = readRequestLine(text, limits, head);
@@ -167,7 +167,10 @@ function takeField(name: number, text: string, at: number, head: RequestHead): R
     case NAME.misspeltFraming:
       return refusal(400, 'framing.ambiguous', 'A field that decides about framing is misspelt.');
     case NAME.upgrade:
-      upgradeTo = upgradeTo === null ? text.slice(span.valueStart, span.valueEnd).toLowerCase() : 'several';
+      // A list of protocols (RFC 9110 section 7.8), of which this is the one that can be switched to here.
+      asksForWebSocket ||= /(?:^|,)[\t ]*websocket[\t ]*(?:$|,)/i.test(
+        text.slice(span.valueStart, span.valueEnd),
+      );
       return null;
     case NAME.te:
       head.acceptsTrailers ||= /(?:^|,)\s*trailers\s*(?:$|,)/i.test(
@@ -289,7 +292,7 @@ function conclude(head: RequestHead): Refusal | null {
   if (head.minorVersion === 0) head.expectsContinue = false;
   head.webSocket =
     head.upgrade &&
-    upgradeTo === 'websocket' &&
+    asksForWebSocket &&
     hasWebSocketKey &&
     hasWebSocketVersion &&
     head.method === 'GET' &&

@@ -57,6 +57,10 @@ describe('a head', () => {
     expect(text(result).endsWith(end)).toBe(true);
   });
 
+  it.each(['trailers', 'Trailers', 'TRAILERS'])('may say TE: %s', (value) => {
+    expect(text(translate(headOf({}, ['te', value])))).toContain(`te: ${value}\r\n`);
+  });
+
   it('of a WebSocket is the handshake that it stands for', () => {
     const fields = headOf(
       { ':method': 'CONNECT', ':path': '/ws' },

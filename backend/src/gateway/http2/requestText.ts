@@ -106,7 +106,7 @@ function takeField(head: Head, name: string, value: string): string | null {
   }
   if (!isField(name, value)) return 'A header name or value has bytes that may not be in it.';
   if (CONNECTION_FIELDS.has(name)) return `"${name}" has no place in HTTP/2.`;
-  if (name === 'te' && value !== 'trailers') return 'The only TE in HTTP/2 is "trailers".';
+  if (name === 'te' && value.toLowerCase() !== 'trailers') return 'The only TE in HTTP/2 is "trailers".';
   if (name === 'host') {
     if (head.host !== null) return 'There is more than one Host.';
     head.host = value;

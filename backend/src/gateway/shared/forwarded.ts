@@ -90,7 +90,7 @@ export class Peer {
   /** What X-Forwarded-For says as far as it is believed: the client, and how many entries stand behind that one. */
   #reach(forwardedFor: string): { readonly client: string; readonly behind: number } {
     let client = this.address;
-    const hops = forwardedFor.split(',');
+    const hops = entriesOf(forwardedFor);
     let at = hops.length;
     for (; at > 0; at -= 1) {
       const hop = hopAddress(hops[at - 1] ?? '');
@@ -109,9 +109,9 @@ export class Peer {
    */
   #believed(list: string, { forwardedFor }: ArrivedFields): string {
     if (!list.includes(',')) return list;
-    const entries = list.split(',');
+    const entries = entriesOf(list);
     const behind = forwardedFor === null ? 0 : this.#reach(forwardedFor).behind;
-    return (entries[Math.max(0, entries.length - 1 - behind)] ?? '').trim();
+    return entries[Math.max(0, entries.length - 1 - behind)] ?? '';
   }
 
   /** The forwarded fields of a request, each with its CRLF. */
@@ -134,6 +134,14 @@ export class Peer {
     const node = isIP(this.address) === 6 ? `"[${this.address}]"` : this.address;
     return `${lines}Forwarded: ${arrived.forwarded}, for=${node};proto=${this.secure ? 'https' : 'http'}\r\n`;
   }
+}
+
+/** Empty elements of a list are none (RFC 9110 section 5.6.1.2). */
+function entriesOf(list: string): string[] {
+  return list
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
 }
 
 function fields(chain: string, proto: string, host: string, client: string): string {
