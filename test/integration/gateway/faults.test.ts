@@ -96,6 +96,30 @@ describe('an upstream that goes', () => {
     }
   });
 
+  it.each([
+    [65_536, [200, 200]],
+    [65_537, [200, 502]],
+  ])('is replaced for a body of %i bytes as far as that is kept', async (bytes, statuses) => {
+    const dying = await upstream((connection) => {
+      if (connection.received.length > bytes) connection.socket.resetAndDestroy();
+    });
+    const living = await upstream((connection) => {
+      if (connection.received.length > bytes) connection.socket.write(ok('got it'));
+    });
+    const { port } = await gateway([dying.port, living.port], {}, generous);
+    const got: number[] = [];
+    // In turns: one of them comes to the one that dies.
+    for (let time = 0; time < 2; time += 1) {
+      const put = `PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: ${bytes}\r\n\r\n`;
+      const received = await client(port)
+        .send(put + 'x'.repeat(bytes))
+        .untilEnded();
+      got.push(parseAnswers(received)[0]?.status ?? 0);
+    }
+    expect(dying.received).toContain('PUT');
+    expect(got.sort()).toEqual(statuses);
+  });
+
   it('before the connect is replaced for every method, and its answer is the other one’s', async () => {
     const living = await upstream(echoPath);
     const started = await gateway([await deadPort(), living.port, await deadPort()]);
@@ -624,6 +648,31 @@ describe('limits', () => {
 });
 
 describe('passive ejection', () => {
+  it.each([
+    [500, true],
+    [504, true],
+    [501, false],
+    [505, false],
+    [404, false],
+    [429, false],
+  ])('by answers of status %i: %s', async (status, isFailure) => {
+    const answer = ({ socket }: { socket: Socket }): unknown =>
+      socket.write(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`);
+    const ups = [await upstream(answer), await upstream(answer)];
+    const ejection = { consecutiveFailures: 3, baseMs: 60_000, maxMs: 60_000, minHealthyShare: 0.5 };
+    const { port, worker } = await gateway(
+      ups.map((up) => up.port),
+      {},
+      { ejection },
+    );
+    const one = client(port);
+    for (let time = 1; time <= 6; time += 1) {
+      one.send(get('/'));
+      await waitFor(() => parseAnswers(one.received).length === time, { what: `answer ${time}` });
+    }
+    expect(worker.stats().upstreams.some(({ ejectedForMs }) => ejectedForMs > 0)).toBe(isFailure);
+  });
+
   it('takes out who fails in a row, never below the share, and lets it back on probation', async () => {
     let broken = true;
     const bad = await upstream((connection, chunk) => {
