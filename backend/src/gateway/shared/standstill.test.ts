@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { unsentIn } from '../../lib/unsentBytes.js';
 import { PROTOCOLS, Stage, type Protocol } from '../../../../test/support/protocols.js';
 import { waitFor } from '../../../../test/support/waitFor.js';
+import { Deadlines } from './deadlines.js';
+import { Standstill } from './standstill.js';
 import { acceptFor } from '../webSocket/accept.js';
 
 /** More than all buffers on the way hold. */
@@ -160,6 +162,23 @@ describe('what stands still', () => {
     });
     for (const end of ends) end();
   });
+});
+
+it('a gateway that was itself held up cuts nothing for that', () => {
+  const never = { nowMs: () => 0, wallMs: () => 0, after: () => () => undefined };
+  const deadlines = new Deadlines(never, 100, () => undefined);
+  deadlines.nowMs = 0;
+  const standstill = new Standstill(new Socket(), deadlines);
+  let lookMs: number | null = standstill.begin(1_000);
+  deadlines.nowMs = 60_000;
+  lookMs = standstill.look();
+  expect(lookMs).toBe(60_250);
+  while (lookMs !== null) {
+    deadlines.nowMs = lookMs + 100; // as late as ticks may be
+    lookMs = standstill.look();
+  }
+  expect(deadlines.nowMs).toBeGreaterThan(61_000);
+  expect(deadlines.nowMs).toBeLessThan(61_500);
 });
 
 it('the kernel’s list says what of a connection has not arrived', () => {

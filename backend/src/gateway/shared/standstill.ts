@@ -35,6 +35,8 @@ export class Standstill {
   #allowedMs = 0;
   #stillSinceMs = 0;
   #lastChance = false;
+  /** When to look next. */
+  #dueMs = 0;
   /** Bytes that have left the stream, and bytes queued below it, at the last look; null: there was none. */
   #passed: number | null = null;
   #queued = 0;
@@ -54,23 +56,26 @@ export class Standstill {
     this.#lastChance = false;
     this.#passed = null;
     this.#unsent = null;
-    return nowMs + allowedMs / LOOKS;
+    this.#dueMs = nowMs + allowedMs / LOOKS;
+    return this.#dueMs;
   }
 
   /** @returns when to look again; null: it has stood still for as long as it may. */
   look(): number | null {
     const { nowMs } = this.#deadlines;
-    if (this.#hasMoved()) {
+    const stepMs = this.#allowedMs / LOOKS;
+    // A process that was itself held up for so long moved nothing, and can't say that the other side did not want to.
+    const wasHeldUp = nowMs - this.#dueMs > stepMs;
+    if (this.#hasMoved() || wasHeldUp) {
       this.#stillSinceMs = nowMs;
       this.#lastChance = false;
     }
     void this.#askKernel();
-    const stepMs = this.#allowedMs / LOOKS;
     const endsMs = this.#stillSinceMs + this.#allowedMs;
-    if (nowMs < endsMs) return Math.min(nowMs + stepMs, endsMs);
-    if (this.#lastChance) return null;
-    this.#lastChance = true;
-    return nowMs + ANSWER_MS;
+    if (nowMs >= endsMs && this.#lastChance) return null;
+    this.#lastChance = nowMs >= endsMs;
+    this.#dueMs = this.#lastChance ? nowMs + ANSWER_MS : Math.min(nowMs + stepMs, endsMs);
+    return this.#dueMs;
   }
 
   /** Like `look`; the first time it begins. */
