@@ -12,8 +12,11 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { writeCopied } from '../../backend/src/gateway/exchange/copiedWrites.js';
 import { canReusePort } from '../../backend/src/gateway/primary/clusterWorkers.js';
-import { acceptWithSharedReads, giveReads } from '../../backend/src/gateway/client/sharedReads.js';
-import { LISTENING_SOCKETS } from '../../backend/src/gateway/worker/workerProcess.js';
+import {
+  acceptWithSharedReads,
+  giveReads,
+  LISTENING_SOCKETS,
+} from '../../backend/src/gateway/client/sharedReads.js';
 
 const HEAD_END = '\r\n\r\n';
 const CLOSE_LINE = 'Connection: close\r\n';

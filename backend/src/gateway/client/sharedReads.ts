@@ -15,6 +15,13 @@ import { HIGH_WATER_BYTES } from '../upstreams/upstreamConnection.js';
 
 const sharedBuffer = Buffer.allocUnsafeSlow(65_536);
 
+/**
+ * With how many sockets a worker listens on the plain port, where each of them may have it (SO_REUSEPORT). libuv accepts one
+ * connection of a socket in each turn of the event loop, so with one socket a new connection costs a turn of its own
+ * (decision 38). More than these save hardly anything.
+ */
+export const LISTENING_SOCKETS = 8;
+
 /** What Node calls a TCP handle: of a connection. */
 interface Handle {
   readonly useUserBuffer?: unknown;

@@ -5,6 +5,7 @@
  * When the channel breaks, the primary is dead. Its successor needs the port, so the worker stops accepting at once,
  * finishes the requests that are under way, and leaves: what was begun is not lost, and nobody is left behind.
  */
+import { LISTENING_SOCKETS } from '../client/sharedReads.js';
 import type { WorkerStats } from '../../domain/statistics/gatewayStats.js';
 import type { GatewaySnapshot } from '../../domain/upstreams/pool.js';
 import { knowSecrets } from '../../lib/secrets/ofProcess.js';
@@ -298,10 +299,4 @@ type Start = Extract<ToWorker<WorkerSettings>, { kind: 'start' }>;
 
 /** Connections that the kernel keeps for us while we are busy: a burst must not be refused. */
 const BACKLOG = 4_096;
-/**
- * With how many sockets a worker listens on the plain port, where each of them may have it (SO_REUSEPORT). libuv accepts one
- * connection of a socket in each turn of the event loop, so with one socket a new connection costs a turn of its own
- * (decision 38). More than these save hardly anything.
- */
-export const LISTENING_SOCKETS = 8;
 const MOST_QUESTIONS = 64;
