@@ -19,6 +19,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that judge how long a process takes or how busy it is, or that keep every core busy. */
 const ALONE: Readonly<Record<string, readonly string[]>> = {
+  gateway: ['standstill'],
   processes: ['gateway.hostile', 'processMeter', 'wordpecker.faults'],
   pm2: ['attack', 'churn'],
   agent: ['hang', 'harmless', 'workloads'],
