@@ -1,12 +1,16 @@
 /**
- * The standard deployment, for development and small hosts: one instance of each process, no autoscaling.
+ * The standard deployment of the sample, for development and small hosts: one instance of each process, no autoscaling.
  *
  *     pm2 start ecosystem.config.js --env production
  */
 'use strict';
 
-const { defineApps } = require('./backend/ecosystem.cjs');
+const { defineSample } = require('./examples/wordpecker/ecosystem.cjs');
 
-module.exports = {
-  apps: defineApps({ file: __filename, autoscale: false, backends: 1, frontends: 1, logPrefix: 'pm2' }),
-};
+module.exports = defineSample({
+  file: __filename,
+  autoscale: false,
+  backends: 1,
+  frontends: 1,
+  logPrefix: 'pm2',
+});

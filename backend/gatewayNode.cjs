@@ -11,11 +11,10 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
 
+const { packageFolder, projectFolder: root } = require('./installation.cjs');
 const { settingsAt } = require('./startedWith.cjs');
 
-const root = path.dirname(__dirname);
-
-const ENTRY = path.join(root, 'backend/dist/gateway.js');
+const ENTRY = path.join(packageFolder, 'backend/dist/gateway.js');
 /** As in package.json; test/house/ecosystem.test.ts keeps the two in step. */
 const LEAST = [20, 19];
 /** Loading the gateway takes a quarter of a second; a machine may be busy. */

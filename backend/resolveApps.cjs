@@ -50,7 +50,10 @@ async function main() {
   Object.assign(process.env, request.base, Object.fromEntries(added));
   // PM2 makes the folders of log files here. The start does that, not a look at the file.
   fs.mkdirSync = () => undefined;
-  for (const app of appsOf(config)) answer.apps.push(await resolve(pm2, app, config.deploy));
+  for (const app of appsOf(config)) {
+    const resolved = await resolve(pm2, app, config.deploy);
+    answer.apps.push({ ...resolved, ...shown(config.holdfast?.[resolved.name]) });
+  }
   for (const page of config.static ?? []) answer.apps.push(await resolveStatic(pm2, page));
   return answer;
 }
@@ -120,6 +123,16 @@ function start(API, config) {
       if (first) fail(first);
     });
   });
+}
+
+/**
+ * What the file says of a service to the commands, beside PM2's own keys:
+ * `holdfast: { 'my-api': { page: '/docs', label: 'Documentation', portVariable: 'MY_API_PORT' } }`.
+ */
+function shown(said) {
+  const { page, label, portVariable } = said ?? {};
+  const textOr = (value) => (typeof value === 'string' && value !== '' ? value : null);
+  return { page: textOr(page), label: textOr(label), portVariable: textOr(portVariable) };
 }
 
 /** What the file says of an application, as far as it can be understood without PM2. */

@@ -20,8 +20,6 @@ const SECRETS = [
   'CONSUL_TOKEN',
   'LB_STICKY_KEYS',
 ];
-/** Those of the sample services alone (examples/wordpecker). */
-const SAMPLE_SECRETS = ['JWT_SECRET', 'MYSQL_PASSWORD', 'REDIS_CONN_STRING'];
 
 const LARGEST_BYTES = 64 * 1024;
 const WRITABLE_BY_OTHERS = 0o022;
@@ -120,4 +118,4 @@ function removeDraft(draft) {
   }
 }
 
-module.exports = { contentOf, keepSecret, readSecretFile, SAMPLE_SECRETS, SECRETS };
+module.exports = { contentOf, keepSecret, readSecretFile, SECRETS };

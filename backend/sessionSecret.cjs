@@ -1,7 +1,7 @@
 /**
  * The secret that signs sessions, made once and kept in a file of the data directory (`session-secret`), so that
- * sessions outlive restarts. The supervisor and the gateway read it themselves; the ecosystem files tell the samples where
- * it is. CommonJS and without dependencies, like ecosystem.cjs.
+ * sessions outlive restarts. The supervisor and the gateway read it themselves; an ecosystem file can tell its applications
+ * where it is. CommonJS and without dependencies, like ecosystem.cjs.
  */
 'use strict';
 

@@ -4,7 +4,7 @@
  * read it at each start, also when PM2 starts them alone:
  *
  *     secrets/environment/NAME   from the shell that started the deployment
- *     secrets/dotenv/NAME        from `.env`, for the samples, which do not read that
+ *     secrets/dotenv/NAME        from `.env`, for applications, which do not read that
  *
  * They are kept apart because `.env` is the same for each command, and a shell is not.
  */
@@ -14,38 +14,38 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { parseEnv } = require('node:util');
 
-const { keepSecret, SAMPLE_SECRETS, SECRETS } = require('./secretFiles.cjs');
-
-const ALL_SECRETS = [...SECRETS, ...SAMPLE_SECRETS];
-const FILE_NAMES = new Set(ALL_SECRETS.map((name) => `${name}_FILE`));
+const { keepSecret, SECRETS } = require('./secretFiles.cjs');
 
 /**
  * `.env` in the folder `root`, and over it the environment.
+ * @param {readonly string[]} [own] secrets of the applications, beside those of Holdfast
  * @throws with a sentence for people where one source names a secret twice
  */
-function settingsAt(root) {
+function settingsAt(root, own = []) {
   const file = path.join(root, '.env');
   const fromFile = fs.existsSync(file) ? parseEnv(fs.readFileSync(file, 'utf8')) : {};
-  return settingsOf(fromFile, process.env);
+  return settingsOf(fromFile, process.env, own);
 }
 
 /**
  * Both sources together; where a secret is, the stronger one says, by either name.
+ * @param {readonly string[]} own secrets of the applications, beside those of Holdfast
  * @throws with a sentence for people where one source names a secret twice
  */
-function settingsOf(dotEnv, environment) {
-  requireOneOfTwo(dotEnv, '.env');
-  requireOneOfTwo(environment, 'the environment');
+function settingsOf(dotEnv, environment, own) {
+  const secrets = [...SECRETS, ...own];
+  requireOneOfTwo(dotEnv, '.env', secrets);
+  requireOneOfTwo(environment, 'the environment', secrets);
   const weaker = { ...dotEnv };
-  for (const name of ALL_SECRETS) {
+  for (const name of secrets) {
     if (environment[name]) delete weaker[`${name}_FILE`];
     if (environment[`${name}_FILE`]) delete weaker[name];
   }
   return { ...weaker, ...environment };
 }
 
-function requireOneOfTwo(variables, source) {
-  const twice = ALL_SECRETS.find((name) => variables[name] && variables[`${name}_FILE`]);
+function requireOneOfTwo(variables, source, secrets) {
+  const twice = secrets.find((name) => variables[name] && variables[`${name}_FILE`]);
   if (twice === undefined) return;
   throw new Error(`${twice} and ${twice}_FILE are both set in ${source}; set one of the two.`);
 }
@@ -57,12 +57,15 @@ function requireOneOfTwo(variables, source) {
  * @param {string} place.root where relative paths are meant from
  * @param {string} place.dataDirectory
  * @param {boolean} place.isRemoving the command stops what runs
+ * @param {readonly string[]} [place.secrets] of the applications, beside those of Holdfast
  * @throws with a sentence for people where a secret can't be kept
  */
-function namedByFiles(variables, { root, dataDirectory, isRemoving }) {
+function namedByFiles(variables, { root, dataDirectory, isRemoving, secrets = [] }) {
+  const names = new Set([...SECRETS, ...secrets]);
+  const fileNames = new Set([...names].map((name) => `${name}_FILE`));
   const entries = Object.entries(variables).map(([name, value]) => {
-    if (FILE_NAMES.has(name)) return [name, path.resolve(root, value)];
-    if (!ALL_SECRETS.includes(name)) return [name, value];
+    if (fileNames.has(name)) return [name, path.resolve(root, value)];
+    if (!names.has(name)) return [name, value];
     const isOfShell = Boolean(process.env[name]);
     const folder = path.join(dataDirectory, 'secrets', isOfShell ? 'environment' : 'dotenv');
     if (readFor() === 'cluster') return [name, value];

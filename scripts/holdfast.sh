@@ -22,7 +22,8 @@ if [ ! -f "$cli" ]; then
   echo "    cd $root && npm ci && npm run build" >&2
   exit 1
 fi
-if [ ! -d "$root/node_modules" ]; then
+# npm puts what an installed package needs beside it.
+if [ ! -d "$root/node_modules" ] && [ "$(basename -- "$(dirname -- "$root")")" != node_modules ]; then
   echo "holdfast: the dependencies are not installed. Run this first:" >&2
   echo "    cd $root && npm ci" >&2
   exit 1

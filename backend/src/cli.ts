@@ -3,7 +3,6 @@
  * cli/commands/; this one finds it, and turns what went wrong into a message and an exit code: 0 as asked, 1 failed,
  * 2 wrong usage.
  */
-import { fileURLToPath } from 'node:url';
 import { isFileError, plainReason } from './adapters/files/writable.js';
 import { packageVersion } from './adapters/packageVersion.js';
 import { UsageError, type Command } from './cli/command.js';
@@ -13,6 +12,7 @@ import { startAdvice } from './cli/invocation.js';
 import { meant } from './cli/services.js';
 import { Terminal } from './cli/terminal.js';
 import { HoldfastError } from './domain/errors.js';
+import { isPackage, packageFolder } from './installation.js';
 import { refuseSelfConnections } from './lib/selfConnection.js';
 
 const USAGE = [
@@ -20,7 +20,9 @@ const USAGE = [
   '',
   ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`),
   '',
-  'In the folder of the project; anywhere else: /path/to/project/scripts/holdfast.sh COMMAND [options]',
+  isPackage
+    ? 'In the folder of your project, which has the ecosystem file, or with HA_ROOT=/path/to/project.'
+    : 'In the folder of the project; anywhere else: /path/to/project/scripts/holdfast.sh COMMAND [options]',
   '`COMMAND --help` says more. `--version` names the version. Exit codes: 0 as asked, 1 failed, 2 wrong usage.',
 ].join('\n');
 
@@ -35,7 +37,7 @@ async function main(argv: readonly string[], terminal: Terminal): Promise<number
     return 0;
   }
   if (name === '--version') {
-    terminal.line(packageVersion(fileURLToPath(new URL('../../', import.meta.url))));
+    terminal.line(packageVersion(packageFolder));
     return 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;

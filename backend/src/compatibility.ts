@@ -8,7 +8,7 @@ import { markdownTable } from './lib/markdown.js';
 
 interface Row {
   readonly id: string;
-  readonly area: 'Commands' | 'The gateway' | 'The sample services' | 'The control API' | 'Settings';
+  readonly area: 'Commands' | 'The gateway' | 'The control API' | 'Settings';
   /** As it is typed; Markdown. */
   readonly typed: string;
   /** What it does here; Markdown. */
@@ -28,7 +28,7 @@ export const COMPATIBILITY = [
     id: 'cluster-settings',
     area: 'Settings',
     typed: '`INSTANCE_COUNT`, `START_PORT`',
-    does: 'How many instances `npm run cluster` starts (5), and the first one’s port (13004). Where `INSTANCE_COUNT` is set, PM2 starts as many of the sample backend, too.',
+    does: 'How many instances `npm run cluster` starts (5), and the first one’s port (13004). Where `INSTANCE_COUNT` is set, the ecosystem files of the sample start as many of its backend, too.',
     test: 'in-process',
   },
   {
@@ -94,35 +94,6 @@ export const COMPATIBILITY = [
     area: 'The control API',
     typed: '`POST /api/ha/scale-up` or `scale-down` to a number that is reached already',
     does: '200 with `changed: false` and the number (`toInstances`).',
-    test: 'in-process',
-  },
-  {
-    id: 'mysql',
-    area: 'The sample services',
-    typed:
-      '`MYSQL_HOST` (host.docker.internal in a container, else 127.0.0.1), `MYSQL_PORT` (13306), `MYSQL_USER` (root), `MYSQL_PASSWORD`, `MYSQL_DATABASE` (kiro_api)',
-    does: 'When any of them is set, the sample keeps its word lists in MySQL; those that are not set have these defaults.',
-    test: 'in-process',
-  },
-  {
-    id: 'group-messages',
-    area: 'The sample services',
-    typed: '`subscribe_group`, `unsubscribe_group`, `group_message` as WebSocket messages on `/ws`',
-    does: 'Subscribe to a group, leave it, send to it; a client that subscribed by this name gets the messages as `group_message`.',
-    test: 'in-process',
-  },
-  {
-    id: 'websocket-rate',
-    area: 'The sample services',
-    typed: '`WSSendQPS`, `WSSendBurst`',
-    does: 'Frames that a WebSocket client may send in a second, and at once; one that sends more gets an error frame and is closed with 1008. Unset: no limit.',
-    test: 'in-process',
-  },
-  {
-    id: 'jwt-secret',
-    area: 'The sample services',
-    typed: '`JWT_SECRET`',
-    does: 'The secret of the sample’s sessions, equal on all instances; it goes before `SESSION_SECRET`.',
     test: 'in-process',
   },
   {

@@ -36,6 +36,7 @@ import { formatProblems } from './config/problems.js';
 import { ConfigWatcher } from './config/watch.js';
 import { messageOf } from './domain/errors.js';
 import { watchForFile, withFile, withFoundFile } from './foundFile.js';
+import { packageFolder, projectFolder } from './installation.js';
 import { canReusePort, createSpawner } from './gateway/primary/clusterWorkers.js';
 import { GatewayLock, HANDOVER_SIGNAL } from './gateway/primary/gatewayLock.js';
 import { explainListenProblem, mayPass, type StartOutcome } from './gateway/primary/listenProblem.js';
@@ -63,8 +64,6 @@ const WELCOME_STEP_MS = 50;
 /** From the signal to SIGKILL: PM2 puts what it was started with into its environment. */
 const KILL_MS = process.env['pm_id'] === undefined ? Infinity : killTimeoutOf(process.env);
 const REUSES_PORT = canReusePort(process.versions.node, process.platform);
-
-const root = fileURLToPath(new URL('../../', import.meta.url));
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => systemClock.after(ms, resolve));
 
@@ -181,7 +180,7 @@ class Gateway {
       accessLog: accessLogFile(this.#config),
       link: supervised ? createReportClient({ supervisor: supervisorAddress(this.#config) }) : null,
       name: `${hostname()}:${process.pid}`,
-      version: packageVersion(root),
+      version: packageVersion(packageFolder),
       routing: pools.routing(),
       sourceOf: (pool) => pools.sourceOf(pool),
       checkOf: (pool) => pools.checkOf(pool),
@@ -220,7 +219,7 @@ class Gateway {
 
   #watchConfig(): void {
     this.#watcher = new ConfigWatcher({
-      root,
+      root: projectFolder,
       env: process.env,
       current: this.#config,
       onListenerError: (error) =>
@@ -345,4 +344,8 @@ class Gateway {
 }
 
 answerArguments('balancer');
-void startProcess({ name: 'gateway', root, run: (config, logger) => new Gateway(config, logger).run() });
+void startProcess({
+  name: 'gateway',
+  root: projectFolder,
+  run: (config, logger) => new Gateway(config, logger).run(),
+});

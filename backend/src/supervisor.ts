@@ -10,7 +10,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { FileBlackBoxStore } from './adapters/blackBox/fileBlackBoxStore.js';
 import { AgentServer } from './adapters/agents/agentServer.js';
 import { systemClock } from './adapters/clock.js';
@@ -42,6 +41,7 @@ import { ConfigWatcher } from './config/watch.js';
 import { HoldfastError, messageOf } from './domain/errors.js';
 import type { ManagedProcess } from './domain/model.js';
 import { apiConfiguration } from './apiConfiguration.js';
+import { packageFolder, projectFolder } from './installation.js';
 import { acquirePidLock } from './lib/pidLock.js';
 import { identityBy } from './instanceIdentity.js';
 import { Policies } from './policies.js';
@@ -67,8 +67,6 @@ const DAY_MS = 86_400_000;
 const ROTATED_LOGS_KEPT = 5;
 /** How often an agent tells how its instance is. */
 const AGENT_INTERVAL_MS = 250;
-
-const root = fileURLToPath(new URL('../../', import.meta.url));
 
 class Supervisor {
   readonly #config: Config;
@@ -104,7 +102,7 @@ class Supervisor {
     this.#manager = this.#createManager(events);
     this.#startCheck = this.#createStartCheck();
     const agents = this.#createAgentServer();
-    const version = packageVersion(root);
+    const version = packageVersion(packageFolder);
     const loop = await this.#createLoop(events, agents, version);
     this.#loop = loop;
     this.#policies.onChange = () => loop.reconfigure(this.#policies.current);
@@ -272,7 +270,7 @@ class Supervisor {
 
   #watchConfig(events: EventLog): void {
     const watcher = new ConfigWatcher({
-      root,
+      root: projectFolder,
       env: process.env,
       current: this.#config,
       onListenerError: (error) =>
@@ -336,6 +334,6 @@ class Supervisor {
 
 void startProcess({
   name: 'supervisor',
-  root,
+  root: projectFolder,
   run: (config, logger) => new Supervisor(config, logger).run(),
 });

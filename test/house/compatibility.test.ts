@@ -25,12 +25,6 @@ import { EditedPools, readEdits } from '../../backend/src/gateway/primary/edited
 import { UpstreamCalls } from '../../backend/src/gateway/primary/upstreamCalls.js';
 import type { StateStore } from '../../backend/src/ports.js';
 import { ConsulServer } from '../support/consulServer.js';
-import { backend } from '../../examples/wordpecker/src/backendService.js';
-import { EnvReader } from '../../examples/wordpecker/src/lib/env.js';
-import { startInProcess } from '../../examples/wordpecker/src/lib/testing/startInProcess.js';
-import { readMysqlSettings } from '../../examples/wordpecker/src/store/mysqlSettings.js';
-import { GroupClient } from '../support/groupClient.js';
-import { call } from '../support/sample.js';
 import { isProblem } from '../../backend/src/gateway/shared/answer.js';
 import { livePage } from '../../backend/src/gateway/pages/livePage.js';
 import { renderPage } from '../../backend/src/gateway/pages/primaryPages.js';
@@ -65,19 +59,6 @@ function ecosystemOf(file: string, env: Readonly<Record<string, string>>) {
   } finally {
     for (const name of Object.keys(process.env)) if (!(name in before)) delete process.env[name];
     Object.assign(process.env, before);
-  }
-}
-
-/** A sample backend in this process. */
-async function withBackend(
-  env: Readonly<Record<string, string>>,
-  use: (url: string) => Promise<void>,
-): Promise<void> {
-  const service = await startInProcess(backend, env);
-  try {
-    await use(service.url);
-  } finally {
-    await service.stop();
   }
 }
 
@@ -269,14 +250,6 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
     }
   },
 
-  mysql: () => {
-    const settings = readMysqlSettings(new EnvReader({ MYSQL_HOST: 'db' }), false);
-    expect(settings).toEqual({ host: 'db', port: 13_306, user: 'root', password: '', database: 'kiro_api' });
-    const hostOf = (isContainer: boolean) =>
-      readMysqlSettings(new EnvReader({ MYSQL_PORT: '13306' }), isContainer)?.host;
-    expect([hostOf(true), hostOf(false)]).toEqual(['host.docker.internal', '127.0.0.1']);
-  },
-
   'unused-variable': () => {
     const told = unusedSettings(configOf({ BACKEND_PORT: '80', NODE_TYPE: 'slave' }), 'gateway', false);
     expect(told).toEqual([
@@ -288,41 +261,6 @@ const CHECKS: Readonly<Record<CompatibilityId<'in-process'>, () => void | Promis
     );
   },
 
-  'group-messages': async () => {
-    await withBackend({}, async (url) => {
-      const client = await GroupClient.connect(`${url}/ws`);
-      await client.ask({ type: 'subscribe_group', group: 'room' }, 'subscribed');
-      const message = await client.ask(
-        { type: 'group_message', group: 'room', data: 'hello' },
-        'group_message',
-      );
-      expect(message).toEqual({ type: 'group_message', group: 'room', data: 'hello' });
-      await client.ask({ type: 'unsubscribe_group', group: 'room' }, 'unsubscribed');
-      client.close();
-    });
-  },
-
-  'websocket-rate': async () => {
-    await withBackend({ WSSendQPS: '2', WSSendBurst: '3' }, async (url) => {
-      const client = await GroupClient.connect(`${url}/ws`);
-      for (let n = 0; n < 10; n += 1) client.send({ type: 'group_message', group: 'room', data: n });
-      expect(await client.closed).toMatchObject({ code: 1008 });
-      expect(client.received.at(-1)).toMatchObject({ type: 'error', code: 'rate.exceeded' });
-    });
-  },
-
-  'jwt-secret': async () => {
-    const secret = { JWT_SECRET: 'the secret of all instances' };
-    let cookie = '';
-    await withBackend({ ...secret, SESSION_SECRET: 'of the first instance' }, async (url) => {
-      const { headers } = await call('POST', `${url}/api/login`, { user: 'ana' });
-      cookie = headers.get('set-cookie')?.split(';')[0] ?? '';
-    });
-    await withBackend({ ...secret, SESSION_SECRET: 'of the second instance' }, async (url) => {
-      const { body } = await call('GET', `${url}/api/me`, undefined, { cookie });
-      expect(body).toMatchObject({ data: { user: 'ana' } });
-    });
-  },
   figures: async () => {
     const { status, upstream } = await gatewayFigures(new PagesScene());
     expect(status).toMatchObject({

@@ -26,8 +26,10 @@ beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), 'holdfast-node-'));
   mkdirSync(join(project, 'backend/dist'), { recursive: true });
   for (const name of [
+    'deployment',
     'ecosystem',
     'gatewayNode',
+    'installation',
     'secretFiles',
     'sessionSecret',
     'socketFolder',

@@ -65,10 +65,10 @@ export class PagesScene {
     this.store = store;
     this.facts = sceneFacts();
     this.traffic = [
-      { pool: 'wordpecker-backend', id: '127.0.0.1:13004', perSecond: 120, latencyMs: 4, errors: 0 },
-      { pool: 'wordpecker-backend', id: '127.0.0.1:13005', perSecond: 118, latencyMs: 5, errors: 0 },
-      { pool: 'wordpecker-backend', id: '127.0.0.1:13006', perSecond: 61, latencyMs: 18, errors: 0.002 },
-      { pool: 'wordpecker-frontend', id: '127.0.0.1:13100', perSecond: 40, latencyMs: 2, errors: 0 },
+      { pool: 'shop-backend', id: '127.0.0.1:13004', perSecond: 120, latencyMs: 4, errors: 0 },
+      { pool: 'shop-backend', id: '127.0.0.1:13005', perSecond: 118, latencyMs: 5, errors: 0 },
+      { pool: 'shop-backend', id: '127.0.0.1:13006', perSecond: 61, latencyMs: 18, errors: 0.002 },
+      { pool: 'shop-frontend', id: '127.0.0.1:13100', perSecond: 40, latencyMs: 2, errors: 0 },
     ];
     const logger: Logger = {
       debug: () => undefined,
@@ -191,12 +191,12 @@ function sceneFacts(): GatewayFacts {
   const snapshot: GatewaySnapshot = {
     version: 7,
     routes: [
-      { host: null, pathPrefix: '/', pool: 'wordpecker-backend' },
-      { host: 'www.example.org', pathPrefix: '/ui', pool: 'wordpecker-frontend' },
+      { host: null, pathPrefix: '/', pool: 'shop-backend' },
+      { host: 'www.example.org', pathPrefix: '/ui', pool: 'shop-frontend' },
     ],
     pools: [
-      pool('wordpecker-backend', ['127.0.0.1:13004', '127.0.0.1:13005', '127.0.0.1:13006']),
-      pool('wordpecker-frontend', ['127.0.0.1:13100']),
+      pool('shop-backend', ['127.0.0.1:13004', '127.0.0.1:13005', '127.0.0.1:13006']),
+      pool('shop-frontend', ['127.0.0.1:13100']),
     ],
   };
   const ids = snapshot.pools.flatMap(({ upstreams }) => upstreams.map(({ id }) => id));
@@ -213,7 +213,7 @@ function sceneFacts(): GatewayFacts {
     })),
     workerRestarts: 0,
     upstreams: new Map(ids.map((id) => [id, fact()])),
-    sources: ['wordpecker-backend', 'wordpecker-frontend'].map((pool) => ({
+    sources: ['shop-backend', 'shop-frontend'].map((pool) => ({
       name: 'supervisor',
       pool,
       state: 'live' as const,

@@ -1,8 +1,8 @@
 /** What every command works with: the configuration, the supervisor's API, PM2, the terminal. */
-import { fileURLToPath } from 'node:url';
 import { formatProblems } from '../config/problems.js';
 import { loadConfig, type Config } from '../config/load.js';
 import { HoldfastError } from '../domain/errors.js';
+import { projectFolder } from '../installation.js';
 import { knowSecrets } from '../lib/secrets/ofProcess.js';
 import { ApiClient } from './apiClient.js';
 import { Pm2Command } from './pm2Command.js';
@@ -19,9 +19,6 @@ export interface CliContext {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** The project this program belongs to: dist/cli → dist → backend → root. */
-const installedRoot = fileURLToPath(new URL('../../..', import.meta.url));
-
 /**
  * @param toleratesMistakes as the command says.
  * @throws HoldfastError `config.invalid` listing every problem of the configuration, unless they are tolerated.
@@ -31,7 +28,7 @@ export function createContext(
   terminal: Terminal,
   toleratesMistakes: boolean,
 ): CliContext {
-  const loaded = loadConfig({ root: installedRoot, env });
+  const loaded = loadConfig({ root: projectFolder, env });
   for (const warning of loaded.warnings) terminal.warning(warning);
   const mistakes = loaded.ok ? null : new HoldfastError('config.invalid', formatProblems(loaded.problems));
   if (mistakes !== null) {
@@ -40,8 +37,9 @@ export function createContext(
   }
   const config = loaded.ok ? loaded.config : loaded.remains;
   knowSecrets(config.secrets);
-  // For the ecosystem file, which does not read config.yml, and is evaluated by this process and by PM2's.
+  // For the ecosystem file, which does not read config.yml, and is evaluated by this process and by PM2's, in other folders.
   env['HA_ECOSYSTEM_ENV'] = config.ecosystemEnv;
+  env['HA_ROOT'] = config.root;
   return {
     config,
     mistakes,

@@ -1,12 +1,17 @@
 /**
- * Commands as they are printed for people to type. `npx holdfast` works in the project's folder only: anywhere else npx
- * would look for a package of that name. It makes the script executable each time, which only its owner may. Where it would
- * not work, the path of the script is printed.
+ * Commands as they are printed for people to type. In the folder of a project, `npx holdfast` finds the command of its
+ * clone or of the package that is installed there; anywhere else npx would look for a package of that name. It makes the
+ * script of a clone executable each time, which only its owner may. Where it would not work, the path of the script is printed.
  */
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isPackage, packageFolder } from '../installation.js';
 import type { CliContext } from './context.js';
 import { quoted } from '../lib/words.js';
+
+const SCRIPT = 'scripts/holdfast.sh';
+/** Where npm puts the command of a package, below the project. */
+const LINK = 'node_modules/.bin/holdfast';
 
 /** @param words what follows, such as `status --json`; names with spaces are quoted already. */
 export function holdfast(
@@ -14,10 +19,23 @@ export function holdfast(
   words: string,
 ): string {
   // npm runs its scripts in the project's folder; INIT_CWD is where the command was typed.
-  const where = env['INIT_CWD'] || process.cwd();
-  const script = join(root, 'scripts/holdfast.sh');
-  const worksByNpx = nearestPackage(where) === root && isOwner(script);
+  const nearest = nearestPackage(env['INIT_CWD'] || process.cwd());
+  const script = join(isPackage ? packageFolder : root, SCRIPT);
+  const worksByNpx = nearest === root && (isPackage ? existsSync(join(root, LINK)) : isOwner(script));
   return `${worksByNpx ? 'npx holdfast' : quoted(script)} ${words}`;
+}
+
+/** The same command of another project, wherever it is typed. */
+export function holdfastOf(root: string, words: string): string {
+  const script = join(root, SCRIPT);
+  return existsSync(script) || !existsSync(join(root, LINK))
+    ? `${quoted(script)} ${words}`
+    : `cd ${quoted(root)} && npx holdfast ${words}`;
+}
+
+/** An npm command of a clone; a package has the command `words` for it. */
+export function npm(context: Pick<CliContext, 'config' | 'env'>, script: string, words: string): string {
+  return isPackage ? holdfast(context, words) : `npm ${script}`;
 }
 
 /** What to do about a supervisor that does not answer. */

@@ -4,9 +4,9 @@
  * called with; so a daemon is started first, with a plain environment, and asked for nothing else.
  */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { SET_BY_PM2 } from '../adapters/pm2/ecosystem.js';
 import { applicationOf, type Application } from '../adapters/pm2/identity.js';
@@ -60,8 +60,7 @@ export class Pm2Command {
 
   constructor(options: Pm2Options) {
     this.#options = options;
-    const own = join(options.root, 'node_modules/.bin/pm2');
-    this.#program = options.bin ?? (existsSync(own) ? own : 'pm2');
+    this.#program = options.bin ?? ownPm2() ?? 'pm2';
   }
 
   /**
@@ -149,6 +148,15 @@ export class Pm2Command {
         );
       });
     });
+  }
+}
+
+/** The one that is installed with Holdfast; null: none is. */
+function ownPm2(): string | null {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve('pm2/package.json')), 'bin/pm2');
+  } catch {
+    return null;
   }
 }
 

@@ -9,7 +9,6 @@ import { HoldfastError } from '../domain/errors.js';
 import type { CliContext } from './context.js';
 import { GATEWAY_NAME, SUPERVISOR_NAME, type DefinedApp } from './ecosystemFile.js';
 import { manualProcesses } from './manual.js';
-import { samplePortSetting } from './sample.js';
 
 /** Free on loopback and on every address: either kind of listener would be in the way. */
 export async function isPortFree(port: number): Promise<boolean> {
@@ -78,8 +77,7 @@ export function wantedPorts(config: Config, apps: readonly DefinedApp[]): readon
     if (name === SUPERVISOR_NAME) return [{ name, port: config.port, chosenBy: 'HA_PORT' }];
     if (name === GATEWAY_NAME) return [{ name, port: config.gateway.port, chosenBy: 'BALANCER_PORT' }];
     if (first === null) return [];
-    const setting =
-      samplePortSetting(config, name) ?? `${app.portFrom} of ${name} in ${config.ecosystemFile}`;
+    const setting = app.portVariable ?? `${app.portFrom} of ${name} in ${config.ecosystemFile}`;
     return Array.from({ length: Math.max(1, instances) }, (_, index) => ({
       name,
       port: first + index,

@@ -11,6 +11,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isFileError, plainReason } from '../adapters/files/writable.js';
 import { HoldfastError, messageOf } from '../domain/errors.js';
+import { packageFolder } from '../installation.js';
 import { PRIVATE_FOLDER, writeOwn } from '../lib/ownFiles.js';
 
 const INSTALL_TIMEOUT_MS = 600_000;
@@ -21,14 +22,23 @@ const DEPLOYED_FILE = 'deployed-build';
 /** Where it lay before; read where the new one is not there yet. */
 const FORMER_DEPLOYED_FILE = 'run/deployed-build';
 
-/** Where a release lies, and where it is written down what runs. */
+/** Where a build lies, and where it is written down what runs. */
 export interface Place {
+  /** Of the clone or the package. */
   readonly root: string;
   readonly dataDir: string;
 }
 
+/** Of this Holdfast. */
+export const placeOf = ({ dataDir }: Pick<Place, 'dataDir'>): Place => ({ root: packageFolder, dataDir });
+
 interface LockFile {
   readonly packages?: Readonly<Record<string, { readonly version?: string; readonly optional?: boolean }>>;
+}
+
+interface Manifest {
+  /** Folders of packages that are installed together with this one; no patterns. */
+  readonly workspaces?: readonly string[];
 }
 
 /** Whether node_modules holds what package-lock.json asks for, judged by npm's own record inside it. */
@@ -56,7 +66,9 @@ export async function install(root: string): Promise<void> {
   try {
     await rm(staging, { recursive: true, force: true });
     await mkdir(staging, { recursive: true });
-    for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
+    const { workspaces = [] } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
+    const manifests = workspaces.map((folder) => `${folder}/package.json`);
+    for (const name of ['package.json', 'package-lock.json', '.npmrc', ...manifests]) {
       if (existsSync(join(root, name))) await cp(join(root, name), join(staging, name));
     }
     await runStep('npm', ['ci', '--include=dev'], staging, INSTALL_TIMEOUT_MS);

@@ -17,7 +17,7 @@ const STATE_COLOURS = {
   quarantined: 'red',
 } as const satisfies Record<ServiceState, 'green' | 'yellow' | 'red'>;
 
-/** One line: "● wordpecker-backend  healthy  2 of 2 serving  …". */
+/** One line: "● my-api  healthy  2 of 2 serving  …". */
 export function serviceLine(terminal: Terminal, service: ServiceView, nameWidth: number): string {
   const colour = STATE_COLOURS[service.state];
   const count = `${service.serving} of ${service.desired} serving`;

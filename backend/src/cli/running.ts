@@ -10,12 +10,11 @@ import { HoldfastError } from '../domain/errors.js';
 import type { StatusView } from '../domain/views/controlPlane.js';
 import { lockHolders } from '../lib/pidLock.js';
 import type { CliContext } from './context.js';
-import { GATEWAY_NAME, SUPERVISOR_NAME } from './ecosystemFile.js';
-import { holdfast } from './invocation.js';
+import { GATEWAY_NAME, readEcosystem, SUPERVISOR_NAME } from './ecosystemFile.js';
+import { holdfast, holdfastOf } from './invocation.js';
 import { quoted } from '../lib/words.js';
 import type { Pm2App } from './pm2Command.js';
 import { freePortFrom } from './portCheck.js';
-import { isSampleDeployment } from './sample.js';
 
 export interface Difference {
   /** "ecosystem file" */
@@ -157,7 +156,7 @@ async function describe(
       return [
         `PM2 (${config.pm2Home}) runs a Holdfast of another project folder already: ${running.root}.`,
         'Nothing was started or stopped. Stop that one first:',
-        `    ${quoted(join(running.root, 'scripts/holdfast.sh'))} down`,
+        `    ${holdfastOf(running.root, 'down')}`,
         ...(await beside(context)),
       ].join('\n');
     case 'elsewhere':
@@ -177,17 +176,16 @@ function chosenFile({ env, config }: CliContext): string {
 /** Settings with which this deployment runs beside another one. */
 async function beside({ config, env }: CliContext): Promise<readonly string[]> {
   const home = env['HOME'] || homedir();
-  const sample = isSampleDeployment(config)
-    ? [
-        `    START_PORT=${await freePortFrom(14_004)}`,
-        `    FRONTEND_START_PORT=${await freePortFrom(14_104)}`,
-      ]
-    : [];
+  const services: string[] = [];
+  for (const { port, portVariable } of await readEcosystem(config).catch(() => [])) {
+    if (port !== null && portVariable !== null)
+      services.push(`    ${portVariable}=${await freePortFrom(port + 1_000)}`);
+  }
   return [
     `or run this one beside it, with a PM2 and ports of its own, by these lines in ${join(config.root, '.env')}:`,
     `    PM2_HOME=${join(home, `.pm2-${basename(config.root)}`)}`,
     `    HA_PORT=${await freePortFrom(config.port + 1)}`,
     `    BALANCER_PORT=${await freePortFrom(config.gateway.port + 1_000)}`,
-    ...sample,
+    ...services,
   ];
 }

@@ -9,7 +9,7 @@ import { compare, refusals, sayStarted, startMissing } from './startApps.js';
 import { undefinedApp } from './ecosystemFile.js';
 import type { Pm2App } from './pm2Command.js';
 import { isPortFree } from './portCheck.js';
-import { readBuilds } from './release.js';
+import { placeOf, readBuilds } from './release.js';
 
 const row = (name: string, status: string): Pm2App => ({
   name,
@@ -139,9 +139,8 @@ describe('startMissing', () => {
   let root = '';
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), 'holdfast-deployment-'));
-    for (const folder of ['backend/dist', 'data']) mkdirSync(join(root, folder), { recursive: true });
+    mkdirSync(join(root, 'data'));
     writeFileSync(join(root, 'app.js'), '');
-    writeFileSync(join(root, 'backend/dist/.fingerprint'), 'new');
     writeFileSync(join(root, 'data/deployed-build'), 'old');
     writeFileSync(
       join(root, 'ecosystem.config.js'),
@@ -151,7 +150,7 @@ describe('startMissing', () => {
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
   /** What counts as deployed once 'words' was started beside what PM2 lists. */
-  async function deployedBeside(listed: readonly Pm2App[]): Promise<string | null> {
+  async function deployedBeside(listed: readonly Pm2App[]) {
     const started: string[] = [];
     const pm2 = {
       list: () => Promise.resolve(started.length === 0 ? listed : [...listed, row('words', 'online')]),
@@ -170,19 +169,22 @@ describe('startMissing', () => {
     const terminal = { done: () => undefined, problem: () => undefined };
     await startMissing({ config, pm2, terminal } as unknown as CliContext, [undefinedApp('words')]);
     expect(started).toContain('words');
-    return (await readBuilds(config)).deployed;
+    return readBuilds(placeOf(config));
   }
 
   it('takes the build for deployed when nothing of the deployment ran before', async () => {
     const stopped = { ...row('web', 'stopped'), pid: null };
-    await expect(deployedBeside([row('foreign', 'online'), stopped])).resolves.toBe('new');
+    const { current, deployed } = await deployedBeside([row('foreign', 'online'), stopped]);
+    expect(deployed).toBe(current ?? '');
   });
 
   it.each(['web', 'ha-gateway', 'ha-supervisor'])(
     'leaves it to the next deploy while %s runs the build of before',
     async (name) => {
       const application = { namespace: 'default', script: join(root, 'app.js'), cwd: root };
-      await expect(deployedBeside([{ ...row(name, 'online'), application }])).resolves.toBe('old');
+      await expect(deployedBeside([{ ...row(name, 'online'), application }])).resolves.toMatchObject({
+        deployed: 'old',
+      });
     },
   );
 });

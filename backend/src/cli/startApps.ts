@@ -5,7 +5,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DATA_NAMES, LOG_NAMES, PM2_NAMES } from '../adapters/files/ownNames.js';
+import { DATA_NAMES, DATABASE_NAMES, LOG_NAMES, PM2_NAMES } from '../adapters/files/ownNames.js';
 import { requireWritable } from '../adapters/files/writable.js';
 import { HoldfastError } from '../domain/errors.js';
 import { nearest } from '../lib/editDistance.js';
@@ -14,7 +14,7 @@ import type { CliContext } from './context.js';
 import { isService, readEcosystem, type DefinedApp } from './ecosystemFile.js';
 import { separate } from './ownApps.js';
 import type { Pm2App } from './pm2Command.js';
-import { markDeployed } from './release.js';
+import { markDeployed, placeOf } from './release.js';
 
 const START_TIMEOUT_MS = 60_000;
 
@@ -63,8 +63,9 @@ function missingScript(ecosystemFile: string, { name, script, cwd }: DefinedApp)
  * @throws HoldfastError `folder.unwritable`.
  */
 export function requireWritableFolders({ config }: CliContext): void {
+  const dataNames = new RegExp(`${DATA_NAMES.source}|${DATABASE_NAMES.source}`);
   requireWritable([
-    { what: 'data folder', path: config.dataDir, setting: 'HA_DATA_DIR', names: DATA_NAMES },
+    { what: 'data folder', path: config.dataDir, setting: 'HA_DATA_DIR', names: dataNames },
     { what: 'log folder', path: config.logDir, setting: 'HA_LOG_DIR', names: LOG_NAMES },
     { what: 'folder of PM2', path: config.pm2Home, setting: 'PM2_HOME', names: PM2_NAMES },
     { what: "folder of the agents' socket", path: dirname(config.agentSocket), setting: 'HA_AGENT_SOCKET' },
@@ -102,7 +103,7 @@ export async function startMissing(context: CliContext, apps: readonly DefinedAp
     throw new HoldfastError('pm2.not-started', message);
   }
   // Beside what ran before, the build that lies here is not yet all that runs: the next deploy has to see that.
-  if (isFirst && apps.some(isService)) await markDeployed(context.config);
+  if (isFirst && apps.some(isService)) await markDeployed(placeOf(context.config));
   sayStarted(context, names, listed);
 }
 

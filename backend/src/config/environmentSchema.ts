@@ -4,7 +4,11 @@ import { AT_START, MOST_INSTANCES, optional, setting, type Registry } from './se
 
 /** Only in the environment: they say where config.yml is, or are read where there is no config.yml. */
 export const ENVIRONMENT_SETTINGS = {
-  haRoot: optional(path(), 'Project root. Unset: where Holdfast is installed.', AT_START),
+  haRoot: optional(
+    path(),
+    'Project folder. Unset: the folder of the clone; for a package that npm installed, the working directory.',
+    AT_START,
+  ),
   haConfig: setting(path(), 'config.yml', 'The configuration file.', AT_START),
   haAgentSocket: optional(
     path(),
@@ -20,19 +24,13 @@ export const ENVIRONMENT_SETTINGS = {
   startPort: setting(
     port(),
     13_004,
-    'First port of the sample backend; read by the ecosystem files, and by `npm run cluster`, where it also goes before the port of a service of your own.',
+    'First port of what `npm run cluster` starts: it goes before the port that the ecosystem file gives the service. The ecosystem files of the sample read it, too, for its backend.',
     AT_START,
   ),
   instanceCount: setting(
     count(1, MOST_INSTANCES),
     5,
-    'How many instances `npm run cluster` starts, on ports from START_PORT. Where it is set, PM2 starts as many of the sample backend (unset: 2, or 1 in the standard deployment); from then on the supervisor keeps it within minInstances and maxInstances.',
-    AT_START,
-  ),
-  frontendStartPort: setting(
-    port(),
-    13_100,
-    'First port of the sample frontend; read by the ecosystem files.',
+    'How many instances `npm run cluster` starts, on ports from START_PORT. Where it is set, the ecosystem files of the sample start as many of its backend (unset: 2, or 1 in the standard deployment); from then on the supervisor keeps it within minInstances and maxInstances.',
     AT_START,
   ),
   gatewayNode: optional(

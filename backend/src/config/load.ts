@@ -10,7 +10,7 @@ import { apiBounds, type ApiBounds } from './apiSchema.js';
 import { SERVICE_RULES, serviceWarnings, weaknesses, withoutToken } from './checks.js';
 import { GATEWAY_RULES, gatewayConfig, type GatewayConfig } from './gateway.js';
 import { GATEWAY_SETTINGS, type GatewayValues } from './gatewaySchema.js';
-import { absolutePath } from './places.js';
+import { absolutePath, ecosystemFile } from './places.js';
 import { healthPolicy } from './policy.js';
 import { explainRefusal, showValue, type Problem } from './problems.js';
 import {
@@ -87,7 +87,7 @@ export type LoadResult =
     };
 
 export interface LoadOptions {
-  /** Project root; HA_ROOT in `env` goes before it. */
+  /** Project folder; HA_ROOT in `env` goes before it. */
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;
 }
@@ -307,7 +307,7 @@ function buildConfig(
     allowedHosts: global.haAllowedHosts ?? [],
     apiToken: global.haApiToken,
     sessionSecret: global.sessionSecret,
-    ecosystemFile: absolute(global.haEcosystemFile),
+    ecosystemFile: ecosystemFile(absolute(global.haEcosystemFile), merged.isSet('haEcosystemFile')),
     ecosystemEnv: global.haEcosystemEnv,
     dataDir,
     apiLimits: apiBounds(global),

@@ -57,7 +57,7 @@ export const GLOBAL_SETTINGS = {
   haEcosystemFile: setting(
     path(),
     'ecosystem.cluster.config.js',
-    "PM2's ecosystem file that defines the supervised services.",
+    "PM2's ecosystem file that defines the supervised services. Unset, and there is no such file: ecosystem.config.js, or ecosystem.config.cjs.",
     AT_START,
   ),
   haEcosystemEnv: setting(
@@ -69,7 +69,7 @@ export const GLOBAL_SETTINGS = {
   haDataDir: setting(
     path(),
     'data',
-    "Directory for state and history. Set it in .env rather than config.yml, which the ecosystem file does not read: it puts session-secret, the agents' socket and the sample's database there.",
+    "Directory for state and history. Set it in .env rather than config.yml, which the ecosystem file does not read: it puts the secrets that it keeps and the agents' socket there, and so does the sample with its database.",
     AT_START,
   ),
   haLogDir: setting(

@@ -86,6 +86,6 @@ describe('config.example.yml as delivered', () => {
     expect(uncommented).toContain('\ncpuThresholdHigh: 80\n');
     const { values, services } = load(uncommented);
     expect(values).toEqual(nothing.values);
-    expect([...services.keys()]).toEqual(['wordpecker-backend']);
+    expect([...services.keys()]).toEqual(['my-api']);
   });
 });

@@ -71,7 +71,7 @@ const YAML_SERVICES = `# ── One service ────────────
 # By its name in PM2: any of the settings of services above, and startPort, the first port of its range (unset: its
 # PORT in the ecosystem file). A service named here that is not in the ecosystem file is adopted when PM2 runs it.
 #services:
-#  wordpecker-backend:
+#  my-api:
 #    maxInstances: 8
 #    healthPath: /health
 `;

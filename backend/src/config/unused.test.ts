@@ -68,15 +68,12 @@ describe('a variable for another process', () => {
     ['MAX_INSTANCES', '3', /the supervisor/, /the supervisor/],
     ['CPU_THRESHOLD_HIGH', '70', /the supervisor/, /the supervisor/],
     ['NOTIFY_WEBHOOK_URL', 'http://127.0.0.1/', /the supervisor/, /the supervisor/],
-    ['MYSQL_HOST', 'db', /the sample services/, null],
-    ['JWT_SECRET', 'sixteen characters', /the sample services/, null],
-    ['WSSendQPS', '5', /the sample services/, null],
-    ['REDIS_CONN_STRING', 'redis://cache', /the sample services/, null],
-    ['SESSION_SECRET', 'sixteen characters', /the supervisor and the sample services/, null],
+    // Of an application: its ecosystem file knows it, and not a process that was started alone.
+    ['MYSQL_HOST', 'db', null, null],
+    ['SESSION_SECRET', 'sixteen characters', /the supervisor and the services/, null],
     ['BACKEND_HOSTS', 'a:1', null, /the gateway/],
     ['LB_ALGORITHM', 'random', null, /the gateway/],
     ['HEALTH_CHECK_INTERVAL', '9000', null, /the supervisor/],
-    ['FRONTEND_START_PORT', '13200', /the sample frontend/, /the sample frontend/],
     ['START_PORT', '14004', null, null],
     ['INSTANCE_COUNT', '3', null, null],
     ['BALANCER_PORT', '14003', null, null],
@@ -100,10 +97,8 @@ describe('a variable for another process', () => {
   });
 
   it('is told in one sentence with all the others, and never when it is empty', () => {
-    expect(
-      unusedIn({ MYSQL_HOST: 'db', MYSQL_PORT: '1', MAX_INSTANCES: '', JWT_SECRET: '' }, 'gateway'),
-    ).toEqual([
-      'environment: MYSQL_HOST, MYSQL_PORT are set and not used: meant for the sample services, and this is a gateway that was started alone.',
+    expect(unusedIn({ MAX_INSTANCES: '3', MIN_INSTANCES: '1', SCALE_COOLDOWN: '' }, 'gateway')).toEqual([
+      'environment: MAX_INSTANCES, MIN_INSTANCES are set and not used: meant for the supervisor, and this is a gateway that was started alone.',
     ]);
   });
 });

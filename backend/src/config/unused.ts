@@ -22,17 +22,13 @@ export interface Mention {
 /** What asks: a process of its own, or the command that starts a deployment. */
 export type Asker = 'gateway' | 'supervisor' | 'cluster' | 'up';
 
-/** Read by the sample services (examples/wordpecker) alone. */
-const OF_THE_SAMPLE =
-  /^(JWT_SECRET(_FILE)?|WSSend(QPS|Burst)|MYSQL_(HOST|PORT|USER|PASSWORD(_FILE)?|DATABASE)|REDIS_CONN_STRING(_FILE)?|ENABLE_FAULTS|FAULT_(START|FILE|EXIT_AFTER_MS)|BACKEND_URL|WORDPECKER_DB|SHUTDOWN_TIMEOUT_MS)$/;
-
 /** Of several nodes and of other stores; one that becomes a setting is no longer looked for here. */
 const OF_LATER_VERSIONS =
   /^(NODE_(NAME|TYPE|ADDRESS|WEIGHT|HEARTBEAT)|SYNC_FREQUENCY|FLEET_NAME|REDIS_(PASSWORD|MASTER_NAME|CONN_POOL_SIZE)|SQL_DSN|LOG_SQL_DSN|CRYPTO_SECRET|BATCH_UPDATE_(ENABLED|INTERVAL)|FRONTEND_BASE_URL|LB_WRITE_(TO|AFFINITY)|LB_FALLBACK)$/;
 
 /** Whether a variable that is no setting is known all the same. */
 export function isKnownElsewhere(name: string): boolean {
-  return OF_THE_SAMPLE.test(name) || OF_LATER_VERSIONS.test(name);
+  return OF_LATER_VERSIONS.test(name);
 }
 
 /** Settings that need another one, what they are without it, and whether they have it. */
@@ -101,16 +97,11 @@ const OF_CHECKS = /^(health[A-Z]\w*|unhealthyThreshold|healthyThreshold|startTim
 const OF_THE_CLUSTER = /^(startTimeout|killTimeout|balancerHost|balancerPort|startPort|instanceCount)$/;
 
 /** What a setting is for, where this process, started by hand, does not use it; null: it does. */
-function ownerElsewhere(
-  { key, name }: Mention,
-  { values }: Config,
-  asker: 'gateway' | 'cluster',
-): string | null {
+function ownerElsewhere({ key }: Mention, { values }: Config, asker: 'gateway' | 'cluster'): string | null {
   const signsCookies = values.get('lbStickyCookie') !== null && values.get('lbStickyKeys') === null;
   if (key === 'sessionSecret')
-    return asker === 'cluster' || signsCookies ? null : 'the supervisor and the sample services';
-  if (key === null) return asker === 'gateway' && OF_THE_SAMPLE.test(name) ? 'the sample services' : null;
-  if (key === 'frontendStartPort') return 'the sample frontend that PM2 starts';
+    return asker === 'cluster' || signsCookies ? null : 'the supervisor and the services';
+  if (key === null) return null;
   if (asker === 'cluster') {
     if (OF_THE_CLUSTER.test(key)) return null;
     if (isOfTheGateway(key)) return 'the gateway';

@@ -214,7 +214,8 @@ const commands: CodeGroup = {
     'operation.unfinished': 'An operation did not end in time.',
     'test.nothing-serves': 'There is nothing to test: no instance serves.',
     'test.not-healthy': 'The deployment is not healthy, so it is not disturbed.',
-    'test.fault-refused': 'The service refused a fault; the sample needs `ENABLE_FAULTS=true`.',
+    'test.fault-refused':
+      'The service refused a fault; `npx holdfast test-ha --help` says which ones it needs.',
     'test.timeout': 'What the test waited for did not happen in time.',
     'test.interrupted': 'The test was ended by a signal, and has put things back.',
   },

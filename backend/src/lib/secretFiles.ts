@@ -4,13 +4,11 @@ import { createRequire } from 'node:module';
 interface SecretFilesModule {
   /** Variables of Holdfast that are secret. */
   readonly SECRETS: readonly string[];
-  /** Those of the sample services. */
-  readonly SAMPLE_SECRETS: readonly string[];
   /** @throws with a clause that completes "FILE is named, but …", and never with the content. */
   readSecretFile(file: string, options?: { readonly isOurs?: boolean }): string;
 }
 
 /** As far away from the sources as from the build. */
-export const { SECRETS, SAMPLE_SECRETS, readSecretFile } = createRequire(import.meta.url)(
+export const { SECRETS, readSecretFile } = createRequire(import.meta.url)(
   '../../secretFiles.cjs',
 ) as SecretFilesModule;

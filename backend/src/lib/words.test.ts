@@ -25,5 +25,5 @@ it('gives every name a file of its own', () => {
 });
 
 it('leaves a plain name as it is', () => {
-  expect(fileName('wordpecker-backend')).toBe('wordpecker-backend');
+  expect(fileName('shop-backend')).toBe('shop-backend');
 });

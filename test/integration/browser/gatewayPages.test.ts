@@ -115,9 +115,9 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
     scene.setState('127.0.0.1:13006', 'down', 'HTTP 503, expected 200–399');
     scene.pass(1);
     await row.getByText('HTTP 503, expected 200–399').waitFor({ timeout: 5_000 });
-    await page.getByText('127.0.0.1:13006 in wordpecker-backend is down').waitFor();
+    await page.getByText('127.0.0.1:13006 in shop-backend is down').waitFor();
     await page.getByRole('heading', { name: 'Some pools are impaired' }).waitFor();
-    expect(await page.evaluate('getSelection().toString()')).toBe('wordpecker-backend');
+    expect(await page.evaluate('getSelection().toString()')).toBe('shop-backend');
     expect([loads, complaints]).toEqual([[], []]);
   });
 
@@ -187,7 +187,7 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
     await page.getByRole('heading', { level: 1 }).waitFor();
     const text = await page.locator('body').innerText();
     expect(text).toMatch(
-      path === '/lb' ? /127\.0\.0\.1:13100[^]*down/ : /Wordpecker frontend[^]*Not available right now/,
+      path === '/lb' ? /127\.0\.0\.1:13100[^]*down/ : /Shop frontend[^]*Not available right now/,
     );
   });
 
@@ -195,14 +195,14 @@ describe.skipIf(!chromiumAvailable)('the pages of the gateway', () => {
     const page = await open('/lb');
     expect(await page.getByRole('heading', { level: 1 }).count()).toBe(1);
     expect(
-      await page.getByRole('table', { name: 'Upstreams of wordpecker-backend' }).getByRole('row').count(),
+      await page.getByRole('table', { name: 'Upstreams of shop-backend' }).getByRole('row').count(),
     ).toBe(4);
     expect(
       await page.getByRole('img', { name: /^Requests a second over the last two minutes/ }).count(),
     ).toBe(1);
     const narrow = await open('/lb', { viewport: SCREENS[2]! });
     expect(
-      await narrow.getByRole('table', { name: 'Upstreams of wordpecker-backend' }).getByRole('row').count(),
+      await narrow.getByRole('table', { name: 'Upstreams of shop-backend' }).getByRole('row').count(),
     ).toBe(4);
     const status = await open('/status.html');
     expect(await status.getByRole('img', { name: /^The last 24 hours/ }).count()).toBe(2);

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { isOwn, openToLookSync, PRIVATE_FILE, PRIVATE_FOLDER } from '../../lib/ownFiles.js';
-import { DATA_NAMES, LOG_NAMES } from './ownNames.js';
+import { DATA_NAMES, DATABASE_NAMES, LOG_NAMES } from './ownNames.js';
 
 export interface OwnFolder {
   /** For people: "data folder". */
@@ -86,7 +86,7 @@ function whyNotOurs(path: string, status: Stats): string | null {
 }
 
 function isOurs(path: string, name: string): boolean {
-  const isKnown = DATA_NAMES.test(name) || LOG_NAMES.test(name);
+  const isKnown = [DATA_NAMES, DATABASE_NAMES, LOG_NAMES].some((names) => names.test(name));
   const status = lstatSync(path, { throwIfNoEntry: false });
   return isKnown && (status === undefined || isOwn(status));
 }

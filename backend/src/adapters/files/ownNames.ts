@@ -2,7 +2,10 @@
 
 /** In the data folder. */
 export const DATA_NAMES =
-  /^(session-secret|secrets|supervisor\.lock|gateway\.lock|.*-state\.json|api-sessions\.json|gateway-.*\.json|.*\.json\.(damaged|tmp)-.*|events\.jsonl(\.\d+)?|deployed-build|builds|wordpecker\.db(-shm|-wal|-journal)?|run|\.git(keep|ignore))$/;
+  /^(session-secret|secrets|supervisor\.lock|gateway\.lock|.*-state\.json|api-sessions\.json|gateway-.*\.json|.*\.json\.(damaged|tmp)-.*|events\.jsonl(\.\d+)?|deployed-build|builds|run|\.git(keep|ignore))$/;
+
+/** Databases (SQLite) that applications keep in the data folder, as the sample does: expected there, and not ours to change. */
+export const DATABASE_NAMES = /^[\w-]+\.db(-shm|-wal|-journal)?$/;
 
 /** In the log folder. */
 export const LOG_NAMES =

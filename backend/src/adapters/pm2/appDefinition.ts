@@ -42,6 +42,11 @@ export interface DefinedApp {
   readonly port: number | null;
   /** Where the file says the port. */
   readonly portFrom: 'port' | 'env.PORT' | null;
+  /** The variable that chooses the port, where the file names one for the commands. */
+  readonly portVariable: string | null;
+  /** Path of the page to open, and what is on it, where the file says so for the commands. */
+  readonly page: string | null;
+  readonly label: string | null;
   /** As it is written there; null where it is none. */
   readonly script: string | null;
   readonly cwd: string | null;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/simulation/fakeClock.js';
+import { SECRETS } from '../../lib/secretFiles.js';
 import { guardDumps, type Narrowed } from './dumpFiles.js';
 
 const IS_ROOT = process.getuid?.() === 0;
@@ -27,6 +28,7 @@ afterEach(() => {
 function guard(): void {
   stop = guardDumps({
     pm2Home,
+    names: () => [...SECRETS, 'MYSQL_PASSWORD'],
     secrets: [SECRET, 'short'],
     clock,
     onNarrowed: (narrowed) => told.push(narrowed),

@@ -7,7 +7,6 @@ import { closeSync, fchmodSync, fstatSync, lstatSync, readFileSync } from 'node:
 import { join } from 'node:path';
 import { messageOf } from '../../domain/errors.js';
 import { isOwn, openToLookSync, PRIVATE_FILE } from '../../lib/ownFiles.js';
-import { SAMPLE_SECRETS, SECRETS } from '../../lib/secretFiles.js';
 import type { Clock } from '../../ports.js';
 
 const NAMES = ['', '.bak'].map((end) => `dump.pm2${end}`);
@@ -27,6 +26,8 @@ export interface Narrowed {
 
 export interface DumpGuardOptions {
   readonly pm2Home: string;
+  /** Names of the variables that are secret, asked at each look. */
+  readonly names: () => readonly string[];
   /** Values of the configuration that are secret. */
   readonly secrets: readonly string[];
   readonly clock: Clock;
@@ -55,7 +56,7 @@ function lookAt(file: string, seen: Map<string, string>, options: DumpGuardOptio
     const state = [status.ino, status.mode, status.mtimeMs, status.size].join(':');
     if (seen.get(file) === state) return;
     seen.set(file, state);
-    const narrowed = narrow(file, options.secrets);
+    const narrowed = narrow(file, options);
     if (narrowed !== null) options.onNarrowed(narrowed);
   } catch (error) {
     const problem = messageOf(error);
@@ -66,12 +67,12 @@ function lookAt(file: string, seen: Map<string, string>, options: DumpGuardOptio
 }
 
 /** null: it holds no secret, or is another user's. @throws where it can't be read or narrowed. */
-function narrow(file: string, secrets: readonly string[]): Narrowed | null {
+function narrow(file: string, options: DumpGuardOptions): Narrowed | null {
   const descriptor = openToLookSync(file);
   try {
     const status = fstatSync(descriptor);
     if (!status.isFile() || !isOwn(status) || status.size > LARGEST_BYTES) return null;
-    const holds = secretsIn(readFileSync(descriptor, 'utf8'), secrets);
+    const holds = secretsIn(readFileSync(descriptor, 'utf8'), options);
     if (holds.length === 0) return null;
     fchmodSync(descriptor, PRIVATE_FILE);
     return { file, mode: (status.mode & 0o777).toString(8).padStart(4, '0'), holds };
@@ -81,10 +82,10 @@ function narrow(file: string, secrets: readonly string[]): Narrowed | null {
 }
 
 /** Names of variables, and `another secret` for a value that stands there under no name of ours. */
-function secretsIn(dump: string, values: readonly string[]): readonly string[] {
-  const names = [...SECRETS, ...SAMPLE_SECRETS].filter((name) => new RegExp(`"${name}": ?"[^"]`).test(dump));
-  if (names.length > 0) return names;
-  const isThere = values.some(
+function secretsIn(dump: string, { names, secrets }: DumpGuardOptions): readonly string[] {
+  const found = names().filter((name) => new RegExp(`"${name}": ?"[^"]`).test(dump));
+  if (found.length > 0) return found;
+  const isThere = secrets.some(
     (value) => value.length >= SHORTEST_VALUE_CHARACTERS && dump.includes(JSON.stringify(value).slice(1, -1)),
   );
   return isThere ? ['another secret'] : [];

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { HoldfastError } from '../../domain/errors.js';
+import { packageFolder } from '../../installation.js';
 import { parse, type Command } from '../command.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -18,9 +19,9 @@ settings such as BACKEND_HOSTS; config.example.yml explains them.
 
   --help   this text`,
 
-  async run(args, { config }) {
+  async run(args) {
     parse(args, {});
-    const gateway = spawn(gatewayNode(config.root), [join(config.root, 'backend/dist/gateway.js')], {
+    const gateway = spawn(gatewayNode(), [join(packageFolder, 'backend/dist/gateway.js')], {
       stdio: 'inherit',
     });
     // A terminal gives Ctrl-C to both processes, and a second one would end the gateway at once: it is not handed on there.
@@ -36,8 +37,10 @@ settings such as BACKEND_HOSTS; config.example.yml explains them.
 };
 
 /** As for `npm run balancer`. @throws HoldfastError where GATEWAY_NODE can't run it. */
-function gatewayNode(root: string): string {
-  const asked = spawnSync(process.execPath, [join(root, 'backend/gatewayNode.cjs')], { encoding: 'utf8' });
+function gatewayNode(): string {
+  const asked = spawnSync(process.execPath, [join(packageFolder, 'backend/gatewayNode.cjs')], {
+    encoding: 'utf8',
+  });
   if (asked.status !== 0) throw new HoldfastError('gateway.node-unfit', asked.stderr.trim());
   return asked.stdout.trim();
 }

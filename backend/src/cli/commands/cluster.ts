@@ -3,7 +3,7 @@
  * gateway in another terminal (`npm run balancer`), or for none.
  */
 import { describePortHolder } from '../../adapters/net/portHolder.js';
-import { unusable, type AppDefinition } from '../../adapters/pm2/appDefinition.js';
+import { unusable, type AppDefinition, type DefinedApp } from '../../adapters/pm2/appDefinition.js';
 import { unusedSettings } from '../../config/unused.js';
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import { acquirePidLock } from '../../lib/pidLock.js';
@@ -12,6 +12,7 @@ import type { CliContext } from '../context.js';
 import { isService, readEcosystem } from '../ecosystemFile.js';
 import { gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { InstanceGroup, type InstancePlan } from '../instanceGroup.js';
+import { npm } from '../invocation.js';
 import { clusterLock } from '../manual.js';
 import { isPortFree } from '../portCheck.js';
 import { readableLine } from '../readableLine.js';
@@ -27,15 +28,15 @@ export const cluster: Command = {
   summary: 'run instances of one service in this terminal, without PM2 (npm run cluster)',
   usage: `Usage: npm run cluster
 
-Runs instances of one service in this terminal, without PM2 and without a supervisor, until Ctrl-C: of the sample
-backend, or of the first service of the ecosystem file that HA_ECOSYSTEM_FILE names (DEFAULT_SERVICE names another).
+Runs instances of one service in this terminal, without PM2 and without a supervisor, until Ctrl-C: of the first service of
+the ecosystem file, which HA_ECOSYSTEM_FILE names (DEFAULT_SERVICE names another service). Unset: the sample's backend.
 Each instance has a port of its own. One that ends by itself is started again after a pause.
 
   --help   this text
 
 Settings, in the environment or in .env:
   INSTANCE_COUNT   how many instances (default 5)
-  START_PORT       the first one's port (default 13004, or the PORT that the ecosystem file gives the service)
+  START_PORT       the first one's port (default: the port that the ecosystem file gives the service; the sample's is 13004)
 
   INSTANCE_COUNT=3 START_PORT=14004 npm run cluster
 
@@ -45,19 +46,21 @@ Settings, in the environment or in .env:
     parse(args, {});
     for (const unused of unusedSettings(context.config, 'cluster', false)) context.terminal.warning(unused);
     const service = await chooseService(context);
-    const plan = planFor(service, context);
+    const plan = planFor(service.definition, context);
     await requirePorts(plan, service.name);
     const release = await lock(context, plan.ports);
     try {
-      return await new Session(service.name, plan, context).run();
+      return await new Session(service, plan, context).run();
     } finally {
       release();
     }
   },
 };
 
+type Service = Pick<DefinedApp, 'name' | 'page'> & { readonly definition: AppDefinition };
+
 /** @throws HoldfastError `cluster.no-service`, `cluster.not-node`, and what readEcosystem throws. */
-async function chooseService({ config }: CliContext): Promise<AppDefinition> {
+async function chooseService({ config }: CliContext): Promise<Service> {
   const { ecosystemFile: file, defaultService } = config;
   const services = (await readEcosystem(config, 'cluster')).filter(isService);
   const chosen = services.find(({ name }) => defaultService === null || name === defaultService);
@@ -65,15 +68,15 @@ async function chooseService({ config }: CliContext): Promise<AppDefinition> {
     const wanted = defaultService === null ? 'no service' : `no service ${defaultService} (DEFAULT_SERVICE)`;
     throw new HoldfastError('cluster.no-service', `${file} defines ${wanted}.`);
   }
-  const service = chosen.definition;
-  if (service === null) throw unusable(chosen, file);
-  if (!service.interpreter.endsWith('node')) {
+  const { name, page, definition } = chosen;
+  if (definition === null) throw unusable(chosen, file);
+  if (!definition.interpreter.endsWith('node')) {
     throw new HoldfastError(
       'cluster.not-node',
-      `${service.name} is run by ${service.interpreter}; this command runs Node.js services only. PM2 runs it: scripts/holdfast.sh up --services-only`,
+      `${name} is run by ${definition.interpreter}; this command runs Node.js services only. PM2 runs it: npx holdfast up --services-only`,
     );
   }
-  return service;
+  return { name, page, definition };
 }
 
 /** @throws HoldfastError `cluster.no-port` when the ports are not known or there are not that many. */
@@ -136,6 +139,8 @@ async function lock({ config: { dataDir } }: CliContext, ports: readonly number[
 /** From the first start to the end of the last instance. */
 class Session {
   readonly #service: string;
+  /** Where a request is worth a try. */
+  readonly #page: string;
   readonly #plan: InstancePlan;
   readonly #context: CliContext;
   readonly #terminal: Terminal;
@@ -143,8 +148,9 @@ class Session {
   #stoppedAtMs: number | null = null;
   #end: (code: number) => void = () => undefined;
 
-  constructor(service: string, plan: InstancePlan, context: CliContext) {
-    this.#service = service;
+  constructor({ name, page }: Service, plan: InstancePlan, context: CliContext) {
+    this.#service = name;
+    this.#page = page ?? '/';
     this.#plan = plan;
     this.#context = context;
     this.#terminal = context.terminal;
@@ -210,13 +216,13 @@ class Session {
     const next =
       (await isAnswered(`${url}/healthz`)) || (await isAnswered(`${url}/health`))
         ? [
-            `Try next:  curl ${url}/api/status    through the gateway that runs there; ${url}/lb shows its traffic`,
+            `Try next:  curl ${url}${this.#page}    through the gateway that runs there; ${url}/lb shows its traffic`,
           ]
         : [
             `Try next:  curl http://127.0.0.1:${first}/health`,
-            `           npm run balancer, in another terminal: all of them behind ${url}`,
+            `           ${npm(this.#context, 'run balancer', 'balancer')}, in another terminal: all of them behind ${url}`,
           ];
-    return ['', ...next, 'Stop it:   Ctrl-C, or npm stop in another terminal'];
+    return ['', ...next, `Stop it:   Ctrl-C, or ${npm(this.#context, 'stop', 'down')} in another terminal`];
   }
 }
 

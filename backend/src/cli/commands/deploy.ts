@@ -11,6 +11,7 @@
 import { HoldfastError, messageOf } from '../../domain/errors.js';
 import type { OperationReport } from '../../domain/model.js';
 import type { StatusView } from '../../domain/views/controlPlane.js';
+import { isPackage, packageFolder } from '../../installation.js';
 import { parseWords, seconds, type Command } from '../command.js';
 import { requireSoundConfig, type CliContext } from '../context.js';
 import { openLog, type CommandLog } from '../log.js';
@@ -24,6 +25,7 @@ import {
   install,
   isInstalled,
   markDeployed,
+  placeOf,
   readBuilds,
   revertBuild,
   revertInstall,
@@ -49,6 +51,7 @@ time through the supervisor: first a canary, then the rest, then gateway and sup
 it goes, the old instances stay, and the build before is put back. Finally turns high availability on.
 Log: logs/ha-startup.log
 
+A Holdfast that npm installed as a package neither installs nor builds: npm does that.
 With SERVICE, only that is rolled to what lies in its folder now, canary first; nothing is installed, built or put back.
 
     npx holdfast deploy my-api
@@ -83,11 +86,10 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
     const log = openLog(context, 'ha-startup.log');
     try {
       const before = await whatRuns(context);
-      const release = await prepare(
-        context,
-        { install: !values['skip-install'], build: !values['skip-build'] },
-        log,
-      );
+      // npm installs a package, and it comes built.
+      const isWanted = (step: 'install' | 'build'): boolean => !isPackage && !values[`skip-${step}`];
+      const wanted = { install: isWanted('install'), build: isWanted('build') };
+      const release = await prepare(context, wanted, log);
       if (!before.supervisor) {
         const code = await startAll(context, WAIT_MS);
         if (code !== 0) return code;
@@ -98,7 +100,7 @@ With SERVICE, only that is rolled to what lies in its folder now, canary first; 
       // Each for itself: a gateway serves on while the supervisor is down, with the build of before.
       if (before.gateway && release.changes) await renewGatewayToo(context, release, rolled, log);
       if (before.supervisor && release.changes) await renewSupervisor(context, release, rolled, log);
-      await markDeployed(context.config);
+      await markDeployed(placeOf(context.config));
       return await startHighAvailability(context, WAIT_MS, log);
     } catch (error) {
       log.error('deploy failed', { problem: messageOf(error) });
@@ -147,24 +149,23 @@ async function prepare(
   wanted: { readonly install: boolean; readonly build: boolean },
   log: CommandLog,
 ): Promise<Release> {
-  const { root } = config;
-  const needsInstall = wanted.install && !(await isInstalled(root));
+  const needsInstall = wanted.install && !(await isInstalled(packageFolder));
   if (needsInstall) {
     terminal.progress('installing the dependencies beside those in use');
-    await install(root);
+    await install(packageFolder);
     terminal.done('Dependencies installed.');
   }
-  const before = await readBuilds(config);
+  const before = await readBuilds(placeOf(config));
   if (wanted.build) {
     terminal.progress('building');
     try {
-      await build(root);
+      await build(packageFolder);
     } catch (error) {
-      if (needsInstall) await revertInstall(root);
+      if (needsInstall) await revertInstall(packageFolder);
       throw error;
     }
   }
-  const { current, previous } = await readBuilds(config);
+  const { current, previous } = await readBuilds(placeOf(config));
   const running = before.deployed ?? before.current;
   const isNew = current !== running;
   terminal.done(current === before.current ? 'The build is up to date.' : 'Built.');
@@ -261,10 +262,10 @@ async function rollService(
 }
 
 /** On disk, so that whatever restarts from now on runs the old build again. */
-async function revert({ config, terminal }: CliContext, release: Release, log: CommandLog): Promise<void> {
-  if (release.revertsInstall) await revertInstall(config.root);
+async function revert({ terminal }: CliContext, release: Release, log: CommandLog): Promise<void> {
+  if (release.revertsInstall) await revertInstall(packageFolder);
   if (release.revertsBuild) {
-    await revertBuild(config.root);
+    await revertBuild(packageFolder);
     terminal.warning('The build before is in place again; the failed one is kept in dist.previous.');
   }
   log.warn('release taken back', { ...release });

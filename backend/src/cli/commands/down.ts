@@ -13,7 +13,7 @@ import {
   undefinedApp,
   type DefinedApp,
 } from '../ecosystemFile.js';
-import { quoted } from '../../lib/words.js';
+import { holdfastOf } from '../invocation.js';
 import { endManual, manualProcesses } from '../manual.js';
 import { describeOther, separate, supervised, type Supervised } from '../ownApps.js';
 import type { Pm2App } from '../pm2Command.js';
@@ -81,8 +81,12 @@ async function appsToStop(
     terminal.line(`What runs was started with ${file}; its applications are stopped, too.`);
     apps.push(...(await definedApps(context, file)));
   }
-  // Without a file that can be read: what the supervisor looks after, but for what it only adopted.
-  const guessed = apps.length > 0 ? [] : [...known.keys()].filter((name) => !config.services.has(name));
+  // Without a file that can be read: what the supervisor of this project looks after, but for what it only adopted.
+  const isOurs = rows.some(
+    (row) => row.name === SUPERVISOR_NAME && isSamePath(projectOf(row) ?? '', config.root),
+  );
+  const guessed =
+    apps.length > 0 || !isOurs ? [] : [...known.keys()].filter((name) => !config.services.has(name));
   return [...apps, ...[...OWN, ...guessed].map(undefinedApp)];
 }
 
@@ -94,9 +98,8 @@ async function nothingRuns(
 ): Promise<number> {
   const running = await findRunning(context, rows, names);
   if (running.kind === 'foreign') {
-    const there = quoted(`${running.root}/scripts/holdfast.sh`);
     context.terminal.problem(
-      `Nothing of this project runs. What PM2 (${context.config.pm2Home}) runs belongs to ${running.root}; stop it there: ${there} down`,
+      `Nothing of this project runs. What PM2 (${context.config.pm2Home}) runs belongs to ${running.root}; stop it there: ${holdfastOf(running.root, 'down')}`,
     );
     return 1;
   }

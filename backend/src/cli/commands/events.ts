@@ -20,7 +20,7 @@ export const events: Command = {
 
 What the supervisor did and saw, newest last.
 
-    npx holdfast events --service wordpecker-backend --since 10m
+    npx holdfast events --service my-api --since 10m
     npx holdfast events --follow
 
   --service NAME  only of this service

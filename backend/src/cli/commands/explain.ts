@@ -22,7 +22,7 @@ Why the service is as it is now: the last decision about the number of its insta
 it, the state of each instance with its last probe, restart budget and quarantine, the last black box, the last events.
 Without SERVICE: of every service.
 
-    npx holdfast explain wordpecker-backend
+    npx holdfast explain my-api
 
   --json   all of it for machines
   --help   this text`,

@@ -10,7 +10,7 @@ export const failover: Command = {
 Replaces every instance of the service, one at a time: the new one is healthy before the old one leaves. The same
 program is started again; for a new build there is \`npx holdfast deploy SERVICE\`, which tries one instance first.
 
-    npx holdfast failover wordpecker-backend --reason "looks slow since noon"
+    npx holdfast failover my-api --reason "looks slow since noon"
 
   --reason TEXT      kept with the events
   --timeout SECONDS  how long to wait until it is done (default 300)

@@ -20,8 +20,8 @@ export const logs: Command = {
 The last lines that all instances of the service wrote, from PM2's log files and, where these are short, from the rotated
 ones before them. SERVICE is also ha-supervisor or ha-gateway. Works without a supervisor.
 
-    npx holdfast logs wordpecker-backend --lines 50
-    npx holdfast logs wordpecker-backend --follow
+    npx holdfast logs my-api --lines 50
+    npx holdfast logs my-api --follow
 
   --lines N, -n N  so many lines of each file (default 20)
   --follow, -f     go on with what is written from now on, until Ctrl-C

@@ -13,7 +13,7 @@ export const reset: Command = {
 Forgets the failures that were charged to the service and ends its quarantine: its missing instances are started again at
 once. Do it after you mended what made them fail; \`npx holdfast explain SERVICE\` says what that was.
 
-    npx holdfast reset wordpecker-backend
+    npx holdfast reset my-api
 
   --json   the supervisor's own answer, for machines
   --help   this text`,

@@ -11,8 +11,8 @@ COUNT is how many instances there shall be, or +1, -1, … for more or fewer tha
 are drained before they are stopped, so that no request is lost. The bounds of the service hold (minInstances,
 maxInstances), the cooldown does not. Autoscaling goes on and may change the number again.
 
-    npx holdfast scale wordpecker-backend 3
-    npx holdfast scale wordpecker-backend +1
+    npx holdfast scale my-api 3
+    npx holdfast scale my-api +1
 
   --timeout SECONDS  how long to wait until it is done (default 60)
   --json             the supervisor's own answer, for machines

@@ -32,6 +32,7 @@ const SLOW_PATH = '/debug/slow?ms=300';
 export const testHa: Command = {
   summary: 'disturb a running deployment under traffic, and measure',
   usage: `Usage: scripts/test-high-availability.sh [--only NAME]... [--service NAME]
+       npx holdfast test-ha [the same options]
 
 Exercises a running deployment under traffic of its own, prints what was lost (0 is right) and how long recovery took,
 and leaves everything as it was. Exits 0 when all parts passed. Log: logs/ha-test.log
@@ -46,7 +47,8 @@ ${CHECKS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}`).join('\n')}
   --service NAME   the service to disturb (default: DEFAULT_SERVICE, else the first one)
   --help           this text
 
-The part "hang" needs the fault switches of the sample services: ENABLE_FAULTS=true npm start`,
+The part "hang" needs a service with the fault switches GET /debug/slow?ms= and POST /debug/block?ms=, as the sample
+services have them (see .env.example)`,
   toleratesMistakes: true,
 
   async run(args, context) {

@@ -14,12 +14,12 @@ import { withEcosystem, type CliContext } from '../context.js';
 import { awaitHealthy, isHealthy } from '../awaitHealthy.js';
 import { awaitSupervisor } from '../deployment.js';
 import { definedApps, GATEWAY_NAME, isService, readEcosystem, type DefinedApp } from '../ecosystemFile.js';
+import { requireEcosystemFile } from '../firstFile.js';
 import { headLines, serviceLines } from '../render.js';
-import { holdfast } from '../invocation.js';
+import { holdfast, npm } from '../invocation.js';
 import { awaitGateway, gatewayUrl, isAnswered } from '../gatewayCheck.js';
 import { isPortFree, requireFreePorts } from '../portCheck.js';
 import { describeOther, separate, supervised } from '../ownApps.js';
-import { samplePage } from '../sample.js';
 import type { Pm2App } from '../pm2Command.js';
 import { findRunning, requireOwn } from '../running.js';
 import { stopApps } from '../stopApps.js';
@@ -31,13 +31,14 @@ export const up: Command = {
   usage: `Usage: npm start [-- options]
        npx holdfast up [options]
 
-Starts the clustered deployment (ecosystem.cluster.config.js) through PM2 and waits until every service is healthy.
+Starts the applications of the ecosystem file (ecosystem.cluster.config.js, or, where there is none, ecosystem.config.js or
+ecosystem.config.cjs) through PM2 and waits until every service is healthy.
 What already runs is left alone; run twice it is harmless. Where Holdfast runs already with another ecosystem file, of another
 project folder or under another PM2, nothing is started, and what to do is printed.
 
     npm start -- --standard
 
-  --standard         the standard deployment (ecosystem.config.js): one instance each, no autoscaling
+  --standard         those of ecosystem.config.js; in a clone the standard deployment: one instance each, no autoscaling
   --replace          stop what this project runs with another ecosystem file, and start this instead
   --services-only    the services through PM2, without supervisor and gateway
   --timeout SECONDS  how long to wait for healthy services (default 60)
@@ -55,6 +56,7 @@ project folder or under another PM2, nothing is started, and what to do is print
     const chosen = values.standard
       ? withEcosystem(context, join(context.config.root, 'ecosystem.config.js'))
       : context;
+    requireEcosystemFile(chosen);
     await makeRoom(chosen, values.replace, `up${values.standard ? ' --standard' : ''} --replace`);
     return values['services-only'] ? startServices(chosen, timeoutMs) : startAll(chosen, timeoutMs);
   },
@@ -111,7 +113,7 @@ export async function startAll(context: CliContext, timeoutMs: number): Promise<
   terminal.line(
     `Try next: ${terminal.paint('bold', holdfast(context, 'status'))}, or ${terminal.paint('bold', holdfast(context, 'test-ha'))}`,
   );
-  terminal.line(`Stop it:  ${terminal.paint('bold', 'npm stop')}`);
+  terminal.line(`Stop it:  ${terminal.paint('bold', npm(context, 'stop', 'down'))}`);
   return 0;
 }
 
@@ -233,10 +235,11 @@ async function addresses(context: CliContext, defined: readonly DefinedApp[]): P
   if (hasGateway) {
     rows.push(['Gateway', `${gatewayUrl(context)}/`], ['Gateway page', `${gatewayUrl(context)}/lb`]);
   }
-  for (const { name, port } of defined.filter(isService)) {
+  for (const { name, port, page, label: called } of defined.filter(isService)) {
     if (port === null) continue;
-    // The sample's pages by what is on them and through the gateway, any other service by its first port.
-    const { label, path } = samplePage(name) ?? { label: name, path: '/' };
+    // A page that the ecosystem file names through the gateway, any other service by its first port.
+    const path = page ?? '/';
+    const label = called ?? name;
     const own = `http://127.0.0.1:${port}${path}`;
     const through = `${gatewayUrl(context)}${path}`;
     // Routes may have been chosen that lead elsewhere.

@@ -96,7 +96,7 @@ const hang: Check = {
   async run(scene) {
     if (!scene.hasFaults) {
       return skipped(
-        `${scene.serviceName} has no fault switches; the sample services have, when started with ENABLE_FAULTS=true.`,
+        `${scene.serviceName} has no fault switches (GET /debug/slow, POST /debug/block); the sample services have, see .env.example.`,
       );
     }
     if (!(await readStatus(scene)).running)

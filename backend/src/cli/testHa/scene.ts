@@ -18,7 +18,7 @@ export interface Scene {
   /** Through the gateway, or why there is none. */
   readonly gateway: GatewayLoad | { readonly why: string };
   readonly serviceName: string;
-  /** ENABLE_FAULTS is on in the service: it can be made to hang. */
+  /** The service has fault switches: it can be made to hang. */
   readonly hasFaults: boolean;
   /** Why processes can't be signalled from here, or null: they run on this machine. */
   readonly whyNoSignals: string | null;

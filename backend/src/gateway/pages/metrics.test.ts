@@ -30,13 +30,13 @@ it('shows gateway, pools and upstreams in base units', async () => {
       'holdfast_gateway_worker_restarts_total 0',
       'holdfast_gateway_client_connections 168',
       'holdfast_gateway_refusals_total{code="head.malformed"} 6',
-      'holdfast_gateway_pool_state{pool="wordpecker-backend",state="degraded"} 1',
-      'holdfast_gateway_pool_state{pool="wordpecker-backend",state="up"} 0',
-      'holdfast_gateway_pool_upstreams{pool="wordpecker-backend",state="down"} 1',
-      'holdfast_gateway_upstream_state{pool="wordpecker-backend",upstream="127.0.0.1:13006",state="down"} 1',
-      'holdfast_gateway_upstream_weight{pool="wordpecker-frontend",upstream="127.0.0.1:13100"} 1',
-      'holdfast_gateway_source_live{source="supervisor",pool="wordpecker-backend"} 1',
-      'holdfast_gateway_source_live{source="supervisor",pool="wordpecker-frontend"} 1',
+      'holdfast_gateway_pool_state{pool="shop-backend",state="degraded"} 1',
+      'holdfast_gateway_pool_state{pool="shop-backend",state="up"} 0',
+      'holdfast_gateway_pool_upstreams{pool="shop-backend",state="down"} 1',
+      'holdfast_gateway_upstream_state{pool="shop-backend",upstream="127.0.0.1:13006",state="down"} 1',
+      'holdfast_gateway_upstream_weight{pool="shop-frontend",upstream="127.0.0.1:13100"} 1',
+      'holdfast_gateway_source_live{source="supervisor",pool="shop-backend"} 1',
+      'holdfast_gateway_source_live{source="supervisor",pool="shop-frontend"} 1',
     ]),
   );
 });
@@ -53,15 +53,15 @@ it('has no series twice', async () => {
 it('counts exactly, and pools are the sum of their upstreams', async () => {
   scene.pass(20);
   const lines = await scrape();
-  const backend = scene.monitor.ledger.poolTotal('wordpecker-backend').answers[1];
-  const total = valueOf(lines, 'holdfast_gateway_pool_answers_total{pool="wordpecker-backend",class="2xx"}');
+  const backend = scene.monitor.ledger.poolTotal('shop-backend').answers[1];
+  const total = valueOf(lines, 'holdfast_gateway_pool_answers_total{pool="shop-backend",class="2xx"}');
   expect([total, total > 5_000]).toEqual([backend, true]);
   const sum = ['13004', '13005', '13006'].reduce(
     (all, port) =>
       all +
       valueOf(
         lines,
-        `holdfast_gateway_upstream_answers_total{pool="wordpecker-backend",upstream="127.0.0.1:${port}",class="2xx"}`,
+        `holdfast_gateway_upstream_answers_total{pool="shop-backend",upstream="127.0.0.1:${port}",class="2xx"}`,
       ),
     0,
   );
@@ -76,7 +76,7 @@ it('has whole histograms: cumulative buckets that end in the count', async () =>
   const counts = mine.map((line) => Number(line.split(' ').at(-1)));
   expect(mine.at(-1)).toContain('le="+Inf"');
   expect(counts).toEqual(counts.toSorted((a, b) => a - b));
-  const labels = '{pool="wordpecker-backend",upstream="127.0.0.1:13004"}';
+  const labels = '{pool="shop-backend",upstream="127.0.0.1:13004"}';
   expect(valueOf(lines, `${name}_count${labels}`)).toBe(counts.at(-1));
   // 4 ms each, from 0.6 to 1.55 times as much.
   expect(valueOf(lines, `${name}_sum${labels}`) / counts.at(-1)!).toBeCloseTo(0.0043, 3);
@@ -91,7 +91,7 @@ it('leaves no series of an upstream that has left', async () => {
   scene.facts = { ...scene.facts, sources: sources.slice(1), snapshot: { ...snapshot, pools } };
   scene.traffic.splice(0, 3);
   scene.pass(2);
-  expect((await scrape()).join('\n')).not.toContain('wordpecker-backend');
+  expect((await scrape()).join('\n')).not.toContain('shop-backend');
 });
 
 it('keeps to the naming rules: own prefix, counters end in _total, base units, each with help', async () => {

@@ -48,7 +48,7 @@ describe('status', () => {
   it('shows rates, shares, percentiles and errors of the traffic that there was', () => {
     Object.assign(scene.trafficOf('127.0.0.1:13006'), { errors: 0.1 });
     scene.pass(120);
-    const { requestsPerSecond, errorRate, latencyMs, upstreams } = poolOf('wordpecker-backend');
+    const { requestsPerSecond, errorRate, latencyMs, upstreams } = poolOf('shop-backend');
     // 120, 118 and 61 a second, on a wave of a quarter.
     expect(requestsPerSecond).toBeGreaterThan(299 * 0.74);
     expect(requestsPerSecond).toBeLessThan(299 * 1.26);
@@ -82,7 +82,7 @@ describe('status', () => {
     scene.ejected.add('2 127.0.0.1:13005');
     scene.pass(1);
     expect(upstreamOf('127.0.0.1:13005').state).toBe('ejected');
-    expect(poolOf('wordpecker-backend').condition).toBe('degraded');
+    expect(poolOf('shop-backend').condition).toBe('degraded');
   });
 
   it('forgets figures of an upstream that has left', () => {
@@ -92,8 +92,8 @@ describe('status', () => {
     scene.facts = { ...scene.facts, snapshot: { ...scene.facts.snapshot, pools: [kept, ...others] } };
     scene.traffic.shift();
     scene.pass(2);
-    expect(scene.monitor.ledger.upstreamTotal('wordpecker-backend', '127.0.0.1:13004').answers[1]).toBe(0);
-    expect(changes()).toContain('127.0.0.1:13004 left wordpecker-backend');
+    expect(scene.monitor.ledger.upstreamTotal('shop-backend', '127.0.0.1:13004').answers[1]).toBe(0);
+    expect(changes()).toContain('127.0.0.1:13004 left shop-backend');
   });
 });
 
@@ -111,11 +111,11 @@ describe('changes', () => {
     scene.ejected.clear();
     scene.pass(1);
     expect(changes()).toEqual([
-      '127.0.0.1:13006 in wordpecker-backend takes traffic again',
-      '127.0.0.1:13006 in wordpecker-backend was ejected: its traffic failed',
-      '127.0.0.1:13005 in wordpecker-backend drains: its source withdrew it',
-      '127.0.0.1:13004 in wordpecker-backend is up',
-      '127.0.0.1:13004 in wordpecker-backend is down: HTTP 503, expected 200–399',
+      '127.0.0.1:13006 in shop-backend takes traffic again',
+      '127.0.0.1:13006 in shop-backend was ejected: its traffic failed',
+      '127.0.0.1:13005 in shop-backend drains: its source withdrew it',
+      '127.0.0.1:13004 in shop-backend is up',
+      '127.0.0.1:13004 in shop-backend is down: HTTP 503, expected 200–399',
     ]);
   });
 
@@ -139,7 +139,7 @@ describe('changes', () => {
     scene.facts = { ...scene.facts, upstreams: new Map(scene.facts.upstreams).set(id, seen) };
     scene.pass(1);
     const { changes: notes, pools } = scene.monitor.status();
-    expect(notes[0]).toMatchObject({ tone, text: `${id} in wordpecker-frontend ${text}` });
+    expect(notes[0]).toMatchObject({ tone, text: `${id} in shop-frontend ${text}` });
     expect(pools[1]!.upstreams[0]).toMatchObject({ state });
   });
 
@@ -154,7 +154,7 @@ describe('changes', () => {
     const fact = scene.facts.upstreams.get(id)!;
     scene.facts = { ...scene.facts, upstreams: new Map(scene.facts.upstreams).set(id, { ...fact, fault }) };
     scene.pass(1);
-    expect(changes()[0]).toBe(`${id} in wordpecker-backend ${text}`);
+    expect(changes()[0]).toBe(`${id} in shop-backend ${text}`);
     expect(scene.monitor.status().changes[0]).toMatchObject({ tone });
     expect(upstreamOf(id)).toMatchObject({ state });
     if (fault !== null) expect(upstreamOf(id).detail).toContain(fault);
@@ -188,8 +188,8 @@ describe('changes', () => {
       'servers[2].port is 99999',
       'Source supervisor for web does not answer, its last good answer is kept: refused',
       'Source supervisor for shop does not answer, its last good answer is kept: refused',
-      'wordpecker-frontend is balanced by p2c, no longer by least-connections',
-      'wordpecker-backend is balanced by p2c, no longer by least-connections',
+      'shop-frontend is balanced by p2c, no longer by least-connections',
+      'shop-backend is balanced by p2c, no longer by least-connections',
     ]);
   });
 
@@ -215,10 +215,10 @@ describe('the day of each service', () => {
     scene.setState('127.0.0.1:13100', 'down');
     scene.trafficOf('127.0.0.1:13100').perSecond = 0;
     scene.pass(300);
-    expect(dayOf('wordpecker-frontend').slice(-4)).toEqual(
+    expect(dayOf('shop-frontend').slice(-4)).toEqual(
       ['up', 'up', 'down', 'up'].slice(0, 2).concat('down', 'down'),
     );
-    expect(dayOf('wordpecker-backend').slice(-3)).toEqual(['up', 'up', 'up']);
+    expect(dayOf('shop-backend').slice(-3)).toEqual(['up', 'up', 'up']);
   });
 
   it('survives a restart, and the time in between is nobody’s', async () => {
@@ -232,7 +232,7 @@ describe('the day of each service', () => {
     scene.elapsedMs = 1_200_000;
     await scene.monitor.start();
     scene.pass(60);
-    expect(dayOf('wordpecker-backend').slice(-6)).toEqual(['.', 'up', 'up', '.', '.', 'up']);
+    expect(dayOf('shop-backend').slice(-6)).toEqual(['.', 'up', 'up', '.', '.', 'up']);
     await scene.monitor.stop();
   });
 
@@ -240,7 +240,7 @@ describe('the day of each service', () => {
     scene.pass(59);
     expect(scene.store.saved).toBeNull();
     scene.pass(2);
-    expect(Object.keys(scene.store.saved as object)).toEqual(['wordpecker-backend', 'wordpecker-frontend']);
+    expect(Object.keys(scene.store.saved as object)).toEqual(['shop-backend', 'shop-frontend']);
   });
 
   it('does not count a time in which the process stood still', () => {

@@ -172,7 +172,7 @@ describe('/lb', () => {
     const { body } = await pageOf('/lb');
     for (const port of [13004, 13005, 13006, 13100]) expect(body).toContain(`127.0.0.1:${port}`);
     expect(body).toContain('HTTP 503, expected &lt;200&gt;–399');
-    expect(body).toContain('127.0.0.1:13006 in wordpecker-backend is down');
+    expect(body).toContain('127.0.0.1:13006 in shop-backend is down');
     expect(body).not.toContain('secret');
   });
 
@@ -212,7 +212,7 @@ describe('/status.html', () => {
     scene.facts = { ...scene.facts, problems: ['a problem of the inside'] };
     scene.pass(3);
     const { body } = await pageOf('/status.html');
-    expect(body).toContain('Wordpecker backend');
+    expect(body).toContain('Shop backend');
     expect(body).not.toMatch(
       /127\.0\.0\.1|1300\d|13100|least-connections|1\.2\.3|HTTP 503|of the inside|example\.org|\b10[12]\b/,
     );

@@ -47,8 +47,8 @@ describe('figures', () => {
 });
 
 it('names a service for people', () => {
-  expect([inPlainName('wordpecker-backend'), inPlainName('API'), inPlainName('--')]).toEqual([
-    'Wordpecker backend',
+  expect([inPlainName('shop-backend'), inPlainName('API'), inPlainName('--')]).toEqual([
+    'Shop backend',
     'API',
     '--',
   ]);

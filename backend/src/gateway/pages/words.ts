@@ -48,7 +48,7 @@ export function inDuration(ms: number): string {
   return withRest(Math.floor(hours / 24), 'd', hours % 24, 'h');
 }
 
-/** `wordpecker-backend` → `Wordpecker backend`: what people outside may read. */
+/** `shop-backend` → `Shop backend`: what people outside may read. */
 export function inPlainName(name: string): string {
   const spaced = name.replace(/[-_.]+/g, ' ').trim();
   return spaced === '' ? name : spaced.charAt(0).toUpperCase() + spaced.slice(1);

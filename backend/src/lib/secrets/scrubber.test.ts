@@ -133,7 +133,7 @@ describe('ordinary text', () => {
     'sendmail: to=root, relay=[127.0.0.1], dsn=4.0.0, stat=Deferred',
     'at wm.WindowToken.destroySurfaces:374 wm.WindowToken.stopped:400',
     'listening on akka.tcp://workerSystem@box-07:55904',
-    '2026-11-30T10:00:00.000Z info wordpecker-backend pm_id=3 pid=1234 port=13004',
+    '2026-11-30T10:00:00.000Z info shop-backend pm_id=3 pid=1234 port=13004',
   ])('is left alone: %s', (line) => {
     expect(scrubText(line)).toBe(line);
   });
