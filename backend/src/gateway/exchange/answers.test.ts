@@ -230,7 +230,8 @@ describe.each(PROTOCOLS)('an answer that reaches a client through %s', (protocol
       const { status, lines } = await stage.ask(protocol);
       expect(status).toBe(302);
       const values = lines.filter((line) => line[0] === name).map(([, value]) => value);
-      const isLimited = protocol === 'HTTP/2' && process.version.startsWith('v20.');
+      // The option that lifts this (strictSingleValueFields) is in Node 24.
+      const isLimited = protocol === 'HTTP/2' && Number.parseInt(process.versions.node, 10) < 24;
       const fewer = LISTS.includes(name) ? ['one, two'] : ['one'];
       expect(values).toEqual(isLimited ? fewer : ['one', 'two']);
     },

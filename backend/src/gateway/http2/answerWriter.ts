@@ -149,7 +149,7 @@ export class AnswerWriter {
 }
 
 /**
- * Names that the HTTP/2 of Node 20 sends in one line only. A second line of them makes no sense in HTTP/1.1 either; the
+ * Names that the HTTP/2 of Node 20 and 22 sends in one line only. A second line of them makes no sense in HTTP/1.1 either; the
  * first one counts, as in Node's own HTTP/1.1 client.
  */
 const SENT_ONCE = new Set(

@@ -84,7 +84,7 @@ export class Http2Connection implements Timed {
         maxHeaderListSize: 2 * maxHeadBytes + FIELD_OVERHEAD_BYTES * maxFields + CRUMB_COST_BYTES * maxCrumbs,
         enableConnectProtocol: true,
       },
-      // Lines go on as they came. Node 20 does not know it, and the types don't yet (see answerWriter.ts).
+      // Lines go on as they came. Node 20 and 22 do not know it, and the types don't yet (see answerWriter.ts).
       strictSingleValueFields: false,
     };
     this.#session = performServerHandshake(socket, options);
