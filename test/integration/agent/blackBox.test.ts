@@ -15,6 +15,7 @@ import type { BlackBoxView, StatusView } from '../../../backend/src/domain/views
 import { repository } from '../../support/deployment.js';
 import { createPm2Home, type Pm2Home } from '../../support/pm2.js';
 import { freePortRange } from '../../support/ports.js';
+import { twoServing } from '../../support/twoServing.js';
 import { waitFor } from '../../support/waitFor.js';
 
 const script = fileURLToPath(new URL('../../support/apps/fragile.cjs', import.meta.url));
@@ -79,14 +80,7 @@ async function api<T>(path: string): Promise<T> {
 
 /** Both serve, with their agents; returned in the order of their numbers. */
 function whole(): Promise<readonly InstanceView[]> {
-  return waitFor(
-    async () => {
-      const [service] = (await api<StatusView>('status')).services;
-      const ready = service?.instances.filter(({ serving, agent }) => serving && agent === 'connected') ?? [];
-      return service?.state === 'healthy' && ready.length === 2 && service.instances.length === 2 && ready;
-    },
-    { what: 'two that serve', deadlineMs: 30_000 },
-  );
+  return twoServing(() => api<StatusView>('status'));
 }
 
 interface Victim extends InstanceView {

@@ -20,6 +20,7 @@ import { repository } from '../../support/deployment.js';
 import { createPm2Home, type Pm2Home } from '../../support/pm2.js';
 import { freePortRange } from '../../support/ports.js';
 import { secrets, SECRET_SHAPES, shows } from '../../support/secretShapes.js';
+import { twoServing } from '../../support/twoServing.js';
 import { waitFor } from '../../support/waitFor.js';
 
 const script = fileURLToPath(new URL('../../support/apps/leaky.cjs', import.meta.url));
@@ -127,14 +128,7 @@ async function dataOf<T>(path: string): Promise<T> {
 
 /** Both serve, with their agents. */
 function whole(): Promise<readonly InstanceView[]> {
-  return waitFor(
-    async () => {
-      const [service] = (await dataOf<StatusView>('status')).services;
-      const ready = service?.instances.filter(({ serving, agent }) => serving && agent === 'connected') ?? [];
-      return service?.state === 'healthy' && ready.length === 2 && service.instances.length === 2 && ready;
-    },
-    { what: 'two that serve, with agents', deadlineMs: 30_000 },
-  );
+  return twoServing(() => dataOf<StatusView>('status'));
 }
 
 async function tell(instance: InstanceView | undefined, what: string): Promise<void> {
