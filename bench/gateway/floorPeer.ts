@@ -4,7 +4,7 @@
  * no counters, no fields of its own; one file, one process. What the gateway costs beyond it is the gateway's own share.
  *
  * Where Node leaves a choice it takes what the gateway takes, since that is the cheaper one: shared read buffers, copied
- * writes, several listening sockets. A client has a connection to the origin for as long as it stays, so nobody has to know where an answer ends. For
+ * writes, several listening sockets. A client has a connection to the origin for as long as it stays, so the loop need not know where an answer ends. For
  * a connection per request something must: there the answer is one read, which the small one is.
  *
  * Arguments: port, and the origin as host:port.

@@ -26,7 +26,7 @@ it('says again and again that a disk does not answer, and goes on when it does',
   expect(asked).toEqual(['/hangs', '/answers']);
 });
 
-it('leaves a folder that is not there, or none, to those who need it', async () => {
+it('does not wait for a folder that does not exist, or for a path that is not a folder', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-await-'));
   const tell = (): never => {
     throw new Error('nothing is to be told');

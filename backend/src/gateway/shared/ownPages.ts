@@ -10,10 +10,10 @@ export interface OwnPageRequest {
   readonly host: string;
   /** The client itself, found through trusted proxies. */
   readonly clientAddress: string;
-  /** Who opened the connection. */
+  /** The address that opened the connection. */
   readonly peerAddress: string;
   readonly secure: boolean;
-  /** It says that a proxy passed it on for somebody else: it carries forwarded fields or Via, true or not. */
+  /** Whether the request carries forwarded fields or Via: it claims to come through a proxy, which may be untrue. */
   readonly passedOn: boolean;
   readonly requestId: string;
   /** The ports of the connection; null where it is none of its own (a stream of HTTP/2). */

@@ -10,7 +10,7 @@ export interface RequestRecord {
   /** Of the client's HTTP: 1.0, 1.1 or 2.0. */
   readonly version: string;
   readonly host: string;
-  /** The request's field lines that went on unchanged, for those who want one of them (http1/fields valueOf). */
+  /** The request's field lines that were forwarded unchanged; `valueOf` in http1/fields reads one of them. */
   readonly lines: string;
   readonly clientAddress: string;
   readonly requestId: string;
